@@ -1,0 +1,186 @@
+//! The agent's loop: lease, run, finish, until told to end.
+//!
+//! When told to end, running jobs are interrupted and given back to the queue, so that another agent takes them at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_core::domain::id::AgentId;
+use backstay_core::domain::job::{Job, JobKind, Leased, Phase, Progress};
+use backstay_core::ports::clock::Clock;
+use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
+use backstay_engine::{EngineProgress, Interrupt};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::heartbeat::{Held, beat};
+use crate::runners::{self, RunEnd, Runner};
+
+/// Shortest wait between two looks at the queue after an error.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Tries to hand in a result before it is given up: with [`RETRY_EVERY`] between them, longer than a lease lives, after
+/// which nobody would take it.
+const FINISH_TRIES: u32 = 60;
+
+/// What an agent is and how it works.
+#[derive(Clone)]
+pub struct AgentOptions {
+    /// Its id: one process, one id.
+    pub agent_id: AgentId,
+    /// The kinds that it does.
+    pub kinds: Vec<JobKind>,
+    /// Jobs that it does at once.
+    pub slots: u32,
+    /// Threads that each job may use.
+    pub threads: usize,
+    /// How often it looks for work when nobody wakes it.
+    pub poll_every: Duration,
+    /// How often a job's progress is told.
+    pub progress_every: Duration,
+    /// How long its leases hold.
+    pub ttl: Duration,
+    /// Name of the machine, for snapshots.
+    pub hostname: String,
+    /// Name of the user, for snapshots.
+    pub username: String,
+    /// What snapshots say they were made by.
+    pub program_version: String,
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+    /// Wakes it when there may be work.
+    pub wake: Arc<Notify>,
+}
+
+/// Works until `end`.
+pub async fn run(jobs: Arc<dyn Jobs>, options: AgentOptions, end: CancellationToken) {
+    let held = Held::default();
+    let beating = CancellationToken::new();
+    let heart = tokio::spawn(beat(Arc::clone(&jobs), options.agent_id, options.ttl, held.clone(), beating.clone()));
+    let running = TaskTracker::new();
+    while !end.is_cancelled() {
+        let free = options.slots.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
+        let request = LeaseRequest { agent_id: options.agent_id, kinds: options.kinds.clone(), count_max: free };
+        let leased = if free == 0 { Ok(Vec::new()) } else { jobs.job_lease(&request).await };
+        match leased {
+            Ok(leased) if !leased.is_empty() => {
+                for job in leased {
+                    let (jobs, options, held) = (Arc::clone(&jobs), options.clone(), held.clone());
+                    let wake = Arc::clone(&options.wake);
+                    let ended = end.clone();
+                    running.spawn(async move {
+                        run_one(jobs, options, held, job, ended).await;
+                        wake.notify_one();
+                    });
+                }
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(agent = %options.agent_id, error = %error, "no lease could be asked for");
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+        }
+        tokio::select! {
+            () = end.cancelled() => {}
+            () = options.wake.notified() => {}
+            () = tokio::time::sleep(options.poll_every) => {}
+        }
+    }
+    held.interrupt_all();
+    running.close();
+    running.wait().await;
+    beating.cancel();
+    // The heart does nothing but wait and renew; if it was ended from outside there is nothing to add.
+    let _ = heart.await;
+}
+
+/// Does one job from its lease to its end.
+async fn run_one(
+    jobs: Arc<dyn Jobs>,
+    options: AgentOptions,
+    held: Held,
+    job: Job<Leased>,
+    end: CancellationToken,
+) {
+    let key = job.lease_key();
+    let (job_id, kind) = (job.id, job.kind().word());
+    let interrupt = Interrupt::default();
+    held.take(key, interrupt.clone());
+    if end.is_cancelled() {
+        interrupt.raise();
+    }
+    tracing::info!(%job_id, kind, attempt = key.token.0, "job begins");
+    let progress = Arc::new(EngineProgress::default());
+    let runner = Runner {
+        jobs: Arc::clone(&jobs),
+        options: options.clone(),
+        held: held.clone(),
+        interrupt,
+        progress: Arc::clone(&progress),
+    };
+    let telling = tell(&*jobs, &options, &held, &job, &progress);
+    let ended = tokio::select! {
+        ended = runners::run(&runner, &job) => ended,
+        () = telling => unreachable!("telling never ends by itself"),
+    };
+    let standing = held.standing(&key);
+    let answer = match (standing, ended) {
+        (Standing::Lost, _) => Err(LeaseError::Lost { job_id, token: key.token }),
+        (Standing::Cancelling, RunEnd::Interrupted) => hand_in(&*jobs, job, &JobResult::Cancelled).await,
+        (Standing::Held, RunEnd::Interrupted) => {
+            jobs.job_wait(key, Duration::ZERO, "its agent was stopped").await.map(|()| "given back")
+        }
+        (_, RunEnd::Result(result)) => hand_in(&*jobs, job, &result).await,
+    };
+    held.release(&key);
+    match answer {
+        Ok(state) => tracing::info!(%job_id, kind, state, "job ended"),
+        Err(error) => tracing::warn!(%job_id, kind, error = %error, "the job's end could not be handed in"),
+    }
+}
+
+/// Hands a result in, and tries again while the store does not answer.
+async fn hand_in(jobs: &dyn Jobs, job: Job<Leased>, result: &JobResult) -> Result<&'static str, LeaseError> {
+    let key = job.lease_key();
+    let mut tries_left = FINISH_TRIES;
+    let mut answer = job.finish(jobs, result).await;
+    while let Err(LeaseError::Store(error)) = &answer
+        && tries_left > 0
+    {
+        tracing::warn!(job_id = %key.job_id, error = %error, "the store did not take a result; trying again");
+        tries_left -= 1;
+        tokio::time::sleep(RETRY_EVERY).await;
+        answer = jobs.job_finish(key, result).await;
+    }
+    answer.map(|state| state.name().word())
+}
+
+/// Tells how far a job is, again and again.
+async fn tell(jobs: &dyn Jobs, options: &AgentOptions, held: &Held, job: &Job<Leased>, progress: &EngineProgress) {
+    use std::sync::atomic::Ordering::Relaxed;
+    loop {
+        tokio::time::sleep(options.progress_every).await;
+        let totals = progress.totals();
+        let begun = totals.is_some() || progress.files_done.load(Relaxed) > 0;
+        let told = Progress {
+            phase: match (progress.publishing.load(Relaxed), begun) {
+                (true, _) => Phase::Publishing,
+                (false, true) => Phase::Working,
+                (false, false) => Phase::Opening,
+            },
+            files_done: progress.files_done.load(Relaxed),
+            bytes_done: progress.bytes_done.load(Relaxed),
+            files_total: totals.map(|(files, _)| files),
+            bytes_total: totals.map(|(_, bytes)| bytes),
+            unread: progress.unread.load(Relaxed),
+        };
+        let key = job.lease_key();
+        match jobs.job_progress(key, &told).await {
+            Ok(standing) => held.note(&key, standing),
+            Err(LeaseError::Lost { .. }) => held.note(&key, Standing::Lost),
+            Err(error) => tracing::warn!(job_id = %job.id, error = %error, "progress could not be told"),
+        }
+    }
+}

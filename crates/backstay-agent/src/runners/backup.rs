@@ -1,0 +1,127 @@
+//! Makes a snapshot of an item: open the source, read it into the repository, make sure of the lease, publish.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository, Outcome, Work};
+use backstay_core::domain::snapshot::PublishedSnapshot;
+use backstay_core::ports::job::{JobResult, Standing};
+use backstay_core::ports::source::Opened;
+use backstay_engine::archive::options::{ArchiveOptions, Recheck};
+use backstay_engine::archive::publish::Published;
+use backstay_engine::archive::run::archive;
+use backstay_engine::format::id::Id;
+use backstay_engine::repository::Maker;
+use backstay_engine::{EngineError, EngineProgress, Interrupt};
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+
+use super::{RunError, Runner};
+use crate::repository::open_or_create;
+use crate::sources::source_kind;
+
+/// Packs that are uploaded at once: a local disk is kept busy by two.
+const UPLOADS: usize = 2;
+
+/// Runs a backup.
+pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
+    let Work::Backup { source, item, parent, plan_name } = &job.state.work else {
+        return Err(RunError::Unsupported { what: "a backup without a source".to_owned() });
+    };
+    let opened = source_kind(&source.kind)?.open(&source.settings, &item.name).await?;
+    let Opened::Path(root) = opened else {
+        return Err(RunError::Unsupported { what: "a source that is not read by path".to_owned() });
+    };
+    let parent = parent.as_ref().and_then(|snapshot| Id::from_hex(&snapshot.foreign_id));
+    let options = options_of(runner, root, parent, plan_name);
+    let taken_at = options.started_at;
+    let repository = job.state.repository.clone();
+    let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
+    let fence = Fence::new(runner, job.lease_key());
+    let thread = move || read_and_publish(&repository, &options, &progress, &interrupt, &fence);
+    let published = tokio::task::spawn_blocking(thread).await??;
+    Ok(result_of(&published, parent.is_some(), taken_at))
+}
+
+fn options_of(runner: &Runner, root: PathBuf, parent: Option<Id>, plan_name: &str) -> ArchiveOptions {
+    let options = &runner.options;
+    ArchiveOptions {
+        root,
+        parent,
+        hostname: options.hostname.clone(),
+        username: options.username.clone(),
+        tags: vec![format!("plan:{plan_name}")],
+        program_version: options.program_version.clone(),
+        started_at: options.clock.now(),
+        workers: options.threads,
+        uploads: UPLOADS,
+        recheck: Recheck::Each,
+    }
+}
+
+/// What must be true just before a snapshot is published: the lease was renewed now, and is held.
+struct Fence {
+    jobs: Arc<dyn backstay_core::ports::job::Jobs>,
+    held: crate::heartbeat::Held,
+    agent_id: backstay_core::domain::id::AgentId,
+    key: LeaseKey,
+    clock: Arc<dyn backstay_core::ports::clock::Clock>,
+    handle: Handle,
+}
+
+impl Fence {
+    fn new(runner: &Runner, key: LeaseKey) -> Self {
+        Self {
+            jobs: Arc::clone(&runner.jobs),
+            held: runner.held.clone(),
+            agent_id: runner.options.agent_id,
+            key,
+            clock: Arc::clone(&runner.options.clock),
+            handle: Handle::current(),
+        }
+    }
+
+    /// Renews the lease; anything but a held one stops the run.
+    fn check(&self) -> Result<Timestamp, EngineError> {
+        let renewed = self.handle.block_on(self.jobs.job_renew(self.agent_id, &[self.key]));
+        let standing = renewed.ok().and_then(|standings| standings.first().copied()).unwrap_or(Standing::Lost);
+        self.held.note(&self.key, standing);
+        if standing == Standing::Held { Ok(self.clock.now()) } else { Err(EngineError::Interrupted) }
+    }
+}
+
+fn read_and_publish(
+    repository: &LeasedRepository,
+    options: &ArchiveOptions,
+    progress: &EngineProgress,
+    interrupt: &Interrupt,
+    fence: &Fence,
+) -> Result<Published, EngineError> {
+    let (username, hostname) = (options.username.clone(), options.hostname.clone());
+    let repository = open_or_create(repository, Maker { username, hostname, at: options.started_at })?;
+    let archived = archive(&repository, options, progress, interrupt)?;
+    let ended_at = fence.check()?;
+    archived.publish(ended_at)
+}
+
+fn result_of(published: &Published, has_parent: bool, taken_at: Timestamp) -> JobResult {
+    let summary = &published.summary;
+    let changed = summary.files_new + summary.files_changed + summary.dirs_new + summary.dirs_changed;
+    let outcome = match (published.unread.is_empty(), has_parent && changed == 0) {
+        (false, _) => Outcome::Partial,
+        (true, true) => Outcome::Unchanged,
+        (true, false) => Outcome::Complete,
+    };
+    let counts = JobCounts {
+        files: summary.total_files_processed,
+        files_unmodified: summary.files_unmodified,
+        dirs: summary.dirs_new + summary.dirs_changed + summary.dirs_unmodified,
+        bytes: summary.total_bytes_processed,
+        bytes_added: summary.data_added,
+        bytes_stored: published.bytes_stored,
+        unread: published.unread.count,
+    };
+    let snapshot = PublishedSnapshot { foreign_id: published.id.to_hex(), taken_at };
+    JobResult::BackedUp { outcome, snapshot, counts, unread: published.unread.clone() }
+}

@@ -1,0 +1,80 @@
+//! What is done for each job kind: one file a kind, its table of contents on top.
+//!
+//! A runner gets a job in the hand and returns what came of it. It decides nothing about states: that is the control
+//! plane's. Engine calls block, so they run on threads of their own.
+
+mod backup;
+mod restore;
+mod verify;
+
+use std::sync::Arc;
+
+use backstay_core::domain::disposition::Disposition;
+use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Work};
+use backstay_core::managers::job::chain;
+use backstay_core::ports::job::{JobResult, Jobs};
+use backstay_core::ports::source::SourceError;
+use backstay_engine::{EngineError, EngineProgress, Interrupt};
+
+use crate::agent::AgentOptions;
+use crate::heartbeat::Held;
+
+/// The job kinds that there is a runner for.
+pub const RUNNER_KINDS: &[JobKind] = &[JobKind::Backup, JobKind::Restore, JobKind::Verify];
+
+/// What a runner works with.
+pub(crate) struct Runner {
+    pub(crate) jobs: Arc<dyn Jobs>,
+    pub(crate) options: AgentOptions,
+    pub(crate) held: Held,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) progress: Arc<EngineProgress>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) enum RunEnd {
+    /// With a result to hand in.
+    Result(JobResult),
+    /// Because it was interrupted: the lease's standing says why.
+    Interrupted,
+}
+
+/// Why a run ended without its result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("the job asks for {what}, which this agent does not do")]
+    Unsupported { what: String },
+    #[error("the job's thread died")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl RunError {
+    fn failure(&self) -> Failure {
+        let (class, disposition) = match self {
+            Self::Engine(error) => (error.class(), error.disposition()),
+            Self::Source(error) => (FailureClass::Source, error.disposition()),
+            Self::Unsupported { .. } => (FailureClass::Target, Disposition::Operator),
+            Self::Thread(_) => (FailureClass::Internal, Disposition::Operator),
+        };
+        Failure { class, message: chain(self), disposition }
+    }
+}
+
+/// Runs a job to its end.
+pub(crate) async fn run(runner: &Runner, job: &Job<Leased>) -> RunEnd {
+    let result = match &job.state.work {
+        Work::Backup { .. } => backup::run(runner, job).await,
+        Work::Restore { .. } => restore::run(runner, job).await,
+        Work::Verify { .. } => verify::run(runner, job).await,
+    };
+    match result {
+        Ok(result) => RunEnd::Result(result),
+        Err(RunError::Engine(EngineError::Interrupted)) => RunEnd::Interrupted,
+        Err(error) => RunEnd::Result(JobResult::Failed(error.failure())),
+    }
+}

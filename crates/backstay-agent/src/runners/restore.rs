@@ -1,0 +1,37 @@
+//! Brings a snapshot back to a target.
+
+use std::sync::Arc;
+
+use backstay_core::domain::job::{Job, JobCounts, Leased, Outcome, Reconciliation, Target, Work};
+use backstay_core::ports::job::JobResult;
+use backstay_engine::restore::{RestoreOptions, restore};
+
+use super::{RunError, Runner};
+use crate::repository::open;
+
+/// Runs a restore.
+pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
+    let Work::Restore { snapshot, target: Target::Directory(target), reconciliation } = &job.state.work else {
+        return Err(RunError::Unsupported { what: "a restore without a snapshot".to_owned() });
+    };
+    if *reconciliation != Reconciliation::Fail {
+        return Err(RunError::Unsupported { what: format!("reconciliation {}", reconciliation.word()) });
+    }
+    let (repository, foreign_id, target) = (job.state.repository.clone(), snapshot.foreign_id.clone(), target.clone());
+    let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
+    let workers = runner.options.threads;
+    let thread = move || {
+        let options = RestoreOptions { snapshot: &foreign_id, target: &target, workers };
+        restore(&open(&repository)?, &options, &progress, &interrupt)
+    };
+    let restored = tokio::task::spawn_blocking(thread).await??;
+    let outcome = if restored.unread.is_empty() { Outcome::Complete } else { Outcome::Partial };
+    let counts = JobCounts {
+        files: restored.files,
+        dirs: restored.dirs,
+        bytes: restored.bytes,
+        unread: restored.unread.count,
+        ..JobCounts::default()
+    };
+    Ok(JobResult::Restored { outcome, counts, unread: restored.unread })
+}

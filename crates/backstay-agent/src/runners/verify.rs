@@ -1,0 +1,37 @@
+//! Reads a sample of a snapshot back from storage and compares it with the source.
+
+use std::sync::Arc;
+
+use backstay_core::domain::job::{Job, JobCounts, Leased, Work};
+use backstay_core::ports::job::JobResult;
+use backstay_core::ports::source::Opened;
+use backstay_engine::verify::{VerifyOptions, verify};
+
+use super::{RunError, Runner};
+use crate::repository::open;
+use crate::sources::source_kind;
+
+/// Runs a verify. A source that cannot be opened leaves nothing to compare with; what was saved is still proved.
+pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
+    let Work::Verify { snapshot, sample, source, item } = &job.state.work else {
+        return Err(RunError::Unsupported { what: "a verify without a snapshot".to_owned() });
+    };
+    let root = match source_kind(&source.kind)?.open(&source.settings, &item.name).await {
+        Ok(Opened::Path(root)) => Some(root),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(job_id = %job.id, error = %error, "the source cannot be opened; nothing to compare with");
+            None
+        }
+    };
+    let (repository, foreign_id, sample) = (job.state.repository.clone(), snapshot.foreign_id.clone(), *sample);
+    let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
+    let started_at = runner.options.clock.now();
+    let thread = move || {
+        let options = VerifyOptions { snapshot: &foreign_id, sample, source: root.as_deref(), started_at };
+        verify(&open(&repository)?, &options, &progress, &interrupt)
+    };
+    let findings = tokio::task::spawn_blocking(thread).await??;
+    let counts = JobCounts { files: findings.files_read, bytes: findings.bytes_read, ..JobCounts::default() };
+    Ok(JobResult::Verified { findings: Box::new(findings), counts })
+}

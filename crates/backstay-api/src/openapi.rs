@@ -1,0 +1,213 @@
+//! The OpenAPI document, made from the endpoint table. The committed copy is `docs/reference/openapi.json`; a test
+//! compares the two.
+
+use std::borrow::Cow;
+
+use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Ref, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Required,
+    RefOr, ResponseBuilder,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::endpoint::{ENDPOINTS, Endpoint, Method, Operation};
+use crate::problem::{PROBLEM_TYPE, Problem};
+use crate::types::event::{EventQuery, EventView};
+use crate::types::evidence::{EvidenceQuery, EvidenceView};
+use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
+use crate::types::kind::KindView;
+use crate::types::list::Rows;
+use crate::types::plan::{PlanCreate, PlanRequested, PlanView};
+use crate::types::repository::{RepositoryCreate, RepositoryView};
+use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
+use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::tenant::TenantView;
+
+/// Name of the only way to sign in so far.
+const BEARER: &str = "bearer";
+
+/// A type of the wire, as the document knows it.
+struct Body {
+    name: Cow<'static, str>,
+    schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+/// Returns a type of the wire with all that it refers to.
+fn body<T: ToSchema>() -> Body {
+    let mut schemas = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut schemas);
+    Body { name: T::name(), schemas }
+}
+
+/// Returns a list of rows: the derive names the rows' type and leaves it to us.
+fn rows<T: ToSchema>() -> Body {
+    let mut list = body::<Rows<T>>();
+    list.schemas.extend(body::<T>().schemas);
+    list
+}
+
+/// What an operation takes and gives.
+struct Shape {
+    query: Vec<utoipa::openapi::path::Parameter>,
+    request: Option<Body>,
+    answer: Body,
+}
+
+fn takes_none(answer: Body) -> Shape {
+    Shape { query: Vec::new(), request: None, answer }
+}
+
+fn takes_query<Q: IntoParams>(answer: Body) -> Shape {
+    Shape { query: Q::into_params(|| Some(ParameterIn::Query)), ..takes_none(answer) }
+}
+
+fn takes_body<R: ToSchema>(answer: Body) -> Shape {
+    Shape { request: Some(body::<R>()), ..takes_none(answer) }
+}
+
+fn shape(operation: Operation) -> Shape {
+    match operation {
+        Operation::TenantList => takes_none(rows::<TenantView>()),
+        Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
+        Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),
+        Operation::RepositoryList => takes_none(rows::<RepositoryView>()),
+        Operation::SourceCreate => takes_body::<SourceCreate>(body::<SourceView>()),
+        Operation::SourceList => takes_none(rows::<SourceView>()),
+        Operation::ItemList => takes_none(rows::<ItemView>()),
+        Operation::PlanCreate => takes_body::<PlanCreate>(body::<PlanView>()),
+        Operation::PlanList => takes_none(rows::<PlanView>()),
+        Operation::PlanRequest => takes_none(body::<PlanRequested>()),
+        Operation::JobList => takes_query::<JobQuery>(rows::<JobView>()),
+        Operation::JobShow => takes_none(body::<JobDetail>()),
+        Operation::JobCancel => takes_none(body::<JobView>()),
+        Operation::SnapshotList => takes_query::<SnapshotQuery>(rows::<SnapshotView>()),
+        Operation::SnapshotEntries => takes_query::<EntryQuery>(rows::<EntryView>()),
+        Operation::SnapshotRestore => takes_body::<SnapshotRestore>(body::<JobAccepted>()),
+        Operation::SnapshotVerify => takes_body::<SnapshotVerify>(body::<JobAccepted>()),
+        Operation::EvidenceList => takes_query::<EvidenceQuery>(rows::<EvidenceView>()),
+        Operation::EventList => takes_query::<EventQuery>(rows::<EventView>()),
+    }
+}
+
+/// Returns the document.
+pub fn document() -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let problem = body::<Problem>();
+    let mut schemas = problem.schemas;
+    let mut items: Vec<(&str, PathItem)> = Vec::new();
+    for row in ENDPOINTS {
+        let Shape { query, request, answer } = shape(row.operation);
+        schemas.extend(answer.schemas);
+        let request_name = request.map(|request| {
+            schemas.extend(request.schemas);
+            request.name
+        });
+        let operation = operation(row, query, request_name.as_deref(), &answer.name);
+        let item = PathItem::new(method(row.method), operation);
+        match items.iter_mut().find(|(path, _)| *path == row.path) {
+            Some((_, known)) => known.merge_operations(item),
+            None => items.push((row.path, item)),
+        }
+    }
+    for (path, item) in items {
+        paths = paths.path(path, item);
+    }
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let components = ComponentsBuilder::new().schemas_from_iter(schemas).security_scheme(BEARER, bearer);
+    let info = InfoBuilder::new()
+        .title("Backstay")
+        .version("1")
+        .description(Some("Backups for many tenants, and the proof that they can be restored."));
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+}
+
+fn operation(
+    row: &Endpoint,
+    query: Vec<utoipa::openapi::path::Parameter>,
+    request: Option<&str>,
+    answer: &str,
+) -> utoipa::openapi::path::Operation {
+    let json = |name: &str| ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
+    let success = ResponseBuilder::new().description("Success").content("application/json", json(answer));
+    let failure = ResponseBuilder::new().description("What went wrong").content(PROBLEM_TYPE, problem);
+    let mut built = OperationBuilder::new()
+        .operation_id(Some(row.name))
+        .summary(Some(row.description))
+        .description(Some(format!("Command line: `backstay {}`.", row.verb)))
+        .security(SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []))
+        .response(row.status.to_string(), success)
+        .response("default", failure);
+    for name in path_parameters(row.path) {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        built = built.parameter(
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .schema(Some(text)),
+        );
+    }
+    for parameter in query {
+        built = built.parameter(parameter);
+    }
+    let request = request.map(|name| {
+        RequestBodyBuilder::new().content("application/json", json(name)).required(Some(Required::True)).build()
+    });
+    built.request_body(request).build()
+}
+
+/// Returns the names in braces of a path.
+fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+const fn method(method: Method) -> HttpMethod {
+    match method {
+        Method::Get => HttpMethod::Get,
+        Method::Post => HttpMethod::Post,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Where the committed document lies. `BACKSTAY_BLESS=1 cargo test -p backstay-api` writes it anew.
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/openapi.json");
+
+    #[test]
+    fn the_committed_document_is_the_one_that_the_table_makes() {
+        let made = document().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("BACKSTAY_BLESS").is_some() {
+            std::fs::write(COMMITTED, &made).unwrap();
+        }
+        let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+        assert!(committed == made, "{COMMITTED} differs; BACKSTAY_BLESS=1 cargo test -p backstay-api writes it anew");
+    }
+
+    #[test]
+    fn each_row_has_a_name_a_path_and_an_operation_of_its_own() {
+        let names: BTreeSet<_> = ENDPOINTS.iter().map(|row| row.name).collect();
+        let doors: BTreeSet<_> = ENDPOINTS.iter().map(|row| (format!("{:?}", row.method), row.path)).collect();
+        let operations: BTreeSet<_> = ENDPOINTS.iter().map(|row| format!("{:?}", row.operation)).collect();
+        let counts = [names.len(), doors.len(), operations.len()];
+        assert_eq!(counts, [ENDPOINTS.len(); 3]);
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let document = serde_json::to_value(document()).unwrap();
+        let text = document.to_string();
+        let names: Vec<_> = text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        assert!(names.len() > 20);
+        for name in names {
+            assert!(document["components"]["schemas"][name].is_object(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Lists: rows, and where the next page begins.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// A page of rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rows<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Give it as `before` to get the next page; none when there is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_before: Option<String>,
+}
+
+impl<T> Rows<T> {
+    /// Makes a list that has no further page.
+    pub fn whole(rows: Vec<T>) -> Self {
+        Self { rows, next_before: None }
+    }
+}
+
+/// Which page is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct PageQuery {
+    /// Only rows older than this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Most rows, at most 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}

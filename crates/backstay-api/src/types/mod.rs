@@ -1,0 +1,14 @@
+//! What requests carry and what answers give. Times are RFC 3339, sizes are bytes, durations milliseconds.
+//!
+//! One file a noun, as everywhere. Answers are made from domain values here; requests are judged by the server.
+
+pub mod list;
+pub mod tenant;
+pub mod kind;
+pub mod repository;
+pub mod source;
+pub mod plan;
+pub mod job;
+pub mod snapshot;
+pub mod evidence;
+pub mod event;

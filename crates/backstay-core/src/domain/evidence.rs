@@ -1,0 +1,349 @@
+//! The signed record of what a verify or a restore drill read and found.
+//!
+//! A record is a text of lines `name value`, version first: a person can read it, and the same facts always give the
+//! same bytes. It names the hash of the item's record before it (a chain), its SHA-256 is its hash, and the
+//! installation's Ed25519 key signs it. [`verify_file`] needs the file alone: no server, no database.
+//!
+//! Absent on purpose: the private key. A port signs (`ports::signer`).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER_PERMISSIVE as HEX;
+use ed25519_dalek::{Signature, VerifyingKey};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::id::{EvidenceId, ItemId, JobId, SnapshotId, TenantId};
+use super::sample::SizeClass;
+
+/// First line of a record: the encoding's name and version.
+pub const ENCODING: &str = "backstay-evidence 1";
+
+/// Differences named in full; the count goes on beyond it.
+pub const DIFFERENCES_NAMED_MAX: usize = 100;
+
+/// What a read-back says about the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// All that was read is as it was saved.
+    Proved,
+    /// Something is missing or not as it was saved.
+    Damaged,
+}
+
+super::job::words!(Verdict: Proved = "proved", Damaged = "damaged");
+
+/// One thing that is not as it was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The path in the snapshot, or the name of the object in the storage.
+    pub place: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Files of one size class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassCount {
+    /// The class.
+    pub class: SizeClass,
+    /// How many the snapshot has.
+    pub total: u64,
+    /// How many were read back.
+    pub compared: u64,
+}
+
+/// What a verify read and found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings {
+    /// Regular files that the snapshot has.
+    pub files_total: u64,
+    /// Their bytes.
+    pub bytes_total: u64,
+    /// Files read back from storage, each blob decrypted and hashed.
+    pub files_read: u64,
+    /// Of them, those of which only some ranges were read, because they are large.
+    pub files_read_in_part: u64,
+    /// Bytes read back, decrypted and decompressed.
+    pub bytes_read: u64,
+    /// Of the files read, those whose bytes were also compared with the source.
+    pub files_compared: u64,
+    /// Of the files read, those that the source has changed or lost since the snapshot: nothing to compare with.
+    pub files_changed_since: u64,
+    /// How the files spread over the size classes.
+    pub classes: Vec<ClassCount>,
+    /// Packs that the index names.
+    pub packs_named: u64,
+    /// Bytes fetched from storage, with caches off.
+    pub bytes_fetched: u64,
+    /// How many things are not as they were saved.
+    pub difference_count: u64,
+    /// The first [`DIFFERENCES_NAMED_MAX`] of them.
+    pub differences: Vec<Difference>,
+    /// When reading began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Findings {
+    /// Counts one more difference, and names it while there is room.
+    pub fn differs(&mut self, place: String, problem: String) {
+        self.difference_count += 1;
+        if self.differences.len() < DIFFERENCES_NAMED_MAX {
+            self.differences.push(Difference { place, problem });
+        }
+    }
+
+    /// Returns what the read-back says about the data.
+    pub const fn verdict(&self) -> Verdict {
+        if self.difference_count == 0 { Verdict::Proved } else { Verdict::Damaged }
+    }
+}
+
+/// Whose record it is, and its place in the item's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The record's id.
+    pub id: EvidenceId,
+    /// Whose data was read.
+    pub tenant_id: TenantId,
+    /// The item.
+    pub item_id: ItemId,
+    /// The item's name, so that the record is readable without the database.
+    pub item_name: String,
+    /// The snapshot that was read.
+    pub snapshot_id: SnapshotId,
+    /// How its repository calls it.
+    pub snapshot_foreign_id: String,
+    /// The job that read it.
+    pub job_id: JobId,
+    /// Place in the item's chain, from 1.
+    pub sequence: i64,
+    /// Hash of the item's record before; none for the first.
+    pub previous_hash: Option<String>,
+}
+
+/// A record with its hash and signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whose record it is, and its place in the chain.
+    pub place: Place,
+    /// What the read-back says.
+    pub verdict: Verdict,
+    /// The record's text.
+    pub document: String,
+    /// SHA-256 of the text, hexadecimal.
+    pub hash: String,
+    /// The installation's public key, hexadecimal.
+    pub public_key: String,
+    /// Signature of the text, hexadecimal.
+    pub signature: String,
+    /// When the record was made.
+    pub created_at: Timestamp,
+}
+
+/// Why a file is not evidence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// It does not have the shape of a record.
+    #[error("line {line}: {problem}")]
+    Shape {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The text does not have the hash that stands under it.
+    #[error("the text was changed: its hash is {found}, the file says {said}")]
+    Hash {
+        /// Hash of the text as it is.
+        found: String,
+        /// Hash that stands in the file.
+        said: String,
+    },
+    /// The signature is not of this text by this key.
+    #[error("the signature is not of this text by the key {public_key}")]
+    Signature {
+        /// The key that stands in the file.
+        public_key: String,
+    },
+}
+
+/// Returns the one text of these facts.
+pub fn document(place: &Place, findings: &Findings, created_at: Timestamp) -> String {
+    let mut out = format!("{ENCODING}\n");
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        writeln!(out, "{name} {}", one_line(&value.to_string())).expect("writing to a string cannot fail");
+    };
+    line("verdict", &findings.verdict().word());
+    line("sequence", &place.sequence);
+    line("previous", &place.previous_hash.as_deref().unwrap_or("-"));
+    line("id", &place.id);
+    line("created_at", &created_at);
+    line("tenant", &place.tenant_id);
+    line("item", &place.item_id);
+    line("item_name", &place.item_name);
+    line("snapshot", &place.snapshot_id);
+    line("snapshot_foreign_id", &place.snapshot_foreign_id);
+    line("job", &place.job_id);
+    line("started_at", &findings.started_at);
+    line("took_ms", &findings.took.as_millis());
+    line("files_total", &findings.files_total);
+    line("bytes_total", &findings.bytes_total);
+    line("files_read", &findings.files_read);
+    line("files_read_in_part", &findings.files_read_in_part);
+    line("bytes_read", &findings.bytes_read);
+    line("files_compared", &findings.files_compared);
+    line("files_changed_since", &findings.files_changed_since);
+    for count in &findings.classes {
+        line("class", &format!("{} total {} read {}", count.class.word(), count.total, count.compared));
+    }
+    line("packs_named", &findings.packs_named);
+    line("bytes_fetched", &findings.bytes_fetched);
+    line("difference_count", &findings.difference_count);
+    for difference in &findings.differences {
+        line("difference", &format!("{}: {}", difference.place, difference.problem));
+    }
+    out
+}
+
+/// Writes control characters and the backslash as escapes, so that a value stays on its line.
+fn one_line(text: &str) -> String {
+    text.chars().flat_map(|letter| {
+        let escape = letter.is_control() || letter == '\\';
+        let kept = (!escape).then_some(letter);
+        escape.then(|| letter.escape_default()).into_iter().flatten().chain(kept)
+    }).collect()
+}
+
+/// Returns the hash of a record's text.
+pub fn hash(document: &str) -> String {
+    HEX.encode(&Sha256::digest(document))
+}
+
+/// Returns the file that carries a record: its text, then hash, key and signature.
+pub fn file(evidence: &Evidence) -> String {
+    let Evidence { document, hash, public_key, signature, .. } = evidence;
+    format!("{document}---\nhash {hash}\nkey {public_key}\nsignature {signature}\n")
+}
+
+/// What a file that is evidence says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The lines of the text after the first, name and value.
+    pub facts: Vec<(String, String)>,
+    /// The key that signed it: compare it with the installation's own.
+    pub public_key: String,
+}
+
+/// Checks a file's shape, hash and signature.
+///
+/// # Errors
+/// Says what is wrong with the file: its shape by line, its hash, or its signature.
+pub fn verify_file(text: &str) -> Result<Checked, EvidenceError> {
+    let shape = |line, problem: &str| EvidenceError::Shape { line, problem: problem.to_owned() };
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.first() != Some(&ENCODING) {
+        return Err(shape(1, &format!("a record begins with `{ENCODING}`")));
+    }
+    let end = lines.iter().position(|line| *line == "---").ok_or_else(|| shape(lines.len(), "there is no line `---`"))?;
+    let document = lines[..end].iter().flat_map(|line| [*line, "\n"]).collect::<String>();
+    let seal = |offset: usize, name: &str| {
+        let line = lines.get(end + offset).copied().unwrap_or_default();
+        line.strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix(' '))
+            .ok_or_else(|| shape(end + offset + 1, &format!("expected `{name} …`")))
+    };
+    let (said, public_key, signature) = (seal(1, "hash")?, seal(2, "key")?, seal(3, "signature")?);
+    let found = hash(&document);
+    if found != said {
+        return Err(EvidenceError::Hash { found, said: said.to_owned() });
+    }
+    let broken = || EvidenceError::Signature { public_key: public_key.to_owned() };
+    let key: [u8; 32] = HEX.decode(public_key.as_bytes()).ok().and_then(|key| key.try_into().ok()).ok_or_else(broken)?;
+    let signature = HEX.decode(signature.as_bytes()).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
+    let key = VerifyingKey::from_bytes(&key).map_err(|_| broken())?;
+    key.verify_strict(document.as_bytes(), &signature.ok_or_else(broken)?).map_err(|_| broken())?;
+    let fact = |line: &&str| line.split_once(' ').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Ok(Checked { facts: lines[1..end].iter().filter_map(fact).collect(), public_key: public_key.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    use super::*;
+
+    fn findings() -> Findings {
+        Findings {
+            files_total: 3,
+            bytes_total: 30,
+            files_read: 2,
+            files_read_in_part: 0,
+            bytes_read: 20,
+            files_compared: 2,
+            files_changed_since: 0,
+            classes: vec![ClassCount { class: SizeClass::Tiny, total: 3, compared: 2 }],
+            packs_named: 1,
+            bytes_fetched: 60,
+            difference_count: 0,
+            differences: vec![],
+            started_at: Timestamp::from_second(1_700_000_000).unwrap(),
+            took: Duration::from_millis(12),
+        }
+    }
+
+    fn record(findings: &Findings) -> Evidence {
+        let at = Timestamp::from_second(1_700_000_001).unwrap();
+        let place = Place {
+            id: EvidenceId::new(at, [1; 10]),
+            tenant_id: TenantId::new(at, [2; 10]),
+            item_id: ItemId::new(at, [3; 10]),
+            item_name: "/home/ada\nverdict proved".to_owned(),
+            snapshot_id: SnapshotId::new(at, [4; 10]),
+            snapshot_foreign_id: "ab".repeat(32),
+            job_id: JobId::new(at, [5; 10]),
+            sequence: 1,
+            previous_hash: None,
+        };
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let document = document(&place, findings, at);
+        Evidence {
+            verdict: findings.verdict(),
+            hash: hash(&document),
+            public_key: HEX.encode(key.verifying_key().as_bytes()),
+            signature: HEX.encode(&key.sign(document.as_bytes()).to_bytes()),
+            place,
+            document,
+            created_at: at,
+        }
+    }
+
+    #[test]
+    fn a_record_proves_itself() {
+        let checked = verify_file(&file(&record(&findings()))).unwrap();
+        assert!(checked.facts.contains(&("verdict".to_owned(), "proved".to_owned())));
+        assert!(checked.facts.contains(&("item_name".to_owned(), "/home/ada\\nverdict proved".to_owned())));
+    }
+
+    #[test]
+    fn a_changed_record_does_not() {
+        let mut found = findings();
+        found.differs("/home/ada/x".to_owned(), "blob 12 is missing".to_owned());
+        let good = file(&record(&found));
+        let pretty = good.replace("verdict damaged", "verdict proved");
+        assert!(matches!(verify_file(&pretty), Err(EvidenceError::Hash { .. })));
+        let (text, _) = pretty.split_once("---\n").unwrap();
+        let rehashed = pretty.replace(&record(&found).hash, &hash(text));
+        assert!(matches!(verify_file(&rehashed), Err(EvidenceError::Signature { .. })));
+        assert!(matches!(verify_file("x"), Err(EvidenceError::Shape { line: 1, .. })));
+    }
+
+    #[test]
+    fn a_value_cannot_add_a_line() {
+        let document = record(&findings()).document;
+        assert_eq!(document.lines().filter(|line| line.starts_with("verdict")).count(), 1);
+    }
+}

@@ -1,0 +1,606 @@
+//! One row of work on one item or repository: its kinds, its states, and who may move it where.
+//!
+//! ```text
+//!              rescue, wake                       ┌─> succeeded (complete, partial, unchanged)
+//!           ┌───────────────┐                     ├─> failed
+//!  queued ──┴──> leased ────┼──> waiting ──> queued
+//!    │             │        └─────────────────────┼─> damaged
+//!    │             └──> cancelling ──> cancelled  └─> parked ──> queued
+//!    └──> cancelled
+//! ```
+//!
+//! The state is written twice: [`JobState`] is data for the row, each variant with just what that state knows;
+//! [`Leased`] is a type in the hand, and only a `Job<Leased>` can be finished (see `ports::job`). One table says which
+//! moves exist: [`StateName::may_become`]. Who comes in: managers decide with it, `backstay-db` asks it before it writes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::attempt::AttemptToken;
+use super::checkpoint::Checkpoint;
+use super::disposition::Disposition;
+use super::id::{AgentId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, TenantId};
+use super::item::Item;
+use super::repository::{Repository, RepositoryAccess, RepositoryEpoch};
+use super::sample::SampleRule;
+use super::secret::Secret;
+use super::snapshot::Snapshot;
+use super::source::Source;
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Finds a source's items.
+    Discover,
+    /// Makes a snapshot of an item.
+    Backup,
+    /// Copies snapshots to another repository.
+    Copy,
+    /// Brings data of a snapshot to a target.
+    Restore,
+    /// Forgets, then removes data that nothing refers to.
+    Prune,
+    /// Reads back and compares.
+    Verify,
+}
+
+/// The name of a state, without what the state knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StateName {
+    /// Waits for an agent.
+    Queued,
+    /// An agent has it.
+    Leased,
+    /// Another system works for it, or a back-off runs; no agent is held.
+    Waiting,
+    /// Done.
+    Succeeded,
+    /// Ended without its result.
+    Failed,
+    /// A verify that did its work and found harm.
+    Damaged,
+    /// An agent has it and is asked to stop.
+    Cancelling,
+    /// Ended because a person asked.
+    Cancelled,
+    /// Failed too often in one way: a person or a change of the plan lifts it.
+    Parked,
+}
+
+/// How a success went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Everything was read.
+    Complete,
+    /// Some entries were not read: never shown green.
+    Partial,
+    /// The source is as the newest good snapshot has it.
+    Unchanged,
+}
+
+macro_rules! words {
+    ($type:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+        impl $type {
+            /// All of them, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Returns the word of the row and of the wire.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// Reads the word of the row and of the wire; none for an unknown one.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words!(JobKind: Discover = "discover", Backup = "backup", Copy = "copy", Restore = "restore", Prune = "prune", Verify = "verify");
+words!(StateName: Queued = "queued", Leased = "leased", Waiting = "waiting", Succeeded = "succeeded", Failed = "failed",
+    Damaged = "damaged", Cancelling = "cancelling", Cancelled = "cancelled", Parked = "parked");
+words!(Outcome: Complete = "complete", Partial = "partial", Unchanged = "unchanged");
+
+impl JobKind {
+    /// Returns how a job of this kind holds its repository.
+    pub const fn repository_access(self) -> RepositoryAccess {
+        match self {
+            Self::Prune => RepositoryAccess::Alone,
+            Self::Discover | Self::Backup | Self::Copy | Self::Restore | Self::Verify => RepositoryAccess::Shared,
+        }
+    }
+}
+
+impl StateName {
+    /// Says whether a job in this state may move to `next`. The only table of moves.
+    pub const fn may_become(self, next: Self) -> bool {
+        use StateName::*;
+        match self {
+            Queued => matches!(next, Leased | Cancelled),
+            Leased => matches!(next, Succeeded | Failed | Damaged | Waiting | Queued | Cancelling | Parked),
+            Waiting => matches!(next, Queued | Cancelled),
+            // What was done before the wish to cancel arrived is recorded as what it is: a published snapshot is
+            // never hidden, and harm that was found is never forgotten.
+            Cancelling => matches!(next, Cancelled | Succeeded | Damaged),
+            Parked => matches!(next, Queued | Cancelled),
+            Succeeded | Failed | Damaged | Cancelled => false,
+        }
+    }
+
+    /// Says whether no move leads out of this state.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Damaged | Self::Cancelled)
+    }
+
+    /// Says whether a backup in this state keeps another one of its item from being enqueued.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Queued | Self::Leased | Self::Waiting | Self::Cancelling)
+    }
+}
+
+/// What kind of failure it was: retries are counted and spaced for each class by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// The source as a whole could not be opened or read.
+    Source,
+    /// The storage refused or did not answer.
+    Storage,
+    /// The storage is full.
+    StorageFull,
+    /// The repository is not as its format demands, or its password is wrong.
+    Repository,
+    /// The target of a restore refused.
+    Target,
+    /// The agent went away, or made no progress within the stall limit.
+    AgentLost,
+    /// Ours: a state that should not exist.
+    Internal,
+}
+
+words!(FailureClass: Source = "source", Storage = "storage", StorageFull = "storage_full", Repository = "repository",
+    Target = "target", AgentLost = "agent_lost", Internal = "internal");
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Its class.
+    pub class: FailureClass,
+    /// What happened, for a person: the chain of causes in one line.
+    pub message: String,
+    /// What it asks for.
+    pub disposition: Disposition,
+}
+
+/// The state of a job's row: each variant carries just what that state knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// Waits for an agent.
+    Queued {
+        /// Not to be leased before this moment.
+        not_before: Timestamp,
+    },
+    /// An agent has it.
+    Leased {
+        /// Which agent.
+        agent_id: AgentId,
+    },
+    /// Another system works for it, or a back-off runs.
+    Waiting {
+        /// When it goes back to the queue.
+        wake_at: Timestamp,
+        /// Why it waits, for a person.
+        reason: String,
+    },
+    /// Done.
+    Succeeded {
+        /// How it went.
+        outcome: Outcome,
+        /// When it ended.
+        finished_at: Timestamp,
+    },
+    /// Ended without its result.
+    Failed {
+        /// Class of the failure.
+        class: FailureClass,
+        /// What happened, for a person.
+        message: String,
+        /// When it ended.
+        finished_at: Timestamp,
+    },
+    /// A verify found harm.
+    Damaged {
+        /// What was found, for a person.
+        message: String,
+        /// When it ended.
+        finished_at: Timestamp,
+    },
+    /// An agent has it and is asked to stop.
+    Cancelling {
+        /// Which agent.
+        agent_id: AgentId,
+    },
+    /// Ended because a person asked.
+    Cancelled {
+        /// When it ended.
+        finished_at: Timestamp,
+    },
+    /// Failed too often in one way.
+    Parked {
+        /// Class of the failures.
+        class: FailureClass,
+        /// What happened last, for a person.
+        message: String,
+    },
+}
+
+impl JobState {
+    /// Returns the state's name.
+    pub const fn name(&self) -> StateName {
+        match self {
+            Self::Queued { .. } => StateName::Queued,
+            Self::Leased { .. } => StateName::Leased,
+            Self::Waiting { .. } => StateName::Waiting,
+            Self::Succeeded { .. } => StateName::Succeeded,
+            Self::Failed { .. } => StateName::Failed,
+            Self::Damaged { .. } => StateName::Damaged,
+            Self::Cancelling { .. } => StateName::Cancelling,
+            Self::Cancelled { .. } => StateName::Cancelled,
+            Self::Parked { .. } => StateName::Parked,
+        }
+    }
+
+    /// Says whether a job in this state may move to `next`.
+    pub const fn may_become(&self, next: StateName) -> bool {
+        self.name().may_become(next)
+    }
+}
+
+/// Why a job exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// A moment that the plan's schedule names.
+    Occurrence(Timestamp),
+    /// A person or a program asked.
+    Request,
+    /// Another job's end asked.
+    FollowUp(JobId),
+}
+
+/// How a restore meets what is already at the target. Kinds say which of them they can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reconciliation {
+    /// Anything there is an error, before a byte is written.
+    Fail,
+    /// What is there stays.
+    Skip,
+    /// What is there is replaced.
+    Overwrite,
+    /// What is there is replaced when it differs.
+    OverwriteIfChanged,
+    /// What is there and what is restored are joined, field by field.
+    Merge,
+    /// What is restored gets another name.
+    Rename,
+    /// As overwrite, and what the snapshot does not have is removed.
+    Mirror,
+}
+
+words!(Reconciliation: Fail = "fail", Skip = "skip", Overwrite = "overwrite", OverwriteIfChanged = "overwrite_if_changed",
+    Merge = "merge", Rename = "rename", Mirror = "mirror");
+
+/// Where a restore goes. Its other shapes come with their first adapter (decision record 0003).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A folder that the agent can write, by its absolute path.
+    Directory(std::path::PathBuf),
+}
+
+/// What a job is told besides what its plan, item and repository say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instruction {
+    /// Make a snapshot of the item.
+    Backup,
+    /// Bring a snapshot to a target.
+    Restore {
+        /// Which snapshot.
+        snapshot_id: SnapshotId,
+        /// Where to.
+        target: Target,
+        /// How it meets what is there.
+        reconciliation: Reconciliation,
+    },
+    /// Read a sample of a snapshot back from storage and compare it.
+    Verify {
+        /// Which snapshot.
+        snapshot_id: SnapshotId,
+        /// How much of it.
+        sample: SampleRule,
+    },
+}
+
+impl Instruction {
+    /// Returns the kind of the job that carries it.
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Backup => JobKind::Backup,
+            Self::Restore { .. } => JobKind::Restore,
+            Self::Verify { .. } => JobKind::Verify,
+        }
+    }
+}
+
+/// What a job did, in numbers. A count that a kind does not know is zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// Regular files handled.
+    pub files: u64,
+    /// Of them, those taken from the parent snapshot without being read.
+    pub files_unmodified: u64,
+    /// Folders handled.
+    pub dirs: u64,
+    /// Bytes of all regular files handled.
+    pub bytes: u64,
+    /// Bytes that the repository did not have, before compression.
+    pub bytes_added: u64,
+    /// Bytes that were written to storage.
+    pub bytes_stored: u64,
+    /// Entries that could not be read.
+    pub unread: u64,
+}
+
+/// How far a running job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Regular files done.
+    pub files_done: u64,
+    /// Bytes of regular files done.
+    pub bytes_done: u64,
+    /// Regular files in all; none while unknown.
+    pub files_total: Option<u64>,
+    /// Bytes of regular files in all; none while unknown.
+    pub bytes_total: Option<u64>,
+    /// Entries that could not be read so far.
+    pub unread: u64,
+}
+
+/// What a running job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Opening source, repository, index.
+    Opening,
+    /// Moving data.
+    Working,
+    /// Writing the index and the snapshot.
+    Publishing,
+}
+
+words!(Phase: Opening = "opening", Working = "working", Publishing = "publishing");
+
+impl Progress {
+    /// Returns the progress of a job that has just begun.
+    pub const fn begun() -> Self {
+        Self { phase: Phase::Opening, files_done: 0, bytes_done: 0, files_total: None, bytes_total: None, unread: 0 }
+    }
+}
+
+/// A job. `Job` alone is the row; `Job<Leased>` is a job in the hand of the agent that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job<S = JobState> {
+    /// Its id.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// The plan that asked for it; none for a job on a repository alone.
+    pub plan_id: Option<PlanId>,
+    /// The item that it acts on; none for a job on a repository alone.
+    pub item_id: Option<ItemId>,
+    /// The repository that it acts on.
+    pub repository_id: RepositoryId,
+    /// The job set and its place in it; none for a job by itself.
+    pub set: Option<(JobSetId, u32)>,
+    /// What it is told.
+    pub instruction: Instruction,
+    /// Why it exists.
+    pub trigger: Trigger,
+    /// When its item breaches the RPO: the queue's first order.
+    pub breach_at: Timestamp,
+    /// The queue's second order: higher goes first.
+    pub priority: i32,
+    /// Token of the newest attempt; zero before the first.
+    pub attempt_token: AttemptToken,
+    /// How many attempts in a row ended without a result.
+    pub failures: u32,
+    /// What the newest attempt did.
+    pub counts: JobCounts,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
+    /// Its state.
+    pub state: S,
+}
+
+impl<S> Job<S> {
+    /// Returns what it does.
+    pub const fn kind(&self) -> JobKind {
+        self.instruction.kind()
+    }
+}
+
+/// A repository as a lease brings it: with the secret that opens it.
+#[derive(Debug, Clone)]
+pub struct LeasedRepository {
+    /// The row.
+    pub repository: Repository,
+    /// Opens it.
+    pub password: Secret,
+    /// Whether a snapshot in it is known: then it must be there, and an empty place is never taken for it. Without one
+    /// it may be made.
+    pub has_snapshots: bool,
+}
+
+/// What the holder of a lease needs to do the job.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Make a snapshot.
+    Backup {
+        /// What is read.
+        source: Source,
+        /// Which item of it.
+        item: Item,
+        /// The newest good snapshot of the item in this repository; none for a first backup.
+        parent: Option<Snapshot>,
+        /// The plan's name, which the snapshot carries as a tag.
+        plan_name: String,
+    },
+    /// Bring a snapshot to a target.
+    Restore {
+        /// Which snapshot.
+        snapshot: Snapshot,
+        /// Where to.
+        target: Target,
+        /// How it meets what is there.
+        reconciliation: Reconciliation,
+    },
+    /// Read back and compare.
+    Verify {
+        /// Which snapshot.
+        snapshot: Snapshot,
+        /// How much of it.
+        sample: SampleRule,
+        /// The source to compare with.
+        source: Source,
+        /// The item that the snapshot is of.
+        item: Item,
+    },
+}
+
+/// The state of a job in the hand of its agent.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// How long after each renewal the lease holds.
+    pub ttl: Duration,
+    /// The repository's epoch when the lease began.
+    pub epoch: RepositoryEpoch,
+    /// Where the bytes lie, and what opens them.
+    pub repository: LeasedRepository,
+    /// What an earlier attempt stored before it died; none if it stored nothing.
+    pub checkpoint: Option<Checkpoint>,
+    /// What is to be done.
+    pub work: Work,
+}
+
+/// Attempts that end without a result before a job is parked: a night of retries, then a person.
+pub const FAILURES_BEFORE_PARKED: u32 = 8;
+
+/// Back-off after the first failure that may pass by itself.
+const BACKOFF_FIRST: Duration = Duration::from_secs(15);
+
+/// Longest back-off.
+const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
+
+/// Where a failed attempt leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Try again after this time.
+    Wait(Duration),
+    /// Trying again cannot help.
+    Fail,
+    /// It was tried often enough.
+    Park,
+}
+
+/// Returns where a failed attempt leads. `failures` counts the attempts that ended without a result, this one included.
+pub fn after_failure(disposition: Disposition, failures: u32) -> AfterFailure {
+    match disposition {
+        Disposition::Operator | Disposition::Partial => AfterFailure::Fail,
+        Disposition::Retry { .. } if failures >= FAILURES_BEFORE_PARKED => AfterFailure::Park,
+        Disposition::Retry { after } => {
+            let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
+            AfterFailure::Wait(doubled.min(BACKOFF_MAX).max(after))
+        }
+    }
+}
+
+/// Returns where a job goes whose lease ended without a word: back to the queue, or to its end if it was to be
+/// cancelled or was lost too often. `failures` includes this loss. None when the job is not held by anybody.
+pub const fn after_lost_lease(state: StateName, failures: u32) -> Option<StateName> {
+    match state {
+        StateName::Leased if failures >= FAILURES_BEFORE_PARKED => Some(StateName::Parked),
+        StateName::Leased => Some(StateName::Queued),
+        StateName::Cancelling => Some(StateName::Cancelled),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_pairs_of_states() {
+        let allowed = "queued>leased queued>cancelled \
+            leased>queued leased>waiting leased>succeeded leased>failed leased>damaged leased>cancelling leased>parked \
+            waiting>queued waiting>cancelled \
+            cancelling>succeeded cancelling>damaged cancelling>cancelled \
+            parked>queued parked>cancelled";
+        let mut seen = Vec::new();
+        for from in StateName::ALL {
+            for to in StateName::ALL {
+                if from.may_become(*to) {
+                    seen.push(format!("{}>{}", from.word(), to.word()));
+                }
+            }
+        }
+        assert_eq!(seen.join(" "), allowed.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+
+    #[test]
+    fn final_states_lead_nowhere_and_every_other_leads_to_an_end() {
+        for from in StateName::ALL {
+            let leads_on = StateName::ALL.iter().any(|to| from.may_become(*to));
+            assert_eq!(from.is_final(), !leads_on, "{}", from.word());
+        }
+    }
+
+    #[test]
+    fn words_are_read_back() {
+        for kind in JobKind::ALL {
+            assert_eq!(JobKind::from_word(kind.word()), Some(*kind));
+        }
+        for state in StateName::ALL {
+            assert_eq!(StateName::from_word(state.word()), Some(*state));
+        }
+        assert_eq!(StateName::from_word("Queued"), None);
+    }
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_tried_again() {
+        let soon = Disposition::Retry { after: Duration::ZERO };
+        assert_eq!(after_failure(Disposition::Operator, 1), AfterFailure::Fail);
+        assert_eq!(after_failure(soon, 1), AfterFailure::Wait(Duration::from_secs(15)));
+        assert_eq!(after_failure(soon, 3), AfterFailure::Wait(Duration::from_secs(60)));
+        assert_eq!(after_failure(soon, 7), AfterFailure::Wait(Duration::from_secs(960)));
+        assert_eq!(after_failure(soon, FAILURES_BEFORE_PARKED), AfterFailure::Park);
+        let told = Disposition::Retry { after: Duration::from_secs(7_200) };
+        assert_eq!(after_failure(told, 1), AfterFailure::Wait(Duration::from_secs(7_200)));
+    }
+
+    #[test]
+    fn a_lost_lease_never_leads_where_the_table_does_not() {
+        for state in StateName::ALL {
+            for failures in [1, FAILURES_BEFORE_PARKED] {
+                if let Some(next) = after_lost_lease(*state, failures) {
+                    assert!(state.may_become(next), "{} to {}", state.word(), next.word());
+                }
+            }
+        }
+        assert_eq!(after_lost_lease(StateName::Leased, 1), Some(StateName::Queued));
+        assert_eq!(after_lost_lease(StateName::Cancelling, 1), Some(StateName::Cancelled));
+    }
+}

@@ -1,0 +1,26 @@
+//! Pure rules: values in, values out, the same answer every time.
+//!
+//! Read `job` first: everything else serves it. Types here hold no nonsense (they are parsed at the edge), know no
+//! serialisation format, and say in their fields' lines what absence means.
+
+pub mod job;
+pub mod lease;
+pub mod attempt;
+pub mod checkpoint;
+pub mod job_set;
+pub mod tenant;
+pub mod source;
+pub mod item;
+pub mod plan;
+pub mod schedule;
+pub mod storage;
+pub mod repository;
+pub mod snapshot;
+pub mod sample;
+pub mod evidence;
+pub mod event;
+pub mod secret;
+pub mod unread;
+pub mod name;
+pub mod id;
+pub mod disposition;

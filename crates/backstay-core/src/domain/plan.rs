@@ -1,0 +1,50 @@
+//! What is protected and how.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::id::{PlanId, RepositoryId, SourceId, TenantId};
+use super::name::Name;
+use super::schedule::Schedule;
+
+/// A plan ties a source to a repository, with its schedule and its RPO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Its id.
+    pub id: PlanId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// Its name, unique for the tenant.
+    pub name: Name,
+    /// What is read.
+    pub source_id: SourceId,
+    /// Where the snapshots lie.
+    pub repository_id: RepositoryId,
+    /// When.
+    pub schedule: Schedule,
+    /// How old the newest good snapshot of an item may be.
+    pub rpo: Duration,
+    /// When the plan was made: an item without a snapshot counts its RPO from here.
+    pub created_at: Timestamp,
+}
+
+/// Returns the moment when an item breaches its RPO: counted from its newest good snapshot, or from when the plan
+/// began if there is none.
+pub fn breach_at(rpo: Duration, newest_good: Option<Timestamp>, plan_created_at: Timestamp) -> Timestamp {
+    newest_good.unwrap_or(plan_created_at).saturating_add(rpo).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_rpo_counts_from_the_newest_good_snapshot() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(breach_at(hour, None, at(100)), at(3_700));
+        assert_eq!(breach_at(hour, Some(at(50_000)), at(100)), at(53_600));
+        assert_eq!(breach_at(Duration::MAX, None, at(100)), Timestamp::MAX);
+    }
+}

@@ -1,0 +1,59 @@
+//! Where a plan's snapshots lie, and who keeps the data.
+
+use super::id::{RepositoryId, TenantId};
+use super::name::Name;
+use super::secret::SecretReference;
+use super::storage::StorageSettings;
+
+/// Who keeps a repository's data. More kinds come with their first adapter (decision record 0003).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepositoryKind {
+    /// Ours: restic format on one storage.
+    Restic,
+}
+
+/// A number that grows with each exclusive lease of a repository, and only then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RepositoryEpoch(pub i64);
+
+/// A repository of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Its id.
+    pub id: RepositoryId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// Its name, unique for the tenant.
+    pub name: Name,
+    /// Who keeps the data.
+    pub kind: RepositoryKind,
+    /// Where the bytes lie.
+    pub storage: StorageSettings,
+    /// Where the password is to be found.
+    pub password: SecretReference,
+    /// How often it was leased alone.
+    pub epoch: RepositoryEpoch,
+}
+
+/// How a job holds its repository while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RepositoryAccess {
+    /// Beside others that share it: backup, restore, verify, copy.
+    Shared,
+    /// Alone: prune.
+    Alone,
+}
+
+impl RepositoryKind {
+    /// Returns the word of the row and of the wire.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Restic => "restic",
+        }
+    }
+
+    /// Reads the word of the row and of the wire; none for an unknown one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        (word == "restic").then_some(Self::Restic)
+    }
+}

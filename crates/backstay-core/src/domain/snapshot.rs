@@ -1,0 +1,42 @@
+//! An immutable state of an item, saved in a repository.
+
+use jiff::Timestamp;
+
+use super::id::{ItemId, JobId, RepositoryId, SnapshotId, TenantId};
+use super::job::{JobCounts, Outcome};
+
+/// A snapshot's row. It exists once its job's finish was accepted, and only then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its id here.
+    pub id: SnapshotId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// The item that it is a state of.
+    pub item_id: ItemId,
+    /// Where it lies.
+    pub repository_id: RepositoryId,
+    /// The job that made it.
+    pub job_id: JobId,
+    /// How the repository calls it: for restic its 64 hexadecimal digits.
+    pub foreign_id: String,
+    /// The snapshot that it cannot be restored without; none when it stands alone, as restic's do.
+    pub parent_id: Option<SnapshotId>,
+    /// When its data was read: the beginning of the job's reading.
+    pub taken_at: Timestamp,
+    /// Whether some entries are missing from it.
+    pub outcome: Outcome,
+    /// What it holds.
+    pub counts: JobCounts,
+    /// Nobody may delete it before this moment; none when it is not protected.
+    pub protected_until: Option<Timestamp>,
+}
+
+/// A snapshot that a runner published, before it has a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedSnapshot {
+    /// How the repository calls it.
+    pub foreign_id: String,
+    /// When its data was read.
+    pub taken_at: Timestamp,
+}

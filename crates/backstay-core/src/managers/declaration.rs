@@ -1,0 +1,190 @@
+//! Takes in what people declare: tenants, repositories, sources, plans. Names are checked by the stores' unique keys.
+
+use std::time::Duration;
+
+use super::context::Context;
+use crate::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use crate::domain::item::Item;
+use crate::domain::name::Name;
+use crate::domain::plan::Plan;
+use crate::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
+use crate::domain::schedule::Schedule;
+use crate::domain::secret::SecretReference;
+use crate::domain::source::Source;
+use crate::domain::storage::StorageSettings;
+use crate::domain::tenant::Tenant;
+use crate::ports::source::{SettingsError, SourceKind};
+use crate::ports::storage::StorageJudge;
+use crate::ports::store::StoreError;
+
+/// Shortest RPO: below it, a backup's own length is what breaches it.
+pub const RPO_MIN: Duration = Duration::from_secs(60);
+
+/// A declaration that cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum DeclareError {
+    /// There is no such source kind.
+    #[error("there is no source kind `{given}`; known: {}", known.join(", "))]
+    SourceKind {
+        /// What was given.
+        given: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+    /// There is no such storage kind.
+    #[error("there is no storage kind `{given}`; known: {}", known.join(", "))]
+    StorageKind {
+        /// What was given.
+        given: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+    /// The source's or the storage's settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The RPO is too short.
+    #[error("rpo_ms is {} ms; the shortest RPO is {} ms", given.as_millis(), RPO_MIN.as_millis())]
+    Rpo {
+        /// What was given.
+        given: Duration,
+    },
+    /// Source and repository belong to different tenants.
+    #[error("the {noun} {id} belongs to another tenant than the plan")]
+    OtherTenant {
+        /// Source or repository.
+        noun: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A plan as somebody declares it.
+#[derive(Debug, Clone)]
+pub struct PlanDeclaration {
+    /// Its name.
+    pub name: Name,
+    /// What is read.
+    pub source_id: SourceId,
+    /// Where the snapshots lie.
+    pub repository_id: RepositoryId,
+    /// When.
+    pub schedule: Schedule,
+    /// How old the newest good snapshot may be.
+    pub rpo: Duration,
+}
+
+/// Returns the tenant of this name, and makes it if there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn tenant_ensure(context: &Context, name: &Name) -> Result<Tenant, StoreError> {
+    let tenant = Tenant { id: TenantId::new(context.now(), context.ten()), name: name.clone() };
+    match context.declarations.tenant_add(&tenant).await {
+        Ok(()) => Ok(tenant),
+        Err(StoreError::Taken { .. }) => context.declarations.tenant_by_name(name).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// Declares a repository in the restic format; the storage's kind judges its settings.
+///
+/// # Errors
+/// [`DeclareError`]: an unknown kind, a wrong setting, a taken name.
+pub async fn repository_declare(
+    context: &Context,
+    kinds: &[Box<dyn StorageJudge>],
+    tenant: TenantId,
+    name: Name,
+    storage: StorageSettings,
+    password: SecretReference,
+) -> Result<Repository, DeclareError> {
+    let known = || kinds.iter().map(|kind| kind.name()).collect();
+    let judge = kinds.iter().find(|row| row.name() == storage.kind);
+    let judge = judge.ok_or_else(|| DeclareError::StorageKind { given: storage.kind.clone(), known: known() })?;
+    let storage = StorageSettings { settings: judge.judge(&storage.settings)?, ..storage };
+    let repository = Repository {
+        id: RepositoryId::new(context.now(), context.ten()),
+        tenant_id: tenant,
+        name,
+        kind: RepositoryKind::Restic,
+        storage,
+        password,
+        epoch: RepositoryEpoch(0),
+    };
+    context.declarations.repository_add(&repository).await?;
+    Ok(repository)
+}
+
+/// Declares a source; its kind judges the settings and names the items that they imply.
+///
+/// # Errors
+/// [`DeclareError`]: an unknown kind, a wrong setting, a taken name.
+pub async fn source_declare(
+    context: &Context,
+    kinds: &[&dyn SourceKind],
+    tenant: TenantId,
+    name: Name,
+    kind: &str,
+    settings: &serde_json::Value,
+) -> Result<Source, DeclareError> {
+    let known = || kinds.iter().map(|kind| kind.name()).collect();
+    let judge = kinds.iter().find(|row| row.name() == kind);
+    let judge = judge.ok_or_else(|| DeclareError::SourceKind { given: kind.to_owned(), known: known() })?;
+    let parsed = judge.parse(settings)?;
+    let now = context.now();
+    let source = Source {
+        id: SourceId::new(now, context.ten()),
+        tenant_id: tenant,
+        name,
+        kind: kind.to_owned(),
+        settings: parsed.settings,
+    };
+    let item = |name| Item {
+        id: ItemId::new(now, context.ten()),
+        source_id: source.id,
+        name,
+        vanished_at: None,
+        confirmed_at: None,
+    };
+    let items: Vec<Item> = parsed.items.into_iter().map(item).collect();
+    context.declarations.source_add(&source, &items).await?;
+    Ok(source)
+}
+
+/// Declares a plan over a source and a repository of the same tenant.
+///
+/// # Errors
+/// [`DeclareError`]: an RPO that is too short, a source or repository of another tenant, a taken name.
+pub async fn plan_declare(
+    context: &Context,
+    tenant: TenantId,
+    declaration: PlanDeclaration,
+) -> Result<Plan, DeclareError> {
+    if declaration.rpo < RPO_MIN {
+        return Err(DeclareError::Rpo { given: declaration.rpo });
+    }
+    let source = context.declarations.source_get(declaration.source_id).await?;
+    let repository = context.declarations.repository_get(declaration.repository_id).await?;
+    if source.tenant_id != tenant {
+        return Err(DeclareError::OtherTenant { noun: "source", id: source.id.to_string() });
+    }
+    if repository.tenant_id != tenant {
+        return Err(DeclareError::OtherTenant { noun: "repository", id: repository.id.to_string() });
+    }
+    let now = context.now();
+    let plan = Plan {
+        id: PlanId::new(now, context.ten()),
+        tenant_id: tenant,
+        name: declaration.name,
+        source_id: source.id,
+        repository_id: repository.id,
+        schedule: declaration.schedule,
+        rpo: declaration.rpo,
+        created_at: now,
+    };
+    context.declarations.plan_add(&plan).await?;
+    Ok(plan)
+}

@@ -1,0 +1,276 @@
+//! The port `Jobs` over the stores: what an agent in the same process talks to, and what HTTP stands before.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::context::Context;
+use super::lease::job_in_hand;
+use super::request::short;
+use crate::domain::attempt::LeaseKey;
+use crate::domain::checkpoint::Checkpoint;
+use crate::domain::event::EventKind;
+use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
+use crate::domain::id::{AgentId, EvidenceId, SnapshotId};
+use crate::domain::job::{
+    AfterFailure, Failure, FailureClass, Job, JobCounts, JobState, Leased, Outcome, Progress, StateName, after_failure,
+};
+use crate::domain::lease::LEASE_BATCH_MAX;
+use crate::domain::snapshot::{PublishedSnapshot, Snapshot};
+use crate::domain::unread::Unread;
+use crate::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
+use crate::ports::store::{Settlement, StoreError};
+
+/// How often a settlement is decided anew when the rows that it rests on moved: each try means that somebody else
+/// got on.
+const SETTLE_TRIES: u32 = 8;
+
+/// The manager that fulfils the port `Jobs`.
+#[derive(Clone)]
+pub struct JobManager {
+    context: Context,
+    ttl: Duration,
+}
+
+impl JobManager {
+    /// Makes a manager whose leases hold for `ttl` after each renewal.
+    pub fn new(context: Context, ttl: Duration) -> Self {
+        Self { context, ttl }
+    }
+
+    /// Ends a lease whose job cannot even be handed over: what it needs is not there.
+    async fn refuse(&self, lease: LeaseKey, error: &LeaseError) -> Result<(), LeaseError> {
+        let failure =
+            Failure { class: FailureClass::Internal, message: chain(error), disposition: error.disposition() };
+        self.job_finish(lease, &JobResult::Failed(failure)).await.map(drop)
+    }
+
+    /// Returns the rows that a result writes.
+    async fn settlement(&self, job: &Job, result: &JobResult) -> Result<Settlement, StoreError> {
+        let now = self.context.now();
+        let succeeded = |outcome| JobState::Succeeded { outcome, finished_at: now };
+        let mut rows = Settlement {
+            state: succeeded(Outcome::Complete),
+            failures: 0,
+            counts: JobCounts::default(),
+            unread: Unread::default(),
+            snapshot: None,
+            evidence: None,
+            event: None,
+        };
+        match result {
+            JobResult::BackedUp { outcome, snapshot, counts, unread } => {
+                rows.state = succeeded(*outcome);
+                rows.snapshot = self.snapshot_row(job, snapshot, *outcome, *counts);
+                (rows.counts, rows.unread) = (*counts, unread.clone());
+            }
+            JobResult::Restored { outcome, counts, unread } => {
+                rows.state = succeeded(*outcome);
+                (rows.counts, rows.unread) = (*counts, unread.clone());
+            }
+            JobResult::Verified { findings, counts } => {
+                if findings.verdict() == Verdict::Damaged {
+                    let message = damage(findings);
+                    rows.state = JobState::Damaged { message, finished_at: now };
+                }
+                rows.evidence = self.evidence_row(job, findings).await?;
+                rows.counts = *counts;
+            }
+            JobResult::Failed(failure) => {
+                rows.failures = job.failures + 1;
+                rows.state = self.state_after(job, failure);
+                rows.counts = job.counts;
+            }
+            JobResult::Cancelled => rows.state = JobState::Cancelled { finished_at: now },
+        }
+        rows.event = self.event_of(job, &rows);
+        Ok(rows)
+    }
+
+    /// Returns the state that a failure leads to.
+    fn state_after(&self, job: &Job, failure: &Failure) -> JobState {
+        let now = self.context.now();
+        let Failure { class, message, disposition } = failure.clone();
+        if job.state.name() == StateName::Cancelling {
+            return JobState::Cancelled { finished_at: now };
+        }
+        match after_failure(disposition, job.failures + 1) {
+            AfterFailure::Fail => JobState::Failed { class, message, finished_at: now },
+            AfterFailure::Park => JobState::Parked { class, message },
+            AfterFailure::Wait(delay) => {
+                let wake_at = now.saturating_add(delay).unwrap_or(now);
+                JobState::Waiting { wake_at, reason: message }
+            }
+        }
+    }
+
+    /// Returns the row of a published snapshot; none for a job on no item.
+    fn snapshot_row(
+        &self,
+        job: &Job,
+        published: &PublishedSnapshot,
+        outcome: Outcome,
+        counts: JobCounts,
+    ) -> Option<Snapshot> {
+        Some(Snapshot {
+            id: SnapshotId::new(self.context.now(), self.context.ten()),
+            tenant_id: job.tenant_id,
+            item_id: job.item_id?,
+            repository_id: job.repository_id,
+            job_id: job.id,
+            foreign_id: published.foreign_id.clone(),
+            parent_id: None,
+            taken_at: published.taken_at,
+            outcome,
+            counts,
+            protected_until: None,
+        })
+    }
+
+    /// Returns the signed record of a verify, chained to the item's newest; none for a job on no snapshot.
+    async fn evidence_row(&self, job: &Job, findings: &Findings) -> Result<Option<Evidence>, StoreError> {
+        let crate::domain::job::Instruction::Verify { snapshot_id, .. } = job.instruction else { return Ok(None) };
+        let snapshot = self.context.history.snapshot_get(snapshot_id).await?;
+        let item = self.context.declarations.item_get(snapshot.item_id).await?;
+        let newest = self.context.history.evidence_newest(item.id).await?;
+        let now = self.context.now();
+        let place = Place {
+            id: EvidenceId::new(now, self.context.ten()),
+            tenant_id: job.tenant_id,
+            item_id: item.id,
+            item_name: item.name,
+            snapshot_id,
+            snapshot_foreign_id: snapshot.foreign_id,
+            job_id: job.id,
+            sequence: newest.as_ref().map_or(1, |record| record.place.sequence + 1),
+            previous_hash: newest.map(|record| record.hash),
+        };
+        Ok(Some(seal(&self.context, place, findings)))
+    }
+
+    /// Returns what is told about a settlement; nothing about a job that only waits.
+    fn event_of(&self, job: &Job, rows: &Settlement) -> Option<crate::domain::event::Event> {
+        let kind = job.kind().word();
+        let (event, words) = match &rows.state {
+            JobState::Succeeded { outcome, .. } => {
+                let unread = match rows.unread.count {
+                    0 => String::new(),
+                    count => format!(", {count} entries could not be read"),
+                };
+                let snapshot = rows.snapshot.as_ref();
+                let made = snapshot.map_or_else(String::new, |row| format!(", snapshot {}", short(&row.foreign_id)));
+                (EventKind::Succeeded, format!("{kind} {}{made}{unread}", outcome.word()))
+            }
+            JobState::Failed { message, .. } => (EventKind::Failed, format!("{kind} failed: {message}")),
+            JobState::Damaged { message, .. } => (EventKind::Damaged, format!("{kind} found harm: {message}")),
+            JobState::Cancelled { .. } => (EventKind::Cancelled, format!("{kind} was cancelled")),
+            JobState::Parked { message, .. } => (EventKind::Parked, format!("{kind} is parked: {message}")),
+            JobState::Queued { .. } | JobState::Leased { .. } => return None,
+            JobState::Waiting { .. } | JobState::Cancelling { .. } => return None,
+        };
+        let about = (job.tenant_id, Some(job.id), job.item_id);
+        Some(self.context.event(event, about, self.context.now(), words))
+    }
+}
+
+#[async_trait]
+impl Jobs for JobManager {
+    async fn job_lease(&self, request: &LeaseRequest) -> Result<Vec<Job<Leased>>, LeaseError> {
+        let count_max = request.count_max.min(LEASE_BATCH_MAX);
+        let claimed = self.context.jobs.job_claim(request.agent_id, &request.kinds, count_max, self.ttl).await?;
+        let mut in_hand = Vec::with_capacity(claimed.len());
+        for row in claimed {
+            let lease = LeaseKey { job_id: row.job.id, token: row.job.attempt_token };
+            match job_in_hand(&self.context, row, request.agent_id, self.ttl).await {
+                Ok(job) => in_hand.push(job),
+                Err(error) => self.refuse(lease, &error).await?,
+            }
+        }
+        Ok(in_hand)
+    }
+
+    async fn job_renew(&self, agent_id: AgentId, leases: &[LeaseKey]) -> Result<Vec<Standing>, LeaseError> {
+        Ok(self.context.jobs.job_renew(agent_id, leases, self.ttl).await?)
+    }
+
+    async fn job_progress(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {
+        self.context.jobs.job_progress_put(lease, progress).await
+    }
+
+    async fn job_checkpoint(&self, lease: LeaseKey, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
+        self.context.jobs.job_checkpoint_put(lease, checkpoint).await
+    }
+
+    async fn job_wait(&self, lease: LeaseKey, delay: Duration, reason: &str) -> Result<(), LeaseError> {
+        let job = self.context.jobs.job_get(lease.job_id).await?;
+        if job.state.name() == StateName::Cancelling {
+            return self.job_finish(lease, &JobResult::Cancelled).await.map(drop);
+        }
+        let now = self.context.now();
+        let wake_at = now.saturating_add(delay).unwrap_or(now);
+        let rows = Settlement {
+            state: JobState::Waiting { wake_at, reason: reason.to_owned() },
+            failures: job.failures,
+            counts: job.counts,
+            unread: Unread::default(),
+            snapshot: None,
+            evidence: None,
+            event: None,
+        };
+        self.context.jobs.job_settle(lease, &rows).await
+    }
+
+    async fn job_finish(&self, lease: LeaseKey, result: &JobResult) -> Result<JobState, LeaseError> {
+        let mut tries_left = SETTLE_TRIES;
+        loop {
+            let job = self.context.jobs.job_get(lease.job_id).await?;
+            if job.attempt_token != lease.token {
+                return Err(LeaseError::Lost { job_id: lease.job_id, token: lease.token });
+            }
+            let rows = self.settlement(&job, result).await?;
+            tries_left -= 1;
+            match self.context.jobs.job_settle(lease, &rows).await {
+                Ok(()) => return Ok(rows.state),
+                // Between the look and the write a wish to cancel arrived, or another job took the record's place in
+                // the chain: what is to be written is decided anew.
+                Err(LeaseError::Store(StoreError::Move { .. } | StoreError::Taken { .. })) if tries_left > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Hashes and signs a record.
+fn seal(context: &Context, place: Place, findings: &Findings) -> Evidence {
+    let created_at = context.now();
+    let document = evidence::document(&place, findings, created_at);
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    Evidence {
+        place,
+        verdict: findings.verdict(),
+        hash: evidence::hash(&document),
+        public_key: hex(&context.signer.public_key()),
+        signature: hex(&context.signer.sign(document.as_bytes())),
+        document,
+        created_at,
+    }
+}
+
+/// Says in one line what a verify found.
+fn damage(findings: &Findings) -> String {
+    let first = findings.differences.first();
+    let first = first.map_or_else(String::new, |difference| format!(": {}: {}", difference.place, difference.problem));
+    format!("{} things are not as they were saved{first}", findings.difference_count)
+}
+
+/// Returns an error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,95 @@
+//! Turns a claimed row into a job in the hand: looks up what the job needs, secrets included.
+
+use std::time::Duration;
+
+use super::context::Context;
+use crate::domain::id::{AgentId, ItemId};
+use crate::domain::item::Item;
+use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Work};
+use crate::domain::repository::Repository;
+use crate::domain::secret::Secret;
+use crate::domain::source::Source;
+use crate::ports::job::LeaseError;
+use crate::ports::store::{Claimed, Page, SnapshotFilter, StoreError};
+
+/// Returns the job as its agent gets it.
+pub(super) async fn job_in_hand(
+    context: &Context,
+    claimed: Claimed,
+    agent_id: AgentId,
+    ttl: Duration,
+) -> Result<Job<Leased>, LeaseError> {
+    let Claimed { job, epoch, checkpoint } = claimed;
+    let repository = context.declarations.repository_get(job.repository_id).await?;
+    let work = work_of(context, &job).await?;
+    let repository = repository_open(context, &job, repository).await?;
+    let state = Leased { agent_id, ttl, epoch, repository, checkpoint, work };
+    Ok(Job {
+        id: job.id,
+        tenant_id: job.tenant_id,
+        plan_id: job.plan_id,
+        item_id: job.item_id,
+        repository_id: job.repository_id,
+        set: job.set,
+        instruction: job.instruction,
+        trigger: job.trigger,
+        breach_at: job.breach_at,
+        priority: job.priority,
+        attempt_token: job.attempt_token,
+        failures: job.failures,
+        counts: job.counts,
+        created_at: job.created_at,
+        state,
+    })
+}
+
+/// Brings the repository together with the secret that opens it.
+async fn repository_open(context: &Context, job: &Job, repository: Repository) -> Result<LeasedRepository, LeaseError> {
+    let password = context.secrets.secret_read(&repository.password).await;
+    let password = password.map_err(|source| LeaseError::Secret { job_id: job.id, source })?;
+    leased(context, repository, password).await.map_err(LeaseError::from)
+}
+
+/// Brings a repository together with the secret that opens it and with what is known of its snapshots.
+pub(super) async fn leased(
+    context: &Context,
+    repository: Repository,
+    password: Secret,
+) -> Result<LeasedRepository, StoreError> {
+    let filter = SnapshotFilter { repository_id: Some(repository.id), ..SnapshotFilter::default() };
+    let known = context.history.snapshot_list(filter, Page { before: None, rows_max: 1 }).await?;
+    Ok(LeasedRepository { repository, password, has_snapshots: !known.is_empty() })
+}
+
+/// Looks up the rows that a job's instruction names.
+async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
+    match &job.instruction {
+        Instruction::Backup => {
+            let (source, item) = source_and_item(context, job.item_id).await?;
+            let parent = context.history.snapshot_newest_good(item.id, job.repository_id).await?;
+            let plan_name = match job.plan_id {
+                Some(id) => context.declarations.plan_get(id).await?.name.to_string(),
+                None => source.name.to_string(),
+            };
+            Ok(Work::Backup { source, item, parent, plan_name })
+        }
+        Instruction::Restore { snapshot_id, target, reconciliation } => Ok(Work::Restore {
+            snapshot: context.history.snapshot_get(*snapshot_id).await?,
+            target: target.clone(),
+            reconciliation: *reconciliation,
+        }),
+        Instruction::Verify { snapshot_id, sample } => {
+            let (source, item) = source_and_item(context, job.item_id).await?;
+            let snapshot = context.history.snapshot_get(*snapshot_id).await?;
+            Ok(Work::Verify { snapshot, sample: *sample, source, item })
+        }
+    }
+}
+
+/// Returns an item and the source that it belongs to.
+async fn source_and_item(context: &Context, id: Option<ItemId>) -> Result<(Source, Item), StoreError> {
+    let id = id.ok_or(StoreError::NotFound { noun: "item", key: "of a job that names none".to_owned() })?;
+    let item = context.declarations.item_get(id).await?;
+    let source = context.declarations.source_get(item.source_id).await?;
+    Ok((source, item))
+}

@@ -1,0 +1,13 @@
+//! Use cases, each from end to end: they ask and tell ports in order and leave every decision to `domain`.
+//!
+//! `declaration` takes in what people declare, `request` puts jobs in the queue, `job` is the port `Jobs`
+//! over the stores, `rescue` puts lost jobs back,
+//! `browse` looks into snapshots. Nobody here knows HTTP, SQL or a file.
+
+pub mod context;
+pub mod declaration;
+pub mod request;
+pub mod job;
+pub mod lease;
+pub mod rescue;
+pub mod browse;

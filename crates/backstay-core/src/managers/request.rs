@@ -1,0 +1,137 @@
+//! Puts jobs in the queue: backups of a plan's items, restores and verifies of a snapshot. Cancels them.
+
+use super::context::Context;
+use crate::domain::attempt::AttemptToken;
+use crate::domain::event::EventKind;
+use crate::domain::id::{JobId, PlanId, SnapshotId};
+use crate::domain::item::Item;
+use crate::domain::job::{Instruction, Job, JobCounts, JobState, Reconciliation, Target, Trigger};
+use crate::domain::plan::{Plan, breach_at};
+use crate::domain::sample::SampleRule;
+use crate::domain::snapshot::Snapshot;
+use crate::ports::store::{Enqueued, StoreError};
+
+/// Priority of a job that a person asked for: before those that a schedule made.
+const PRIORITY_REQUEST: i32 = 10;
+
+/// Asks for a backup of each item of a plan that is still there, and returns what became of each.
+///
+/// # Errors
+/// [`StoreError`]; items enqueued before it stay so, and asking again finds them as overlaps.
+pub async fn plan_request(context: &Context, id: PlanId) -> Result<Vec<(Item, Enqueued)>, StoreError> {
+    let plan = context.declarations.plan_get(id).await?;
+    let items = context.declarations.item_list(plan.source_id).await?;
+    let mut answers = Vec::with_capacity(items.len());
+    for item in items.into_iter().filter(|item| item.vanished_at.is_none()) {
+        let enqueued = backup_request(context, &plan, &item, Trigger::Request).await?;
+        answers.push((item, enqueued));
+    }
+    Ok(answers)
+}
+
+/// Asks for a backup of one item.
+async fn backup_request(
+    context: &Context,
+    plan: &Plan,
+    item: &Item,
+    trigger: Trigger,
+) -> Result<Enqueued, StoreError> {
+    let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
+    let newest_at = newest.map(|snapshot| snapshot.taken_at).max(item.confirmed_at);
+    let now = context.now();
+    let job = Job {
+        id: JobId::new(now, context.ten()),
+        tenant_id: plan.tenant_id,
+        plan_id: Some(plan.id),
+        item_id: Some(item.id),
+        repository_id: plan.repository_id,
+        set: None,
+        instruction: Instruction::Backup,
+        trigger,
+        breach_at: breach_at(plan.rpo, newest_at, plan.created_at),
+        priority: PRIORITY_REQUEST,
+        attempt_token: AttemptToken(0),
+        failures: 0,
+        counts: JobCounts::default(),
+        created_at: now,
+        state: JobState::Queued { not_before: now },
+    };
+    let about = (job.tenant_id, Some(job.id), job.item_id);
+    let enqueued = context.event(EventKind::Enqueued, about, now, format!("backup of {} was asked for", item.name));
+    let words = format!("backup of {} was asked for while another one of it is not finished", item.name);
+    let skipped = context.event(EventKind::Skipped, (job.tenant_id, None, job.item_id), now, words);
+    context.jobs.job_enqueue(&job, &enqueued, Some(&skipped)).await
+}
+
+/// Asks for a restore of a snapshot to a target.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
+pub async fn restore_request(
+    context: &Context,
+    id: SnapshotId,
+    target: Target,
+    reconciliation: Reconciliation,
+) -> Result<JobId, StoreError> {
+    let snapshot = context.history.snapshot_get(id).await?;
+    let instruction = Instruction::Restore { snapshot_id: id, target, reconciliation };
+    snapshot_request(context, &snapshot, instruction).await
+}
+
+/// Asks for a verify of a snapshot by sample.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
+pub async fn verify_request(context: &Context, id: SnapshotId, sample: SampleRule) -> Result<JobId, StoreError> {
+    let snapshot = context.history.snapshot_get(id).await?;
+    snapshot_request(context, &snapshot, Instruction::Verify { snapshot_id: id, sample }).await
+}
+
+/// Enqueues a job on a snapshot: it never overlaps a backup and is never skipped for one.
+async fn snapshot_request(
+    context: &Context,
+    snapshot: &Snapshot,
+    instruction: Instruction,
+) -> Result<JobId, StoreError> {
+    let now = context.now();
+    let job = Job {
+        id: JobId::new(now, context.ten()),
+        tenant_id: snapshot.tenant_id,
+        plan_id: None,
+        item_id: Some(snapshot.item_id),
+        repository_id: snapshot.repository_id,
+        set: None,
+        instruction,
+        trigger: Trigger::Request,
+        breach_at: now,
+        priority: PRIORITY_REQUEST,
+        attempt_token: AttemptToken(0),
+        failures: 0,
+        counts: JobCounts::default(),
+        created_at: now,
+        state: JobState::Queued { not_before: now },
+    };
+    let words = format!("{} of snapshot {} was asked for", job.kind().word(), short(&snapshot.foreign_id));
+    let about = (job.tenant_id, Some(job.id), job.item_id);
+    let enqueued = context.event(EventKind::Enqueued, about, now, words);
+    match context.jobs.job_enqueue(&job, &enqueued, None).await? {
+        Enqueued::New(id) | Enqueued::Overlaps(id) | Enqueued::Known(id) => Ok(id),
+    }
+}
+
+/// Asks for a job's end and returns its new state.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::Move`] when the job has ended already.
+pub async fn job_cancel(context: &Context, id: JobId) -> Result<JobState, StoreError> {
+    let job = context.jobs.job_get(id).await?;
+    let now = context.now();
+    let words = format!("{} was cancelled before it began", job.kind().word());
+    let cancelled = context.event(EventKind::Cancelled, (job.tenant_id, Some(id), job.item_id), now, words);
+    context.jobs.job_cancel(id, now, &cancelled).await
+}
+
+/// Returns the eight digits by which people know a snapshot.
+pub(super) fn short(foreign_id: &str) -> &str {
+    foreign_id.get(..8).unwrap_or(foreign_id)
+}

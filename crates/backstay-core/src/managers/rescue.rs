@@ -1,0 +1,58 @@
+//! Puts jobs back whose leases ended without a word, and wakes those whose waiting is over.
+
+use std::time::Duration;
+
+use super::context::Context;
+use crate::domain::attempt::LeaseKey;
+use crate::domain::event::EventKind;
+use crate::domain::job::{FailureClass, JobState, StateName, after_lost_lease};
+use crate::ports::store::{LostLease, StoreError};
+
+/// Most lost leases in one turn of the loop: a bound on its length, the next turn takes the rest.
+const RESCUE_ROWS_MAX: u32 = 100;
+
+/// What one turn did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rescued {
+    /// Jobs that lost their lease.
+    pub lost: u64,
+    /// Waiting jobs that are queued again.
+    pub woken: u64,
+}
+
+/// Looks for lost leases and finished waits, and moves their jobs on. Safe to repeat and to run twice at once.
+///
+/// # Errors
+/// [`StoreError`]; what was moved stays moved.
+pub async fn rescue(context: &Context, stall_limit: Duration) -> Result<Rescued, StoreError> {
+    let mut done = Rescued { woken: context.jobs.job_wake().await?, ..Rescued::default() };
+    for lost in context.jobs.job_list_lost(stall_limit, RESCUE_ROWS_MAX).await? {
+        done.lost += u64::from(rescue_one(context, stall_limit, &lost).await?);
+    }
+    Ok(done)
+}
+
+/// Moves one lost job on; false when somebody else did.
+async fn rescue_one(context: &Context, stall_limit: Duration, lost: &LostLease) -> Result<bool, StoreError> {
+    let LostLease { job, reason } = lost;
+    let now = context.now();
+    let Some(next) = after_lost_lease(job.state.name(), job.failures + 1) else { return Ok(false) };
+    let kind = job.kind().word();
+    let (state, event, words) = match next {
+        StateName::Parked => {
+            let message = format!("lost {} times, the last time because {reason}", job.failures + 1);
+            let state = JobState::Parked { class: FailureClass::AgentLost, message: message.clone() };
+            (state, EventKind::Parked, format!("{kind} is parked: {message}"))
+        }
+        StateName::Cancelled => {
+            (JobState::Cancelled { finished_at: now }, EventKind::Cancelled, format!("{kind} was cancelled: {reason}"))
+        }
+        _ => {
+            let words = format!("{kind} is back in the queue: {reason}");
+            (JobState::Queued { not_before: now }, EventKind::Rescued, words)
+        }
+    };
+    let event = context.event(event, (job.tenant_id, Some(job.id), job.item_id), now, words);
+    let lease = LeaseKey { job_id: job.id, token: job.attempt_token };
+    context.jobs.job_rescue(lease, stall_limit, &state, &event).await
+}

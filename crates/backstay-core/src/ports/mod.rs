@@ -1,0 +1,15 @@
+//! What the outside must be able to do for us.
+//!
+//! A trait is here when it has an adapter; each has one conformance suite in `backstay-testkit` that its adapters and
+//! its fake pass alike. Methods are named noun first (`job_lease`). Ports that are still to come stand in decision
+//! record 0003.
+
+pub mod job;
+pub mod store;
+pub mod source;
+pub mod storage;
+pub mod snapshot;
+pub mod secret;
+pub mod signer;
+pub mod clock;
+pub mod random;

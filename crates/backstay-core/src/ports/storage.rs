@@ -1,0 +1,23 @@
+//! What the API's door asks of a storage kind: to judge settings, without opening anything.
+
+use serde_json::Value;
+
+use super::source::SettingsError;
+
+/// Judges the settings of one kind of storage.
+pub trait StorageJudge: Send + Sync {
+    /// Returns the kind's name, as rows and requests carry it.
+    fn name(&self) -> &'static str;
+
+    /// Returns one sentence for a person who chooses a kind.
+    fn describe(&self) -> &'static str;
+
+    /// Returns the JSON Schema of the settings.
+    fn schema(&self) -> Value;
+
+    /// Judges settings by themselves, and returns them as the row keeps them.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong.
+    fn judge(&self, settings: &Value) -> Result<Value, SettingsError>;
+}

@@ -1,0 +1,314 @@
+//! The stores behind the managers: rows in, rows out, and the promises that only a store can keep.
+//!
+//! What a unique key can promise is promised here: one live backup an item, one job an occurrence, one record a place
+//! in a chain. Expiry is decided by the store's clock. A write of a lease holder names its token and is refused when a
+//! newer one exists. Who comes in: managers only.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::domain::attempt::{Attempt, LeaseKey};
+use crate::domain::checkpoint::Checkpoint;
+use crate::domain::disposition::Disposition;
+use crate::domain::event::Event;
+use crate::domain::evidence::Evidence;
+use crate::domain::id::{AgentId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
+use crate::domain::item::Item;
+use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
+use crate::domain::name::Name;
+use crate::domain::plan::Plan;
+use crate::domain::repository::{Repository, RepositoryEpoch};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::source::Source;
+use crate::domain::tenant::Tenant;
+use crate::domain::unread::Unread;
+
+use super::job::{LeaseError, Standing};
+
+/// Most rows of one page.
+pub const PAGE_ROWS_MAX: u32 = 500;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such row.
+    #[error("there is no {noun} {key}")]
+    NotFound {
+        /// What was looked for.
+        noun: &'static str,
+        /// By which key.
+        key: String,
+    },
+    /// A unique key is taken.
+    #[error("there is already a {noun} {key}")]
+    Taken {
+        /// What was to be made.
+        noun: &'static str,
+        /// Which key.
+        key: String,
+    },
+    /// A row holds what no version of ours wrote.
+    #[error("the {table} row {row} cannot be read: {problem}")]
+    Unreadable {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The job is in a state from which the asked move does not lead.
+    #[error("the job {job_id} is {}: it cannot become {}", from.word(), to.word())]
+    Move {
+        /// The job.
+        job_id: JobId,
+        /// Its state.
+        from: StateName,
+        /// What was asked.
+        to: StateName,
+    },
+    /// The database did not answer, is locked or is full.
+    #[error("the database did not do what it was asked")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// Returns what the error asks for.
+    pub const fn disposition(&self) -> Disposition {
+        match self {
+            Self::Unavailable(_) => Disposition::Retry { after: Duration::from_secs(1) },
+            _ => Disposition::Operator,
+        }
+    }
+}
+
+/// A page of rows: where it begins and how long it is. Rows are sorted by id, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page<I> {
+    /// Only rows older than this one; none for the first page.
+    pub before: Option<I>,
+    /// Most rows; at most [`PAGE_ROWS_MAX`].
+    pub rows_max: u32,
+}
+
+impl<I> Page<I> {
+    /// Returns the first page, as long as a page may be.
+    pub const fn first() -> Self {
+        Self { before: None, rows_max: PAGE_ROWS_MAX }
+    }
+}
+
+/// Tenants, sources, items, repositories, plans: what people declare.
+#[async_trait]
+pub trait DeclarationStore: Send + Sync {
+    /// Adds a tenant; [`StoreError::Taken`] when the name is.
+    async fn tenant_add(&self, tenant: &Tenant) -> Result<(), StoreError>;
+    /// Returns a tenant by name.
+    async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError>;
+    /// Returns all tenants by name.
+    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// Adds a source with the items that its settings name; [`StoreError::Taken`] when the tenant has the name.
+    async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError>;
+    /// Returns a source.
+    async fn source_get(&self, id: SourceId) -> Result<Source, StoreError>;
+    /// Returns all sources by name; of one tenant or of all.
+    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError>;
+
+    /// Returns an item.
+    async fn item_get(&self, id: ItemId) -> Result<Item, StoreError>;
+    /// Returns a source's items by name.
+    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError>;
+
+    /// Adds a repository; [`StoreError::Taken`] when the tenant has the name.
+    async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError>;
+    /// Returns a repository.
+    async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError>;
+    /// Returns all repositories by name; of one tenant or of all.
+    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError>;
+
+    /// Adds a plan; [`StoreError::Taken`] when the tenant has the name.
+    async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError>;
+    /// Returns a plan.
+    async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError>;
+    /// Returns all plans by name; of one tenant or of all.
+    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError>;
+}
+
+/// Which snapshots a list shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnapshotFilter {
+    /// Only this item's.
+    pub item_id: Option<ItemId>,
+    /// Only this repository's.
+    pub repository_id: Option<RepositoryId>,
+}
+
+/// Snapshots, evidence and events: what happened. Rows are added by [`JobStore::job_settle`] alone.
+#[async_trait]
+pub trait HistoryStore: Send + Sync {
+    /// Returns a snapshot.
+    async fn snapshot_get(&self, id: SnapshotId) -> Result<Snapshot, StoreError>;
+    /// Returns a page of snapshots.
+    async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError>;
+    /// Returns the newest good (complete or unchanged) snapshot of an item in a repository; none if there is none.
+    async fn snapshot_newest_good(&self, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError>;
+
+    /// Returns an item's newest record of evidence; none if there is none.
+    async fn evidence_newest(&self, item: ItemId) -> Result<Option<Evidence>, StoreError>;
+    /// Returns records of evidence, newest first; of one item or of all.
+    async fn evidence_list(&self, item: Option<ItemId>, rows_max: u32) -> Result<Vec<Evidence>, StoreError>;
+
+    /// Returns a tenant's events with their hashes, oldest first, from a place in the chain on.
+    async fn event_list(&self, tenant: TenantId, from_sequence: i64, rows_max: u32) -> Result<Vec<ChainedEvent>, StoreError>;
+
+    /// Returns a job's attempts, oldest first.
+    async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError>;
+}
+
+/// An event with its place in its tenant's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainedEvent {
+    /// The fact.
+    pub event: Event,
+    /// Its place, from 1 without a gap.
+    pub sequence: i64,
+    /// Its hash, as `domain::event::chain_hash` gives it.
+    pub hash: String,
+}
+
+/// What became of a wish to enqueue a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enqueued {
+    /// The job is in the queue.
+    New(JobId),
+    /// Another backup of the same item is live; this one.
+    Overlaps(JobId),
+    /// The occurrence has its job already; this one.
+    Known(JobId),
+}
+
+/// Which jobs a list shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only this plan's.
+    pub plan_id: Option<PlanId>,
+    /// Only this item's.
+    pub item_id: Option<ItemId>,
+    /// Only of this kind.
+    pub kind: Option<JobKind>,
+    /// Only in this state.
+    pub state: Option<StateName>,
+}
+
+/// A job that was claimed: its row as leased, and what the claim decided.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The row; its token is the new attempt's.
+    pub job: Job,
+    /// The repository's epoch, already grown if the job holds it alone.
+    pub epoch: RepositoryEpoch,
+    /// What an earlier attempt stored.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// A lease that the store's clock says is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostLease {
+    /// The job, in the state in which it was lost.
+    pub job: Job,
+    /// Why the lease is over, for a person.
+    pub reason: String,
+}
+
+/// All rows that the end of a lease writes, in one transaction.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The job's new state.
+    pub state: JobState,
+    /// How many attempts in a row ended without a result, this one included.
+    pub failures: u32,
+    /// What the attempt did.
+    pub counts: JobCounts,
+    /// What it could not read; replaces the job's earlier list.
+    pub unread: Unread,
+    /// The snapshot that it published.
+    pub snapshot: Option<Snapshot>,
+    /// The record that it earned.
+    pub evidence: Option<Evidence>,
+    /// What is told.
+    pub event: Option<Event>,
+}
+
+/// The queue, its leases and their ends.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Puts a queued job in, with its event; for an overlap or a known occurrence only the event `skipped`, when given.
+    async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError>;
+
+    /// Returns a job.
+    async fn job_get(&self, id: JobId) -> Result<Job, StoreError>;
+
+    /// Returns a page of jobs.
+    async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError>;
+
+    /// Returns a leased job's progress; none when it is not leased or has told none.
+    async fn job_progress_get(&self, id: JobId) -> Result<Option<Progress>, StoreError>;
+
+    /// Returns what a job's newest attempt could not read.
+    async fn job_unread_get(&self, id: JobId) -> Result<Unread, StoreError>;
+
+    /// Leases up to `count_max` due jobs of these kinds to an agent, by time to breach, then priority, then age, and
+    /// extends its heartbeat by `ttl`. A job whose repository is held in a way that excludes it is passed over.
+    async fn job_claim(
+        &self,
+        agent: AgentId,
+        kinds: &[JobKind],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Extends an agent's heartbeat by `ttl` and returns the standing of each lease. One write, whatever the number.
+    /// A heartbeat that came after its end is not revived: all its leases are lost.
+    async fn job_renew(&self, agent: AgentId, leases: &[LeaseKey], ttl: Duration) -> Result<Vec<Standing>, StoreError>;
+
+    /// Ends an agent's heartbeat at once, because its process is known to be gone.
+    async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError>;
+
+    /// Returns the agents whose heartbeat has not ended.
+    async fn agent_list_alive(&self) -> Result<Vec<AgentId>, StoreError>;
+
+    /// Stores progress; moves the stall limit only when it differs from what was stored.
+    async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError>;
+
+    /// Stores a checkpoint.
+    async fn job_checkpoint_put(&self, lease: LeaseKey, checkpoint: &Checkpoint) -> Result<(), LeaseError>;
+
+    /// Ends a live lease with its rows. Refused with [`LeaseError::Lost`] when the token is not the job's newest, when
+    /// nobody holds the job, or when the lease is over by the store's clock. `state` must be a move from the job's state.
+    async fn job_settle(&self, lease: LeaseKey, settlement: &Settlement) -> Result<(), LeaseError>;
+
+    /// Returns leases that are over: the agent's heartbeat ended, or no progress came within `stall_limit`.
+    async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError>;
+
+    /// Ends a lost lease; false when the lease was settled or is alive again in the meantime.
+    async fn job_rescue(
+        &self,
+        lease: LeaseKey,
+        stall_limit: Duration,
+        state: &JobState,
+        event: &Event,
+    ) -> Result<bool, StoreError>;
+
+    /// Puts waiting jobs whose time has come back in the queue, and returns how many.
+    async fn job_wake(&self) -> Result<u64, StoreError>;
+
+    /// Asks for a job's end: a job that nobody holds is cancelled with its event, a leased one becomes cancelling.
+    /// Returns the new state. A job that is cancelling or cancelled already stays so.
+    ///
+    /// # Errors
+    /// [`StoreError::Move`] when the job has ended otherwise.
+    async fn job_cancel(&self, id: JobId, now: Timestamp, cancelled: &Event) -> Result<JobState, StoreError>;
+}

@@ -1,0 +1,132 @@
+//! What people declare: tenants, sources with their items, repositories, plans.
+//!
+//! Lists are sorted by name here, not in SQL: databases disagree about the order of letters and of `-`.
+
+use async_trait::async_trait;
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::item::Item;
+use backstay_core::domain::name::Name;
+use backstay_core::domain::plan::Plan;
+use backstay_core::domain::repository::Repository;
+use backstay_core::domain::source::Source;
+use backstay_core::domain::tenant::Tenant;
+use backstay_core::ports::store::{DeclarationStore, StoreError};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
+
+use crate::Database;
+use crate::database::commit;
+use crate::entity::{item, plan, repository, source, tenant};
+use crate::error::{insert_error, store_error};
+
+/// Returns the row that was looked for, or says that there is none.
+pub(crate) fn found<T>(row: Option<T>, noun: &'static str, key: impl ToString) -> Result<T, StoreError> {
+    row.ok_or_else(|| StoreError::NotFound { noun, key: key.to_string() })
+}
+
+/// Reads rows and sorts their values by name.
+fn by_name<M, T, K: Ord>(
+    rows: Vec<M>,
+    read: impl Fn(M) -> Result<T, StoreError>,
+    name: impl Fn(&T) -> K,
+) -> Result<Vec<T>, StoreError> {
+    let mut values = rows.into_iter().map(read).collect::<Result<Vec<T>, _>>()?;
+    values.sort_by_key(name);
+    Ok(values)
+}
+
+#[async_trait]
+impl DeclarationStore for Database {
+    async fn tenant_add(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let insert = tenant::Entity::insert(tenant::Model::of(tenant).into_active_model());
+        let done = insert.exec_without_returning(&self.writer).await;
+        done.map(drop).map_err(|error| insert_error(error, "tenant", tenant.name.as_str()))
+    }
+
+    async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError> {
+        let query = tenant::Entity::find().filter(tenant::Column::Name.eq(name.as_str()));
+        found(query.one(&self.reader).await.map_err(store_error)?, "tenant", name)?.read()
+    }
+
+    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
+        let rows = tenant::Entity::find().all(&self.reader).await.map_err(store_error)?;
+        by_name(rows, tenant::Model::read, |tenant| tenant.name.clone())
+    }
+
+    async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let insert = source::Entity::insert(source::Model::of(source).into_active_model());
+        let done = insert.exec_without_returning(&tx).await;
+        done.map_err(|error| insert_error(error, "source", source.name.as_str()))?;
+        for item in items {
+            let insert = item::Entity::insert(item::Model::of(item).into_active_model());
+            let done = insert.exec_without_returning(&tx).await;
+            done.map_err(|error| insert_error(error, "item", item.name.as_str()))?;
+        }
+        commit(tx).await
+    }
+
+    async fn source_get(&self, id: SourceId) -> Result<Source, StoreError> {
+        let row = source::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "source", id)?.read()
+    }
+
+    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
+        let mut query = source::Entity::find();
+        if let Some(tenant) = tenant {
+            query = query.filter(source::Column::TenantId.eq(tenant.to_string()));
+        }
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        by_name(rows, source::Model::read, |source| (source.name.clone(), source.id))
+    }
+
+    async fn item_get(&self, id: ItemId) -> Result<Item, StoreError> {
+        let row = item::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "item", id)?.read()
+    }
+
+    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
+        let query = item::Entity::find().filter(item::Column::SourceId.eq(source.to_string()));
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        by_name(rows, item::Model::read, |item| item.name.clone())
+    }
+
+    async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
+        let insert = repository::Entity::insert(repository::Model::of(repository).into_active_model());
+        let done = insert.exec_without_returning(&self.writer).await;
+        done.map(drop).map_err(|error| insert_error(error, "repository", repository.name.as_str()))
+    }
+
+    async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError> {
+        let row = repository::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "repository", id)?.read()
+    }
+
+    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError> {
+        let mut query = repository::Entity::find();
+        if let Some(tenant) = tenant {
+            query = query.filter(repository::Column::TenantId.eq(tenant.to_string()));
+        }
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        by_name(rows, repository::Model::read, |repository| (repository.name.clone(), repository.id))
+    }
+
+    async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
+        let insert = plan::Entity::insert(plan::Model::of(plan).into_active_model());
+        let done = insert.exec_without_returning(&self.writer).await;
+        done.map(drop).map_err(|error| insert_error(error, "plan", plan.name.as_str()))
+    }
+
+    async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError> {
+        let row = plan::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "plan", id)?.read()
+    }
+
+    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError> {
+        let mut query = plan::Entity::find();
+        if let Some(tenant) = tenant {
+            query = query.filter(plan::Column::TenantId.eq(tenant.to_string()));
+        }
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        by_name(rows, plan::Model::read, |plan| (plan.name.clone(), plan.id))
+    }
+}

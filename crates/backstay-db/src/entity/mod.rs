@@ -1,0 +1,19 @@
+//! Rows: one file a table, each with the way to its domain value and back.
+//!
+//! Rows hold plain texts and numbers; reading one judges every cell. Absent on purpose: queries (beside this room) and
+//! relations (a query says what it joins).
+
+pub(crate) mod tenant;
+pub(crate) mod source;
+pub(crate) mod item;
+pub(crate) mod repository;
+pub(crate) mod plan;
+pub(crate) mod job;
+pub(crate) mod agent;
+pub(crate) mod lease;
+pub(crate) mod attempt;
+pub(crate) mod checkpoint;
+pub(crate) mod job_unread;
+pub(crate) mod snapshot;
+pub(crate) mod evidence;
+pub(crate) mod event;

@@ -1,0 +1,58 @@
+//! A plan as a row.
+
+use std::time::Duration;
+
+use backstay_core::domain::plan::Plan;
+use backstay_core::ports::store::StoreError;
+use sea_orm::entity::prelude::*;
+
+use crate::row::{Row, json_cell, ms_cell};
+use crate::twin::ScheduleTwin;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "plan")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) id: String,
+    pub(crate) tenant_id: String,
+    pub(crate) name: String,
+    pub(crate) source_id: String,
+    pub(crate) repository_id: String,
+    pub(crate) schedule_json: String,
+    pub(crate) rpo_ms: i64,
+    pub(crate) created_at: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            id: plan.id.to_string(),
+            tenant_id: plan.tenant_id.to_string(),
+            name: plan.name.to_string(),
+            source_id: plan.source_id.to_string(),
+            repository_id: plan.repository_id.to_string(),
+            schedule_json: json_cell(&ScheduleTwin::of(&plan.schedule)),
+            rpo_ms: ms_cell(plan.rpo),
+            created_at: plan.created_at.as_microsecond(),
+        }
+    }
+
+    pub(crate) fn read(self) -> Result<Plan, StoreError> {
+        let row = Row::of("plan", &self.id);
+        Ok(Plan {
+            id: row.parse("id", &self.id)?,
+            tenant_id: row.parse("tenant_id", &self.tenant_id)?,
+            name: row.parse("name", &self.name)?,
+            source_id: row.parse("source_id", &self.source_id)?,
+            repository_id: row.parse("repository_id", &self.repository_id)?,
+            schedule: row.json::<ScheduleTwin>("schedule_json", &self.schedule_json)?.read(row)?,
+            rpo: Duration::from_millis(row.count("rpo_ms", self.rpo_ms)?),
+            created_at: row.instant("created_at", self.created_at)?,
+        })
+    }
+}

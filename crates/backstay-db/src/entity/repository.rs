@@ -1,0 +1,56 @@
+//! A repository as a row. The password is a reference; the secret is never here.
+
+use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
+use backstay_core::domain::storage::StorageSettings;
+use backstay_core::ports::store::StoreError;
+use sea_orm::entity::prelude::*;
+
+use crate::row::{Row, json_cell};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "repository")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) id: String,
+    pub(crate) tenant_id: String,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) storage_kind: String,
+    pub(crate) storage_settings_json: String,
+    pub(crate) password_reference: String,
+    pub(crate) epoch: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub(crate) fn of(repository: &Repository) -> Self {
+        Self {
+            id: repository.id.to_string(),
+            tenant_id: repository.tenant_id.to_string(),
+            name: repository.name.to_string(),
+            kind: repository.kind.word().to_owned(),
+            storage_kind: repository.storage.kind.clone(),
+            storage_settings_json: json_cell(&repository.storage.settings),
+            password_reference: repository.password.to_string(),
+            epoch: repository.epoch.0,
+        }
+    }
+
+    pub(crate) fn read(self) -> Result<Repository, StoreError> {
+        let row = Row::of("repository", &self.id);
+        let settings = row.json("storage_settings_json", &self.storage_settings_json)?;
+        Ok(Repository {
+            id: row.parse("id", &self.id)?,
+            tenant_id: row.parse("tenant_id", &self.tenant_id)?,
+            name: row.parse("name", &self.name)?,
+            kind: row.word("kind", &self.kind, RepositoryKind::from_word)?,
+            password: row.parse("password_reference", &self.password_reference)?,
+            storage: StorageSettings { kind: self.storage_kind, settings },
+            epoch: RepositoryEpoch(self.epoch),
+        })
+    }
+}

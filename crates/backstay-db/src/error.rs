@@ -1,0 +1,147 @@
+//! From the driver's errors to ours: what a store says, and what opening a database says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use backstay_core::domain::disposition::Disposition;
+use backstay_core::ports::store::StoreError;
+use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer program made or migrated it.
+    #[error(
+        "the database has the migration `{found}`, which this program does not know (its newest is `{known}`); \
+         run the newer version of the program, or restore the copy of the database from before the upgrade"
+    )]
+    Newer {
+        /// The first migration that is not known.
+        found: String,
+        /// The newest one that is.
+        known: String,
+    },
+    /// Another process holds it and did not let go in time.
+    #[error("the database is in use by another process")]
+    Busy {
+        /// What the driver said.
+        source: DbErr,
+    },
+    /// The file is not a database, or a damaged one.
+    #[error("the database is damaged or not a database")]
+    Corrupt {
+        /// What the driver said.
+        source: DbErr,
+    },
+    /// The file could not be made or opened.
+    #[error("the database file {} cannot be opened", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A migration failed; its transaction was rolled back.
+    #[error("the database's schema could not be brought up to date")]
+    Migration {
+        /// What the driver said.
+        source: DbErr,
+    },
+}
+
+impl OpenError {
+    /// Returns what the error asks for.
+    pub const fn disposition(&self) -> Disposition {
+        match self {
+            Self::Busy { .. } => Disposition::Retry { after: Duration::from_secs(1) },
+            _ => Disposition::Operator,
+        }
+    }
+}
+
+/// What a driver's error comes down to.
+enum Cause {
+    /// A unique key is taken.
+    Unique,
+    /// A row that was referred to does not exist.
+    Parent,
+    /// A check of the schema refused a row: a mistake of ours, which trying again would only repeat.
+    Check(String),
+    /// A value in a row is not of the type that we write.
+    Value(String),
+    /// Another process holds the database.
+    Busy,
+    /// The file is damaged.
+    Corrupt,
+    /// No answer, full, gone: it may pass.
+    Unavailable,
+}
+
+/// SQLite's primary result codes (sqlite.org/rescode.html), the low byte of the extended ones.
+mod sqlite {
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const NOT_A_DATABASE: i32 = 26;
+}
+
+fn cause(error: &DbErr) -> Cause {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => return Cause::Unique,
+        Some(SqlErr::ForeignKeyConstraintViolation(_)) => return Cause::Parent,
+        _ => {}
+    }
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => driver_cause(error),
+        DbErr::TryIntoErr { .. } | DbErr::Type(_) | DbErr::Json(_) => Cause::Value(error.to_string()),
+        _ => Cause::Unavailable,
+    }
+}
+
+fn driver_cause(error: &sqlx::Error) -> Cause {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Cause::Value(error.to_string()),
+        sqlx::Error::Database(said) => {
+            if matches!(said.kind(), sqlx::error::ErrorKind::CheckViolation | sqlx::error::ErrorKind::NotNullViolation) {
+                return Cause::Check(said.message().to_owned());
+            }
+            let code = said.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
+            match code & 0xff {
+                sqlite::BUSY | sqlite::LOCKED => Cause::Busy,
+                sqlite::CORRUPT | sqlite::NOT_A_DATABASE => Cause::Corrupt,
+                _ => Cause::Unavailable,
+            }
+        }
+        _ => Cause::Unavailable,
+    }
+}
+
+/// Returns what a store says about an error that is none of its promises.
+pub(crate) fn store_error(error: DbErr) -> StoreError {
+    match cause(&error) {
+        Cause::Check(problem) | Cause::Value(problem) => {
+            StoreError::Unreadable { table: "database", row: "of the last statement".to_owned(), problem }
+        }
+        _ => StoreError::Unavailable(Box::new(error)),
+    }
+}
+
+/// Returns what a store says about a failed insert: a taken key, a missing parent, or else.
+pub(crate) fn insert_error(error: DbErr, noun: &'static str, key: impl Into<String>) -> StoreError {
+    match cause(&error) {
+        Cause::Unique => StoreError::Taken { noun, key: key.into() },
+        Cause::Parent => StoreError::NotFound { noun: "row that is referred to by", key: format!("{noun} {}", key.into()) },
+        _ => store_error(error),
+    }
+}
+
+/// Returns what opening a database says.
+pub(crate) fn open_error(error: DbErr) -> OpenError {
+    match cause(&error) {
+        Cause::Busy => OpenError::Busy { source: error },
+        Cause::Corrupt => OpenError::Corrupt { source: error },
+        _ => OpenError::Migration { source: error },
+    }
+}

@@ -1,0 +1,100 @@
+//! What happened: snapshots, evidence, events, attempts. Read only; `job/settle` adds the rows.
+
+use async_trait::async_trait;
+use backstay_core::domain::attempt::Attempt;
+use backstay_core::domain::evidence::Evidence;
+use backstay_core::domain::id::{ItemId, JobId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::job::Outcome;
+use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::ports::store::{
+    ChainedEvent, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
+};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::Database;
+use crate::declaration::found;
+use crate::entity::{attempt, event, evidence, snapshot};
+use crate::error::store_error;
+
+/// Returns how many rows a page may have.
+pub(crate) fn rows_limit(rows_max: u32) -> u64 {
+    u64::from(rows_max.min(PAGE_ROWS_MAX))
+}
+
+#[async_trait]
+impl HistoryStore for Database {
+    async fn snapshot_get(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {
+        let row = snapshot::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "snapshot", id)?.read()
+    }
+
+    async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError> {
+        let mut query = snapshot::Entity::find();
+        if let Some(item) = filter.item_id {
+            query = query.filter(snapshot::Column::ItemId.eq(item.to_string()));
+        }
+        if let Some(repository) = filter.repository_id {
+            query = query.filter(snapshot::Column::RepositoryId.eq(repository.to_string()));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(snapshot::Column::Id.lt(before.to_string()));
+        }
+        let query = query.order_by_desc(snapshot::Column::Id).limit(rows_limit(page.rows_max));
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(snapshot::Model::read).collect()
+    }
+
+    async fn snapshot_newest_good(&self, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError> {
+        let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
+        let query = snapshot::Entity::find()
+            .filter(snapshot::Column::ItemId.eq(item.to_string()))
+            .filter(snapshot::Column::RepositoryId.eq(repository.to_string()))
+            .filter(snapshot::Column::Outcome.is_in(good))
+            .order_by_desc(snapshot::Column::TakenAt)
+            .order_by_desc(snapshot::Column::Id);
+        let row = query.one(&self.reader).await.map_err(store_error)?;
+        row.map(snapshot::Model::read).transpose()
+    }
+
+    async fn evidence_newest(&self, item: ItemId) -> Result<Option<Evidence>, StoreError> {
+        let query = evidence::Entity::find()
+            .filter(evidence::Column::ItemId.eq(item.to_string()))
+            .order_by_desc(evidence::Column::Sequence);
+        let row = query.one(&self.reader).await.map_err(store_error)?;
+        row.map(evidence::Model::read).transpose()
+    }
+
+    async fn evidence_list(&self, item: Option<ItemId>, rows_max: u32) -> Result<Vec<Evidence>, StoreError> {
+        let query = match item {
+            Some(item) => evidence::Entity::find()
+                .filter(evidence::Column::ItemId.eq(item.to_string()))
+                .order_by_desc(evidence::Column::Sequence),
+            None => evidence::Entity::find().order_by_desc(evidence::Column::Id),
+        };
+        let rows = query.limit(rows_limit(rows_max)).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(evidence::Model::read).collect()
+    }
+
+    async fn event_list(
+        &self,
+        tenant: TenantId,
+        from_sequence: i64,
+        rows_max: u32,
+    ) -> Result<Vec<ChainedEvent>, StoreError> {
+        let query = event::Entity::find()
+            .filter(event::Column::TenantId.eq(tenant.to_string()))
+            .filter(event::Column::Sequence.gte(from_sequence))
+            .order_by_asc(event::Column::Sequence)
+            .limit(rows_limit(rows_max));
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(event::Model::read).collect()
+    }
+
+    async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {
+        let query = attempt::Entity::find()
+            .filter(attempt::Column::JobId.eq(job.to_string()))
+            .order_by_asc(attempt::Column::Token);
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(attempt::Model::read).collect()
+    }
+}

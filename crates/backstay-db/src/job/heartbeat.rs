@@ -1,0 +1,123 @@
+//! One row an agent: until when its heartbeat keeps all its leases. An ended heartbeat is never revived while it still
+//! has leases, because the rescuer may already be giving them away.
+
+use std::time::Duration;
+
+use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::id::AgentId;
+use backstay_core::domain::job::StateName;
+use backstay_core::ports::job::Standing;
+use backstay_core::ports::store::StoreError;
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
+
+use crate::Database;
+use crate::dialect::taken_does_nothing;
+use crate::entity::{agent, job, lease};
+use crate::error::{insert_error, store_error};
+use crate::now::Now;
+use crate::row::{Row, micros_of};
+
+/// Returns the condition of an agent whose heartbeat has not ended at `now`. The only place that says so.
+pub(super) fn is_alive(now: Expr) -> Expr {
+    Expr::col((agent::Entity, agent::Column::ExpiresAt)).gt(now)
+}
+
+/// Returns the ids of all agents whose heartbeat has not ended at `now`.
+pub(super) fn alive_agents(now: Expr) -> SelectStatement {
+    Query::select().column(agent::Column::Id).from(agent::Entity).and_where(is_alive(now)).take()
+}
+
+/// Returns the ids of all jobs that an agent holds.
+fn jobs_held(agent: &str) -> SelectStatement {
+    Query::select().column(lease::Column::JobId).from(lease::Entity).and_where(lease::Column::AgentId.eq(agent)).take()
+}
+
+/// Begins or extends a heartbeat because its agent asks for work; false when it ended while the agent had leases.
+pub(super) async fn begin(
+    tx: &DatabaseTransaction,
+    now: &Now,
+    agent: AgentId,
+    ttl: Duration,
+) -> Result<bool, StoreError> {
+    let id = agent.to_string();
+    let at = now.read(tx).await?.as_microsecond();
+    let may_extend = is_alive(now.expr(tx.get_database_backend())).or(Expr::exists(jobs_held(&id)).not());
+    let extended = agent::Entity::update_many()
+        .col_expr(agent::Column::ExpiresAt, Expr::val(at + micros_of(ttl)))
+        .filter(agent::Column::Id.eq(&id))
+        .filter(may_extend)
+        .exec(tx)
+        .await
+        .map_err(store_error)?;
+    if extended.rows_affected == 1 {
+        return Ok(true);
+    }
+    let row = agent::Model { id: id.clone(), first_seen_at: at, expires_at: at + micros_of(ttl) };
+    let inserted = agent::Entity::insert(row.into_active_model())
+        .on_conflict(taken_does_nothing(agent::Column::Id))
+        .exec_without_returning(tx)
+        .await
+        .map_err(|error| insert_error(error, "agent", id))?;
+    Ok(inserted == 1)
+}
+
+/// Extends a heartbeat that has not ended, and returns what each lease is worth.
+pub(super) async fn renew(
+    db: &Database,
+    agent: AgentId,
+    leases: &[LeaseKey],
+    ttl: Duration,
+) -> Result<Vec<Standing>, StoreError> {
+    let now = || db.now.expr(db.writer.get_database_backend());
+    let renewed = agent::Entity::update_many()
+        .col_expr(agent::Column::ExpiresAt, now().add(micros_of(ttl)))
+        .filter(agent::Column::Id.eq(agent.to_string()))
+        .filter(is_alive(now()))
+        .exec(&db.writer)
+        .await
+        .map_err(store_error)?;
+    if renewed.rows_affected == 0 || leases.is_empty() {
+        return Ok(vec![Standing::Lost; leases.len()]);
+    }
+    let held = job::Entity::find()
+        .filter(job::Column::Id.in_subquery(jobs_held(&agent.to_string())))
+        .all(&db.reader)
+        .await
+        .map_err(store_error)?;
+    let standing = |key: &LeaseKey| {
+        let id = key.job_id.to_string();
+        let own = held.iter().find(|job| job.id == id && job.attempt_token == key.token.0);
+        own.map_or(Ok(Standing::Lost), standing_of)
+    };
+    leases.iter().map(standing).collect()
+}
+
+/// Returns what the lease of a job in this state is worth.
+pub(super) fn standing_of(job: &job::Model) -> Result<Standing, StoreError> {
+    Ok(match job.state_name()? {
+        StateName::Leased => Standing::Held,
+        StateName::Cancelling => Standing::Cancelling,
+        _ => Standing::Lost,
+    })
+}
+
+/// Ends a heartbeat now; one that has ended already stays where it ended.
+pub(super) async fn retire(db: &Database, agent: AgentId) -> Result<(), StoreError> {
+    let now = || db.now.expr(db.writer.get_database_backend());
+    let ended = agent::Entity::update_many()
+        .col_expr(agent::Column::ExpiresAt, now())
+        .filter(agent::Column::Id.eq(agent.to_string()))
+        .filter(is_alive(now()))
+        .exec(&db.writer)
+        .await;
+    ended.map(drop).map_err(store_error)
+}
+
+/// Returns the agents whose heartbeat has not ended.
+pub(super) async fn list_alive(db: &Database) -> Result<Vec<AgentId>, StoreError> {
+    let now = db.now.expr(db.reader.get_database_backend());
+    let query = agent::Entity::find().filter(is_alive(now));
+    let rows = query.all(&db.reader).await.map_err(store_error)?;
+    rows.iter().map(|row| Row::of("agent", &row.id).parse("id", &row.id)).collect()
+}

@@ -1,0 +1,166 @@
+//! The queue in SQL.
+//!
+//! ```text
+//!  enqueue ──> job row ──claim──> lease + attempt rows ──settle──> job row, history rows
+//!                ^                      │ progress, checkpoint, heartbeat
+//!                └──────── rescue ──────┘ when the heartbeat ended or progress stalled
+//! ```
+//!
+//! A lease is a row of its own: it exists exactly while somebody holds the job, and a holder's writes find it by job
+//! *and* token and only while the agent's heartbeat is alive by the deciding clock (`held::lease_alive`). Every move of
+//! a state is asked of `StateName::may_become`, and written under the condition that state and token are still those
+//! that it was asked for. Who comes in: the core's managers, through `JobStore`.
+
+mod state;
+mod enqueue;
+mod heartbeat;
+mod claim;
+mod held;
+mod settle;
+mod rescue;
+mod cancel;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::checkpoint::Checkpoint;
+use backstay_core::domain::event::Event;
+use backstay_core::domain::id::{AgentId, JobId};
+use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
+use backstay_core::domain::unread::Unread;
+use backstay_core::ports::job::{LeaseError, Standing};
+use backstay_core::ports::store::{
+    Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Settlement, StoreError,
+};
+use jiff::Timestamp;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::Database;
+use crate::database::commit;
+use crate::declaration::found;
+use crate::entity::{job, job_unread, lease};
+use crate::error::store_error;
+use crate::history::rows_limit;
+
+#[async_trait]
+impl JobStore for Database {
+    async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
+        let tx = self.begin().await?;
+        let answer = enqueue::enqueue(&tx, job, enqueued, skipped).await?;
+        commit(tx).await?;
+        Ok(answer)
+    }
+
+    async fn job_get(&self, id: JobId) -> Result<Job, StoreError> {
+        let row = job::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "job", id)?.read()
+    }
+
+    async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError> {
+        let mut query = job::Entity::find();
+        if let Some(plan) = filter.plan_id {
+            query = query.filter(job::Column::PlanId.eq(plan.to_string()));
+        }
+        if let Some(item) = filter.item_id {
+            query = query.filter(job::Column::ItemId.eq(item.to_string()));
+        }
+        if let Some(kind) = filter.kind {
+            query = query.filter(job::Column::Kind.eq(kind.word()));
+        }
+        if let Some(state) = filter.state {
+            query = query.filter(job::Column::State.eq(state.word()));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(job::Column::Id.lt(before.to_string()));
+        }
+        let query = query.order_by_desc(job::Column::Id).limit(rows_limit(page.rows_max));
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(job::Model::read).collect()
+    }
+
+    async fn job_progress_get(&self, id: JobId) -> Result<Option<Progress>, StoreError> {
+        let row = lease::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        row.map_or(Ok(None), |row| row.progress())
+    }
+
+    async fn job_unread_get(&self, id: JobId) -> Result<Unread, StoreError> {
+        let row = job_unread::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        row.map_or_else(|| Ok(Unread::default()), job_unread::Model::read)
+    }
+
+    async fn job_claim(
+        &self,
+        agent: AgentId,
+        kinds: &[JobKind],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let tx = self.begin().await?;
+        if !heartbeat::begin(&tx, &self.now, agent, ttl).await? {
+            return Ok(Vec::new());
+        }
+        let claimed = claim::claim(&tx, &self.now, agent, kinds, count_max).await?;
+        commit(tx).await?;
+        Ok(claimed)
+    }
+
+    async fn job_renew(&self, agent: AgentId, leases: &[LeaseKey], ttl: Duration) -> Result<Vec<Standing>, StoreError> {
+        heartbeat::renew(self, agent, leases, ttl).await
+    }
+
+    async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError> {
+        heartbeat::retire(self, agent).await
+    }
+
+    async fn agent_list_alive(&self) -> Result<Vec<AgentId>, StoreError> {
+        heartbeat::list_alive(self).await
+    }
+
+    async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {
+        let tx = self.begin().await?;
+        let standing = held::progress_put(&tx, &self.now, lease, progress).await?;
+        commit(tx).await?;
+        Ok(standing)
+    }
+
+    async fn job_checkpoint_put(&self, lease: LeaseKey, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
+        let tx = self.begin().await?;
+        held::checkpoint_put(&tx, &self.now, lease, checkpoint).await?;
+        Ok(commit(tx).await?)
+    }
+
+    async fn job_settle(&self, lease: LeaseKey, settlement: &Settlement) -> Result<(), LeaseError> {
+        let tx = self.begin().await?;
+        settle::settle(&tx, &self.now, lease, settlement).await?;
+        Ok(commit(tx).await?)
+    }
+
+    async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError> {
+        rescue::list_lost(self, stall_limit, rows_max).await
+    }
+
+    async fn job_rescue(
+        &self,
+        lease: LeaseKey,
+        stall_limit: Duration,
+        state: &JobState,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let rescued = rescue::rescue(&tx, &self.now, lease, stall_limit, state, event).await?;
+        commit(tx).await?;
+        Ok(rescued)
+    }
+
+    async fn job_wake(&self) -> Result<u64, StoreError> {
+        rescue::wake(self).await
+    }
+
+    async fn job_cancel(&self, id: JobId, now: Timestamp, cancelled: &Event) -> Result<JobState, StoreError> {
+        let tx = self.begin().await?;
+        let state = cancel::cancel(&tx, id, now, cancelled).await?;
+        commit(tx).await?;
+        Ok(state)
+    }
+}

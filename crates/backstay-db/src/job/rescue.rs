@@ -1,0 +1,126 @@
+//! Leases that are over: finding them, ending them; and waits that are over.
+
+use std::time::Duration;
+
+use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
+use backstay_core::domain::event::Event;
+use backstay_core::domain::job::{JobState, StateName};
+use backstay_core::ports::store::{LostLease, StoreError};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use super::heartbeat::{alive_agents, is_alive};
+use super::settle::lease_end;
+use super::state::{job_locked, move_to};
+use crate::Database;
+use crate::entity::{agent, job, lease};
+use crate::error::store_error;
+use crate::event::event_append;
+use crate::history::rows_limit;
+use crate::now::Now;
+use crate::row::micros_of;
+
+// What the bulk update of `wake` writes, asked of the core's table when this is compiled.
+const _: () = assert!(StateName::Waiting.may_become(StateName::Queued));
+
+/// Returns the condition of a lease that is over at `now`: its agent's heartbeat has ended, or it made no progress
+/// within the stall limit.
+fn is_over(now: &Now, db: &impl ConnectionTrait, stall_limit: Duration) -> Condition {
+    let now = || now.expr(db.get_database_backend());
+    Condition::any()
+        .add(lease::Column::AgentId.not_in_subquery(alive_agents(now())))
+        .add(Expr::col(lease::Column::ProgressedAt).lt(now().sub(micros_of(stall_limit))))
+}
+
+/// Returns leases that are over, longest without progress first.
+pub(super) async fn list_lost(
+    db: &Database,
+    stall_limit: Duration,
+    rows_max: u32,
+) -> Result<Vec<LostLease>, StoreError> {
+    let over = lease::Entity::find()
+        .filter(is_over(&db.now, &db.reader, stall_limit))
+        .order_by_asc(lease::Column::ProgressedAt)
+        .limit(rows_limit(rows_max))
+        .all(&db.reader)
+        .await
+        .map_err(store_error)?;
+    let alive = agent::Entity::find()
+        .filter(is_alive(db.now.expr(db.reader.get_database_backend())))
+        .filter(agent::Column::Id.is_in(over.iter().map(|lease| &lease.agent_id)))
+        .all(&db.reader)
+        .await
+        .map_err(store_error)?;
+    let jobs = job::Entity::find()
+        .filter(job::Column::Id.is_in(over.iter().map(|lease| &lease.job_id)))
+        .all(&db.reader)
+        .await
+        .map_err(store_error)?;
+    let mut lost = Vec::with_capacity(over.len());
+    for lease in over {
+        let Some(row) = jobs.iter().find(|row| row.id == lease.job_id && row.attempt_token == lease.token) else {
+            // It was settled between these queries.
+            continue;
+        };
+        let reason = if alive.iter().any(|agent| agent.id == lease.agent_id) {
+            format!("it made no progress for {} s", stall_limit.as_secs())
+        } else {
+            format!("the heartbeat of its agent {} ended", lease.agent_id)
+        };
+        match row.clone().read() {
+            Ok(job) => lost.push(LostLease { job, reason }),
+            // One bad row must not keep the others from being rescued.
+            Err(error) => tracing::error!(job_id = row.id, error = %error, "a lost lease is passed over"),
+        }
+    }
+    Ok(lost)
+}
+
+/// Ends a lease if it is over now; false when it is not, or is somebody else's by now.
+pub(super) async fn rescue(
+    tx: &DatabaseTransaction,
+    now: &Now,
+    key: LeaseKey,
+    stall_limit: Duration,
+    state: &JobState,
+    event: &Event,
+) -> Result<bool, StoreError> {
+    let lease = lease::Entity::find_by_id(key.job_id.to_string())
+        .filter(lease::Column::Token.eq(key.token.0))
+        .filter(is_over(now, tx, stall_limit))
+        .lock_exclusive()
+        .one(tx)
+        .await
+        .map_err(store_error)?;
+    if lease.is_none() {
+        return Ok(false);
+    }
+    let row = job_locked(tx, key.job_id).await?;
+    let update = move_to(&row, key.job_id, state)?
+        .col_expr(job::Column::FailureCount, Expr::col(job::Column::FailureCount).add(1))
+        .filter(job::Column::AttemptToken.eq(key.token.0));
+    if update.exec(tx).await.map_err(store_error)?.rows_affected == 0 {
+        return Ok(false);
+    }
+    lease_end(tx, key, now.read(tx).await?, AttemptEnd::Lost, state.name()).await?;
+    event_append(tx, event).await?;
+    Ok(true)
+}
+
+/// Queues waiting jobs whose time has come, each from the moment that it waited for.
+pub(super) async fn wake(db: &Database) -> Result<u64, StoreError> {
+    let now = db.now.expr(db.writer.get_database_backend());
+    let woken = job::Entity::update_many()
+        .col_expr(job::Column::State, Expr::val(StateName::Queued.word()))
+        // In this order: MariaDB assigns from left to right.
+        .col_expr(job::Column::NotBeforeAt, Expr::col(job::Column::WakeAt))
+        .col_expr(job::Column::WakeAt, Expr::val(None::<i64>))
+        .col_expr(job::Column::Message, Expr::val(None::<String>))
+        .filter(job::Column::State.eq(StateName::Waiting.word()))
+        .filter(Expr::col(job::Column::WakeAt).lte(now))
+        .exec(&db.writer)
+        .await;
+    woken.map(|woken| woken.rows_affected).map_err(store_error)
+}

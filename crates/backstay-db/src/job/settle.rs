@@ -1,0 +1,131 @@
+//! Ends a live lease with all its rows, in one transaction: an attempt's result is there whole or not at all.
+
+use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
+use backstay_core::domain::evidence::Evidence;
+use backstay_core::domain::id::JobId;
+use backstay_core::domain::job::{JobCounts, StateName};
+use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::domain::unread::Unread;
+use backstay_core::ports::job::LeaseError;
+use backstay_core::ports::store::{Settlement, StoreError};
+use jiff::Timestamp;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, UpdateMany,
+};
+
+use super::held::lease_alive;
+use super::state::{job_locked, move_to};
+use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snapshot};
+use crate::error::{insert_error, store_error};
+use crate::event::event_append;
+use crate::now::Now;
+use crate::row::count_cell;
+
+/// Writes what came of an attempt and ends its lease.
+pub(super) async fn settle(
+    tx: &DatabaseTransaction,
+    now: &Now,
+    key: LeaseKey,
+    settlement: &Settlement,
+) -> Result<(), LeaseError> {
+    lease_alive(tx, now, key).await?;
+    let row = job_locked(tx, key.job_id).await?;
+    let to = settlement.state.name();
+    if matches!(to, StateName::Leased | StateName::Cancelling) {
+        // Both are states of a job that somebody holds, and after this nobody does.
+        return Err(StoreError::Move { job_id: key.job_id, from: row.state_name()?, to }.into());
+    }
+    let update = move_to(&row, key.job_id, &settlement.state)?
+        .col_expr(job::Column::FailureCount, Expr::val(i64::from(settlement.failures)));
+    let update = put_counts(update, &settlement.counts).filter(job::Column::AttemptToken.eq(key.token.0));
+    if update.exec(tx).await.map_err(store_error)?.rows_affected == 0 {
+        return Err(LeaseError::Lost { job_id: key.job_id, token: key.token });
+    }
+    // A back-off is a result too; only a job that was given back without counting a failure has waited.
+    let waited = to == StateName::Waiting && i64::from(settlement.failures) == row.failure_count;
+    let ending = if waited { AttemptEnd::Waited } else { AttemptEnd::Finished };
+    lease_end(tx, key, now.read(tx).await?, ending, to).await?;
+    unread_put(tx, key.job_id, &settlement.unread).await?;
+    if let Some(snapshot) = &settlement.snapshot {
+        snapshot_add(tx, snapshot).await?;
+    }
+    if let Some(evidence) = &settlement.evidence {
+        evidence_add(tx, evidence).await?;
+    }
+    if let Some(event) = &settlement.event {
+        event_append(tx, event).await?;
+    }
+    Ok(())
+}
+
+/// Removes the lease, writes how its attempt ended, and drops the checkpoint of a job that has come to its end.
+pub(super) async fn lease_end(
+    tx: &DatabaseTransaction,
+    key: LeaseKey,
+    ended_at: Timestamp,
+    ending: AttemptEnd,
+    state: StateName,
+) -> Result<(), StoreError> {
+    let id = key.job_id.to_string();
+    lease::Entity::delete_by_id(&id).exec(tx).await.map_err(store_error)?;
+    attempt::Entity::update_many()
+        .col_expr(attempt::Column::EndedAt, Expr::val(ended_at.as_microsecond()))
+        .col_expr(attempt::Column::Ending, Expr::val(ending.word()))
+        .filter(attempt::Column::JobId.eq(&id))
+        .filter(attempt::Column::Token.eq(key.token.0))
+        .exec(tx)
+        .await
+        .map_err(store_error)?;
+    if state.is_final() {
+        checkpoint::Entity::delete_by_id(&id).exec(tx).await.map_err(store_error)?;
+    }
+    Ok(())
+}
+
+fn put_counts(update: UpdateMany<job::Entity>, counts: &JobCounts) -> UpdateMany<job::Entity> {
+    update
+        .col_expr(job::Column::FileCount, Expr::val(count_cell(counts.files)))
+        .col_expr(job::Column::FileUnmodifiedCount, Expr::val(count_cell(counts.files_unmodified)))
+        .col_expr(job::Column::DirCount, Expr::val(count_cell(counts.dirs)))
+        .col_expr(job::Column::ContentBytes, Expr::val(count_cell(counts.bytes)))
+        .col_expr(job::Column::AddedBytes, Expr::val(count_cell(counts.bytes_added)))
+        .col_expr(job::Column::StoredBytes, Expr::val(count_cell(counts.bytes_stored)))
+        .col_expr(job::Column::UnreadCount, Expr::val(count_cell(counts.unread)))
+}
+
+/// Replaces what the attempt before could not read.
+async fn unread_put(tx: &DatabaseTransaction, job: JobId, unread: &Unread) -> Result<(), StoreError> {
+    job_unread::Entity::delete_by_id(job.to_string()).exec(tx).await.map_err(store_error)?;
+    if unread.is_empty() && unread.entries.is_empty() {
+        return Ok(());
+    }
+    let row = job_unread::Model::of(job, unread).into_active_model();
+    let insert = job_unread::Entity::insert(row).exec_without_returning(tx).await;
+    insert.map(drop).map_err(|error| insert_error(error, "list of unread entries of job", job.to_string()))
+}
+
+async fn snapshot_add(tx: &DatabaseTransaction, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let insert = snapshot::Entity::insert(snapshot::Model::of(snapshot).into_active_model());
+    let done = insert.exec_without_returning(tx).await;
+    done.map(drop).map_err(|error| insert_error(error, "snapshot", snapshot.foreign_id.as_str()))
+}
+
+/// Adds a record at the end of its item's chain, and nowhere else: it was signed with the hash before it inside.
+async fn evidence_add(tx: &DatabaseTransaction, record: &Evidence) -> Result<(), StoreError> {
+    let place = &record.place;
+    let key = || format!("{} of item {}", place.sequence, place.item_id);
+    let newest = evidence::Entity::find()
+        .filter(evidence::Column::ItemId.eq(place.item_id.to_string()))
+        .order_by_desc(evidence::Column::Sequence)
+        .one(tx)
+        .await
+        .map_err(store_error)?;
+    let (sequence, previous) = newest.map_or((1, None), |newest| (newest.sequence + 1, Some(newest.hash)));
+    if place.sequence != sequence || place.previous_hash != previous {
+        return Err(StoreError::Taken { noun: "place in the chain of evidence,", key: key() });
+    }
+    let insert = evidence::Entity::insert(evidence::Model::of(record).into_active_model());
+    let done = insert.exec_without_returning(tx).await;
+    done.map(drop).map_err(|error| insert_error(error, "place in the chain of evidence,", key()))
+}

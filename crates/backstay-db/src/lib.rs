@@ -1,0 +1,30 @@
+//! All SQL: the database as the fulfilment of the core's three stores.
+//!
+//! Read [`migration`] for the tables and the promises that keys and checks keep, then [`database`] (connections, the
+//! clock that decides expiry), then `job/` (the queue: enqueue, claim, heartbeat, settle, rescue). One file a noun, the
+//! same names as in the core; `entity/` says how a row becomes a domain value and back.
+//!
+//! Absent on purpose: decisions. What may follow what is asked of the core (`StateName::may_become`) before anything is
+//! written. No secret is ever in a row. SQLite today; PostgreSQL and MariaDB come from the same statements, so whatever
+//! differs between them has a named function in `dialect`. Who comes in: a role opens a [`Database`] and hands it on as
+//! three ports.
+
+pub mod migration;
+
+pub mod database;
+mod dialect;
+mod error;
+mod now;
+
+mod entity;
+mod row;
+mod twin;
+
+mod declaration;
+mod event;
+mod history;
+mod job;
+
+pub use database::Database;
+pub use error::OpenError;
+pub use now::Now;

@@ -1,0 +1,32 @@
+//! The schema, as steps that are only ever added.
+//!
+//! Rules: a step that was released is never edited; foreign keys stand only inside `CREATE TABLE` (SQLite cannot add
+//! one later) and one statement alters one thing; words of states and kinds are written out here, so that a step means
+//! the same in ten years (a test compares them with the core's lists). Each step runs in a transaction of its own, its
+//! entry in the table of migrations included: half a step does not exist. (MariaDB commits each `CREATE` by itself; it
+//! will need a note here.)
+//!
+//! Read the steps in order: what people declare, the queue, what happened.
+
+#![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
+
+mod column;
+mod m20261121_000001_declarations;
+mod m20261121_000002_queue;
+mod m20261121_000003_history;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// All steps, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_declarations::Declarations),
+            Box::new(m20261121_000002_queue::Queue),
+            Box::new(m20261121_000003_history::History),
+        ]
+    }
+}

@@ -1,0 +1,169 @@
+//! Documents inside rows: twins of domain values that know serde, because domain types do not.
+//!
+//! A twin is written by us and read by every later version: fields are only ever added, with a default.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use backstay_core::domain::id::SnapshotId;
+use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
+use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
+use backstay_core::domain::unread::UnreadEntry;
+use backstay_core::ports::store::StoreError;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::row::{Row, ms_cell};
+
+/// Twin of [`Instruction`].
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum InstructionTwin {
+    Backup,
+    Restore { snapshot_id: Uuid, target: TargetTwin, reconciliation: String },
+    Verify { snapshot_id: Uuid, files_min: u64, bytes_percent: u8, seed: u64 },
+}
+
+/// Twin of [`Target`].
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TargetTwin {
+    Directory(String),
+    /// A path that is not UTF-8, byte by byte.
+    DirectoryBytes(Vec<u8>),
+}
+
+impl InstructionTwin {
+    pub(crate) fn of(instruction: &Instruction) -> Self {
+        match instruction {
+            Instruction::Backup => Self::Backup,
+            Instruction::Restore { snapshot_id, target: Target::Directory(path), reconciliation } => Self::Restore {
+                snapshot_id: snapshot_id.uuid(),
+                target: TargetTwin::of(path),
+                reconciliation: reconciliation.word().to_owned(),
+            },
+            Instruction::Verify { snapshot_id, sample } => Self::Verify {
+                snapshot_id: snapshot_id.uuid(),
+                files_min: sample.files_min,
+                bytes_percent: sample.bytes_percent,
+                seed: sample.seed,
+            },
+        }
+    }
+
+    /// Returns the instruction, if it is one of the row's kind.
+    pub(crate) fn read(self, row: Row<'_>, kind: JobKind) -> Result<Instruction, StoreError> {
+        let instruction = match self {
+            Self::Backup => Instruction::Backup,
+            Self::Restore { snapshot_id, target, reconciliation } => Instruction::Restore {
+                snapshot_id: SnapshotId::from_uuid(snapshot_id),
+                target: Target::Directory(target.path()),
+                reconciliation: row.word("instruction_json", &reconciliation, Reconciliation::from_word)?,
+            },
+            Self::Verify { snapshot_id, files_min, bytes_percent, seed } => Instruction::Verify {
+                snapshot_id: SnapshotId::from_uuid(snapshot_id),
+                sample: SampleRule { files_min, bytes_percent, seed },
+            },
+        };
+        if instruction.kind() == kind {
+            Ok(instruction)
+        } else {
+            Err(row.unreadable(format!("kind is {}, its instruction {}", kind.word(), instruction.kind().word())))
+        }
+    }
+}
+
+impl TargetTwin {
+    fn of(path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => Self::Directory(text.to_owned()),
+            None => Self::DirectoryBytes(path.as_os_str().as_bytes().to_vec()),
+        }
+    }
+
+    fn path(self) -> PathBuf {
+        match self {
+            Self::Directory(text) => text.into(),
+            Self::DirectoryBytes(bytes) => OsString::from_vec(bytes).into(),
+        }
+    }
+}
+
+/// Twin of [`Schedule`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleTwin {
+    rhythm: RhythmTwin,
+    time_zone: String,
+    jitter_ms: i64,
+    overlap: OverlapTwin,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RhythmTwin {
+    OnRequest,
+    EveryMs(i64),
+    Cron(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OverlapTwin {
+    Plan,
+    Tenant,
+}
+
+impl ScheduleTwin {
+    pub(crate) fn of(schedule: &Schedule) -> Self {
+        Self {
+            rhythm: match schedule.rhythm() {
+                Rhythm::OnRequest => RhythmTwin::OnRequest,
+                Rhythm::Every(interval) => RhythmTwin::EveryMs(ms_cell(*interval)),
+                Rhythm::Cron(expression) => RhythmTwin::Cron(expression.clone()),
+            },
+            time_zone: schedule.time_zone().to_owned(),
+            jitter_ms: ms_cell(schedule.jitter()),
+            overlap: match schedule.overlap() {
+                OverlapKey::Plan => OverlapTwin::Plan,
+                OverlapKey::Tenant => OverlapTwin::Tenant,
+            },
+        }
+    }
+
+    /// Returns the schedule, judged again.
+    pub(crate) fn read(self, row: Row<'_>) -> Result<Schedule, StoreError> {
+        let ms = |ms: i64| row.count("schedule_json", ms).map(Duration::from_millis);
+        let rhythm = match self.rhythm {
+            RhythmTwin::OnRequest => Rhythm::OnRequest,
+            RhythmTwin::EveryMs(every) => Rhythm::Every(ms(every)?),
+            RhythmTwin::Cron(expression) => Rhythm::Cron(expression),
+        };
+        let overlap = match self.overlap {
+            OverlapTwin::Plan => OverlapKey::Plan,
+            OverlapTwin::Tenant => OverlapKey::Tenant,
+        };
+        Schedule::new(rhythm, self.time_zone, ms(self.jitter_ms)?, overlap)
+            .map_err(|error| row.unreadable(format!("schedule_json: {error}")))
+    }
+}
+
+/// Twin of [`UnreadEntry`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UnreadEntryTwin {
+    path: String,
+    reason: String,
+}
+
+impl UnreadEntryTwin {
+    pub(crate) fn of(entry: &UnreadEntry) -> Self {
+        Self { path: entry.path.clone(), reason: entry.reason.clone() }
+    }
+
+    pub(crate) fn read(self) -> UnreadEntry {
+        UnreadEntry { path: self.path, reason: self.reason }
+    }
+}

@@ -1,0 +1,56 @@
+//! The suites of the stores and of the port `Jobs` on SQLite: in a file and in memory.
+
+use std::sync::Arc;
+
+use backstay_db::Database;
+use backstay_testkit::conformance::job::JobsHarness;
+use backstay_testkit::conformance::world::Stores;
+use backstay_testkit::fakes::clock::ManualClock;
+use futures::FutureExt as _;
+
+use crate::{OnFile, hold_alone};
+
+async fn on_file() -> Stores {
+    OnFile::new().await.stores()
+}
+
+async fn in_memory() -> Stores {
+    let clock = ManualClock::default();
+    let database = Database::open_in_memory(Arc::new(clock.clone())).await.unwrap();
+    let raw = database.connection().clone();
+    Stores {
+        declarations: Arc::new(database.clone()),
+        history: Arc::new(database.clone()),
+        jobs: Arc::new(database),
+        clock,
+        hold_alone: Arc::new(move |id| {
+            let raw = raw.clone();
+            async move { hold_alone(&raw, id).await }.boxed()
+        }),
+        kept: Arc::new(()),
+    }
+}
+
+async fn manager_on_file() -> JobsHarness {
+    JobsHarness::of_manager(on_file().await)
+}
+
+async fn manager_in_memory() -> JobsHarness {
+    JobsHarness::of_manager(in_memory().await)
+}
+
+mod store_on_file {
+    backstay_testkit::store_promises!(super::on_file);
+}
+
+mod store_in_memory {
+    backstay_testkit::store_promises!(super::in_memory);
+}
+
+mod jobs_on_file {
+    backstay_testkit::jobs_promises!(super::manager_on_file);
+}
+
+mod jobs_in_memory {
+    backstay_testkit::jobs_promises!(super::manager_in_memory);
+}

@@ -1,0 +1,180 @@
+//! The file: who may read it, what is refused when it is opened, whose clock decides, several processes on one.
+
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::disposition::Disposition;
+use backstay_core::domain::event::EventKind;
+use backstay_core::domain::job::JobKind;
+use backstay_core::ports::job::{LeaseError, Standing};
+use backstay_core::ports::store::{DeclarationStore as _, JobStore, StoreError};
+use backstay_db::{Database, Now, OpenError};
+use backstay_testkit::conformance::world::{Stores, TTL, World, key_of};
+use backstay_testkit::fakes::clock::ManualClock;
+use futures::FutureExt as _;
+use sea_orm::ConnectionTrait as _;
+use tempfile::tempdir;
+
+use crate::{OnFile, raw};
+
+async fn pragma(database: &Database, name: &str) -> String {
+    let rows = database.connection().query_all_raw(sea_orm::Statement::from_string(
+        sea_orm::DbBackend::Sqlite,
+        format!("SELECT CAST({name} AS TEXT) AS answer FROM pragma_{name}"),
+    ));
+    rows.await.unwrap()[0].try_get("", "answer").unwrap()
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_and_keeps_what_was_committed() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("backstay.db");
+    let database = Database::open(&path).await.unwrap();
+    for (name, expected) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
+        assert_eq!(pragma(&database, name).await, expected, "{name}");
+    }
+    let tenant = backstay_core::domain::tenant::Tenant {
+        id: "0197f0c2-0000-7000-8000-000000000000".parse().unwrap(),
+        name: "ada".parse().unwrap(),
+    };
+    database.tenant_add(&tenant).await.unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+    }
+    database.close().await.unwrap();
+    assert_eq!(Database::open(&path).await.unwrap().tenant_list().await.unwrap(), [tenant]);
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_program_is_refused_and_left_alone() {
+    let world = OnFile::new().await;
+    let path = world.folder.path().join("backstay.db");
+    let sql = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_000001_future', 1)";
+    world.raw.execute_unprepared(sql).await.unwrap();
+    let refused = Database::open(&path).await.unwrap_err();
+    let OpenError::Newer { found, known } = &refused else { panic!("{refused:?}") };
+    assert_eq!((found.as_str(), known.as_str()), ("m29990101_000001_future", "m20261121_000003_history"));
+    assert!(refused.to_string().contains("newer version of the program"), "{refused}");
+    assert_eq!(refused.disposition(), Disposition::Operator);
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_named() {
+    let folder = tempdir().unwrap();
+    let garbage = folder.path().join("garbage.db");
+    std::fs::write(&garbage, "not a database at all, but long enough to have a header ".repeat(40)).unwrap();
+    let refused = Database::open(&garbage).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused:?}");
+    let refused = Database::open(&folder.path().join("no/such/folder.db")).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Io { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn half_a_migration_does_not_exist() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("backstay.db");
+    std::fs::write(&path, "").unwrap();
+    let raw = raw(&path).await;
+    // The queue's step makes `job`, then stumbles over this.
+    raw.execute_unprepared("CREATE TABLE agent (id text)").await.unwrap();
+    let refused = Database::open(&path).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Migration { .. }), "{refused:?}");
+    assert!(raw.execute_unprepared("SELECT * FROM plan").await.is_ok(), "the step before is whole");
+    assert!(raw.execute_unprepared("SELECT * FROM job").await.is_err(), "the step that failed left nothing");
+    raw.execute_unprepared("DROP TABLE agent").await.unwrap();
+    Database::open(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_something_that_may_pass() {
+    let world = OnFile::new().await;
+    let database = world.database.clone();
+    let world = World::new(world.stores(), 1).await;
+    database.connection().execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
+    let refused = loop {
+        let job = world.backup(0);
+        let told = world.event(EventKind::Enqueued, &job);
+        if let Err(error) = world.jobs.job_enqueue(&job, &told, Some(&told)).await {
+            break error;
+        }
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert!(matches!(refused.disposition(), Disposition::Retry { .. }));
+    database.connection().execute_unprepared("PRAGMA max_page_count = 100000").await.unwrap();
+    world.enqueue(&world.backup(0)).await;
+}
+
+/// With [`Now::Database`] no clock of ours is asked: real milliseconds end the lease.
+#[tokio::test]
+async fn the_databases_clock_decides() {
+    let folder = tempdir().unwrap();
+    let database = Database::open(&folder.path().join("backstay.db")).await.unwrap();
+    let store: Arc<dyn JobStore> = Arc::new(database.clone());
+    let stores = Stores {
+        declarations: Arc::new(database.clone()),
+        history: Arc::new(database),
+        jobs: store.clone(),
+        // Stands at the beginning of 2026, long before the database's.
+        clock: ManualClock::default(),
+        hold_alone: Arc::new(|_| async {}.boxed()),
+        kept: Arc::new(()),
+    };
+    let world = World::new(stores, 1).await;
+    let before = jiff::Timestamp::now();
+    world.queued(0).await;
+    let (agent, ttl) = (world.agent(), Duration::from_millis(700));
+    let claimed = store.job_claim(agent, JobKind::ALL, 1, ttl).await.unwrap();
+    let key = key_of(&claimed[0]);
+    let leased_at = world.history.attempt_list(key.job_id).await.unwrap()[0].leased_at;
+    // SQLite's clock has milliseconds.
+    let near = Duration::from_secs(5);
+    assert!(leased_at > before - near && leased_at < before + near, "{leased_at} is not near {before}");
+    assert_eq!(store.job_renew(agent, &[key], ttl).await.unwrap(), [Standing::Held]);
+    world.clock.advance(Duration::from_secs(1_000_000));
+    assert_eq!(store.job_renew(agent, &[key], ttl).await.unwrap(), [Standing::Held]);
+    tokio::time::sleep(ttl + Duration::from_millis(100)).await;
+    assert_eq!(store.job_renew(agent, &[key], ttl).await.unwrap(), [Standing::Lost]);
+    assert!(matches!(store.job_settle(key, &world.success()).await, Err(LeaseError::Lost { .. })));
+    assert_eq!(store.job_list_lost(Duration::from_secs(600), 9).await.unwrap().len(), 1);
+}
+
+/// Two adapters on one file, as two processes have it: no job goes to both, and the chain of events has no gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_share_one_file() {
+    let here = OnFile::new().await;
+    let path = here.folder.path().join("backstay.db");
+    let there = Database::open_with(&path, Now::Clock(Arc::new(here.clock.clone()))).await.unwrap();
+    let databases = [here.database.clone(), there];
+    let world = Arc::new(World::new(here.stores(), 100).await);
+    for item in 0..100 {
+        world.queued(item).await;
+    }
+    let claimer = |number: usize| {
+        let (database, world) = (databases[number % 2].clone(), world.clone());
+        tokio::spawn(async move {
+            let (agent, mut taken) = (world.agent(), Vec::new());
+            loop {
+                let claimed = database.job_claim(agent, JobKind::ALL, 3, TTL).await.unwrap();
+                if claimed.is_empty() {
+                    return taken;
+                }
+                for key in claimed.iter().map(key_of) {
+                    let event = Some(world.event(EventKind::Succeeded, &world.job(key.job_id).await));
+                    let rows = backstay_core::ports::store::Settlement { event, ..world.success() };
+                    database.job_settle(key, &rows).await.unwrap();
+                    taken.push(key);
+                }
+            }
+        })
+    };
+    let mut taken: Vec<LeaseKey> = Vec::new();
+    for claimer in (0..8).map(claimer).collect::<Vec<_>>() {
+        taken.extend(claimer.await.unwrap());
+    }
+    assert_eq!((taken.len(), taken.iter().collect::<HashSet<_>>().len()), (100, 100));
+    assert_eq!(world.told().await.len(), 200);
+}

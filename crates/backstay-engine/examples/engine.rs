@@ -1,0 +1,118 @@
+//! The engine on a local repository, for benchmarks and tests: `engine init|backup|restore|verify REPOSITORY …`, the
+//! password in `RESTIC_PASSWORD`, threads in `ENGINE_WORKERS`. Exit codes are restic's. Not a product: that is
+//! `backstay engine`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks speaks to its caller")]
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::unread::Unread;
+use backstay_engine::archive::options::{ArchiveOptions, Recheck};
+use backstay_engine::archive::run::archive;
+use backstay_engine::format::id::Id;
+use backstay_engine::format::object::FileKind;
+use backstay_engine::repository::Maker;
+use backstay_engine::restore::{RestoreOptions, restore};
+use backstay_engine::verify::{VerifyOptions, verify};
+use backstay_engine::{EngineProgress, Interrupt, Repository};
+use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+type Done = Result<ExitCode, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["init", repository] => init(repository),
+        ["backup", repository, tree] => backup(repository, tree),
+        ["restore", repository, target] => bring_back(repository, target),
+        ["verify", repository, tree] => prove(repository, tree),
+        _ => Err("usage: engine init REPO | backup REPO TREE | restore REPO TARGET | verify REPO TREE".into()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("{}", backstay_core::managers::job::chain(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+fn password() -> Result<SecretString, Box<dyn Error>> {
+    Ok(std::env::var("RESTIC_PASSWORD").map_err(|_| "RESTIC_PASSWORD is not set")?.into())
+}
+
+fn workers() -> usize {
+    let asked = std::env::var("ENGINE_WORKERS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
+}
+
+fn storage(path: &str, presence: Presence) -> Result<Arc<dyn ObjectStorage>, Box<dyn Error>> {
+    let path = std::path::absolute(path)?;
+    Ok(storage_kind("local")?.open(&serde_json::json!({ "path": path }), presence)?)
+}
+
+fn init(repository: &str) -> Done {
+    let maker = Maker { username: "engine".to_owned(), hostname: "bench".to_owned(), at: Timestamp::now() };
+    Repository::create(storage(repository, Presence::Create)?, &password()?, maker)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(repository: &str) -> Result<(Repository, Option<Id>), Box<dyn Error>> {
+    let repository = Repository::open(storage(repository, Presence::Existing)?, &password()?)?;
+    let mut newest = None;
+    for id in repository.file_list(FileKind::Snapshot)? {
+        let (_, file) = repository.snapshot_read(&id.to_hex())?;
+        newest = newest.max(Some((file.time, id)));
+    }
+    Ok((repository, newest.map(|(_, id)| id)))
+}
+
+fn ended(unread: &Unread) -> Done {
+    println!("unread {}", unread.count);
+    unread.entries.iter().for_each(|entry| println!("{}: {}", entry.path, entry.reason));
+    Ok(if unread.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn backup(repository: &str, tree: &str) -> Done {
+    let (repository, parent) = open(repository)?;
+    let recheck = if std::env::var_os("ENGINE_NO_RECHECK").is_some() { Recheck::Off } else { Recheck::Each };
+    let options = ArchiveOptions {
+        root: std::path::absolute(tree)?,
+        parent,
+        hostname: "bench".to_owned(),
+        username: "engine".to_owned(),
+        tags: Vec::new(),
+        program_version: "backstay engine example".to_owned(),
+        started_at: Timestamp::now(),
+        workers: workers(),
+        uploads: 2,
+        recheck,
+    };
+    let archived = archive(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
+    let published = archived.publish(Timestamp::now())?;
+    println!("snapshot {} {:?}", published.id, published.summary);
+    ended(&published.unread)
+}
+
+fn bring_back(repository: &str, target: &str) -> Done {
+    let (repository, newest) = open(repository)?;
+    let snapshot = newest.ok_or("there is no snapshot")?.to_hex();
+    let options = RestoreOptions { snapshot: &snapshot, target: Path::new(target), workers: workers() };
+    let done = restore(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
+    println!("files {} bytes {}", done.files, done.bytes);
+    ended(&done.unread)
+}
+
+fn prove(repository: &str, tree: &str) -> Done {
+    let (repository, newest) = open(repository)?;
+    let snapshot = newest.ok_or("there is no snapshot")?.to_hex();
+    let (tree, sample) = (std::path::absolute(tree)?, SampleRule::first_proof(1));
+    let options =
+        VerifyOptions { snapshot: &snapshot, sample, source: Some(&tree), started_at: Timestamp::now() };
+    let found = verify(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
+    println!("{found:#?}");
+    Ok(if found.difference_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,124 @@
+//! Reading files: open, read, cut, save, and put the blobs' ids in the folder's entry.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::counters::add;
+use super::folder::{Entry, Folder, Saved};
+use super::run::Worker;
+use super::walk::open_folder;
+use crate::error::EngineError;
+use crate::format::chunker::CHUNK_BYTES_MAX;
+use crate::format::id::Id;
+use crate::format::pack::BlobKind;
+
+/// Bytes that are read ahead of the cut: two of the largest blobs, so that a full buffer always holds a whole one.
+pub(super) const READ_BYTES: usize = 2 * CHUNK_BYTES_MAX;
+
+/// Why a file was not saved.
+enum NotSaved {
+    /// It is not there any more, or is no regular file any more: a state without it is a state that was.
+    Gone,
+    /// It could not be read.
+    Unread(io::Error),
+    /// The run ends.
+    Stop,
+}
+
+impl Worker<'_> {
+    /// Reads a batch of files of one folder.
+    pub(super) fn read_batch(&mut self, folder: &Arc<Folder>, batch: &[usize]) {
+        let fd = match open_folder(&folder.path) {
+            Ok(fd) => fd,
+            Err(error) => {
+                for place in batch {
+                    let path = folder.path.join(OsStr::from_bytes(&folder.entries()[*place].name));
+                    self.run.unread(&path, &error.into());
+                }
+                return;
+            }
+        };
+        for place in batch {
+            let entry = &folder.entries()[*place];
+            match self.read_file(&fd, entry) {
+                Ok(saved) => entry.saved.set(saved).expect("a file is read once"),
+                Err(NotSaved::Gone) => {}
+                Err(NotSaved::Unread(error)) => {
+                    self.run.unread(&folder.path.join(OsStr::from_bytes(&entry.name)), &error);
+                }
+                Err(NotSaved::Stop) => return,
+            }
+        }
+    }
+
+    /// Reads one file into blobs.
+    fn read_file(&mut self, folder: &OwnedFd, entry: &Entry) -> Result<Saved, NotSaved> {
+        let file = open_file(folder, &entry.name)?;
+        let mut content: Vec<Id> = Vec::new();
+        let (mut filled, mut ended, mut size) = (0, false, 0u64);
+        loop {
+            if self.run.stopped() {
+                return Err(NotSaved::Stop);
+            }
+            while !ended && filled < READ_BYTES {
+                match rustix::io::read(&file, &mut self.buffer[filled..]) {
+                    Ok(0) => ended = true,
+                    Ok(count) => {
+                        filled += count;
+                        // Less than asked for, and as much as there should be, is the end: small files, which are
+                        // most, are not asked a second time. A file that grows since then had this state.
+                        ended = filled < READ_BYTES && size + filled as u64 == entry.metadata.size;
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(NotSaved::Unread(error.into())),
+                }
+            }
+            let mut begin = 0;
+            while begin < filled && (ended || filled - begin >= CHUNK_BYTES_MAX) {
+                let cut = self.run.repository.chunker().cut(&self.buffer[begin..filled]);
+                let saved = self.packer.save(BlobKind::Data, &self.buffer[begin..begin + cut]);
+                content.push(saved.map_err(|error| self.stop(error))?);
+                begin += cut;
+                size += cut as u64;
+                self.run.progress.done(0, cut as u64);
+            }
+            self.buffer.copy_within(begin..filled, 0);
+            filled -= begin;
+            if ended && filled == 0 {
+                break;
+            }
+        }
+        self.run.progress.done(1, 0);
+        add(&self.run.counters.bytes, size);
+        Ok(Saved::File(content.into(), size))
+    }
+
+    /// Ends the run with a failure.
+    fn stop(&self, error: EngineError) -> NotSaved {
+        self.run.fail(error);
+        NotSaved::Stop
+    }
+}
+
+/// Opens a regular file: never follows a link, never waits for a FIFO's other end.
+fn open_file(folder: &OwnedFd, name: &[u8]) -> Result<OwnedFd, NotSaved> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // Reading must not change the time of last access; only a file's owner may ask for that.
+    let opened = match rustix::fs::openat(folder, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(folder, name, flags, Mode::empty()),
+        answer => answer,
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::LOOP) => return Err(NotSaved::Gone),
+        Err(error) => return Err(NotSaved::Unread(error.into())),
+    };
+    let stat = rustix::fs::fstat(&file).map_err(|error| NotSaved::Unread(error.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(file) } else { Err(NotSaved::Gone) }
+}

@@ -1,0 +1,127 @@
+//! What a worker does with a blob: hash, ask whether it is known, compress, seal into a pack of its own.
+
+use super::counters::{Counters, add};
+use super::known::KnownBlobs;
+use super::options::Recheck;
+use super::upload::Uploads;
+use crate::error::EngineError;
+use crate::format::compression::{Compressor, Decompressor};
+use crate::format::id::Id;
+use crate::format::pack::{BlobKind, PackWriter, PackedBlob};
+use crate::repository::Repository;
+
+/// A pack is sent when it has so many bytes: restic's default.
+const PACK_BYTES: usize = 16 << 20;
+
+/// A pack is sent when it has so many blobs: its header stays below restic's limit of 16 MiB, and its index small.
+const PACK_BLOBS_MAX: usize = 10_000;
+
+/// A worker's two open packs and its zstd contexts.
+pub(super) struct Packer<'a> {
+    repository: &'a Repository,
+    known: &'a KnownBlobs<'a>,
+    uploads: &'a Uploads<'a>,
+    counters: &'a Counters,
+    recheck: Recheck,
+    data: PackWriter,
+    trees: PackWriter,
+    compressor: Compressor,
+    decompressor: Decompressor,
+    packed: Vec<u8>,
+    opened: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl<'a> Packer<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        known: &'a KnownBlobs<'a>,
+        uploads: &'a Uploads<'a>,
+        counters: &'a Counters,
+        recheck: Recheck,
+    ) -> Self {
+        Self {
+            repository,
+            known,
+            uploads,
+            counters,
+            recheck,
+            data: PackWriter::new(uploads.buffer()),
+            trees: PackWriter::new(uploads.buffer()),
+            compressor: Compressor::default(),
+            decompressor: Decompressor::default(),
+            packed: Vec::new(),
+            opened: Vec::new(),
+            plain: Vec::new(),
+        }
+    }
+
+    /// Saves a blob unless it is known, and returns its id.
+    ///
+    /// # Errors
+    /// [`EngineError::Machine`] when it does not open to what was sealed.
+    pub(super) fn save(&mut self, kind: BlobKind, plain: &[u8]) -> Result<Id, EngineError> {
+        let id = Id::of(plain);
+        if !self.known.claim(kind, &id) {
+            return Ok(id);
+        }
+        self.compressor.compress(plain, &mut self.packed);
+        // Trees are always compressed in format 2; data that does not shrink is stored as it is.
+        let shrinks = kind == BlobKind::Tree || self.packed.len() < plain.len();
+        let (stored, plain_length) = if shrinks {
+            let length = u32::try_from(plain.len()).expect("a blob is far smaller than 4 GiB");
+            (&self.packed[..], Some(length))
+        } else {
+            (plain, None)
+        };
+        let pack = match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.trees,
+        };
+        let blob = pack.push(self.repository.key(), kind, id, stored, plain_length);
+        if self.recheck == Recheck::Each {
+            self.opened.clear();
+            self.opened.extend_from_slice(pack.sealed(&blob));
+            self.recheck(&blob)?;
+        }
+        let blobs = if kind == BlobKind::Data { &self.counters.data_blobs } else { &self.counters.tree_blobs };
+        add(blobs, 1);
+        add(&self.counters.added, plain.len() as u64);
+        add(&self.counters.packed, u64::from(blob.length));
+        self.send_if(kind, |pack| pack.len() >= PACK_BYTES || pack.blob_count() >= PACK_BLOBS_MAX);
+        Ok(id)
+    }
+
+    /// Opens what was sealed and hashes it again.
+    fn recheck(&mut self, blob: &PackedBlob) -> Result<(), EngineError> {
+        let broken = |_| EngineError::Machine { id: blob.id };
+        let opened = self.repository.key().open_in_place(&mut self.opened, "blob").map_err(broken)?;
+        let plain = match blob.plain_length {
+            Some(length) => {
+                self.decompressor.decompress(opened, length as usize, &mut self.plain).map_err(broken)?;
+                &self.plain[..]
+            }
+            None => opened,
+        };
+        if Id::of(plain) == blob.id { Ok(()) } else { Err(EngineError::Machine { id: blob.id }) }
+    }
+
+    /// Sends what is left.
+    pub(super) fn finish(mut self) {
+        for kind in [BlobKind::Data, BlobKind::Tree] {
+            self.send_if(kind, |_| true);
+        }
+    }
+
+    fn send_if(&mut self, kind: BlobKind, full: impl FnOnce(&PackWriter) -> bool) {
+        let pack = match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.trees,
+        };
+        if !pack.is_empty() && full(pack) {
+            let next = PackWriter::new(self.uploads.buffer());
+            let full = std::mem::replace(pack, next);
+            self.uploads.send(full.finish(self.repository.key()));
+        }
+    }
+}

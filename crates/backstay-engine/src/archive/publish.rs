@@ -1,0 +1,101 @@
+//! The last step: a snapshot file, which makes all that was written before it visible.
+
+use backstay_core::domain::unread::Unread;
+use jiff::Timestamp;
+
+use super::counters::{Counters, get};
+use super::options::ArchiveOptions;
+use crate::error::EngineError;
+use crate::format::id::Id;
+use crate::format::object::FileKind;
+use crate::format::snapshot::{SnapshotFile, Summary};
+use crate::repository::Repository;
+
+/// A tree that is wholly in the repository, and that no snapshot names yet.
+#[derive(Debug)]
+pub struct Archived<'a> {
+    repository: &'a Repository,
+    options: &'a ArchiveOptions,
+    tree: Id,
+    parent: Option<Id>,
+    summary: Summary,
+    unread: Unread,
+    bytes_stored: u64,
+}
+
+/// A snapshot that is in the repository.
+#[derive(Debug)]
+pub struct Published {
+    /// Its id.
+    pub id: Id,
+    /// Its tree.
+    pub tree: Id,
+    /// What making it took.
+    pub summary: Summary,
+    /// What could not be read.
+    pub unread: Unread,
+    /// Bytes that were written to storage.
+    pub bytes_stored: u64,
+}
+
+impl<'a> Archived<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        options: &'a ArchiveOptions,
+        tree: Id,
+        parent: Option<Id>,
+        counters: Counters,
+    ) -> Self {
+        let files = [&counters.files_new, &counters.files_changed, &counters.files_unmodified].map(get);
+        let summary = Summary {
+            files_new: files[0],
+            files_changed: files[1],
+            files_unmodified: files[2],
+            dirs_new: get(&counters.dirs_new),
+            dirs_changed: get(&counters.dirs_changed),
+            dirs_unmodified: get(&counters.dirs_unmodified),
+            data_blobs: get(&counters.data_blobs),
+            tree_blobs: get(&counters.tree_blobs),
+            data_added: get(&counters.added),
+            data_added_packed: get(&counters.packed),
+            total_files_processed: files.iter().sum(),
+            total_bytes_processed: get(&counters.bytes),
+            ..Summary::default()
+        };
+        let bytes_stored = get(&counters.stored);
+        let unread = counters.unread.into_inner().expect("no holder panics");
+        Self { repository, options, tree, parent, summary, unread, bytes_stored }
+    }
+
+    /// Writes the snapshot file. The caller has made sure, just before, that it still holds its lease.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub fn publish(mut self, ended_at: Timestamp) -> Result<Published, EngineError> {
+        self.summary.backup_start = self.options.started_at.to_string();
+        self.summary.backup_end = ended_at.to_string();
+        let mut tags = self.options.tags.clone();
+        if !self.unread.is_empty() {
+            tags.push("partial".to_owned());
+        }
+        let file = SnapshotFile {
+            time: self.options.started_at.to_string(),
+            parent: self.parent,
+            tree: self.tree,
+            paths: vec![self.options.root.display().to_string()],
+            hostname: self.options.hostname.clone(),
+            username: self.options.username.clone(),
+            tags,
+            program_version: Some(self.options.program_version.clone()),
+            summary: Some(self.summary.clone()),
+        };
+        let (id, size) = self.repository.file_write(FileKind::Snapshot, &file.write())?;
+        Ok(Published {
+            id,
+            tree: self.tree,
+            summary: self.summary,
+            unread: self.unread,
+            bytes_stored: self.bytes_stored + size,
+        })
+    }
+}

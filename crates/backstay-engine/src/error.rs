@@ -1,0 +1,123 @@
+//! What can go wrong with a repository as a whole, and what it asks for.
+
+use std::io;
+
+use backstay_core::domain::disposition::Disposition;
+use backstay_core::domain::job::FailureClass;
+use backstay_storage::StorageError;
+
+use crate::format::FormatError;
+use crate::format::id::Id;
+
+/// Why the engine stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Somebody asked to stop.
+    #[error("stopped because it was asked to")]
+    Interrupted,
+    /// The storage did not do what it was asked.
+    #[error("the storage did not do what it was asked")]
+    Storage(#[from] StorageError),
+    /// Bytes are not what the format demands.
+    #[error("{place} is damaged or not ours")]
+    Format {
+        /// The object, or the storage.
+        place: String,
+        /// What is wrong.
+        source: FormatError,
+    },
+    /// There is no repository.
+    #[error("there is no repository in {place}")]
+    NoRepository {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// There is one already.
+    #[error("there is a repository in {place} already")]
+    RepositoryExists {
+        /// Where it was to be made.
+        place: String,
+    },
+    /// The password opens no key.
+    #[error("the password opens no key of the repository in {place}")]
+    Password {
+        /// The storage.
+        place: String,
+    },
+    /// The index does not name a blob that a snapshot needs.
+    #[error("the blob {id} is in no index of {place}")]
+    NoBlob {
+        /// The blob.
+        id: Id,
+        /// The storage.
+        place: String,
+    },
+    /// The repository has no such snapshot.
+    #[error("there is no snapshot {id}")]
+    NoSnapshot {
+        /// What was asked for.
+        id: String,
+    },
+    /// The snapshot has no such path, or something else is there.
+    #[error("{path} in the snapshot is not a {wanted}")]
+    NoPath {
+        /// The path.
+        path: String,
+        /// What was wanted.
+        wanted: &'static str,
+    },
+    /// The source as a whole cannot be read.
+    #[error("{path} cannot be read")]
+    Source {
+        /// Its root.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The target of a restore is not fit for it.
+    #[error("the target {path} {problem}")]
+    Target {
+        /// The target.
+        path: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The target did not take what was written.
+    #[error("{path} could not be written")]
+    Write {
+        /// What was written.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What we sealed did not open to what it was: memory or processor are broken.
+    #[error("the blob {id} did not open to what was sealed: memory or processor of this machine may be broken")]
+    Machine {
+        /// The blob.
+        id: Id,
+    },
+}
+
+impl EngineError {
+    /// Returns what the error asks for.
+    pub const fn disposition(&self) -> Disposition {
+        match self {
+            Self::Storage(error) => error.disposition(),
+            _ => Disposition::Operator,
+        }
+    }
+
+    /// Returns the class under which failures are counted.
+    pub const fn class(&self) -> FailureClass {
+        match self {
+            Self::Storage(StorageError::Full { .. }) => FailureClass::StorageFull,
+            Self::Storage(_) => FailureClass::Storage,
+            Self::Source { .. } => FailureClass::Source,
+            Self::Target { .. } | Self::Write { .. } => FailureClass::Target,
+            Self::Interrupted | Self::Machine { .. } => FailureClass::Internal,
+            Self::Format { .. } | Self::NoRepository { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,
+            Self::Password { .. } | Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
+            Self::NoPath { .. } => FailureClass::Repository,
+        }
+    }
+}

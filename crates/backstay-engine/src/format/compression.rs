@@ -1,0 +1,125 @@
+//! zstd with a context that is kept: making one for each blob costs more than compressing a small one.
+
+use std::io::Read;
+
+use super::FormatError;
+
+/// Level that restic calls "auto".
+const LEVEL: i32 = 3;
+
+/// Largest plain size of a file that is no pack: an index of a hundred thousand blobs has 20 MiB, a snapshot a few KiB.
+/// Beyond it is a decompression bomb.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Compresses blobs.
+pub struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Compressor")
+    }
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self(zstd::bulk::Compressor::new(LEVEL).expect("the level is one of zstd's"))
+    }
+}
+
+impl Compressor {
+    /// Replaces `out` by the compressed bytes.
+    pub fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        out.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        self.0.compress_to_buffer(plain, out).expect("the room is as large as zstd asks for");
+    }
+}
+
+/// Decompresses blobs.
+pub struct Decompressor(zstd::bulk::Decompressor<'static>);
+
+impl std::fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Decompressor")
+    }
+}
+
+impl Default for Decompressor {
+    fn default() -> Self {
+        Self(zstd::bulk::Decompressor::new().expect("a context without a dictionary can be made"))
+    }
+}
+
+impl Decompressor {
+    /// Replaces `out` by the plain bytes, which must be exactly so many: no more is ever allocated.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`].
+    pub fn decompress(&mut self, packed: &[u8], plain_bytes: usize, out: &mut Vec<u8>) -> Result<(), FormatError> {
+        out.clear();
+        out.reserve_exact(plain_bytes);
+        let found = self.0.decompress_to_buffer(packed, out).map_err(|error| FormatError::shape("blob", error))?;
+        if found == plain_bytes {
+            Ok(())
+        } else {
+            Err(FormatError::shape("blob", format!("{found} bytes instead of {plain_bytes} after decompression")))
+        }
+    }
+}
+
+/// Returns the bytes of a file that is no pack, as they are sealed: a 2, then zstd.
+pub fn pack_file(plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Compressor::default().compress(plain, &mut out);
+    out.insert(0, 2);
+    out
+}
+
+/// Returns the plain bytes of a file that is no pack: JSON as it stands, or a 2 and zstd (restic's design document,
+/// "Unpacked Data Format").
+///
+/// # Errors
+/// [`FormatError::Shape`], also when it would grow beyond a bound.
+pub fn unpack_file(what: &'static str, stored: &[u8]) -> Result<Vec<u8>, FormatError> {
+    match stored.first() {
+        Some(b'{' | b'[') => Ok(stored.to_vec()),
+        Some(2) => {
+            let shape = |error| FormatError::shape(what, error);
+            let mut plain = Vec::new();
+            let decoder = zstd::stream::read::Decoder::with_buffer(&stored[1..]).map_err(shape)?;
+            decoder.take(FILE_BYTES_MAX + 1).read_to_end(&mut plain).map_err(shape)?;
+            if plain.len() as u64 > FILE_BYTES_MAX {
+                return Err(FormatError::shape(what, format!("more than {FILE_BYTES_MAX} bytes after decompression")));
+            }
+            Ok(plain)
+        }
+        Some(other) => Err(FormatError::shape(what, format!("unknown encoding {other}"))),
+        None => Err(FormatError::shape(what, "no byte")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_compressed_comes_back() {
+        let plain = b"the same the same the same the same".repeat(100);
+        let (mut packed, mut out) = (Vec::new(), Vec::new());
+        Compressor::default().compress(&plain, &mut packed);
+        assert!(packed.len() < 100);
+        Decompressor::default().decompress(&packed, plain.len(), &mut out).unwrap();
+        assert_eq!(out, plain);
+        assert!(Decompressor::default().decompress(&packed, plain.len() - 1, &mut out).is_err());
+        assert!(Decompressor::default().decompress(&packed, plain.len() + 1, &mut out).is_err());
+    }
+
+    #[test]
+    fn files_come_back_in_either_encoding() {
+        assert_eq!(unpack_file("index", &pack_file(b"{}")).unwrap(), b"{}");
+        assert_eq!(unpack_file("index", b"{}").unwrap(), b"{}");
+        assert!(unpack_file("index", b"").is_err());
+        assert!(unpack_file("index", b"\x01{}").is_err());
+        assert!(unpack_file("index", b"\x02{}").is_err());
+    }
+}

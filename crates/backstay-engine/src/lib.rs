@@ -1,0 +1,22 @@
+//! Restic-format repositories: written, read, restored and proved.
+//!
+//! [`format`](mod@format) knows bytes and does no I/O. [`repository`] opens a repository on a storage and reads objects
+//! from it. [`archive`] makes snapshots, [`restore`] brings them back, [`verify`] reads samples back and compares.
+//!
+//! Absent on purpose: leases, plans, SQL. Calls block and belong on threads of their own. Who comes in:
+//! `backstay-agent`'s runners.
+
+pub mod format;
+pub mod error;
+pub mod interrupt;
+pub mod progress;
+pub mod repository;
+pub mod archive;
+pub mod restore;
+pub mod verify;
+pub mod browse;
+
+pub use error::EngineError;
+pub use interrupt::Interrupt;
+pub use progress::EngineProgress;
+pub use repository::Repository;

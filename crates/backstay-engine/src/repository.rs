@@ -1,0 +1,378 @@
+//! A repository that is open: its key, its config, its storage, and reading from it.
+//!
+//! Calls block their thread. Several repositories can be open in one process; nothing here is global.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use backstay_storage::{ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use bytes::Bytes;
+use futures::executor::block_on;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::EngineError;
+use crate::format::chunker::Chunker;
+use crate::format::compression::{Decompressor, pack_file, unpack_file};
+use crate::format::config::Config;
+use crate::format::crypto::SealKey;
+use crate::format::id::{Id, IdSet};
+use crate::format::index::{BlobPlace, Index, IndexFile};
+use crate::format::key::KeyFile;
+use crate::format::object::{FileKind, config_key};
+use crate::format::pack::BlobKind;
+use crate::format::snapshot::SnapshotFile;
+use crate::format::tree::TREE_BYTES_MAX;
+use crate::format::FormatError;
+use crate::interrupt::Interrupt;
+
+/// Most keys that are tried with a password, as restic does: each costs tens of milliseconds.
+const KEYS_TRIED_MAX: usize = 20;
+
+/// A repository that is open.
+#[derive(Debug)]
+pub struct Repository {
+    storage: Arc<dyn ObjectStorage>,
+    key: SealKey,
+    config: Config,
+    chunker: Chunker,
+}
+
+/// Who makes a key: shown in key lists, never relied on.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    /// Name of the user.
+    pub username: String,
+    /// Name of the machine.
+    pub hostname: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Repository {
+    /// Makes a repository in an empty storage. The key goes first and the config last: a storage with a key and no
+    /// config is one that was never finished, and making it again succeeds.
+    ///
+    /// # Errors
+    /// [`EngineError::RepositoryExists`], [`EngineError::Storage`].
+    pub fn create(
+        storage: Arc<dyn ObjectStorage>,
+        password: &SecretString,
+        maker: Maker,
+    ) -> Result<Self, EngineError> {
+        let exists = || EngineError::RepositoryExists { place: storage.place() };
+        let config_key = config_key()?;
+        if is_there(&*storage, &config_key)? {
+            return Err(exists());
+        }
+        // A key of a run that was cut short is used again: restic believes in any key that a password opens.
+        let (key, made) = match keys_opened(&*storage, password, |_| true)? {
+            Some(key) => (key, None),
+            None => key_write(&*storage, password, maker).map(|(key, name)| (key, Some(name)))?,
+        };
+        let config = Config::random();
+        if block_on(storage.object_put(&config_key, key.seal(&config.write()).into()))? == PutAnswer::Existed {
+            // Somebody else was faster. A key of ours that opens nothing would lead restic astray; one that they took
+            // for theirs must stay.
+            let mut sealed = block_on(storage.object_get(&config_key, None, ReadCache::Use))?.to_vec();
+            if let (Some(name), Err(_)) = (made, key.open_in_place(&mut sealed, "config")) {
+                block_on(storage.object_remove(&name))?;
+            }
+            return Err(exists());
+        }
+        Self::assemble(storage, key, config)
+    }
+
+    /// Opens a repository with a password.
+    ///
+    /// # Errors
+    /// [`EngineError::NoRepository`], [`EngineError::Password`], [`EngineError::Format`], [`EngineError::Storage`].
+    pub fn open(storage: Arc<dyn ObjectStorage>, password: &SecretString) -> Result<Self, EngineError> {
+        let config_key = config_key()?;
+        let sealed = match block_on(storage.object_get(&config_key, None, ReadCache::Use)) {
+            Err(StorageError::Missing { place, .. }) => return Err(EngineError::NoRepository { place }),
+            answer => answer?.to_vec(),
+        };
+        let opens_config = |key: &SealKey| key.open_in_place(&mut sealed.clone(), "config").is_ok();
+        let wrong = || EngineError::Password { place: storage.place() };
+        let key = keys_opened(&*storage, password, opens_config)?.ok_or_else(wrong)?;
+        let place = || format!("{} in {}", config_key, storage.place());
+        let told = |source| EngineError::Format { place: place(), source };
+        let mut sealed = sealed;
+        let config = Config::read(key.open_in_place(&mut sealed, "config").map_err(told)?).map_err(told)?;
+        Self::assemble(storage, key, config)
+    }
+
+    fn assemble(storage: Arc<dyn ObjectStorage>, key: SealKey, config: Config) -> Result<Self, EngineError> {
+        let told = |source| EngineError::Format { place: storage.place(), source };
+        let chunker = Chunker::new(config.polynomial().map_err(told)?);
+        Ok(Self { storage, key, config, chunker })
+    }
+
+    /// Returns the key that seals everything in it.
+    pub(crate) fn key(&self) -> &SealKey {
+        &self.key
+    }
+
+    /// Returns what cuts its files.
+    pub(crate) fn chunker(&self) -> &Chunker {
+        &self.chunker
+    }
+
+    /// Returns the repository's own id, as its config has it.
+    pub fn id(&self) -> Id {
+        self.config.id()
+    }
+
+    /// Returns where it lies, for a person.
+    pub fn place(&self) -> String {
+        self.storage.place()
+    }
+
+    /// Reads every index file.
+    ///
+    /// # Errors
+    /// [`EngineError`]; an index file that cannot be read is an error, never a smaller index.
+    pub fn index_load(&self, interrupt: &Interrupt) -> Result<Index, EngineError> {
+        let mut index = Index::default();
+        for id in self.file_list(FileKind::Index)? {
+            interrupt.check()?;
+            let plain = self.file_read(FileKind::Index, &id)?;
+            index.take(IndexFile::read(&plain).map_err(|source| self.told(FileKind::Index, &id, source))?);
+        }
+        index.sort();
+        Ok(index)
+    }
+
+    /// Returns the ids of all files of a kind.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`] when the list is not complete.
+    pub fn file_list(&self, kind: FileKind) -> Result<Vec<Id>, EngineError> {
+        let mut ids = Vec::new();
+        block_on(self.storage.object_list(kind.folder(), &mut |object| {
+            let name = object.key.as_str().rsplit('/').next().unwrap_or_default();
+            // What is not named by an id is not the repository's: restic reads over it too.
+            ids.extend(Id::from_hex(name));
+        }))?;
+        Ok(ids)
+    }
+
+    /// Returns ids and sizes of all packs.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`] when the list is not complete.
+    pub fn pack_list(&self) -> Result<Vec<(Id, u64)>, EngineError> {
+        let mut packs = Vec::new();
+        block_on(self.storage.object_list(FileKind::Pack.folder(), &mut |object| {
+            let name = object.key.as_str().rsplit('/').next().unwrap_or_default();
+            packs.extend(Id::from_hex(name).map(|id| (id, object.size_bytes)));
+        }))?;
+        Ok(packs)
+    }
+
+    /// Returns the plain bytes of a file that is no pack, after checking its name and its seal.
+    ///
+    /// # Errors
+    /// [`EngineError::Format`], [`EngineError::Storage`].
+    pub fn file_read(&self, kind: FileKind, id: &Id) -> Result<Vec<u8>, EngineError> {
+        let mut sealed = block_on(self.storage.object_get(&kind.key(id), None, ReadCache::Use))?.to_vec();
+        let found = Id::of(&sealed);
+        let told = |source| self.told(kind, id, source);
+        if found != *id {
+            return Err(told(FormatError::Hash { what: kind.word(), wanted: *id, found }));
+        }
+        let packed = self.key.open_in_place(&mut sealed, kind.word()).map_err(told)?;
+        unpack_file(kind.word(), packed).map_err(told)
+    }
+
+    /// Seals and writes a file that is no pack, and returns its id and its size.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub(crate) fn file_write(&self, kind: FileKind, plain: &[u8]) -> Result<(Id, u64), EngineError> {
+        let sealed = self.key.seal(&pack_file(plain));
+        let (id, size) = (Id::of(&sealed), sealed.len() as u64);
+        block_on(self.storage.object_put(&kind.key(&id), sealed.into()))?;
+        Ok((id, size))
+    }
+
+    /// Writes a finished pack.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub(crate) fn pack_write(&self, id: &Id, body: Bytes) -> Result<(), EngineError> {
+        block_on(self.storage.object_put(&FileKind::Pack.key(id), body))?;
+        Ok(())
+    }
+
+    /// Returns a range of a pack.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub(crate) fn pack_read(&self, pack: &Id, range: Range<u64>, cache: ReadCache) -> Result<Bytes, EngineError> {
+        let wanted_bytes = range.end.saturating_sub(range.start);
+        let key = FileKind::Pack.key(pack);
+        let body = block_on(self.storage.object_get(&key, Some(range), cache))?;
+        let found_bytes = body.len() as u64;
+        if found_bytes == wanted_bytes {
+            Ok(body)
+        } else {
+            // A storage that breaks its promise must not make us cut beyond what came.
+            let (place, key) = (self.storage.place(), key.to_string());
+            Err(StorageError::Short { place, key, wanted_bytes, found_bytes }.into())
+        }
+    }
+
+    /// Returns a snapshot by its id: all 64 digits.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSnapshot`], [`EngineError::Format`], [`EngineError::Storage`].
+    pub fn snapshot_read(&self, foreign_id: &str) -> Result<(Id, SnapshotFile), EngineError> {
+        let missing = || EngineError::NoSnapshot { id: foreign_id.to_owned() };
+        let id = Id::from_hex(foreign_id).ok_or_else(missing)?;
+        let plain = match self.file_read(FileKind::Snapshot, &id) {
+            Err(EngineError::Storage(StorageError::Missing { .. })) => return Err(missing()),
+            answer => answer?,
+        };
+        let file = SnapshotFile::read(&plain).map_err(|source| self.told(FileKind::Snapshot, &id, source))?;
+        Ok((id, file))
+    }
+
+    /// Says which object is damaged.
+    pub(crate) fn told(&self, kind: FileKind, id: &Id, source: FormatError) -> EngineError {
+        EngineError::Format { place: format!("{} in {}", kind.key(id), self.storage.place()), source }
+    }
+}
+
+/// Makes a key and writes its file.
+fn key_write(
+    storage: &dyn ObjectStorage,
+    password: &SecretString,
+    maker: Maker,
+) -> Result<(SealKey, ObjectKey), EngineError> {
+    let key = SealKey::random();
+    let file = KeyFile::seal(&key, password.expose_secret(), maker.at, maker.username, maker.hostname);
+    let file = serde_json::to_vec(&file).expect("a key file is JSON");
+    let name = FileKind::Key.key(&Id::of(&file));
+    block_on(storage.object_put(&name, file.into()))?;
+    Ok((key, name))
+}
+
+/// Returns the first key that the password opens and that fits; none when there is none. A key file that cannot be
+/// read is an error only when no other is good.
+fn keys_opened(
+    storage: &dyn ObjectStorage,
+    password: &SecretString,
+    fits: impl Fn(&SealKey) -> bool,
+) -> Result<Option<SealKey>, EngineError> {
+    let mut names = Vec::new();
+    block_on(storage.object_list(FileKind::Key.folder(), &mut |object| names.push(object.key)))?;
+    let mut damaged = None;
+    for name in names.iter().take(KEYS_TRIED_MAX) {
+        let text = block_on(storage.object_get(name, None, ReadCache::Use))?;
+        let told = |source| EngineError::Format { place: format!("{name} in {}", storage.place()), source };
+        let file = serde_json::from_slice(&text).map_err(|error| FormatError::shape("key", error));
+        match file.and_then(|file: KeyFile| file.open(password.expose_secret())) {
+            Ok(key) if fits(&key) => return Ok(Some(key)),
+            Ok(_) | Err(FormatError::Password) => {}
+            Err(error) => damaged = Some(told(error)),
+        }
+    }
+    damaged.map_or(Ok(None), Err)
+}
+
+/// Says whether an object is there.
+fn is_there(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, StorageError> {
+    match block_on(storage.object_size(key)) {
+        Ok(_) => Ok(true),
+        Err(StorageError::Missing { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads blobs one by one, with buffers and a zstd context that it keeps.
+#[derive(Debug)]
+pub struct BlobReader<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    cache: ReadCache,
+    decompressor: Decompressor,
+    /// Packs of which this reader has had the caches emptied: once each, or every blob would be fetched again.
+    emptied: IdSet,
+    /// Sealed bytes that were fetched so far.
+    pub bytes_fetched: u64,
+}
+
+impl<'a> BlobReader<'a> {
+    /// Makes a reader.
+    pub fn new(repository: &'a Repository, index: &'a Index, cache: ReadCache) -> Self {
+        Self { repository, index, cache, decompressor: Decompressor::default(), emptied: IdSet::default(), bytes_fetched: 0 }
+    }
+
+    /// Returns the index that it looks blobs up in.
+    pub fn index(&self) -> &'a Index {
+        self.index
+    }
+
+    /// Returns where a blob lies.
+    ///
+    /// # Errors
+    /// [`EngineError::NoBlob`].
+    pub fn find(&self, kind: BlobKind, id: &Id) -> Result<BlobPlace, EngineError> {
+        let missing = || EngineError::NoBlob { id: *id, place: self.repository.place() };
+        self.index.find(kind, id).ok_or_else(missing)
+    }
+
+    /// Returns a blob, decrypted, decompressed and hashed.
+    ///
+    /// # Errors
+    /// [`EngineError::NoBlob`], [`EngineError::Format`], [`EngineError::Storage`].
+    pub fn read(&mut self, kind: BlobKind, id: &Id) -> Result<Vec<u8>, EngineError> {
+        let place = self.find(kind, id)?;
+        if kind == BlobKind::Tree && place.plain_bytes() > TREE_BYTES_MAX {
+            let problem = format!("{} bytes are more than any folder needs", place.plain_bytes());
+            return Err(self.repository.told(FileKind::Pack, &place.pack, FormatError::shape("tree", problem)));
+        }
+        let begin = u64::from(place.offset);
+        let range = begin..begin + u64::from(place.length);
+        let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
+        let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
+        let mut sealed = self.repository.pack_read(&place.pack, range, cache)?.to_vec();
+        self.bytes_fetched += sealed.len() as u64;
+        let mut plain = Vec::new();
+        self.open(&place, id, &mut sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Opens a blob's sealed bytes into `plain`.
+    ///
+    /// # Errors
+    /// [`EngineError::Format`].
+    pub fn open(
+        &mut self,
+        place: &BlobPlace,
+        id: &Id,
+        sealed: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<(), EngineError> {
+        let told = |source| EngineError::Format {
+            place: format!("blob {id} at {} in {}", place.offset, FileKind::Pack.key(&place.pack)),
+            source,
+        };
+        let opened = self.repository.key().open_in_place(sealed, "blob").map_err(told)?;
+        match place.plain_length {
+            Some(length) => self.decompressor.decompress(opened, length as usize, plain).map_err(told)?,
+            None => {
+                plain.clear();
+                plain.extend_from_slice(opened);
+            }
+        }
+        let found = Id::of(plain);
+        if found == *id {
+            Ok(())
+        } else {
+            Err(told(FormatError::Hash { what: "blob", wanted: *id, found }))
+        }
+    }
+}

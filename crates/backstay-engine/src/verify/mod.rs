@@ -1,0 +1,159 @@
+//! Reads a snapshot back from storage and compares it with its source.
+//!
+//! Structure first: every tree is read, every blob that a file names must be in the index, every pack that the index
+//! names must be there and long enough. Then data: a sample of files, each blob fetched with caches off, decrypted,
+//! hashed, and its bytes compared with the source where the source has not changed since. Harm is a finding, not an
+//! error: the verify goes on to the end and says all of it.
+
+mod compare;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use backstay_core::domain::evidence::{ClassCount, Findings};
+use backstay_core::domain::sample::{SampleRule, SizeClass, choose};
+use backstay_storage::ReadCache;
+use jiff::Timestamp;
+
+use self::compare::{FileToCompare, compare};
+use crate::browse::{Met, walk};
+use crate::error::EngineError;
+use crate::format::id::{Id, IdMap};
+use crate::format::index::Index;
+use crate::format::node::NodeKind;
+use crate::format::pack::BlobKind;
+use crate::interrupt::Interrupt;
+use crate::progress::EngineProgress;
+use crate::repository::{BlobReader, Repository};
+
+/// What a verify is told.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions<'a> {
+    /// The snapshot's id.
+    pub snapshot: &'a str,
+    /// How much of it is read.
+    pub sample: SampleRule,
+    /// The tree that it was made of, to compare with; none when it cannot be read from here.
+    pub source: Option<&'a Path>,
+    /// The moment when reading begins.
+    pub started_at: Timestamp,
+}
+
+/// Reads a snapshot back and returns what was read and found.
+///
+/// # Errors
+/// [`EngineError::NoSnapshot`], [`EngineError::Interrupted`], [`EngineError::Storage`] when the storage as a whole does
+/// not answer. Harm is no error.
+pub fn verify(
+    repository: &Repository,
+    options: &VerifyOptions<'_>,
+    progress: &EngineProgress,
+    interrupt: &Interrupt,
+) -> Result<Findings, EngineError> {
+    let began = Instant::now();
+    let index = repository.index_load(interrupt)?;
+    let mut blobs = BlobReader::new(repository, &index, ReadCache::Bypass);
+    let mut findings = empty(options.started_at);
+    let (_, snapshot) = repository.snapshot_read(options.snapshot)?;
+    packs_check(repository, &index, &mut findings)?;
+    let files = files_of(repository, &mut blobs, snapshot.tree, interrupt, &mut findings)?;
+    let sizes: Vec<u64> = files.iter().map(|file| file.size).collect();
+    let chosen = choose(&sizes, options.sample);
+    findings.files_total = files.len() as u64;
+    findings.bytes_total = sizes.iter().sum();
+    findings.classes = classes(&sizes, &chosen);
+    progress.set_totals(chosen.len() as u64, chosen.iter().map(|place| sizes[*place]).sum());
+    for place in chosen {
+        interrupt.check()?;
+        compare(&mut blobs, &files[place], options.source, &mut findings, progress, interrupt)?;
+        progress.done(1, 0);
+    }
+    findings.bytes_fetched = blobs.bytes_fetched;
+    findings.took = began.elapsed();
+    Ok(findings)
+}
+
+fn empty(started_at: Timestamp) -> Findings {
+    Findings {
+        files_total: 0,
+        bytes_total: 0,
+        files_read: 0,
+        files_read_in_part: 0,
+        bytes_read: 0,
+        files_compared: 0,
+        files_changed_since: 0,
+        classes: Vec::new(),
+        packs_named: 0,
+        bytes_fetched: 0,
+        difference_count: 0,
+        differences: Vec::new(),
+        started_at,
+        took: Duration::ZERO,
+    }
+}
+
+/// Finds packs that the index names and the storage does not have whole.
+fn packs_check(repository: &Repository, index: &Index, findings: &mut Findings) -> Result<(), EngineError> {
+    let there: IdMap<u64> = repository.pack_list()?.into_iter().collect();
+    findings.packs_named = index.packs().len() as u64;
+    for pack in index.packs() {
+        match there.get(&pack.id) {
+            None => findings.differs(format!("pack {}", pack.id), "is not in the storage".to_owned()),
+            Some(bytes) if *bytes < pack.size_bytes => {
+                let problem = format!("has {bytes} bytes instead of {}", pack.size_bytes);
+                findings.differs(format!("pack {}", pack.id), problem);
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads all trees and returns the regular files that the index has all blobs of.
+fn files_of(
+    repository: &Repository,
+    blobs: &mut BlobReader<'_>,
+    root: Id,
+    interrupt: &Interrupt,
+    findings: &mut Findings,
+) -> Result<Vec<FileToCompare>, EngineError> {
+    let mut files = Vec::new();
+    let known = BlobReader::new(repository, blobs.index(), ReadCache::Use);
+    walk(repository, blobs, root, interrupt, &mut |met| {
+        match met {
+            Met::Unreadable(path, error) => findings.differs(shown(path), backstay_core::managers::job::chain(&error)),
+            Met::Entry(path, node) if node.kind == NodeKind::File => {
+                let missing = node.content.iter().find(|id| known.find(BlobKind::Data, id).is_err());
+                if let Some(id) = missing {
+                    findings.differs(shown(path), format!("the blob {id} is in no index"));
+                }
+                let size = node.metadata.size;
+                let broken = missing.is_some();
+                let content = node.content.clone();
+                files.push(FileToCompare { path: path.to_vec(), size, metadata: node.metadata, content, broken });
+            }
+            Met::Entry(..) => {}
+        }
+        Ok(())
+    })?;
+    Ok(files)
+}
+
+/// Returns how files spread over the size classes.
+fn classes(sizes: &[u64], chosen: &[usize]) -> Vec<ClassCount> {
+    let mut counts: Vec<ClassCount> =
+        SizeClass::ALL.iter().map(|class| ClassCount { class: *class, total: 0, compared: 0 }).collect();
+    for size in sizes {
+        counts[SizeClass::of(*size) as usize].total += 1;
+    }
+    for place in chosen {
+        counts[SizeClass::of(sizes[*place]) as usize].compared += 1;
+    }
+    counts.retain(|count| count.total > 0);
+    counts
+}
+
+/// Returns a snapshot's path for a person.
+fn shown(path: &[u8]) -> String {
+    format!("/{}", String::from_utf8_lossy(path))
+}

@@ -1,0 +1,66 @@
+//! What no honest writer would write: trees of our own choice, sealed by the repository's key.
+
+use std::sync::Arc;
+
+use backstay_engine::format::compression::pack_file;
+use backstay_engine::format::crypto::SealKey;
+use backstay_engine::format::id::Id;
+use backstay_engine::format::index::IndexFile;
+use backstay_engine::format::key::KeyFile;
+use backstay_engine::format::object::FileKind;
+use backstay_engine::format::pack::{BlobKind, PackWriter};
+use backstay_engine::format::snapshot::SnapshotFile;
+use backstay_storage::{ObjectStorage, ReadCache};
+use bytes::Bytes;
+use futures::executor::block_on;
+
+use super::house::PASSWORD;
+
+/// Writes blobs and a snapshot of them.
+pub(crate) struct Forge {
+    storage: Arc<dyn ObjectStorage>,
+    key: SealKey,
+    pack: PackWriter,
+}
+
+impl Forge {
+    pub(crate) fn new(storage: Arc<dyn ObjectStorage>) -> Self {
+        let mut names = Vec::new();
+        block_on(storage.object_list("keys", &mut |object| names.push(object.key))).unwrap();
+        let file = block_on(storage.object_get(&names[0], None, ReadCache::Use)).unwrap();
+        let key = serde_json::from_slice::<KeyFile>(&file).unwrap().open(PASSWORD).unwrap();
+        Self { storage, key, pack: PackWriter::new(Vec::new()) }
+    }
+
+    /// Adds a blob as it stands.
+    pub(crate) fn blob(&mut self, kind: BlobKind, plain: &[u8]) -> Id {
+        let id = Id::of(plain);
+        self.pack.push(&self.key, kind, id, plain, None);
+        id
+    }
+
+    /// Adds a tree of these entries, each in JSON.
+    pub(crate) fn tree(&mut self, nodes: &[String]) -> Id {
+        self.blob(BlobKind::Tree, format!("{{\"nodes\":[{}]}}\n", nodes.join(",")).as_bytes())
+    }
+
+    /// Writes pack, index and a snapshot, and returns the snapshot's id.
+    pub(crate) fn publish(self, tree: Id) -> Id {
+        let pack = self.pack.finish(&self.key);
+        let mut index = IndexFile::default();
+        index.push(pack.id, &pack.blobs);
+        let put = |kind: FileKind, id: &Id, body: Vec<u8>| {
+            block_on(self.storage.object_put(&kind.key(id), Bytes::from(body))).unwrap();
+        };
+        let file = |kind: FileKind, plain: &[u8]| {
+            let sealed = self.key.seal(&pack_file(plain));
+            let id = Id::of(&sealed);
+            put(kind, &id, sealed);
+            id
+        };
+        put(FileKind::Pack, &pack.id, pack.body);
+        file(FileKind::Index, &index.write());
+        let text = format!(r#"{{"time":"2026-01-01T00:00:00Z","tree":"{tree}","paths":["/"]}}"#);
+        file(FileKind::Snapshot, &SnapshotFile::read(text.as_bytes()).unwrap().write())
+    }
+}

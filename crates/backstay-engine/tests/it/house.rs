@@ -1,0 +1,154 @@
+//! A repository in a temporary folder or in memory, and the engine run on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backstay_core::domain::evidence::Findings;
+use backstay_core::domain::sample::SampleRule;
+use backstay_engine::archive::options::{ArchiveOptions, Recheck};
+use backstay_engine::archive::publish::Published;
+use backstay_engine::archive::run::archive;
+use backstay_engine::format::id::Id;
+use backstay_engine::format::object::FileKind;
+use backstay_engine::repository::Maker;
+use backstay_engine::restore::{RestoreOptions, Restored, restore};
+use backstay_engine::verify::{VerifyOptions, verify};
+use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
+use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_testkit::fakes::storage::FakeStorage;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::json;
+use tempfile::TempDir;
+
+/// The password of every test's repository.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// The name of the machine in every test's snapshot.
+pub(crate) const HOST: &str = "testhost";
+
+/// A temporary folder with a tree to back up and a repository.
+pub(crate) struct House {
+    pub(crate) home: TempDir,
+    pub(crate) repository: Repository,
+}
+
+pub(crate) fn password() -> SecretString {
+    SecretString::from(PASSWORD)
+}
+
+pub(crate) fn maker() -> Maker {
+    Maker { username: "ada".to_owned(), hostname: HOST.to_owned(), at: Timestamp::now() }
+}
+
+/// Opens a local storage.
+pub(crate) fn local(path: &Path) -> Arc<dyn ObjectStorage> {
+    storage_kind("local").unwrap().open(&json!({ "path": path }), Presence::Create).unwrap()
+}
+
+impl House {
+    /// Makes a repository in a folder.
+    pub(crate) fn local() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let repository = Repository::create(local(&home.path().join("repository")), &password(), maker()).unwrap();
+        Self::with(home, repository)
+    }
+
+    /// Makes a repository in memory.
+    pub(crate) fn fake() -> (Self, Arc<FakeStorage>) {
+        let storage = Arc::new(FakeStorage::default());
+        let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
+        let repository = Repository::create(shared, &password(), maker()).unwrap();
+        (Self::with(tempfile::tempdir().unwrap(), repository), storage)
+    }
+
+    /// Opens what another program made in the folder.
+    pub(crate) fn opened(home: TempDir) -> Self {
+        let repository = Repository::open(local(&home.path().join("repository")), &password()).unwrap();
+        Self::with(home, repository)
+    }
+
+    fn with(home: TempDir, repository: Repository) -> Self {
+        std::fs::create_dir_all(home.path().join("tree")).unwrap();
+        Self { home, repository }
+    }
+
+    /// Returns the folder that is backed up.
+    pub(crate) fn tree(&self) -> PathBuf {
+        self.home.path().join("tree")
+    }
+
+    pub(crate) fn try_backup(&self, parent: Option<Id>) -> Result<Published, EngineError> {
+        let progress = EngineProgress::default();
+        backup(&self.repository, &options(&self.tree(), parent), &progress, &Interrupt::default())
+    }
+
+    pub(crate) fn backup(&self, parent: Option<Id>) -> Published {
+        self.try_backup(parent).unwrap()
+    }
+
+    pub(crate) fn snapshots(&self) -> Vec<Id> {
+        self.repository.file_list(FileKind::Snapshot).unwrap()
+    }
+
+    /// Restores to a new folder, and returns what was done and where the tree lies in it.
+    pub(crate) fn try_restore(&self, snapshot: &Id) -> (Result<Restored, EngineError>, PathBuf) {
+        let target = self.home.path().join(format!("target-{}", rand::random::<u32>()));
+        let hex = snapshot.to_hex();
+        let options = RestoreOptions { snapshot: &hex, target: &target, workers: 2 };
+        let done = restore(&self.repository, &options, &EngineProgress::default(), &Interrupt::default());
+        (done, below(&target, &self.tree()))
+    }
+
+    pub(crate) fn restore(&self, snapshot: &Id) -> (Restored, PathBuf) {
+        let (done, place) = self.try_restore(snapshot);
+        (done.unwrap(), place)
+    }
+
+    pub(crate) fn try_verify(&self, snapshot: &Id) -> Result<Findings, EngineError> {
+        let (hex, root) = (snapshot.to_hex(), self.tree());
+        let sample = SampleRule::everything();
+        let options = VerifyOptions { snapshot: &hex, sample, source: Some(&root), started_at: Timestamp::now() };
+        verify(&self.repository, &options, &EngineProgress::default(), &Interrupt::default())
+    }
+
+    pub(crate) fn verify(&self, snapshot: &Id) -> Findings {
+        self.try_verify(snapshot).unwrap()
+    }
+
+    /// Asserts that all of a snapshot can be read back and is as the source.
+    pub(crate) fn assert_proved(&self, snapshot: &Id) {
+        let found = self.verify(snapshot);
+        assert!(found.differences.is_empty(), "{:#?}", found.differences);
+        assert_eq!(found.files_read, found.files_total);
+    }
+}
+
+/// Returns a path as it lies below a restore's target.
+pub(crate) fn below(target: &Path, path: &Path) -> PathBuf {
+    target.join(path.strip_prefix("/").unwrap())
+}
+
+pub(crate) fn options(root: &Path, parent: Option<Id>) -> ArchiveOptions {
+    ArchiveOptions {
+        root: root.to_path_buf(),
+        parent,
+        hostname: HOST.to_owned(),
+        username: "ada".to_owned(),
+        tags: vec!["plan:test".to_owned()],
+        program_version: "backstay test".to_owned(),
+        started_at: Timestamp::now(),
+        workers: 2,
+        uploads: 2,
+        recheck: Recheck::Each,
+    }
+}
+
+pub(crate) fn backup(
+    repository: &Repository,
+    options: &ArchiveOptions,
+    progress: &EngineProgress,
+    interrupt: &Interrupt,
+) -> Result<Published, EngineError> {
+    archive(repository, options, progress, interrupt)?.publish(Timestamp::now())
+}

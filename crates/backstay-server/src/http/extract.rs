@@ -1,0 +1,73 @@
+//! Bodies, queries and ids of requests: what cannot be read becomes a problem, as everything else.
+
+use axum::Json;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use backstay_core::ports::store::{PAGE_ROWS_MAX, Page};
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(ApiError::malformed(rejection.body_text())),
+        }
+    }
+}
+
+/// A query string.
+pub(super) struct Ask<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Ask<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(ApiError::malformed(rejection.body_text())),
+        }
+    }
+}
+
+/// The id in a path.
+pub(super) struct PathId<T>(pub(super) T);
+
+impl<S: Send + Sync, T: std::str::FromStr<Err = backstay_core::domain::id::IdError>> FromRequestParts<S> for PathId<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(id): Path<String> =
+            Path::from_request_parts(parts, state).await.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+        Ok(Self(id.parse()?))
+    }
+}
+
+/// Judges which page is asked for.
+pub(super) fn page<I>(before: Option<&str>, limit: Option<u32>) -> Result<Page<I>, ApiError>
+where
+    I: std::str::FromStr<Err = backstay_core::domain::id::IdError>,
+{
+    let before = before.map(str::parse).transpose().map_err(|error| ApiError::invalid("before", error))?;
+    Ok(Page { before, rows_max: rows(limit)? })
+}
+
+/// Judges how many rows are asked for.
+pub(super) fn rows(limit: Option<u32>) -> Result<u32, ApiError> {
+    match limit.unwrap_or(100) {
+        limit @ 1..=PAGE_ROWS_MAX => Ok(limit),
+        limit => Err(ApiError::invalid("limit", format!("{limit} is not between 1 and {PAGE_ROWS_MAX}"))),
+    }
+}
+
+/// Judges an optional field of text.
+pub(super) fn optional<T>(field: &str, text: Option<&str>, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
+    let judge = |text| read(text).ok_or_else(|| ApiError::invalid(field, format!("`{text}` is not one of its words")));
+    text.map(judge).transpose()
+}

@@ -1,0 +1,76 @@
+//! Jobs.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use backstay_api::types::job::{AttemptView, JobDetail, JobQuery, JobView};
+use backstay_api::types::list::Rows;
+use backstay_core::domain::attempt::Attempt;
+use backstay_core::domain::id::JobId;
+use backstay_core::domain::job::{Job, JobKind, StateName};
+use backstay_core::managers::request;
+use backstay_core::ports::store::JobFilter;
+
+use super::error::ApiError;
+use super::extract::{Ask, PathId, optional, page};
+use super::state::ServerState;
+
+async fn view(state: &ServerState, job: &Job) -> JobView {
+    JobView::new(job, state.item_name(job.item_id).await)
+}
+
+pub(super) async fn job_list(
+    State(state): State<ServerState>,
+    Ask(query): Ask<JobQuery>,
+) -> Result<Json<Rows<JobView>>, ApiError> {
+    let filter = JobFilter {
+        plan_id: query.plan_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("plan_id", error))?,
+        item_id: query.item_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("item_id", error))?,
+        kind: optional("kind", query.kind.as_deref(), JobKind::from_word)?,
+        state: optional("state", query.state.as_deref(), StateName::from_word)?,
+    };
+    let page = page(query.before.as_deref(), query.limit)?;
+    let jobs = state.context.jobs.job_list(filter, page).await?;
+    let mut rows = Vec::with_capacity(jobs.len());
+    for job in &jobs {
+        rows.push(view(&state, job).await);
+    }
+    let more = rows.len() == page.rows_max as usize;
+    let next_before = rows.last().filter(|_| more).map(|row| row.id.clone());
+    Ok(Json(Rows { rows, next_before }))
+}
+
+pub(super) async fn job_show(
+    State(state): State<ServerState>,
+    PathId(id): PathId<JobId>,
+) -> Result<Json<JobDetail>, ApiError> {
+    let job = state.context.jobs.job_get(id).await?;
+    let progress = state.context.jobs.job_progress_get(id).await?;
+    let unread = state.context.jobs.job_unread_get(id).await?;
+    let attempts = state.context.history.attempt_list(id).await?;
+    Ok(Json(JobDetail {
+        job: view(&state, &job).await,
+        progress: progress.map(Into::into),
+        unread: (&unread).into(),
+        attempts: attempts.iter().map(attempt_view).collect(),
+    }))
+}
+
+fn attempt_view(attempt: &Attempt) -> AttemptView {
+    AttemptView {
+        attempt: attempt.key.token.0,
+        agent_id: attempt.agent_id.to_string(),
+        leased_at: attempt.leased_at.to_string(),
+        ended_at: attempt.ended.map(|(at, _)| at.to_string()),
+        end: attempt.ended.map(|(_, end)| end.word().to_owned()),
+    }
+}
+
+pub(super) async fn job_cancel(
+    State(state): State<ServerState>,
+    PathId(id): PathId<JobId>,
+) -> Result<(StatusCode, Json<JobView>), ApiError> {
+    request::job_cancel(&state.context, id).await?;
+    let job = state.context.jobs.job_get(id).await?;
+    Ok((StatusCode::ACCEPTED, Json(view(&state, &job).await)))
+}

@@ -1,0 +1,72 @@
+//! The endpoint table made into a router. The compiler asks for a handler of each operation.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use backstay_api::{ENDPOINTS, Operation};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::timeout::TimeoutLayer;
+
+use super::error::{ApiError, not_found};
+use super::state::ServerState;
+use super::{auth, event, evidence, job, kind, plan, repository, snapshot, source, tenant};
+
+/// Largest request: a declaration has a few kilobytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Longest that a request may take: a look into a snapshot on slow storage. Long work is a job.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Answers on a listener until told to end; requests under way are answered first.
+///
+/// # Errors
+/// What the system says of the listener.
+pub async fn serve(listener: TcpListener, state: ServerState, end: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(state)).with_graceful_shutdown(end.cancelled_owned()).await
+}
+
+/// Returns the router of the whole API.
+pub fn router(state: ServerState) -> Router {
+    let mut router = Router::new();
+    for row in ENDPOINTS {
+        router = router.route(row.path, handler(row.operation));
+    }
+    router
+        .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
+        .layer(from_fn_with_state(state.clone(), auth::check))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIME_MAX))
+        .with_state(state)
+}
+
+/// Returns the handler of an operation.
+fn handler(operation: Operation) -> MethodRouter<ServerState> {
+    match operation {
+        Operation::TenantList => get(tenant::tenant_list),
+        Operation::SourceKindList => get(kind::source_kind_list),
+        Operation::StorageKindList => get(kind::storage_kind_list),
+        Operation::RepositoryCreate => post(repository::repository_create),
+        Operation::RepositoryList => get(repository::repository_list),
+        Operation::SourceCreate => post(source::source_create),
+        Operation::SourceList => get(source::source_list),
+        Operation::ItemList => get(source::item_list),
+        Operation::PlanCreate => post(plan::plan_create),
+        Operation::PlanList => get(plan::plan_list),
+        Operation::PlanRequest => post(plan::plan_request),
+        Operation::JobList => get(job::job_list),
+        Operation::JobShow => get(job::job_show),
+        Operation::JobCancel => post(job::job_cancel),
+        Operation::SnapshotList => get(snapshot::snapshot_list),
+        Operation::SnapshotEntries => get(snapshot::snapshot_entries),
+        Operation::SnapshotRestore => post(snapshot::snapshot_restore),
+        Operation::SnapshotVerify => post(snapshot::snapshot_verify),
+        Operation::EvidenceList => get(evidence::evidence_list),
+        Operation::EventList => get(event::event_list),
+    }
+}

@@ -1,0 +1,84 @@
+//! Snapshots: lists, looks into them, restores and verifies of them.
+
+use std::path::PathBuf;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use backstay_api::types::job::JobAccepted;
+use backstay_api::types::list::Rows;
+use backstay_api::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
+use backstay_core::domain::id::SnapshotId;
+use backstay_core::domain::job::{Reconciliation, Target};
+use backstay_core::domain::sample::SampleRule;
+use backstay_core::managers::{browse, request};
+use backstay_core::ports::random::seed;
+use backstay_core::ports::store::SnapshotFilter;
+
+use super::error::ApiError;
+use super::extract::{Ask, Body, PathId, optional, page};
+use super::state::ServerState;
+
+pub(super) async fn snapshot_list(
+    State(state): State<ServerState>,
+    Ask(query): Ask<SnapshotQuery>,
+) -> Result<Json<Rows<SnapshotView>>, ApiError> {
+    let item_id = query.item_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("item_id", error))?;
+    let repository_id = query.repository_id.map(|id| id.parse()).transpose();
+    let repository_id = repository_id.map_err(|error| ApiError::invalid("repository_id", error))?;
+    let page = page(query.before.as_deref(), query.limit)?;
+    let snapshots = state.context.history.snapshot_list(SnapshotFilter { item_id, repository_id }, page).await?;
+    let mut rows = Vec::with_capacity(snapshots.len());
+    for snapshot in &snapshots {
+        rows.push(SnapshotView::new(snapshot, state.item_name(Some(snapshot.item_id)).await));
+    }
+    let more = rows.len() == page.rows_max as usize;
+    let next_before = rows.last().filter(|_| more).map(|row| row.id.clone());
+    Ok(Json(Rows { rows, next_before }))
+}
+
+pub(super) async fn snapshot_entries(
+    State(state): State<ServerState>,
+    PathId(id): PathId<SnapshotId>,
+    Ask(query): Ask<EntryQuery>,
+) -> Result<Json<Rows<EntryView>>, ApiError> {
+    let path = query.path.unwrap_or_else(|| "/".to_owned());
+    let entries = browse::snapshot_entries(&state.context, &*state.reader, id, path.as_bytes()).await?;
+    Ok(Json(Rows::whole(entries.iter().map(EntryView::from).collect())))
+}
+
+pub(super) async fn snapshot_restore(
+    State(state): State<ServerState>,
+    PathId(id): PathId<SnapshotId>,
+    Body(body): Body<SnapshotRestore>,
+) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
+    let target = PathBuf::from(&body.target_path);
+    if !target.is_absolute() {
+        return Err(ApiError::invalid("target_path", format!("`{}` is not an absolute path", body.target_path)));
+    }
+    let reconciliation = optional("reconciliation", body.reconciliation.as_deref(), Reconciliation::from_word)?;
+    let reconciliation = reconciliation.unwrap_or(Reconciliation::Fail);
+    if reconciliation != Reconciliation::Fail {
+        return Err(ApiError::invalid("reconciliation", "a folder can do `fail` only so far"));
+    }
+    let job = request::restore_request(&state.context, id, Target::Directory(target), reconciliation).await?;
+    state.wake.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
+}
+
+pub(super) async fn snapshot_verify(
+    State(state): State<ServerState>,
+    PathId(id): PathId<SnapshotId>,
+    Body(body): Body<SnapshotVerify>,
+) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
+    let rule = SampleRule::first_sample(seed(&*state.context.random));
+    let files_min = body.files_min.unwrap_or(rule.files_min);
+    let bytes_percent = body.bytes_percent.unwrap_or(rule.bytes_percent);
+    if bytes_percent > 100 {
+        return Err(ApiError::invalid("bytes_percent", format!("{bytes_percent} is more than 100")));
+    }
+    let sample = SampleRule { files_min, bytes_percent, ..rule };
+    let job = request::verify_request(&state.context, id, sample).await?;
+    state.wake.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
+}

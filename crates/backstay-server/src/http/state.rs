@@ -1,0 +1,36 @@
+//! What handlers work with.
+
+use std::sync::Arc;
+
+use backstay_core::domain::id::ItemId;
+use backstay_core::domain::secret::Secret;
+use backstay_core::managers::context::Context;
+use backstay_core::ports::snapshot::SnapshotReader;
+use backstay_core::ports::source::SourceKind;
+use backstay_core::ports::storage::StorageJudge;
+use tokio::sync::Notify;
+
+/// The ports and kinds that a role put together.
+#[derive(Clone)]
+pub struct ServerState {
+    /// The ports.
+    pub context: Context,
+    /// Looks into snapshots.
+    pub reader: Arc<dyn SnapshotReader>,
+    /// The source kinds.
+    pub source_kinds: &'static [&'static dyn SourceKind],
+    /// The storage kinds.
+    pub storage_kinds: Arc<[Box<dyn StorageJudge>]>,
+    /// Opens every door.
+    pub token: Arc<Secret>,
+    /// Wakes the agent in the same process when there may be work.
+    pub wake: Arc<Notify>,
+}
+
+impl ServerState {
+    /// Returns an item's name; none when it has no row.
+    pub(super) async fn item_name(&self, id: Option<ItemId>) -> Option<String> {
+        let item = self.context.declarations.item_get(id?).await.ok()?;
+        Some(item.name)
+    }
+}

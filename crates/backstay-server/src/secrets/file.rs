@@ -1,0 +1,53 @@
+//! Secrets in files below a folder that only its owner can enter. A trailing newline is not part of a secret.
+
+use std::io;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use backstay_core::domain::secret::{Secret, SecretReference};
+use backstay_core::ports::secret::{SecretError, SecretStore};
+
+/// Secrets by relative path below a folder.
+#[derive(Debug, Clone)]
+pub struct FileSecrets {
+    root: PathBuf,
+}
+
+impl FileSecrets {
+    /// Makes a store over a folder.
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+}
+
+#[async_trait]
+impl SecretStore for FileSecrets {
+    async fn secret_read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
+        let SecretReference::File(path) = reference;
+        match tokio::fs::read_to_string(self.root.join(path)).await {
+            Ok(text) => Ok(Secret::from(text.trim_end_matches(['\n', '\r']))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(SecretError::Missing { reference: reference.clone() })
+            }
+            Err(source) => Err(SecretError::Unreadable { reference: reference.clone(), source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_core::domain::secret::SecretReference;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_is_read_without_its_newline() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("a.key"), "hunter2\n").unwrap();
+        let store = FileSecrets::new(home.path().to_owned());
+        let read = async |reference: &str| store.secret_read(&reference.parse::<SecretReference>().unwrap()).await;
+        assert_eq!(read("file:a.key").await.unwrap().expose_secret(), "hunter2");
+        assert!(matches!(read("file:b.key").await, Err(SecretError::Missing { .. })));
+    }
+}

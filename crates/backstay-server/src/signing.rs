@@ -1,0 +1,99 @@
+//! The installation's Ed25519 key, in a file of its own that only its owner can read.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use backstay_core::ports::signer::Signer;
+use ed25519_dalek::{Signer as _, SigningKey};
+
+/// A key that was read from its file.
+pub struct FileSigner(SigningKey);
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// The file could not be read or written.
+    #[error("the signing key {} cannot be read or written", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("the signing key {} does not have 32 bytes; put it back from a copy, or move it away to begin a new one", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others may read it.
+    #[error("the signing key {} can be read by others; run: chmod 600 {}", path.display(), path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl FileSigner {
+    /// Reads the key, and makes it from these bytes when there is none.
+    ///
+    /// # Errors
+    /// [`SigningError`].
+    pub fn open(path: &Path, fresh: [u8; 32]) -> Result<Self, SigningError> {
+        let told = |source| SigningError::Io { path: path.to_owned(), source };
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        match made {
+            Ok(mut file) => {
+                file.write_all(&fresh).and_then(|()| file.sync_all()).map_err(told)?;
+                return Ok(Self(SigningKey::from_bytes(&fresh)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(told(error)),
+        }
+        let mode = std::fs::metadata(path).map_err(told)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(SigningError::Open { path: path.to_owned() });
+        }
+        let bytes = std::fs::read(path).map_err(told)?;
+        let bytes: [u8; 32] = match bytes.try_into() {
+            Ok(bytes) => bytes,
+            // A crash between making and filling it: nothing was signed with it yet.
+            Err(bytes) if bytes.is_empty() => {
+                std::fs::write(path, fresh).map_err(told)?;
+                fresh
+            }
+            Err(_) => return Err(SigningError::Shape { path: path.to_owned() }),
+        };
+        Ok(Self(SigningKey::from_bytes(&bytes)))
+    }
+}
+
+impl Signer for FileSigner {
+    fn public_key(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("signing.key");
+        let first = FileSigner::open(&path, [1; 32]).unwrap().public_key();
+        assert_eq!(FileSigner::open(&path, [2; 32]).unwrap().public_key(), first);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(matches!(FileSigner::open(&path, [2; 32]), Err(SigningError::Open { .. })));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::write(&path, b"short").unwrap();
+        assert!(matches!(FileSigner::open(&path, [2; 32]), Err(SigningError::Shape { .. })));
+    }
+}

@@ -1,0 +1,16 @@
+//! Where repository bytes lie.
+//!
+//! One trait by key ([`ObjectStorage`]), one row a kind ([`STORAGE_KINDS`]). A list is complete or an error, never a
+//! shorter list; an object appears whole or not at all; what was put is on the disk when the call returns.
+//!
+//! Absent on purpose: any knowledge of what the bytes mean. Who comes in: `backstay-engine` with keys that it made.
+
+pub mod object;
+pub mod error;
+pub mod kind;
+pub mod kinds;
+
+pub use error::StorageError;
+pub use kind::{Presence, StorageKind, storage_kind};
+pub use kinds::STORAGE_KINDS;
+pub use object::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache};

@@ -1,0 +1,175 @@
+//! Promises about which result leads to which state and which rows.
+
+use std::time::Duration;
+
+use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::disposition::Disposition;
+use backstay_core::domain::event::EventKind;
+use backstay_core::domain::evidence::{self, Findings, Verdict};
+use backstay_core::domain::id::SnapshotId;
+use backstay_core::domain::job::{
+    FAILURES_BEFORE_PARKED, Failure, FailureClass, Instruction, Job, JobCounts, JobState, Outcome, Reconciliation,
+    StateName, Target, Work,
+};
+use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::unread::Unread;
+use backstay_core::ports::job::{JobResult, Jobs};
+use backstay_core::ports::store::{Enqueued, Page, SnapshotFilter};
+
+use super::{JobsHarness, backed_up, lease, leased};
+use crate::conformance::world::World;
+
+/// A backup with unread entries succeeds as partial: its snapshot has a row, its unread entries are named, and it is
+/// not the newest good one.
+pub async fn a_partial_backup_is_never_the_newest_good_one(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let key = leased(&*jobs, &world, 0, world.agent()).await.lease_key();
+    let mut unread = Unread::default();
+    unread.push("/home/ada/secret".to_owned(), "permission denied".to_owned());
+    let result = backed_up(&world, Outcome::Partial, "cd", unread.clone());
+    let state = jobs.job_finish(key, &result).await.unwrap();
+    assert_eq!(state, JobState::Succeeded { outcome: Outcome::Partial, finished_at: world.now() });
+    assert_eq!(world.jobs.job_unread_get(key.job_id).await.unwrap(), unread);
+    let list = world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap();
+    assert_eq!(list.iter().map(|row| (row.job_id, row.outcome)).collect::<Vec<_>>(), [(key.job_id, Outcome::Partial)]);
+    let good = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap();
+    assert_eq!(good, None);
+}
+
+/// Makes a snapshot of the first item and returns its row's id.
+async fn snapshot_made(jobs: &dyn Jobs, world: &World) -> SnapshotId {
+    let key = leased(jobs, world, 0, world.agent()).await.lease_key();
+    let result = backed_up(world, Outcome::Complete, &"ef".repeat(32), Unread::default());
+    jobs.job_finish(key, &result).await.unwrap();
+    world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap()[0].id
+}
+
+/// Asks for a job on a snapshot and leases it.
+async fn leased_on(jobs: &dyn Jobs, world: &World, instruction: Instruction) -> (LeaseKey, Work) {
+    let job = Job { instruction, plan_id: None, ..world.backup(0) };
+    assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+    let leased = lease(jobs, world.agent(), 1).await.remove(0);
+    assert_eq!(leased.id, job.id);
+    (leased.lease_key(), leased.state.work)
+}
+
+fn findings(world: &World) -> Findings {
+    Findings {
+        files_total: 3,
+        bytes_total: 30,
+        files_read: 3,
+        files_read_in_part: 0,
+        bytes_read: 30,
+        files_compared: 3,
+        files_changed_since: 0,
+        classes: Vec::new(),
+        packs_named: 1,
+        bytes_fetched: 60,
+        difference_count: 0,
+        differences: Vec::new(),
+        started_at: world.now(),
+        took: Duration::from_millis(12),
+    }
+}
+
+/// A verify leaves a record that proves itself and names the one before it; with differences the job is damaged, and
+/// no repetition turns that into a success of the same job.
+pub async fn a_verify_leaves_signed_and_chained_evidence(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let snapshot_id = snapshot_made(&*jobs, &world).await;
+    let sample = SampleRule { files_min: 200, bytes_percent: 1, seed: 5 };
+    let mut harmed = findings(&world);
+    harmed.differs("/home/ada/x".to_owned(), "blob 12 is missing".to_owned());
+    for (found, verdict, state) in [
+        (findings(&world), Verdict::Proved, StateName::Succeeded),
+        (harmed, Verdict::Damaged, StateName::Damaged),
+        (findings(&world), Verdict::Proved, StateName::Succeeded),
+    ] {
+        world.clock.advance(Duration::from_millis(1));
+        let (key, work) = leased_on(&*jobs, &world, Instruction::Verify { snapshot_id, sample }).await;
+        let Work::Verify { snapshot, sample: leased_sample, item, .. } = work else { panic!("{work:?}") };
+        assert_eq!((snapshot.id, leased_sample, &item), (snapshot_id, sample, &world.items[0]));
+        let result = JobResult::Verified { findings: Box::new(found), counts: JobCounts::default() };
+        assert_eq!(jobs.job_finish(key, &result).await.unwrap().name(), state);
+        assert_eq!(world.job(key.job_id).await.state.name(), state);
+        let record = world.history.evidence_newest(world.items[0].id).await.unwrap().unwrap();
+        assert_eq!((record.verdict, record.place.job_id, record.place.snapshot_id), (verdict, key.job_id, snapshot_id));
+        evidence::verify_file(&evidence::file(&record)).unwrap();
+    }
+    let mut records = world.history.evidence_list(Some(world.items[0].id), 9).await.unwrap();
+    records.reverse();
+    for (place, record) in (1..).zip(&records) {
+        let before = usize::try_from(place - 2).ok().map(|place: usize| records[place].hash.clone());
+        assert_eq!((record.place.sequence, &record.place.previous_hash), (place, &before));
+    }
+    let told = world.told().await;
+    assert_eq!(told.iter().filter(|kind| **kind == EventKind::Damaged).count(), 1);
+}
+
+/// A restore ends as it went, and makes no snapshot.
+pub async fn a_restore_succeeds_as_it_went(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let snapshot_id = snapshot_made(&*jobs, &world).await;
+    for outcome in [Outcome::Complete, Outcome::Partial] {
+        let target = Target::Directory("/srv/restored".into());
+        let reconciliation = Reconciliation::Fail;
+        let instruction = Instruction::Restore { snapshot_id, target: target.clone(), reconciliation };
+        let (key, work) = leased_on(&*jobs, &world, instruction).await;
+        let Work::Restore { snapshot, target: goes_to, reconciliation: how } = work else { panic!("{work:?}") };
+        assert_eq!((snapshot.id, goes_to, how), (snapshot_id, target, reconciliation));
+        let counts = JobCounts { files: 9, ..JobCounts::default() };
+        let result = JobResult::Restored { outcome, counts, unread: Unread::default() };
+        let state = jobs.job_finish(key, &result).await.unwrap();
+        assert_eq!(state, JobState::Succeeded { outcome, finished_at: world.now() });
+        assert_eq!(world.job(key.job_id).await.counts, counts);
+    }
+    assert_eq!(world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap().len(), 1);
+}
+
+fn failed(disposition: Disposition) -> JobResult {
+    JobResult::Failed(Failure { class: FailureClass::Storage, message: "no route to host".to_owned(), disposition })
+}
+
+/// What only a person can mend ends the job; what may pass by itself waits, and is told to nobody.
+pub async fn a_failure_goes_where_its_disposition_says(harness: JobsHarness) {
+    let (jobs, world) = harness.world(2).await;
+    let key = leased(&*jobs, &world, 0, world.agent()).await.lease_key();
+    let state = jobs.job_finish(key, &failed(Disposition::Operator)).await.unwrap();
+    let (class, message) = (FailureClass::Storage, "no route to host".to_owned());
+    assert_eq!(state, JobState::Failed { class, message: message.clone(), finished_at: world.now() });
+    assert_eq!(world.job(key.job_id).await.failures, 1);
+    assert_eq!(world.told().await, [EventKind::Enqueued, EventKind::Failed]);
+
+    let key = leased(&*jobs, &world, 1, world.agent()).await.lease_key();
+    let after = Duration::from_secs(7_200);
+    let state = jobs.job_finish(key, &failed(Disposition::Retry { after })).await.unwrap();
+    assert_eq!(state, JobState::Waiting { wake_at: world.now().saturating_add(after).unwrap(), reason: message });
+    let row = world.job(key.job_id).await;
+    assert_eq!((row.state, row.failures), (state, 1));
+    assert_eq!(world.told().await.len(), 3);
+    world.clock.advance(after);
+    assert_eq!(world.jobs.job_wake().await.unwrap(), 1);
+    let again = lease(&*jobs, world.agent(), 1).await.remove(0);
+    assert_eq!((again.id, again.failures), (key.job_id, 1));
+    let result = backed_up(&world, Outcome::Complete, "01", Unread::default());
+    jobs.job_finish(again.lease_key(), &result).await.unwrap();
+    assert_eq!(world.job(key.job_id).await.failures, 0, "a success forgets the failures before it");
+}
+
+/// A job that failed too often is parked, told, and leased no more.
+pub async fn the_last_of_many_failures_parks_the_job(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let id = world.queued(0).await;
+    for number in 1..=FAILURES_BEFORE_PARKED {
+        let key = lease(&*jobs, world.agent(), 1).await.remove(0).lease_key();
+        let state = jobs.job_finish(key, &failed(Disposition::Retry { after: Duration::ZERO })).await.unwrap();
+        let last = number == FAILURES_BEFORE_PARKED;
+        assert_eq!(state.name(), if last { StateName::Parked } else { StateName::Waiting });
+        world.clock.advance(Duration::from_secs(86_400));
+        world.jobs.job_wake().await.unwrap();
+    }
+    assert!(lease(&*jobs, world.agent(), 1).await.is_empty());
+    assert_eq!(world.job(id).await.state.name(), StateName::Parked);
+    assert_eq!(world.told().await, [EventKind::Enqueued, EventKind::Parked]);
+    assert_eq!(world.history.attempt_list(id).await.unwrap().len(), FAILURES_BEFORE_PARKED as usize);
+}

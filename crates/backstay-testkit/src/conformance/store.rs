@@ -1,0 +1,63 @@
+//! The suite of the three stores: what a database promises to the managers.
+//!
+//! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
+//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
+//! `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
+
+pub mod declaration;
+pub mod lease;
+pub mod queue;
+pub mod settle;
+
+/// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`.
+#[macro_export]
+macro_rules! store_promises {
+    ($make:path) => {
+        $crate::store_promises! { $make;
+            declaration::a_taken_name_is_refused,
+            declaration::declarations_are_read_back_sorted_by_name,
+            declaration::a_source_comes_with_all_its_items_or_not_at_all,
+            declaration::what_is_missing_is_named,
+            queue::a_job_is_read_back_as_it_was_enqueued,
+            queue::a_second_backup_of_an_item_overlaps,
+            queue::a_restore_never_overlaps,
+            queue::an_occurrence_has_one_job_for_ever,
+            queue::only_a_queued_job_is_enqueued,
+            queue::jobs_are_leased_by_breach_then_priority_then_age,
+            queue::what_is_not_due_or_not_asked_for_is_not_leased,
+            queue::lists_come_in_pages_newest_first,
+            queue::a_job_that_nobody_holds_is_cancelled_with_its_event,
+            queue::the_holder_of_a_job_is_asked_to_stop,
+            queue::an_ended_job_cannot_be_cancelled,
+            queue::waits_end_when_their_time_has_come,
+            lease::claimers_never_share_a_job,
+            lease::an_older_token_writes_nothing,
+            lease::a_token_that_was_never_given_writes_nothing,
+            lease::an_ended_heartbeat_is_not_revived,
+            lease::an_ended_heartbeat_writes_nothing,
+            lease::a_retired_agent_loses_its_leases,
+            lease::only_progress_that_differs_keeps_the_stall_limit_away,
+            lease::a_live_lease_is_not_rescued,
+            lease::a_rescue_counts_and_leads_only_where_the_table_does,
+            lease::a_checkpoint_outlives_its_attempt_and_not_its_job,
+            lease::standings_are_told_in_the_order_asked,
+            lease::a_repository_held_alone_is_shared_with_nobody,
+            lease::one_claim_does_not_mix_alone_and_shared,
+            settle::rows_come_with_the_settlement_and_only_then,
+            settle::a_refused_row_takes_the_whole_settlement_back,
+            settle::evidence_goes_to_the_end_of_its_chain_only,
+            settle::a_settlement_must_be_a_move,
+            settle::the_newest_good_snapshot_is_not_a_partial_one,
+            settle::every_state_is_read_back,
+            settle::attempts_tell_how_they_ended,
+            settle::unread_entries_are_those_of_the_newest_attempt,
+            settle::events_are_chained_without_a_gap_whoever_writes,
+        }
+    };
+    ($make:path; $($room:ident :: $promise:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $promise() {
+            $crate::conformance::store::$room::$promise($make().await).await;
+        }
+    )+};
+}

@@ -1,0 +1,156 @@
+//! The three stores in memory: a copy of all rows is changed and takes the place of the old ones when all went well.
+//!
+//! Expiry is decided by the clock that the fake was given. Reading order: [`FakeStores`] and its rows here,
+//! `declaration` (what people declare), `history` (what happened), `queue` (jobs and leases).
+
+mod declaration;
+mod history;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use backstay_core::domain::attempt::{Attempt, AttemptToken};
+use backstay_core::domain::checkpoint::Checkpoint;
+use backstay_core::domain::event::{Event, chain_hash};
+use backstay_core::domain::evidence::Evidence;
+use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::item::Item;
+use backstay_core::domain::job::{Job, Progress};
+use backstay_core::domain::plan::Plan;
+use backstay_core::domain::repository::{Repository, RepositoryAccess};
+use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::domain::source::Source;
+use backstay_core::domain::tenant::Tenant;
+use backstay_core::domain::unread::Unread;
+use backstay_core::ports::clock::Clock;
+use backstay_core::ports::store::ChainedEvent;
+use jiff::Timestamp;
+
+/// All three stores in memory. Clones share the rows.
+#[derive(Clone)]
+pub struct FakeStores {
+    rows: Arc<Mutex<Rows>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A lease's row.
+#[derive(Clone)]
+struct LeaseRow {
+    token: AttemptToken,
+    agent: AgentId,
+    repository: RepositoryId,
+    access: RepositoryAccess,
+    progressed_at: Timestamp,
+    progress: Option<Progress>,
+}
+
+/// All rows.
+#[derive(Clone, Default)]
+struct Rows {
+    tenants: BTreeMap<TenantId, Tenant>,
+    sources: BTreeMap<SourceId, Source>,
+    items: BTreeMap<ItemId, Item>,
+    repositories: BTreeMap<RepositoryId, Repository>,
+    plans: BTreeMap<PlanId, Plan>,
+    jobs: BTreeMap<JobId, Job>,
+    /// How a job holds its repository, where that does not follow from its kind.
+    access: BTreeMap<JobId, RepositoryAccess>,
+    agents: BTreeMap<AgentId, Timestamp>,
+    leases: BTreeMap<JobId, LeaseRow>,
+    attempts: Vec<Attempt>,
+    checkpoints: BTreeMap<JobId, Checkpoint>,
+    unread: BTreeMap<JobId, Unread>,
+    snapshots: Vec<Snapshot>,
+    evidence: Vec<Evidence>,
+    events: Vec<ChainedEvent>,
+}
+
+impl FakeStores {
+    /// Makes empty stores whose leases end by `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { rows: Arc::default(), clock }
+    }
+
+    /// Makes a queued job hold its repository alone, as a prune does.
+    pub fn hold_alone(&self, job: JobId) {
+        self.read(|rows| rows.access.insert(job, RepositoryAccess::Alone));
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Looks at the rows.
+    fn read<T>(&self, look: impl FnOnce(&mut Rows) -> T) -> T {
+        look(&mut self.rows.lock().expect("nothing panics while it holds the rows"))
+    }
+
+    /// Changes the rows, all or nothing.
+    fn write<T, E>(&self, change: impl FnOnce(&mut Rows, Timestamp) -> Result<T, E>) -> Result<T, E> {
+        let now = self.now();
+        self.read(|rows| {
+            let mut copy = rows.clone();
+            let answer = change(&mut copy, now)?;
+            *rows = copy;
+            Ok(answer)
+        })
+    }
+}
+
+impl Rows {
+    /// Adds an event at the end of its tenant's chain.
+    fn event_append(&mut self, event: &Event) {
+        let last = self.events.iter().rfind(|row| row.event.tenant_id == event.tenant_id);
+        let sequence = last.map_or(1, |last| last.sequence + 1);
+        let hash = chain_hash(event, sequence, last.map(|last| last.hash.as_str()));
+        self.events.push(ChainedEvent { event: event.clone(), sequence, hash });
+    }
+
+    /// Says whether an agent's heartbeat has not ended.
+    fn is_alive(&self, agent: AgentId, now: Timestamp) -> bool {
+        self.agents.get(&agent).is_some_and(|expires_at| *expires_at > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt as _;
+
+    use super::FakeStores;
+    use crate::conformance::world::Stores;
+    use crate::fakes::clock::ManualClock;
+
+    async fn stores() -> Stores {
+        let clock = ManualClock::default();
+        let fake = FakeStores::new(Arc::new(clock.clone()));
+        let alone = fake.clone();
+        Stores {
+            declarations: Arc::new(fake.clone()),
+            history: Arc::new(fake.clone()),
+            jobs: Arc::new(fake),
+            clock,
+            hold_alone: Arc::new(move |id| {
+                alone.hold_alone(id);
+                async {}.boxed()
+            }),
+            kept: Arc::new(()),
+        }
+    }
+
+    mod store {
+        crate::store_promises!(super::stores);
+    }
+
+    mod job {
+        use crate::conformance::job::JobsHarness;
+
+        async fn manager() -> JobsHarness {
+            JobsHarness::of_manager(super::stores().await)
+        }
+
+        crate::jobs_promises!(manager);
+    }
+}

@@ -1,0 +1,126 @@
+//! What people declare, in memory.
+
+use async_trait::async_trait;
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::item::Item;
+use backstay_core::domain::name::Name;
+use backstay_core::domain::plan::Plan;
+use backstay_core::domain::repository::Repository;
+use backstay_core::domain::source::Source;
+use backstay_core::domain::tenant::Tenant;
+use backstay_core::ports::store::{DeclarationStore, StoreError};
+
+use super::FakeStores;
+
+/// Says that a unique key is taken, if it is.
+fn free(taken: bool, noun: &'static str, key: impl ToString) -> Result<(), StoreError> {
+    if taken { Err(StoreError::Taken { noun, key: key.to_string() }) } else { Ok(()) }
+}
+
+/// Says that a row which is referred to is missing, if it is.
+pub(super) fn parent(there: bool, noun: &'static str, key: impl ToString) -> Result<(), StoreError> {
+    if there { Ok(()) } else { Err(StoreError::NotFound { noun, key: key.to_string() }) }
+}
+
+/// Returns the row that was looked for, or says that there is none.
+pub(super) fn found<T: Clone>(row: Option<&T>, noun: &'static str, key: impl ToString) -> Result<T, StoreError> {
+    row.cloned().ok_or_else(|| StoreError::NotFound { noun, key: key.to_string() })
+}
+
+fn by_name<'a, T: Clone + 'a, K: Ord>(rows: impl Iterator<Item = &'a T>, name: impl Fn(&T) -> K) -> Vec<T> {
+    let mut rows: Vec<T> = rows.cloned().collect();
+    rows.sort_by_key(name);
+    rows
+}
+
+#[async_trait]
+impl DeclarationStore for FakeStores {
+    async fn tenant_add(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            free(rows.tenants.values().any(|row| row.name == tenant.name), "tenant", &tenant.name)?;
+            rows.tenants.insert(tenant.id, tenant.clone());
+            Ok(())
+        })
+    }
+
+    async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError> {
+        self.read(|rows| found(rows.tenants.values().find(|row| row.name == *name), "tenant", name))
+    }
+
+    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
+        Ok(self.read(|rows| by_name(rows.tenants.values(), |row| row.name.clone())))
+    }
+
+    async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            let same = |row: &Source| row.tenant_id == source.tenant_id && row.name == source.name;
+            free(rows.sources.values().any(same), "source", &source.name)?;
+            parent(rows.tenants.contains_key(&source.tenant_id), "tenant", source.tenant_id)?;
+            rows.sources.insert(source.id, source.clone());
+            for item in items {
+                let same = |row: &Item| row.source_id == item.source_id && row.name == item.name;
+                free(rows.items.values().any(same), "item", &item.name)?;
+                rows.items.insert(item.id, item.clone());
+            }
+            Ok(())
+        })
+    }
+
+    async fn source_get(&self, id: SourceId) -> Result<Source, StoreError> {
+        self.read(|rows| found(rows.sources.get(&id), "source", id))
+    }
+
+    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
+        let of_tenant = |row: &&Source| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| by_name(rows.sources.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+
+    async fn item_get(&self, id: ItemId) -> Result<Item, StoreError> {
+        self.read(|rows| found(rows.items.get(&id), "item", id))
+    }
+
+    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
+        let of_source = |row: &&Item| row.source_id == source;
+        Ok(self.read(|rows| by_name(rows.items.values().filter(of_source), |row| row.name.clone())))
+    }
+
+    async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            let same = |row: &Repository| row.tenant_id == repository.tenant_id && row.name == repository.name;
+            free(rows.repositories.values().any(same), "repository", &repository.name)?;
+            parent(rows.tenants.contains_key(&repository.tenant_id), "tenant", repository.tenant_id)?;
+            rows.repositories.insert(repository.id, repository.clone());
+            Ok(())
+        })
+    }
+
+    async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError> {
+        self.read(|rows| found(rows.repositories.get(&id), "repository", id))
+    }
+
+    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError> {
+        let of_tenant = |row: &&Repository| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| by_name(rows.repositories.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+
+    async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            let same = |row: &Plan| row.tenant_id == plan.tenant_id && row.name == plan.name;
+            free(rows.plans.values().any(same), "plan", &plan.name)?;
+            parent(rows.tenants.contains_key(&plan.tenant_id), "tenant", plan.tenant_id)?;
+            parent(rows.sources.contains_key(&plan.source_id), "source", plan.source_id)?;
+            parent(rows.repositories.contains_key(&plan.repository_id), "repository", plan.repository_id)?;
+            rows.plans.insert(plan.id, plan.clone());
+            Ok(())
+        })
+    }
+
+    async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError> {
+        self.read(|rows| found(rows.plans.get(&id), "plan", id))
+    }
+
+    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError> {
+        let of_tenant = |row: &&Plan| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| by_name(rows.plans.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+}

@@ -1,0 +1,349 @@
+//! The queue in memory.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backstay_core::domain::attempt::{Attempt, AttemptEnd, AttemptToken, LeaseKey};
+use backstay_core::domain::checkpoint::Checkpoint;
+use backstay_core::domain::event::Event;
+use backstay_core::domain::evidence::Evidence;
+use backstay_core::domain::id::{AgentId, JobId};
+use backstay_core::domain::job::{Job, JobKind, JobState, Progress, StateName, Trigger};
+use backstay_core::domain::repository::RepositoryAccess;
+use backstay_core::domain::unread::Unread;
+use backstay_core::ports::job::{LeaseError, Standing};
+use backstay_core::ports::store::{
+    Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, Settlement, StoreError,
+};
+use jiff::Timestamp;
+
+use super::declaration::{found, parent};
+use super::history::page_of;
+use super::{FakeStores, LeaseRow, Rows};
+
+fn lost(key: LeaseKey) -> LeaseError {
+    LeaseError::Lost { job_id: key.job_id, token: key.token }
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Returns the moment of the occurrence that a job is for.
+fn occurrence(job: &Job) -> Option<Timestamp> {
+    match job.trigger {
+        Trigger::Occurrence(at) => Some(at),
+        Trigger::Request | Trigger::FollowUp(_) => None,
+    }
+}
+
+fn is_live_backup(job: &Job) -> bool {
+    job.kind() == JobKind::Backup && job.state.name().is_live()
+}
+
+impl Rows {
+    /// Returns the job that keeps this one out of the queue.
+    fn standing_in_the_way(&self, job: &Job) -> Option<Enqueued> {
+        let item = job.item_id?;
+        let of_item = || self.jobs.values().filter(|row| row.item_id == Some(item));
+        let known = of_item().find(|row| occurrence(job).is_some() && occurrence(row) == occurrence(job));
+        let overlaps = of_item().find(|row| is_live_backup(job) && is_live_backup(row));
+        known.map(|row| Enqueued::Known(row.id)).or_else(|| overlaps.map(|row| Enqueued::Overlaps(row.id)))
+    }
+
+    fn access_of(&self, job: &Job) -> RepositoryAccess {
+        self.access.get(&job.id).copied().unwrap_or_else(|| job.kind().repository_access())
+    }
+
+    fn is_free_for(&self, job: &Job) -> bool {
+        let alone = self.access_of(job) == RepositoryAccess::Alone;
+        let excludes = |lease: &&LeaseRow| alone || lease.access == RepositoryAccess::Alone;
+        !self.leases.values().filter(|lease| lease.repository == job.repository_id).any(|lease| excludes(&lease))
+    }
+
+    fn lease_alive(&self, key: LeaseKey, now: Timestamp) -> Result<&LeaseRow, LeaseError> {
+        let lease = self.leases.get(&key.job_id).filter(|lease| lease.token == key.token);
+        lease.filter(|lease| self.is_alive(lease.agent, now)).ok_or_else(|| lost(key))
+    }
+
+    fn why_over(&self, lease: &LeaseRow, stall_limit: Duration, now: Timestamp) -> Option<String> {
+        if !self.is_alive(lease.agent, now) {
+            return Some(format!("the heartbeat of its agent {} ended", lease.agent));
+        }
+        let stalled = later(lease.progressed_at, stall_limit) < now;
+        stalled.then(|| format!("it made no progress for {} s", stall_limit.as_secs()))
+    }
+
+    fn standing(&self, key: LeaseKey) -> Standing {
+        match self.jobs.get(&key.job_id).map(|job| job.state.name()) {
+            Some(StateName::Leased) => Standing::Held,
+            Some(StateName::Cancelling) => Standing::Cancelling,
+            _ => Standing::Lost,
+        }
+    }
+
+    /// Moves a job on, if the table of moves has it.
+    fn move_to(&mut self, id: JobId, state: &JobState) -> Result<&mut Job, StoreError> {
+        let job = self.jobs.get_mut(&id).ok_or(StoreError::NotFound { noun: "job", key: id.to_string() })?;
+        if !job.state.may_become(state.name()) {
+            return Err(StoreError::Move { job_id: id, from: job.state.name(), to: state.name() });
+        }
+        job.state = state.clone();
+        if state.name().is_final() {
+            self.checkpoints.remove(&id);
+        }
+        Ok(job)
+    }
+
+    fn lease_end(&mut self, key: LeaseKey, now: Timestamp, ending: AttemptEnd) {
+        self.leases.remove(&key.job_id);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.key == key) {
+            attempt.ended = Some((now, ending));
+        }
+    }
+
+    fn claim_one(&mut self, id: JobId, agent: AgentId, now: Timestamp) -> Result<Claimed, StoreError> {
+        let job = self.move_to(id, &JobState::Leased { agent_id: agent })?;
+        job.attempt_token = AttemptToken(job.attempt_token.0 + 1);
+        let job = job.clone();
+        let access = self.access_of(&job);
+        let repository = self.repositories.get_mut(&job.repository_id);
+        let repository = repository.ok_or(StoreError::NotFound { noun: "repository", key: String::new() })?;
+        repository.epoch.0 += i64::from(access == RepositoryAccess::Alone);
+        let epoch = repository.epoch;
+        let key = LeaseKey { job_id: id, token: job.attempt_token };
+        let lease = LeaseRow {
+            token: key.token,
+            agent,
+            repository: job.repository_id,
+            access,
+            progressed_at: now,
+            progress: None,
+        };
+        self.leases.insert(id, lease);
+        self.attempts.push(Attempt { key, agent_id: agent, leased_at: now, ended: None });
+        Ok(Claimed { job, epoch, checkpoint: self.checkpoints.get(&id).cloned() })
+    }
+
+    fn evidence_add(&mut self, record: &Evidence) -> Result<(), StoreError> {
+        let newest = self.evidence.iter().rfind(|row| row.place.item_id == record.place.item_id);
+        let next = newest.map_or((1, None), |row| (row.place.sequence + 1, Some(row.hash.clone())));
+        if (record.place.sequence, record.place.previous_hash.clone()) != next {
+            let key = record.place.sequence.to_string();
+            return Err(StoreError::Taken { noun: "place in the chain of evidence,", key });
+        }
+        self.evidence.push(record.clone());
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl JobStore for FakeStores {
+    async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
+        self.write(|rows, _| {
+            if job.state.name() != StateName::Queued {
+                return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
+            }
+            if let Some(other) = rows.standing_in_the_way(job) {
+                skipped.into_iter().for_each(|skipped| rows.event_append(skipped));
+                return Ok(other);
+            }
+            if rows.jobs.contains_key(&job.id) {
+                return Err(StoreError::Taken { noun: "job", key: job.id.to_string() });
+            }
+            parent(rows.repositories.contains_key(&job.repository_id), "repository", job.repository_id)?;
+            rows.jobs.insert(job.id, job.clone());
+            rows.event_append(enqueued);
+            Ok(Enqueued::New(job.id))
+        })
+    }
+
+    async fn job_get(&self, id: JobId) -> Result<Job, StoreError> {
+        self.read(|rows| found(rows.jobs.get(&id), "job", id))
+    }
+
+    async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError> {
+        let shown = |row: &&Job| {
+            filter.plan_id.is_none_or(|id| row.plan_id == Some(id))
+                && filter.item_id.is_none_or(|id| row.item_id == Some(id))
+                && filter.kind.is_none_or(|kind| row.kind() == kind)
+                && filter.state.is_none_or(|state| row.state.name() == state)
+        };
+        Ok(self.read(|rows| page_of(rows.jobs.values().filter(shown), |row| row.id, page)))
+    }
+
+    async fn job_progress_get(&self, id: JobId) -> Result<Option<Progress>, StoreError> {
+        Ok(self.read(|rows| rows.leases.get(&id).and_then(|lease| lease.progress)))
+    }
+
+    async fn job_unread_get(&self, id: JobId) -> Result<Unread, StoreError> {
+        Ok(self.read(|rows| rows.unread.get(&id).cloned().unwrap_or_default()))
+    }
+
+    async fn job_claim(
+        &self,
+        agent: AgentId,
+        kinds: &[JobKind],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.write(|rows, now| {
+            let has_leases = rows.leases.values().any(|lease| lease.agent == agent);
+            if has_leases && !rows.is_alive(agent, now) {
+                return Ok(Vec::new());
+            }
+            rows.agents.insert(agent, later(now, ttl));
+            let due = |job: &&Job| {
+                kinds.contains(&job.kind())
+                    && matches!(job.state, JobState::Queued { not_before } if not_before <= now)
+            };
+            let mut queue: Vec<Job> = rows.jobs.values().filter(due).cloned().collect();
+            queue.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.id));
+            let mut claimed = Vec::new();
+            for job in queue {
+                if claimed.len() < count_max as usize && rows.is_free_for(&job) {
+                    claimed.push(rows.claim_one(job.id, agent, now)?);
+                }
+            }
+            Ok(claimed)
+        })
+    }
+
+    async fn job_renew(&self, agent: AgentId, leases: &[LeaseKey], ttl: Duration) -> Result<Vec<Standing>, StoreError> {
+        self.write(|rows, now| {
+            if !rows.is_alive(agent, now) {
+                return Ok(vec![Standing::Lost; leases.len()]);
+            }
+            rows.agents.insert(agent, later(now, ttl));
+            let own = |key: &LeaseKey| {
+                rows.leases.get(&key.job_id).is_some_and(|lease| lease.agent == agent && lease.token == key.token)
+            };
+            let standing = |key: &LeaseKey| if own(key) { rows.standing(*key) } else { Standing::Lost };
+            Ok(leases.iter().map(standing).collect())
+        })
+    }
+
+    async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError> {
+        self.write(|rows, now| {
+            if rows.is_alive(agent, now) {
+                rows.agents.insert(agent, now);
+            }
+            Ok(())
+        })
+    }
+
+    async fn agent_list_alive(&self) -> Result<Vec<AgentId>, StoreError> {
+        let now = self.now();
+        Ok(self.read(|rows| rows.agents.keys().copied().filter(|agent| rows.is_alive(*agent, now)).collect()))
+    }
+
+    async fn job_progress_put(&self, key: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {
+        self.write(|rows, now| {
+            let mut lease = rows.lease_alive(key, now)?.clone();
+            if lease.progress.as_ref() != Some(progress) {
+                (lease.progress, lease.progressed_at) = (Some(*progress), now);
+                rows.leases.insert(key.job_id, lease);
+            }
+            Ok(rows.standing(key))
+        })
+    }
+
+    async fn job_checkpoint_put(&self, key: LeaseKey, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
+        self.write(|rows, now| {
+            rows.lease_alive(key, now)?;
+            rows.checkpoints.insert(key.job_id, checkpoint.clone());
+            Ok(())
+        })
+    }
+
+    async fn job_settle(&self, key: LeaseKey, settlement: &Settlement) -> Result<(), LeaseError> {
+        self.write(|rows, now| {
+            rows.lease_alive(key, now)?;
+            let (from, to) = (found(rows.jobs.get(&key.job_id), "job", key.job_id)?, settlement.state.name());
+            if matches!(to, StateName::Leased | StateName::Cancelling) {
+                return Err(StoreError::Move { job_id: key.job_id, from: from.state.name(), to }.into());
+            }
+            let job = rows.move_to(key.job_id, &settlement.state)?;
+            (job.failures, job.counts) = (settlement.failures, settlement.counts);
+            let waited = to == StateName::Waiting && settlement.failures == from.failures;
+            rows.lease_end(key, now, if waited { AttemptEnd::Waited } else { AttemptEnd::Finished });
+            rows.unread.insert(key.job_id, settlement.unread.clone());
+            if let Some(snapshot) = &settlement.snapshot {
+                let same = rows.snapshots.iter().find(|row| {
+                    (row.repository_id, &row.foreign_id) == (snapshot.repository_id, &snapshot.foreign_id)
+                });
+                if same.is_some() {
+                    let key = snapshot.foreign_id.clone();
+                    return Err(StoreError::Taken { noun: "snapshot", key }.into());
+                }
+                rows.snapshots.push(snapshot.clone());
+            }
+            settlement.evidence.iter().try_for_each(|record| rows.evidence_add(record))?;
+            settlement.event.iter().for_each(|event| rows.event_append(event));
+            Ok(())
+        })
+    }
+
+    async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError> {
+        let now = self.now();
+        self.read(|rows| {
+            let mut over: Vec<(&JobId, &LeaseRow)> = rows.leases.iter().collect();
+            over.sort_by_key(|(_, lease)| lease.progressed_at);
+            let lost = over.into_iter().filter_map(|(id, lease)| {
+                let reason = rows.why_over(lease, stall_limit, now)?;
+                Some(LostLease { job: rows.jobs.get(id)?.clone(), reason })
+            });
+            Ok(lost.take(rows_max.min(PAGE_ROWS_MAX) as usize).collect())
+        })
+    }
+
+    async fn job_rescue(
+        &self,
+        key: LeaseKey,
+        stall_limit: Duration,
+        state: &JobState,
+        event: &Event,
+    ) -> Result<bool, StoreError> {
+        self.write(|rows, now| {
+            let lease = rows.leases.get(&key.job_id).filter(|lease| lease.token == key.token);
+            if lease.and_then(|lease| rows.why_over(lease, stall_limit, now)).is_none() {
+                return Ok(false);
+            }
+            rows.move_to(key.job_id, state)?.failures += 1;
+            rows.lease_end(key, now, AttemptEnd::Lost);
+            rows.event_append(event);
+            Ok(true)
+        })
+    }
+
+    async fn job_wake(&self) -> Result<u64, StoreError> {
+        self.write(|rows, now| {
+            let mut woken = 0;
+            for job in rows.jobs.values_mut() {
+                if let JobState::Waiting { wake_at, .. } = job.state
+                    && wake_at <= now
+                {
+                    job.state = JobState::Queued { not_before: wake_at };
+                    woken += 1;
+                }
+            }
+            Ok(woken)
+        })
+    }
+
+    async fn job_cancel(&self, id: JobId, now: Timestamp, cancelled: &Event) -> Result<JobState, StoreError> {
+        self.write(|rows, _| {
+            let state = found(rows.jobs.get(&id), "job", id)?.state;
+            let next = match &state {
+                JobState::Cancelling { .. } | JobState::Cancelled { .. } => return Ok(state),
+                JobState::Leased { agent_id } => JobState::Cancelling { agent_id: *agent_id },
+                _ => JobState::Cancelled { finished_at: now },
+            };
+            rows.move_to(id, &next)?;
+            if next.name() == StateName::Cancelled {
+                rows.event_append(cancelled);
+            }
+            Ok(next)
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! Whom a verb speaks to: the server that was named, the process that works in the data directory, or an installation
+//! that this command starts for itself.
+
+use backstay_api::Client;
+use backstay_core::domain::secret::Secret;
+
+use super::args::Common;
+use super::error::{CliError, Exit};
+use crate::roles::installation::{Installation, StartError, WithAgent};
+use crate::roles::data_dir::DataDirError;
+
+/// A client, and what must live as long as it is used.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    own: Option<Installation>,
+}
+
+impl Connection {
+    /// Finds or starts a server. A verb that asks for work brings its own agent when nobody else has one.
+    pub(crate) async fn open(common: &Common, with_agent: WithAgent) -> Result<Self, CliError> {
+        if let Some(url) = &common.server {
+            let token = std::env::var("BACKSTAY_TOKEN")
+                .map_err(|_| CliError::new(Exit::Input, "--server needs a token").hint("Put it in BACKSTAY_TOKEN."))?;
+            return Ok(Self { client: Client::new(url, Secret::from(token))?, own: None });
+        }
+        let data = common.data_dir()?;
+        data.must_exist()?;
+        if let Some(server) = data.server_file_read() {
+            return Ok(Self { client: Client::new(&server.url, Secret::from(server.token))?, own: None });
+        }
+        match Installation::start(&data, with_agent).await {
+            Ok(own) => Ok(Self { client: own.client.clone(), own: Some(own) }),
+            // It began in the meantime; now it can be spoken to.
+            Err(StartError::DataDir(error @ DataDirError::Busy { .. })) => match data.server_file_read() {
+                Some(server) => Ok(Self { client: Client::new(&server.url, Secret::from(server.token))?, own: None }),
+                None => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says whether the work that was asked for ends with this command.
+    pub(crate) const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Ends what this command started.
+    pub(crate) async fn close(self) {
+        if let Some(own) = self.own {
+            own.stop().await;
+        }
+    }
+}
+
+/// Opens a connection, makes one look, and closes it again.
+pub(crate) async fn look<T>(common: &Common, call: impl AsyncFnOnce(&Client) -> Result<T, CliError>) -> Result<T, CliError> {
+    let connection = Connection::open(common, WithAgent::No).await?;
+    let answer = call(&connection.client).await;
+    connection.close().await;
+    answer
+}

@@ -1,0 +1,141 @@
+//! How a command ends: its exit code, and for an error a heading, the chain of causes and what to do next.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use backstay_api::ClientError;
+use backstay_db::OpenError;
+
+use crate::roles::data_dir::DataDirError;
+use crate::roles::installation::StartError;
+
+/// Exit codes: restic's where restic has one, ours from 20 up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// It did not work.
+    Failed = 1,
+    /// Some entries could not be read.
+    Partial = 3,
+    /// Ended by a signal or a cancel.
+    Interrupted = 130,
+    /// What was given cannot be used.
+    Input = 20,
+    /// Another process works in the data directory.
+    Busy = 21,
+    /// The data directory was written by a newer version.
+    Newer = 22,
+    /// The storage is full.
+    StorageFull = 23,
+    /// A read-back found harm.
+    Damaged = 24,
+    /// There is no such thing.
+    NotFound = 25,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error for a person.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    exit: Exit,
+    heading: String,
+    causes: Vec<String>,
+    hint: String,
+}
+
+impl CliError {
+    pub(crate) fn new(exit: Exit, heading: impl Into<String>) -> Self {
+        Self { exit, heading: heading.into(), causes: Vec::new(), hint: String::new() }
+    }
+
+    /// Makes it from an error, whose causes become lines of their own.
+    pub(crate) fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        Self { causes, ..Self::new(exit, error.to_string()) }
+    }
+
+    /// Says what to do next.
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
+        self.hint = hint.to_owned();
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn heading(&self) -> String {
+        self.heading.clone()
+    }
+
+    /// Prints it to standard error and returns the exit code.
+    pub(crate) fn print(&self) -> ExitCode {
+        let mut text = format!("backstay: {}\n", self.heading);
+        for cause in &self.causes {
+            text.push_str(&format!("  because: {cause}\n"));
+        }
+        if !self.hint.is_empty() {
+            text.push_str(&format!("  next: {}\n", self.hint));
+        }
+        // Nobody may be listening; the exit code says it too.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        self.exit.into()
+    }
+}
+
+impl From<DataDirError> for CliError {
+    fn from(error: DataDirError) -> Self {
+        let (exit, hint) = match &error {
+            DataDirError::Unknown => (Exit::Input, "Name one with --data-dir."),
+            DataDirError::Missing { .. } => {
+                (Exit::Input, "`backstay quickstart DIR` makes one; if it is elsewhere, name it with --data-dir.")
+            }
+            DataDirError::Busy { .. } => (Exit::Busy, "Wait until it has ended, or use another --data-dir."),
+            DataDirError::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    (Exit::StorageFull, "Free some space there, or choose another place with --data-dir.")
+                }
+                _ => (Exit::Failed, "Run it as the user who owns the data directory, or choose another --data-dir."),
+            },
+        };
+        Self::from_error(exit, &error).hint(hint)
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::DataDir(error) => error.into(),
+            StartError::Database(OpenError::Newer { .. }) => Self::from_error(Exit::Newer, &error)
+                .hint("Use the newer program, or another data directory with --data-dir."),
+            error => Self::from_error(Exit::Failed, &error).hint("Running it again is safe."),
+        }
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Problem { problem } => {
+                let exit = match problem.code.as_str() {
+                    "not_found" | "no_path" => Exit::NotFound,
+                    "invalid" | "malformed" | "taken" => Exit::Input,
+                    _ => Exit::Failed,
+                };
+                Self::new(exit, problem.detail.clone()).hint(&problem.hint)
+            }
+            ClientError::Transport { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("Is the server running? Is --server right?")
+            }
+            ClientError::Foreign { .. } => Self::from_error(Exit::Failed, &error).hint("Check --server."),
+        }
+    }
+}

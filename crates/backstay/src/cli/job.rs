@@ -1,0 +1,121 @@
+//! `backstay job …`.
+
+use backstay_api::types::job::{JobDetail, JobQuery, JobView};
+
+use super::args::Common;
+use super::connect::look;
+use super::error::{CliError, Exit};
+use super::human;
+use super::screen::Screen;
+
+/// What can be asked of jobs.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// List jobs, newest first
+    List {
+        /// Only of this kind, such as backup
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only in this state, such as failed
+        #[arg(long)]
+        state: Option<String>,
+        /// Most rows
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one job: its numbers, attempts, and what it could not read
+    Show {
+        /// The job's id
+        id: String,
+    },
+    /// Ask for a job's end
+    Cancel {
+        /// The job's id
+        id: String,
+    },
+}
+
+const HEADING: &[&str] = &["kind", "item", "state", "files", "size", "written", "enqueued", "id"];
+
+fn row(job: &JobView) -> Vec<String> {
+    let state = match &job.outcome {
+        Some(outcome) if outcome != "complete" => format!("{} ({outcome})", job.state),
+        _ => job.state.clone(),
+    };
+    vec![
+        job.kind.clone(),
+        job.item_name.clone().unwrap_or_default(),
+        state,
+        human::count(job.counts.files),
+        human::bytes(job.counts.bytes),
+        human::bytes(job.counts.bytes_stored),
+        human::instant(&job.created_at),
+        job.id.clone(),
+    ]
+}
+
+/// Returns the exit code that says how a job went.
+pub(super) fn exit_of(job: &JobView) -> Exit {
+    match (job.state.as_str(), job.outcome.as_deref()) {
+        ("succeeded", Some("partial")) => Exit::Partial,
+        ("succeeded", _) => Exit::Done,
+        ("damaged", _) => Exit::Damaged,
+        ("cancelled", _) => Exit::Interrupted,
+        _ if job.failure_class.as_deref() == Some("storage_full") => Exit::StorageFull,
+        _ => Exit::Failed,
+    }
+}
+
+pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
+    match verb {
+        Verb::List { kind, state, limit } => {
+            let query = JobQuery { kind, state, limit: Some(limit), ..JobQuery::default() };
+            let list = look(common, async |client| Ok(client.job_list(&query).await?)).await?;
+            screen.rows(&list, HEADING, list.rows.iter().map(row).collect(), "there is no such job");
+        }
+        Verb::Show { id } => {
+            let detail = look(common, async |client| Ok(client.job_show(&id).await?)).await?;
+            show(screen, &detail);
+        }
+        Verb::Cancel { id } => {
+            let job = look(common, async |client| Ok(client.job_cancel(&id).await?)).await?;
+            screen.rows(&job, HEADING, vec![row(&job)], "");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints one job.
+pub(super) fn show(screen: &Screen, detail: &JobDetail) {
+    if screen.json() { screen.value(detail) } else { words(screen, detail) }
+}
+
+/// Prints the jobs that a verb waited for: one as itself, several as a list.
+pub(super) fn show_all(screen: &Screen, details: &[JobDetail]) {
+    match details {
+        [one] => show(screen, one),
+        all if screen.json() => screen.value(&all),
+        all => all.iter().for_each(|detail| words(screen, detail)),
+    }
+}
+
+fn words(screen: &Screen, detail: &JobDetail) {
+    let job = &detail.job;
+    screen.rows(job, HEADING, vec![row(job)], "");
+    if let Some(message) = &job.message {
+        screen.line(&format!("\n{message}"));
+    }
+    if detail.unread.count > 0 {
+        screen.line(&format!("\n{} entries could not be read:", human::count(detail.unread.count)));
+        for entry in &detail.unread.entries {
+            screen.line(&format!("  {}: {}", entry.path, entry.reason));
+        }
+    }
+    if detail.attempts.len() > 1 {
+        screen.line("\nattempts:");
+        for attempt in &detail.attempts {
+            let end = attempt.end.as_deref().unwrap_or("running");
+            screen.line(&format!("  {} {} {end}", attempt.attempt, human::instant(&attempt.leased_at)));
+        }
+    }
+}

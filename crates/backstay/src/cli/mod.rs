@@ -1,0 +1,98 @@
+//! The command line: what a person types, and what comes back.
+//!
+//! One file a noun. A verb takes its arguments, makes one call of the API's client, and prints rows or JSON. Whatever goes
+//! wrong folds into one error with a heading, its causes, a hint and an exit code (`error`).
+
+pub(crate) mod error;
+pub(crate) mod screen;
+pub(crate) mod signal;
+pub(crate) mod human;
+pub(crate) mod watch;
+mod args;
+mod connect;
+mod quickstart;
+mod tenant;
+mod kinds;
+mod repository;
+mod source;
+mod plan;
+mod job;
+mod snapshot;
+mod evidence;
+mod event;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Args, Noun};
+use self::error::{CliError, Exit};
+use self::screen::Screen;
+
+/// Parses the command line, does what it says, and returns how it went.
+pub(crate) fn run() -> ExitCode {
+    let args = Args::parse();
+    start_log();
+    let screen = Screen::new(args.json);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return CliError::new(Exit::Failed, format!("the system gives no threads: {error}")).print();
+        }
+    };
+    match runtime.block_on(dispatch(args, &screen)) {
+        Ok(exit) => exit.into(),
+        Err(error) => error.print(),
+    }
+}
+
+async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
+    let common = args.common;
+    match args.noun {
+        Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
+        Noun::Up => {
+            let data = common.data_dir()?;
+            crate::roles::up::run(&data, screen).await.map(|()| Exit::Done)
+        }
+        Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
+        Noun::Kinds => kinds::run(&common, screen).await,
+        Noun::Repository(verb) => repository::run(&common, verb, screen).await,
+        Noun::Source(verb) => source::run(&common, verb, screen).await,
+        Noun::Plan(verb) => plan::run(&common, verb, screen).await,
+        Noun::Job(verb) => job::run(&common, verb, screen).await,
+        Noun::Snapshot(verb) => snapshot::run(&common, verb, screen).await,
+        Noun::Evidence(verb) => evidence::run(&common, verb, screen).await,
+        Noun::Event(verb) => event::run(&common, verb, screen).await,
+    }
+}
+
+/// Sends logs to standard error, as much as `BACKSTAY_LOG` asks for; errors only by default, so that a person sees
+/// messages and not logs.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BACKSTAY_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_api::ENDPOINTS;
+    use clap::CommandFactory;
+
+    use super::args::Args;
+
+    #[test]
+    fn each_endpoint_has_its_verb() {
+        let command = Args::command();
+        for row in ENDPOINTS {
+            let found = row.verb.split(' ').try_fold(&command, |at, word| at.find_subcommand(word));
+            assert!(found.is_some(), "there is no `backstay {}` for {}", row.verb, row.name);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,106 @@
+//! `backstay quickstart DIR`.
+
+use std::path::PathBuf;
+
+use backstay_core::domain::evidence::verify_file;
+
+use super::args::Common;
+use super::error::{CliError, Exit};
+use super::human;
+use super::screen::Screen;
+use super::watch::Watch;
+use crate::roles::quickstart::{self, Outcome};
+
+/// Which folder is protected.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verb {
+    /// The folder to protect
+    dir: PathBuf,
+}
+
+pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
+    let data = common.data_dir()?;
+    let mut watch = Watch::new(screen);
+    let outcome = quickstart::run(&verb.dir, &data, &mut watch).await?;
+    if screen.json() {
+        screen.value(&outcome);
+    } else {
+        summary(&outcome, screen);
+    }
+    Ok(exit_of(&outcome))
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    match (outcome.evidence.verdict.as_str(), outcome.backup.job.outcome.as_deref()) {
+        ("proved", Some("partial")) => Exit::Partial,
+        ("proved", _) => Exit::Done,
+        _ => Exit::Damaged,
+    }
+}
+
+/// Prints what a person wants to know, most important first.
+fn summary(outcome: &Outcome, screen: &Screen) {
+    let job = &outcome.backup.job;
+    let counts = &job.counts;
+    screen.line(&format!("Protected  {}", outcome.folder.display()));
+    screen.line(&format!(
+        "           {} files, {}; {} files were unchanged and not read again",
+        human::count(counts.files),
+        human::bytes(counts.bytes),
+        human::count(counts.files_unmodified)
+    ));
+    screen.line(&format!(
+        "           snapshot {}, {}; {} new, {} written",
+        &outcome.snapshot.foreign_id[..8],
+        job.outcome.as_deref().unwrap_or("complete"),
+        human::bytes(counts.bytes_added),
+        human::bytes(counts.bytes_stored)
+    ));
+    unread(outcome, screen);
+    evidence(outcome, screen);
+    screen.line("");
+    screen.line(&format!("Key        {}", outcome.recovery_key.display()));
+    screen.line("           Without this key nobody can read the backup, you included.");
+    screen.line("           Copy it now to a place that does not burn with this machine.");
+    screen.line("");
+    screen.line("Next       backstay snapshot list");
+    screen.line(&format!("           backstay snapshot ls {} {}", outcome.snapshot.id, outcome.folder.display()));
+    screen.line(&format!("           backstay snapshot restore {} --target /tmp/restored", outcome.snapshot.id));
+}
+
+fn unread(outcome: &Outcome, screen: &Screen) {
+    let unread = &outcome.backup.unread;
+    if unread.count == 0 {
+        return screen.line("           everything could be read");
+    }
+    screen.line(&format!("NOT READ   {} entries are not in this backup:", human::count(unread.count)));
+    for entry in unread.entries.iter().take(10) {
+        screen.line(&format!("           {}: {}", entry.path, entry.reason));
+    }
+    if unread.count > 10 {
+        screen.line(&format!("           and more: backstay job show {}", outcome.backup.job.id));
+    }
+}
+
+fn evidence(outcome: &Outcome, screen: &Screen) {
+    let record = &outcome.evidence;
+    let facts = verify_file(&record.file).map(|checked| checked.facts).unwrap_or_default();
+    let number = |name: &str| {
+        let value = facts.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.as_str());
+        value.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0)
+    };
+    if record.verdict == "proved" {
+        screen.line(&format!(
+            "Proved     {} files, {}, were read back from storage; {} of them were compared with the source: no difference",
+            human::count(number("files_read")),
+            human::bytes(number("bytes_read")),
+            human::count(number("files_compared"))
+        ));
+    } else {
+        screen.line(&format!(
+            "DAMAGED    {}",
+            outcome.verify.job.message.as_deref().unwrap_or("what was read back is not what was saved")
+        ));
+    }
+    screen.line(&format!("           evidence {}, signed, number {} of this folder", record.id, record.sequence));
+}

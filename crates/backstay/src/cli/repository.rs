@@ -1,0 +1,55 @@
+//! `backstay repository …`.
+
+use backstay_api::types::repository::{RepositoryCreate, StorageView};
+
+use super::args::Common;
+use super::connect::look;
+use super::error::{CliError, Exit};
+use super::screen::Screen;
+use super::source::settings_of;
+use crate::roles::quickstart::TENANT;
+
+/// What can be asked of repositories.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// List all repositories
+    List,
+    /// Declare a repository; its first backup makes it
+    Create {
+        /// Its name
+        name: String,
+        /// Storage kind, such as local
+        #[arg(long, default_value = "local")]
+        kind: String,
+        /// A setting of the kind, such as path=/srv/backup; may be given several times
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+        /// Where the password is found, such as file:keys/NAME.key below the data directory; never the password
+        #[arg(long, value_name = "REFERENCE")]
+        password_reference: String,
+        /// Whose it is
+        #[arg(long, default_value = TENANT)]
+        tenant: String,
+    },
+}
+
+pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
+    match verb {
+        Verb::List => {
+            let list = look(common, async |client| Ok(client.repository_list().await?)).await?;
+            let row = |row: &backstay_api::types::repository::RepositoryView| {
+                let place = row.storage.settings["path"].as_str().unwrap_or_default();
+                vec![row.name.clone(), row.kind.clone(), row.storage.kind.clone(), place.to_owned(), row.id.clone()]
+            };
+            let rows = list.rows.iter().map(row).collect();
+            screen.rows(&list, &["name", "kind", "storage", "place", "id"], rows, "there is no repository yet");
+        }
+        Verb::Create { name, kind, settings, password_reference, tenant } => {
+            let storage = StorageView { kind, settings: settings_of(&settings)? };
+            let body = RepositoryCreate { tenant, name, storage, password_reference };
+            let made = look(common, async |client| Ok(client.repository_create(&body).await?)).await?;
+            screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,169 @@
+//! `backstay snapshot …`.
+
+use std::path::PathBuf;
+
+use backstay_api::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
+
+use super::args::Common;
+use super::connect::{Connection, look};
+use super::error::{CliError, Exit};
+use super::human;
+use super::job::{exit_of, show};
+use super::screen::Screen;
+use super::watch::{Watch, watch_job};
+use crate::roles::installation::WithAgent;
+
+/// What can be asked of snapshots.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// List snapshots, newest first
+    List {
+        /// Most rows
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// List a folder of a snapshot
+    Ls {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+        /// Absolute path in the snapshot
+        #[arg(default_value = "/")]
+        path: String,
+    },
+    /// Restore a snapshot to a new or empty folder
+    Restore {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+        /// The folder; the tree lies below it by its absolute path, as restic restores it
+        #[arg(long, value_name = "DIR")]
+        target: PathBuf,
+    },
+    /// Read a sample of a snapshot back from storage and compare it with the source
+    Verify {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+        /// At least this share of the bytes, in hundredths; 100 reads everything
+        #[arg(long, value_name = "PERCENT")]
+        percent: Option<u8>,
+    },
+}
+
+pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
+    match verb {
+        Verb::List { limit } => {
+            let query = SnapshotQuery { limit: Some(limit), ..SnapshotQuery::default() };
+            let list = look(common, async |client| Ok(client.snapshot_list(&query).await?)).await?;
+            let rows = list.rows.iter().map(row).collect();
+            let heading = ["taken", "item", "files", "size", "outcome", "restic id", "id"];
+            screen.rows(&list, &heading, rows, "there is no snapshot yet");
+            Ok(Exit::Done)
+        }
+        Verb::Ls { snapshot, path } => {
+            let list = look(common, async |client| {
+                let id = find(client, &snapshot).await?;
+                Ok(client.snapshot_entries(&id, &EntryQuery { path: Some(path.clone()) }).await?)
+            })
+            .await?;
+            let rows = list.rows.iter().map(entry_row).collect();
+            screen.rows(&list, &["mode", "size", "modified", "name"], rows, "the folder is empty");
+            Ok(Exit::Done)
+        }
+        Verb::Restore { snapshot, target } => {
+            let target = std::path::absolute(&target)
+                .map_err(|error| CliError::from_error(Exit::Input, &error).hint("Name a folder with --target."))?;
+            let target_path = target.display().to_string();
+            let body = SnapshotRestore { target_path, reconciliation: None };
+            ask_and_wait(common, &snapshot, screen, "restoring", async |client, id| {
+                Ok(client.snapshot_restore(id, &body).await?.job_id)
+            })
+            .await
+        }
+        Verb::Verify { snapshot, percent } => {
+            let body = SnapshotVerify { bytes_percent: percent, files_min: None };
+            ask_and_wait(common, &snapshot, screen, "reading back", async |client, id| {
+                Ok(client.snapshot_verify(id, &body).await?.job_id)
+            })
+            .await
+        }
+    }
+}
+
+/// Asks for a job on a snapshot and waits for its end.
+async fn ask_and_wait(
+    common: &Common,
+    snapshot: &str,
+    screen: &Screen,
+    words: &str,
+    ask: impl AsyncFnOnce(&backstay_api::Client, &str) -> Result<String, CliError>,
+) -> Result<Exit, CliError> {
+    let connection = Connection::open(common, WithAgent::Yes).await?;
+    let answer = async {
+        let client = &connection.client;
+        let id = find(client, snapshot).await?;
+        let job_id = ask(client, &id).await?;
+        let mut watch = Watch::new(screen);
+        let detail = watch_job(client, &job_id, words, &mut watch).await?;
+        show(screen, &detail);
+        Ok(exit_of(&detail.job))
+    }
+    .await;
+    connection.close().await;
+    answer
+}
+
+/// Returns the id of the snapshot that is meant: by its id, or by the beginning of what restic calls it.
+async fn find(client: &backstay_api::Client, given: &str) -> Result<String, CliError> {
+    if given.len() == 36 {
+        return Ok(given.to_owned());
+    }
+    let mut query = SnapshotQuery { limit: Some(500), ..SnapshotQuery::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = client.snapshot_list(&query).await?;
+        found.extend(page.rows.into_iter().filter(|row| given.len() >= 4 && row.foreign_id.starts_with(given)));
+        match page.next_before {
+            Some(before) => query.before = Some(before),
+            None => break,
+        }
+    }
+    match found.as_slice() {
+        [one] => Ok(one.id.clone()),
+        [] => Err(CliError::new(Exit::NotFound, format!("there is no snapshot {given}"))
+            .hint("`backstay snapshot list` shows what there is; four digits of the restic id are the least.")),
+        several => Err(CliError::new(Exit::Input, format!("{} snapshots begin with {given}", several.len()))
+            .hint("Write more digits.")),
+    }
+}
+
+fn row(snapshot: &SnapshotView) -> Vec<String> {
+    vec![
+        human::instant(&snapshot.taken_at),
+        snapshot.item_name.clone().unwrap_or_default(),
+        human::count(snapshot.counts.files),
+        human::bytes(snapshot.counts.bytes),
+        snapshot.outcome.clone(),
+        snapshot.foreign_id.chars().take(8).collect(),
+        snapshot.id.clone(),
+    ]
+}
+
+fn entry_row(entry: &EntryView) -> Vec<String> {
+    let letter = match entry.kind.as_str() {
+        "dir" => 'd',
+        "symlink" => 'l',
+        "file" => '-',
+        _ => '?',
+    };
+    let bits = (0..9).rev().map(|bit| match entry.mode >> bit & 1 {
+        1 => ['x', 'w', 'r'][bit % 3],
+        _ => '-',
+    });
+    let size = if entry.kind == "file" { human::bytes(entry.size_bytes) } else { String::new() };
+    let mode = std::iter::once(letter).chain(bits).collect();
+    // A name may hold what a terminal would obey.
+    let name = entry.name.chars().flat_map(|letter| {
+        let safe = (!letter.is_control()).then_some(letter);
+        letter.is_control().then(|| letter.escape_default()).into_iter().flatten().chain(safe)
+    });
+    vec![mode, size, human::instant(&entry.modified_at), name.collect()]
+}

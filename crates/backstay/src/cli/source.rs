@@ -1,0 +1,84 @@
+//! `backstay source …`.
+
+use backstay_api::types::source::SourceCreate;
+use serde_json::{Map, Value};
+
+use super::args::Common;
+use super::connect::look;
+use super::error::{CliError, Exit};
+use super::screen::Screen;
+use crate::roles::quickstart::TENANT;
+
+/// What can be asked of sources.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// List all sources
+    List,
+    /// List the items of a source
+    Items {
+        /// The source's id
+        id: String,
+    },
+    /// Declare a source
+    Create {
+        /// Its name
+        name: String,
+        /// Source kind, such as filesystem
+        #[arg(long, default_value = "filesystem")]
+        kind: String,
+        /// A setting of the kind, such as path=/home; may be given several times
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+        /// Whose it is
+        #[arg(long, default_value = TENANT)]
+        tenant: String,
+    },
+}
+
+/// Reads settings of the form NAME=VALUE. A value that is JSON is taken as such, any other as text.
+pub(super) fn settings_of(given: &[String]) -> Result<Value, CliError> {
+    let mut settings = Map::new();
+    for setting in given {
+        let wrong = || CliError::new(Exit::Input, format!("--set {setting}: expected NAME=VALUE")).hint("For example --set path=/home.");
+        let (name, value) = setting.split_once('=').ok_or_else(wrong)?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        settings.insert(name.to_owned(), value);
+    }
+    Ok(Value::Object(settings))
+}
+
+pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
+    match verb {
+        Verb::List => {
+            let list = look(common, async |client| Ok(client.source_list().await?)).await?;
+            let row = |row: &backstay_api::types::source::SourceView| {
+                vec![row.name.clone(), row.kind.clone(), row.settings.to_string(), row.id.clone()]
+            };
+            let rows = list.rows.iter().map(row).collect();
+            screen.rows(&list, &["name", "kind", "settings", "id"], rows, "there is no source yet");
+        }
+        Verb::Items { id } => {
+            let list = look(common, async |client| Ok(client.item_list(&id).await?)).await?;
+            let rows = list.rows.iter().map(|row| vec![row.name.clone(), row.id.clone()]).collect();
+            screen.rows(&list, &["name", "id"], rows, "the source has no item");
+        }
+        Verb::Create { name, kind, settings, tenant } => {
+            let body = SourceCreate { tenant, name, kind, settings: settings_of(&settings)? };
+            let made = look(common, async |client| Ok(client.source_create(&body).await?)).await?;
+            screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read() {
+        let read = |given: &[&str]| settings_of(&given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(read(&["path=/a=b", "deep=3"]).unwrap().to_string(), r#"{"deep":3,"path":"/a=b"}"#);
+        assert_eq!(read(&["path"]).unwrap_err().heading(), "--set path: expected NAME=VALUE");
+    }
+}

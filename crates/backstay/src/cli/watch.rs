@@ -1,0 +1,180 @@
+//! Waits for a job and shows how far it is: a live line on a terminal, a line now and then elsewhere.
+
+use std::time::{Duration, Instant};
+
+use backstay_api::Client;
+use backstay_api::types::job::{JobDetail, ProgressView};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::error::{CliError, Exit};
+use super::human;
+use super::screen::Screen;
+use super::signal::ended;
+
+/// How often a job is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// What a file costs besides its bytes, in bytes: for an estimate that small files do not fool.
+const FILE_COST_BYTES: u64 = 16 << 10;
+
+/// Longest wait for a cancelled job to end.
+const CANCEL_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Shows progress.
+pub(crate) struct Watch {
+    screen: Screen,
+    bar: Option<ProgressBar>,
+    line_at: Instant,
+}
+
+impl Watch {
+    pub(crate) fn new(screen: &Screen) -> Self {
+        Self { screen: *screen, bar: None, line_at: Instant::now() }
+    }
+
+    /// Prints a message for a person, above the live line.
+    pub(crate) fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.screen.say(text)),
+            None => self.screen.say(text),
+        }
+    }
+
+    fn show(&mut self, words: &str, progress: Option<&ProgressView>, began: Instant) {
+        let text = progress_line(words, progress, began.elapsed());
+        if self.screen.json() {
+            return;
+        }
+        if self.screen.is_live() {
+            let bar = self.bar.get_or_insert_with(|| {
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+                bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed"));
+                bar
+            });
+            bar.set_message(text);
+            bar.tick();
+        } else if self.line_at.elapsed() >= LINE_EVERY {
+            self.line_at = Instant::now();
+            self.screen.say(&text);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Returns one line: what, files, bytes, rate, time left.
+fn progress_line(words: &str, progress: Option<&ProgressView>, elapsed: Duration) -> String {
+    let Some(progress) = progress else { return format!("{words}: waiting for an agent") };
+    match progress.phase.as_str() {
+        "opening" => return format!("{words}: opening source and repository"),
+        "publishing" => return format!("{words}: writing index and snapshot"),
+        _ => {}
+    }
+    let files = match progress.files_total {
+        Some(total) => format!("{} of {} files", human::count(progress.files_done), human::count(total)),
+        None => format!("{} files", human::count(progress.files_done)),
+    };
+    let bytes = match progress.bytes_total {
+        Some(total) => format!("{} of {}", human::bytes(progress.bytes_done), human::bytes(total)),
+        None => human::bytes(progress.bytes_done),
+    };
+    let rate = progress.bytes_done as f64 / elapsed.as_secs_f64().max(0.001);
+    let mut line = format!("{words}: {files}, {bytes}, {}/s", human::bytes(rate as u64));
+    if let Some(left) = time_left(progress, elapsed) {
+        line.push_str(&format!(", {} left", human::duration(left)));
+    }
+    if progress.unread > 0 {
+        line.push_str(&format!(", {} not readable", human::count(progress.unread)));
+    }
+    line
+}
+
+/// Returns the time left at the pace so far; none before there is a pace, or when the total is not known.
+fn time_left(progress: &ProgressView, elapsed: Duration) -> Option<Duration> {
+    let cost = |files: u64, bytes: u64| bytes as f64 + (files * FILE_COST_BYTES) as f64;
+    let total = cost(progress.files_total?, progress.bytes_total?);
+    let done = cost(progress.files_done, progress.bytes_done);
+    let pace = done / elapsed.as_secs_f64();
+    if done <= 0.0 || total <= done || elapsed < Duration::from_secs(1) {
+        return None;
+    }
+    Duration::try_from_secs_f64(((total - done) / pace).round().max(1.0)).ok()
+}
+
+/// Waits until a job has ended and returns it. A first signal cancels the job and waits for its end, a second one ends the
+/// program at once; the next run finishes what was begun.
+pub(crate) async fn watch_job(client: &Client, id: &str, words: &str, watch: &mut Watch) -> Result<JobDetail, CliError> {
+    let began = Instant::now();
+    let mut cancelled_at: Option<Instant> = None;
+    let answer = loop {
+        let detail = match client.job_show(id).await {
+            Ok(detail) => detail,
+            Err(error) => break Err(error.into()),
+        };
+        if has_ended(&detail) {
+            break Ok(detail);
+        }
+        if cancelled_at.is_some_and(|at| at.elapsed() > CANCEL_TIME_MAX) {
+            break Err(CliError::new(Exit::Interrupted, "the job did not end in time")
+                .hint("Run it again: what was saved stays, and the next run goes on from there."));
+        }
+        watch.show(words, detail.progress.as_ref(), began);
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = ended() => {
+                if cancelled_at.is_some() {
+                    watch.clear();
+                    break Err(CliError::new(Exit::Interrupted, "ended at once")
+                        .hint("Run it again: what was saved stays, and the next run goes on from there."));
+                }
+                cancelled_at = Some(Instant::now());
+                watch.say("stopping: what was saved stays, and the next run goes on from there (Ctrl-C again to end at once)");
+                if let Err(error) = client.job_cancel(id).await {
+                    watch.say(&format!("the job could not be cancelled: {error}"));
+                }
+            }
+        }
+    };
+    watch.clear();
+    answer
+}
+
+/// Says whether nothing more will happen by itself.
+fn has_ended(detail: &JobDetail) -> bool {
+    detail.job.finished_at.is_some() || detail.job.state == "parked"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(files: (u64, Option<u64>), bytes: (u64, Option<u64>)) -> ProgressView {
+        ProgressView {
+            phase: "working".to_owned(),
+            files_done: files.0,
+            bytes_done: bytes.0,
+            files_total: files.1,
+            bytes_total: bytes.1,
+            unread: 0,
+        }
+    }
+
+    #[test]
+    fn a_line_says_how_far_it_is() {
+        let line = |progress: &ProgressView| progress_line("backing up", Some(progress), Duration::from_secs(2));
+        let half = progress((1_000, Some(2_000)), (1 << 30, Some(2 << 30)));
+        assert_eq!(line(&half), "backing up: 1,000 of 2,000 files, 1.00 GiB of 2.00 GiB, 512 MiB/s, 2.0 s left");
+        let unknown = progress((1_000, None), (1 << 30, None));
+        assert_eq!(line(&unknown), "backing up: 1,000 files, 1.00 GiB, 512 MiB/s");
+        let all = ProgressView { unread: 3, ..progress((5, Some(5)), (7, Some(7))) };
+        assert_eq!(line(&all), "backing up: 5 of 5 files, 7 B of 7 B, 3 B/s, 3 not readable");
+        assert_eq!(progress_line("backing up", None, Duration::ZERO), "backing up: waiting for an agent");
+    }
+}

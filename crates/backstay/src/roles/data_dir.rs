@@ -1,0 +1,206 @@
+//! The data directory: where an installation on one machine keeps everything.
+//!
+//! ```text
+//!  D/lock               held by the one process that works in D; its process id
+//!  D/server.json        where that process listens, and the token that opens it (0600)
+//!  D/backstay.sqlite    rows
+//!  D/signing.key        signs evidence
+//!  D/keys/NAME.key      recovery keys: keep copies elsewhere
+//!  D/repositories/NAME  repositories in the restic format
+//! ```
+//!
+//! All of it is private to its owner. The lock is the kernel's: it ends with its process, however that ends.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirError {
+    /// Nothing says where it is.
+    #[error("no place for the data directory is known: neither --data-dir, BACKSTAY_DATA_DIR nor HOME is set")]
+    Unknown,
+    /// There is no installation in it.
+    #[error("there is no installation in {}", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Another process works in it.
+    #[error("another backstay process{} is working in {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+        /// The other process, where it could be read.
+        pid: Option<u32>,
+    },
+    /// Something in it could not be read or written.
+    #[error("{} cannot be read or written", path.display())]
+    Io {
+        /// What.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDir(PathBuf);
+
+/// Where the process that works in a data directory listens.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServerFile {
+    pub(crate) url: String,
+    pub(crate) token: String,
+}
+
+/// The right to work in a data directory, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct DataDirLock {
+    _file: File,
+    server_file: PathBuf,
+}
+
+impl Drop for DataDirLock {
+    fn drop(&mut self) {
+        // A stale file is no harm: whoever reads it looks at the lock first.
+        let _ = std::fs::remove_file(&self.server_file);
+    }
+}
+
+impl DataDir {
+    /// Returns the data directory that is meant: the given one, or `backstay` in the user's own data folder (XDG).
+    ///
+    /// # Errors
+    /// [`DataDirError::Unknown`].
+    pub(crate) fn find(given: Option<&Path>) -> Result<Self, DataDirError> {
+        let own = || directories::BaseDirs::new().map(|base| base.data_dir().join("backstay"));
+        let path = given.map(Path::to_owned).or_else(own).ok_or(DataDirError::Unknown)?;
+        let path = std::path::absolute(&path).map_err(|source| DataDirError::Io { path, source })?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join("backstay.sqlite")
+    }
+
+    pub(crate) fn signing_key(&self) -> PathBuf {
+        self.0.join("signing.key")
+    }
+
+    pub(crate) fn repository(&self, name: &str) -> PathBuf {
+        self.0.join("repositories").join(name)
+    }
+
+    /// Returns a recovery key's reference and its path.
+    pub(crate) fn recovery_key(&self, name: &str) -> (String, PathBuf) {
+        let relative = format!("keys/{name}.key");
+        (format!("file:{relative}"), self.0.join(relative))
+    }
+
+    /// Says whether an installation is there.
+    ///
+    /// # Errors
+    /// [`DataDirError::Missing`].
+    pub(crate) fn must_exist(&self) -> Result<(), DataDirError> {
+        if self.database().exists() { Ok(()) } else { Err(DataDirError::Missing { path: self.0.clone() }) }
+    }
+
+    /// Makes the directory if it is not there, and takes the right to work in it.
+    ///
+    /// # Errors
+    /// [`DataDirError::Busy`], [`DataDirError::Io`].
+    pub(crate) fn lock(&self) -> Result<DataDirLock, DataDirError> {
+        for folder in [self.0.clone(), self.0.join("keys"), self.0.join("repositories")] {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            made.map_err(|source| DataDirError::Io { path: folder, source })?;
+        }
+        let path = self.0.join("lock");
+        let told = |source| DataDirError::Io { path: path.clone(), source };
+        let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = opened.map_err(told)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                return Err(DataDirError::Busy { path: self.0.clone(), pid });
+            }
+            Err(error) => return Err(told(error.into())),
+        }
+        file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(told)?;
+        Ok(DataDirLock { _file: file, server_file: self.0.join("server.json") })
+    }
+
+    /// Tells other processes where this one listens.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub(crate) fn server_file_write(&self, server: &ServerFile) -> Result<(), DataDirError> {
+        let path = self.0.join("server.json");
+        let text = serde_json::to_vec(server).expect("strings are JSON");
+        write_private(&path, &text).map_err(|source| DataDirError::Io { path, source })
+    }
+
+    /// Returns where the process that works here listens; none when there is none, or it does not listen yet.
+    pub(crate) fn server_file_read(&self) -> Option<ServerFile> {
+        let lock = File::open(self.0.join("lock")).ok()?;
+        // If the lock can be had, nobody works here, and the file is left over.
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_ok() {
+            return None;
+        }
+        serde_json::from_slice(&std::fs::read(self.0.join("server.json")).ok()?).ok()
+    }
+}
+
+/// Replaces a file by one that only its owner can read.
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_works_in_it() {
+        let home = tempfile::tempdir().unwrap();
+        let data = DataDir::find(Some(&home.path().join("d"))).unwrap();
+        assert!(matches!(data.must_exist(), Err(DataDirError::Missing { .. })));
+        let lock = data.lock().unwrap();
+        let busy = data.lock().unwrap_err().to_string();
+        assert!(busy.contains(&format!("(process {})", std::process::id())), "{busy}");
+        data.server_file_write(&ServerFile { url: "http://x".to_owned(), token: "t".to_owned() }).unwrap();
+        assert_eq!(data.server_file_read().unwrap().url, "http://x");
+        drop(lock);
+        assert!(data.server_file_read().is_none());
+        data.lock().unwrap();
+    }
+
+    #[test]
+    fn all_of_it_is_private() {
+        let home = tempfile::tempdir().unwrap();
+        let data = DataDir::find(Some(&home.path().join("d"))).unwrap();
+        let _lock = data.lock().unwrap();
+        data.server_file_write(&ServerFile { url: String::new(), token: String::new() }).unwrap();
+        for (name, mode) in [("", 0o700), ("keys", 0o700), ("repositories", 0o700), ("lock", 0o600), ("server.json", 0o600)] {
+            let found = std::fs::metadata(data.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{name}");
+        }
+    }
+}

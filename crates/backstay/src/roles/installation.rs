@@ -1,0 +1,176 @@
+//! An installation on one machine, put together and started: database, managers, API on loopback, agent, loops.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_agent::runners::RUNNER_KINDS;
+use backstay_agent::{AgentOptions, EngineReader, SOURCE_KINDS};
+use backstay_api::{Client, ClientError};
+use backstay_core::domain::id::AgentId;
+use backstay_core::domain::lease::{LEASE_TTL, STALL_LIMIT};
+use backstay_core::domain::secret::Secret;
+use backstay_core::managers::context::Context;
+use backstay_core::managers::job::JobManager;
+use backstay_core::managers::rescue::rescue;
+use backstay_core::ports::random::Random;
+use backstay_core::ports::store::StoreError;
+use backstay_db::{Database, OpenError};
+use backstay_server::http::{ServerState, serve};
+use backstay_server::loops::rescuer;
+use backstay_server::secrets::file::FileSecrets;
+use backstay_server::signing::{FileSigner, SigningError};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::data_dir::{DataDir, DataDirError, DataDirLock, ServerFile};
+use super::system::{SystemClock, SystemRandom, hostname, storage_judges, username};
+
+/// Whether this process does jobs, or only answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WithAgent {
+    /// It does jobs.
+    Yes,
+    /// It only answers: a look at a list must not begin a backup.
+    No,
+}
+
+/// Jobs that the agent in this process does at once.
+const SLOTS: u32 = 2;
+
+/// How often the agent looks for work when nobody wakes it.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+
+/// How often progress is told: what a person at a terminal feels as live, at two small writes a second.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Why an installation did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    #[error("no port on 127.0.0.1 could be listened on")]
+    Listen(#[source] std::io::Error),
+    #[error("jobs that an earlier process left could not be taken over")]
+    TakeOver(#[source] StoreError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// A running installation.
+pub(crate) struct Installation {
+    /// Speaks to it.
+    pub(crate) client: Client,
+    /// Where it listens.
+    pub(crate) url: String,
+    end: CancellationToken,
+    tasks: TaskTracker,
+    _lock: DataDirLock,
+}
+
+impl Installation {
+    /// Opens the data directory and starts what runs in it.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub(crate) async fn start(data: &DataDir, with_agent: WithAgent) -> Result<Self, StartError> {
+        let lock = data.lock()?;
+        let context = context(data).await?;
+        take_over(&context).await.map_err(StartError::TakeOver)?;
+        let wake = Arc::new(Notify::new());
+        let token = random_token();
+        let state = ServerState {
+            context: context.clone(),
+            reader: Arc::new(EngineReader::default()),
+            source_kinds: SOURCE_KINDS,
+            storage_kinds: storage_judges().into(),
+            token: Arc::new(Secret::from(token.clone())),
+            wake: Arc::clone(&wake),
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
+        let url = format!("http://{}", listener.local_addr().map_err(StartError::Listen)?);
+        let client = Client::new(&url, Secret::from(token.clone()))?;
+        let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let stop = end.clone();
+        tasks.spawn(async move {
+            let serving = serve(listener, state, stop).await;
+            if let Err(error) = serving {
+                tracing::error!(error = %error, "the API stopped answering");
+            }
+        });
+        if with_agent == WithAgent::Yes {
+            tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
+            let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
+            tasks.spawn(backstay_agent::run(jobs, agent_options(&context, wake), end.clone()));
+        }
+        data.server_file_write(&ServerFile { url: url.clone(), token })?;
+        Ok(Self { client, url, end, tasks, _lock: lock })
+    }
+
+    /// Stops what runs: jobs are given back, answers under way are given.
+    pub(crate) async fn stop(self) {
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Puts the ports of a data directory together.
+async fn context(data: &DataDir) -> Result<Context, StartError> {
+    let database = Arc::new(Database::open(&data.database()).await?);
+    let mut fresh = [0; 32];
+    SystemRandom.fill(&mut fresh);
+    Ok(Context {
+        declarations: database.clone(),
+        history: database.clone(),
+        jobs: database,
+        secrets: Arc::new(FileSecrets::new(data.path().to_owned())),
+        signer: Arc::new(FileSigner::open(&data.signing_key(), fresh)?),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    })
+}
+
+/// Takes over what an earlier process left: this one holds the directory's lock, so every agent that the rows call alive
+/// is gone, and its jobs need not wait for their leases to end.
+async fn take_over(context: &Context) -> Result<(), StoreError> {
+    for agent in context.jobs.agent_list_alive().await? {
+        context.jobs.agent_retire(agent).await?;
+    }
+    rescue(context, STALL_LIMIT).await.map(drop)
+}
+
+fn agent_options(context: &Context, wake: Arc<Notify>) -> AgentOptions {
+    AgentOptions {
+        agent_id: AgentId::new(context.now(), context.ten()),
+        kinds: RUNNER_KINDS.to_vec(),
+        slots: SLOTS,
+        threads: std::thread::available_parallelism().map_or(2, usize::from).max(2),
+        poll_every: POLL_EVERY,
+        progress_every: PROGRESS_EVERY,
+        ttl: LEASE_TTL,
+        hostname: hostname(),
+        username: username(),
+        program_version: concat!("backstay ", env!("CARGO_PKG_VERSION")).to_owned(),
+        clock: Arc::new(SystemClock),
+        wake,
+    }
+}
+
+/// Returns a token of 256 random bits, with a beginning that leak scanners can look for.
+fn random_token() -> String {
+    format!("bk_{}", random_words())
+}
+
+/// Returns 256 random bits as 52 letters and digits that survive being typed from paper.
+pub(crate) fn random_words() -> String {
+    let mut bytes = [0; 32];
+    SystemRandom.fill(&mut bytes);
+    data_encoding::BASE32_NOPAD.encode(&bytes).to_lowercase()
+}
