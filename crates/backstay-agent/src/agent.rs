@@ -97,13 +97,7 @@ pub async fn run(jobs: Arc<dyn Jobs>, options: AgentOptions, end: CancellationTo
 }
 
 /// Does one job from its lease to its end.
-async fn run_one(
-    jobs: Arc<dyn Jobs>,
-    options: AgentOptions,
-    held: Held,
-    job: Job<Leased>,
-    end: CancellationToken,
-) {
+async fn run_one(jobs: Arc<dyn Jobs>, options: AgentOptions, held: Held, job: Job<Leased>, end: CancellationToken) {
     let key = job.lease_key();
     let (job_id, kind) = (job.id, job.kind().word());
     let interrupt = Interrupt::default();

@@ -8,8 +8,8 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Ref, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Required,
-    RefOr, ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, RefOr,
+    Required, ResponseBuilder,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -204,7 +204,8 @@ mod tests {
     fn every_reference_of_the_document_leads_somewhere() {
         let document = serde_json::to_value(document()).unwrap();
         let text = document.to_string();
-        let names: Vec<_> = text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        let names: Vec<_> =
+            text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
         assert!(names.len() > 20);
         for name in names {
             assert!(document["components"]["schemas"][name].is_object(), "{name}");

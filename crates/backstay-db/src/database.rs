@@ -115,10 +115,7 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
 }
 
 fn options() -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
+    SqliteConnectOptions::new().synchronous(SqliteSynchronous::Full).foreign_keys(true).busy_timeout(BUSY_TIMEOUT)
 }
 
 async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<DatabaseConnection, OpenError> {

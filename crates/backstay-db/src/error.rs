@@ -104,7 +104,8 @@ fn driver_cause(error: &sqlx::Error) -> Cause {
     match error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Cause::Value(error.to_string()),
         sqlx::Error::Database(said) => {
-            if matches!(said.kind(), sqlx::error::ErrorKind::CheckViolation | sqlx::error::ErrorKind::NotNullViolation) {
+            if matches!(said.kind(), sqlx::error::ErrorKind::CheckViolation | sqlx::error::ErrorKind::NotNullViolation)
+            {
                 return Cause::Check(said.message().to_owned());
             }
             let code = said.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
@@ -132,7 +133,9 @@ pub(crate) fn store_error(error: DbErr) -> StoreError {
 pub(crate) fn insert_error(error: DbErr, noun: &'static str, key: impl Into<String>) -> StoreError {
     match cause(&error) {
         Cause::Unique => StoreError::Taken { noun, key: key.into() },
-        Cause::Parent => StoreError::NotFound { noun: "row that is referred to by", key: format!("{noun} {}", key.into()) },
+        Cause::Parent => {
+            StoreError::NotFound { noun: "row that is referred to by", key: format!("{noun} {}", key.into()) }
+        }
         _ => store_error(error),
     }
 }

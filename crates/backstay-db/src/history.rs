@@ -6,9 +6,7 @@ use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{ItemId, JobId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::Outcome;
 use backstay_core::domain::snapshot::Snapshot;
-use backstay_core::ports::store::{
-    ChainedEvent, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
-};
+use backstay_core::ports::store::{ChainedEvent, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::Database;
@@ -44,7 +42,11 @@ impl HistoryStore for Database {
         rows.into_iter().map(snapshot::Model::read).collect()
     }
 
-    async fn snapshot_newest_good(&self, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot_newest_good(
+        &self,
+        item: ItemId,
+        repository: RepositoryId,
+    ) -> Result<Option<Snapshot>, StoreError> {
         let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
         let query = snapshot::Entity::find()
             .filter(snapshot::Column::ItemId.eq(item.to_string()))

@@ -1,6 +1,6 @@
 //! The engine on a local repository, for benchmarks and tests: `engine init|backup|restore|verify REPOSITORY …`, the
-//! password in `RESTIC_PASSWORD`, threads in `ENGINE_WORKERS`. Exit codes are restic's. Not a product: that is
-//! `backstay engine`.
+//! password in `RESTIC_PASSWORD`, threads in `ENGINE_WORKERS`. Exit codes are restic's. For benchmarks and
+//! tests only: the product is `backstay`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks speaks to its caller")]
 
 use std::error::Error;
@@ -109,9 +109,8 @@ fn bring_back(repository: &str, target: &str) -> Done {
 fn prove(repository: &str, tree: &str) -> Done {
     let (repository, newest) = open(repository)?;
     let snapshot = newest.ok_or("there is no snapshot")?.to_hex();
-    let (tree, sample) = (std::path::absolute(tree)?, SampleRule::first_proof(1));
-    let options =
-        VerifyOptions { snapshot: &snapshot, sample, source: Some(&tree), started_at: Timestamp::now() };
+    let (tree, sample) = (std::path::absolute(tree)?, SampleRule::first_sample(1));
+    let options = VerifyOptions { snapshot: &snapshot, sample, source: Some(&tree), started_at: Timestamp::now() };
     let found = verify(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
     println!("{found:#?}");
     Ok(if found.difference_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -128,12 +128,7 @@ pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`EngineError::NoPath`], or that a tree cannot be read.
-pub fn find(
-    repository: &Repository,
-    blobs: &mut BlobReader<'_>,
-    root: Id,
-    path: &[u8],
-) -> Result<Found, EngineError> {
+pub fn find(repository: &Repository, blobs: &mut BlobReader<'_>, root: Id, path: &[u8]) -> Result<Found, EngineError> {
     let mut found = Found {
         name: Vec::new(),
         kind: NodeKind::Dir,

@@ -111,12 +111,15 @@ impl EngineError {
     pub const fn class(&self) -> FailureClass {
         match self {
             Self::Storage(StorageError::Full { .. }) => FailureClass::StorageFull,
+            Self::Storage(StorageError::Absent { .. }) => FailureClass::RepositoryMissing,
             Self::Storage(_) => FailureClass::Storage,
             Self::Source { .. } => FailureClass::Source,
             Self::Target { .. } | Self::Write { .. } => FailureClass::Target,
             Self::Interrupted | Self::Machine { .. } => FailureClass::Internal,
-            Self::Format { .. } | Self::NoRepository { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,
-            Self::Password { .. } | Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
+            Self::NoRepository { .. } => FailureClass::RepositoryMissing,
+            Self::Password { .. } => FailureClass::Password,
+            Self::Format { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,
+            Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
             Self::NoPath { .. } => FailureClass::Repository,
         }
     }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::EngineError;
+use crate::format::FormatError;
 use crate::format::chunker::Chunker;
 use crate::format::compression::{Decompressor, pack_file, unpack_file};
 use crate::format::config::Config;
@@ -23,7 +24,6 @@ use crate::format::object::{FileKind, config_key};
 use crate::format::pack::BlobKind;
 use crate::format::snapshot::SnapshotFile;
 use crate::format::tree::TREE_BYTES_MAX;
-use crate::format::FormatError;
 use crate::interrupt::Interrupt;
 
 /// Most keys that are tried with a password, as restic does: each costs tens of milliseconds.
@@ -55,11 +55,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`EngineError::RepositoryExists`], [`EngineError::Storage`].
-    pub fn create(
-        storage: Arc<dyn ObjectStorage>,
-        password: &SecretString,
-        maker: Maker,
-    ) -> Result<Self, EngineError> {
+    pub fn create(storage: Arc<dyn ObjectStorage>, password: &SecretString, maker: Maker) -> Result<Self, EngineError> {
         let exists = || EngineError::RepositoryExists { place: storage.place() };
         let config_key = config_key()?;
         if is_there(&*storage, &config_key)? {
@@ -307,7 +303,14 @@ pub struct BlobReader<'a> {
 impl<'a> BlobReader<'a> {
     /// Makes a reader.
     pub fn new(repository: &'a Repository, index: &'a Index, cache: ReadCache) -> Self {
-        Self { repository, index, cache, decompressor: Decompressor::default(), emptied: IdSet::default(), bytes_fetched: 0 }
+        Self {
+            repository,
+            index,
+            cache,
+            decompressor: Decompressor::default(),
+            emptied: IdSet::default(),
+            bytes_fetched: 0,
+        }
     }
 
     /// Returns the index that it looks blobs up in.
@@ -369,10 +372,6 @@ impl<'a> BlobReader<'a> {
             }
         }
         let found = Id::of(plain);
-        if found == *id {
-            Ok(())
-        } else {
-            Err(told(FormatError::Hash { what: "blob", wanted: *id, found }))
-        }
+        if found == *id { Ok(()) } else { Err(told(FormatError::Hash { what: "blob", wanted: *id, found })) }
     }
 }

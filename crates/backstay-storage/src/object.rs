@@ -99,11 +99,7 @@ pub trait ObjectStorage: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StorageError::List`] when the list could not be read to its end: what was handed over is then worth nothing.
-    async fn object_list(
-        &self,
-        folder: &str,
-        each: &mut (dyn FnMut(ListedObject) + Send),
-    ) -> Result<(), StorageError>;
+    async fn object_list(&self, folder: &str, each: &mut (dyn FnMut(ListedObject) + Send)) -> Result<(), StorageError>;
 
     /// Removes an object; one that is not there is removed already.
     ///

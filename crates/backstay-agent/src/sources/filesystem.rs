@@ -87,7 +87,8 @@ mod tests {
     use super::*;
 
     fn check(settings: Value, expected: &str) {
-        let answer = Filesystem.parse(&settings).map_or_else(|error| error.to_string(), |parsed| parsed.items.join(" "));
+        let answer =
+            Filesystem.parse(&settings).map_or_else(|error| error.to_string(), |parsed| parsed.items.join(" "));
         assert_eq!(answer, expected);
     }
 

@@ -1,4 +1,7 @@
 //! The source kinds: one file and one row each.
+//!
+//! A kind reads one sort of source and judges its settings; the port says what each must do, its conformance suite holds
+//! it to that. Nothing else in the product names a kind: the API, the command line and the agent look into the slice.
 
 pub mod filesystem;
 

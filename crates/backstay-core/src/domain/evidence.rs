@@ -211,11 +211,13 @@ pub fn document(place: &Place, findings: &Findings, created_at: Timestamp) -> St
 
 /// Writes control characters and the backslash as escapes, so that a value stays on its line.
 fn one_line(text: &str) -> String {
-    text.chars().flat_map(|letter| {
-        let escape = letter.is_control() || letter == '\\';
-        let kept = (!escape).then_some(letter);
-        escape.then(|| letter.escape_default()).into_iter().flatten().chain(kept)
-    }).collect()
+    text.chars()
+        .flat_map(|letter| {
+            let escape = letter.is_control() || letter == '\\';
+            let kept = (!escape).then_some(letter);
+            escape.then(|| letter.escape_default()).into_iter().flatten().chain(kept)
+        })
+        .collect()
 }
 
 /// Returns the hash of a record's text.
@@ -248,7 +250,8 @@ pub fn verify_file(text: &str) -> Result<Checked, EvidenceError> {
     if lines.first() != Some(&ENCODING) {
         return Err(shape(1, &format!("a record begins with `{ENCODING}`")));
     }
-    let end = lines.iter().position(|line| *line == "---").ok_or_else(|| shape(lines.len(), "there is no line `---`"))?;
+    let end =
+        lines.iter().position(|line| *line == "---").ok_or_else(|| shape(lines.len(), "there is no line `---`"))?;
     let document = lines[..end].iter().flat_map(|line| [*line, "\n"]).collect::<String>();
     let seal = |offset: usize, name: &str| {
         let line = lines.get(end + offset).copied().unwrap_or_default();
@@ -262,7 +265,8 @@ pub fn verify_file(text: &str) -> Result<Checked, EvidenceError> {
         return Err(EvidenceError::Hash { found, said: said.to_owned() });
     }
     let broken = || EvidenceError::Signature { public_key: public_key.to_owned() };
-    let key: [u8; 32] = HEX.decode(public_key.as_bytes()).ok().and_then(|key| key.try_into().ok()).ok_or_else(broken)?;
+    let key: [u8; 32] =
+        HEX.decode(public_key.as_bytes()).ok().and_then(|key| key.try_into().ok()).ok_or_else(broken)?;
     let signature = HEX.decode(signature.as_bytes()).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
     let key = VerifyingKey::from_bytes(&key).map_err(|_| broken())?;
     key.verify_strict(document.as_bytes(), &signature.ok_or_else(broken)?).map_err(|_| broken())?;

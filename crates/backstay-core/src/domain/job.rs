@@ -150,8 +150,12 @@ pub enum FailureClass {
     Storage,
     /// The storage is full.
     StorageFull,
-    /// The repository is not as its format demands, or its password is wrong.
+    /// The repository is not as its format demands.
     Repository,
+    /// There is no repository where one should be.
+    RepositoryMissing,
+    /// The password opens no key of the repository, or is not where it should be.
+    Password,
     /// The target of a restore refused.
     Target,
     /// The agent went away, or made no progress within the stall limit.
@@ -161,7 +165,7 @@ pub enum FailureClass {
 }
 
 words!(FailureClass: Source = "source", Storage = "storage", StorageFull = "storage_full", Repository = "repository",
-    Target = "target", AgentLost = "agent_lost", Internal = "internal");
+    RepositoryMissing = "repository_missing", Password = "password", Target = "target", AgentLost = "agent_lost", Internal = "internal");
 
 /// Why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -451,7 +455,7 @@ pub enum Work {
         source: Source,
         /// Which item of it.
         item: Item,
-        /// The newest good snapshot of the item in this repository; none for a first backup.
+        /// The newest snapshot of the item in this repository, partial or not; none for a first backup.
         parent: Option<Snapshot>,
         /// The plan's name, which the snapshot carries as a tag.
         plan_name: String,

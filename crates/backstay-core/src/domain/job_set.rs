@@ -22,9 +22,9 @@ pub struct JobSet {
 /// Says whether a set is complete: it has members, and each succeeded completely or found nothing changed.
 pub fn is_complete(members: &[(StateName, Option<Outcome>)]) -> bool {
     !members.is_empty()
-        && members.iter().all(|member| {
-            matches!(member, (StateName::Succeeded, Some(Outcome::Complete | Outcome::Unchanged)))
-        })
+        && members
+            .iter()
+            .all(|member| matches!(member, (StateName::Succeeded, Some(Outcome::Complete | Outcome::Unchanged))))
 }
 
 #[cfg(test)]

@@ -117,7 +117,9 @@ mod tests {
     #[test]
     fn any_text_can_be_coerced() {
         let fallback: Name = "folder".parse().unwrap();
-        for (text, expected) in [("My Photos (2024)", "my-photos-2024"), ("///", "folder"), ("été", "t"), ("..a..", "a")] {
+        for (text, expected) in
+            [("My Photos (2024)", "my-photos-2024"), ("///", "folder"), ("été", "t"), ("..a..", "a")]
+        {
             assert_eq!(Name::coerce(text, &fallback).as_str(), expected);
         }
         let long = Name::coerce(&"ab ".repeat(60), &fallback);

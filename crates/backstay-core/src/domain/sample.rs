@@ -119,7 +119,11 @@ mod tests {
         let mut classes: Vec<_> = chosen.iter().map(|&place| SizeClass::of(sizes[place])).collect();
         classes.sort_unstable();
         classes.dedup();
-        (chosen.len(), chosen.iter().map(|&place| sizes[place]).sum(), classes.iter().map(|class| class.word()).collect())
+        (
+            chosen.len(),
+            chosen.iter().map(|&place| sizes[place]).sum(),
+            classes.iter().map(|class| class.word()).collect(),
+        )
     }
 
     #[test]

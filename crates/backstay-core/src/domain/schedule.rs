@@ -67,7 +67,12 @@ pub enum ScheduleError {
 impl Schedule {
     /// Returns the schedule of a plan whose jobs exist by request only.
     pub fn on_request() -> Self {
-        Self { rhythm: Rhythm::OnRequest, time_zone: "UTC".to_owned(), jitter: Duration::ZERO, overlap: OverlapKey::Plan }
+        Self {
+            rhythm: Rhythm::OnRequest,
+            time_zone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            overlap: OverlapKey::Plan,
+        }
     }
 
     /// Judges the parts of a schedule.

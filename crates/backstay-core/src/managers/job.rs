@@ -40,8 +40,11 @@ impl JobManager {
 
     /// Ends a lease whose job cannot even be handed over: what it needs is not there.
     async fn refuse(&self, lease: LeaseKey, error: &LeaseError) -> Result<(), LeaseError> {
-        let failure =
-            Failure { class: FailureClass::Internal, message: chain(error), disposition: error.disposition() };
+        let class = match error {
+            LeaseError::Secret { .. } => FailureClass::Password,
+            LeaseError::Lost { .. } | LeaseError::Store(_) => FailureClass::Internal,
+        };
+        let failure = Failure { class, message: chain(error), disposition: error.disposition() };
         self.job_finish(lease, &JobResult::Failed(failure)).await.map(drop)
     }
 
@@ -177,7 +180,7 @@ impl JobManager {
 impl Jobs for JobManager {
     async fn job_lease(&self, request: &LeaseRequest) -> Result<Vec<Job<Leased>>, LeaseError> {
         let count_max = request.count_max.min(LEASE_BATCH_MAX);
-        let claimed = self.context.jobs.job_claim(request.agent_id, &request.kinds, count_max, self.ttl).await?;
+        let claimed = self.context.jobs.job_lease(request.agent_id, &request.kinds, count_max, self.ttl).await?;
         let mut in_hand = Vec::with_capacity(claimed.len());
         for row in claimed {
             let lease = LeaseKey { job_id: row.job.id, token: row.job.attempt_token };

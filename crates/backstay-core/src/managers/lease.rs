@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::context::Context;
-use crate::domain::id::{AgentId, ItemId};
+use crate::domain::id::{AgentId, ItemId, RepositoryId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Work};
 use crate::domain::repository::Repository;
 use crate::domain::secret::Secret;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
 use crate::ports::job::LeaseError;
 use crate::ports::store::{Claimed, Page, SnapshotFilter, StoreError};
@@ -66,7 +67,7 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
     match &job.instruction {
         Instruction::Backup => {
             let (source, item) = source_and_item(context, job.item_id).await?;
-            let parent = context.history.snapshot_newest_good(item.id, job.repository_id).await?;
+            let parent = newest(context, item.id, job.repository_id).await?;
             let plan_name = match job.plan_id {
                 Some(id) => context.declarations.plan_get(id).await?.name.to_string(),
                 None => source.name.to_string(),
@@ -84,6 +85,14 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
             Ok(Work::Verify { snapshot, sample: *sample, source, item })
         }
     }
+}
+
+/// Returns an item's newest snapshot in a repository, partial or not: what it has of a file it has whole, so an unchanged
+/// file need not be read again because another one could not be read then.
+async fn newest(context: &Context, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError> {
+    let filter = SnapshotFilter { item_id: Some(item), repository_id: Some(repository) };
+    let rows = context.history.snapshot_list(filter, Page { before: None, rows_max: 1 }).await?;
+    Ok(rows.into_iter().next())
 }
 
 /// Returns an item and the source that it belongs to.

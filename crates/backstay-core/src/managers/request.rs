@@ -30,12 +30,7 @@ pub async fn plan_request(context: &Context, id: PlanId) -> Result<Vec<(Item, En
 }
 
 /// Asks for a backup of one item.
-async fn backup_request(
-    context: &Context,
-    plan: &Plan,
-    item: &Item,
-    trigger: Trigger,
-) -> Result<Enqueued, StoreError> {
+async fn backup_request(context: &Context, plan: &Plan, item: &Item, trigger: Trigger) -> Result<Enqueued, StoreError> {
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
     let newest_at = newest.map(|snapshot| snapshot.taken_at).max(item.confirmed_at);
     let now = context.now();

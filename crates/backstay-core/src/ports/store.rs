@@ -154,7 +154,11 @@ pub trait HistoryStore: Send + Sync {
     /// Returns a page of snapshots.
     async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError>;
     /// Returns the newest good (complete or unchanged) snapshot of an item in a repository; none if there is none.
-    async fn snapshot_newest_good(&self, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError>;
+    async fn snapshot_newest_good(
+        &self,
+        item: ItemId,
+        repository: RepositoryId,
+    ) -> Result<Option<Snapshot>, StoreError>;
 
     /// Returns an item's newest record of evidence; none if there is none.
     async fn evidence_newest(&self, item: ItemId) -> Result<Option<Evidence>, StoreError>;
@@ -162,7 +166,12 @@ pub trait HistoryStore: Send + Sync {
     async fn evidence_list(&self, item: Option<ItemId>, rows_max: u32) -> Result<Vec<Evidence>, StoreError>;
 
     /// Returns a tenant's events with their hashes, oldest first, from a place in the chain on.
-    async fn event_list(&self, tenant: TenantId, from_sequence: i64, rows_max: u32) -> Result<Vec<ChainedEvent>, StoreError>;
+    async fn event_list(
+        &self,
+        tenant: TenantId,
+        from_sequence: i64,
+        rows_max: u32,
+    ) -> Result<Vec<ChainedEvent>, StoreError>;
 
     /// Returns a job's attempts, oldest first.
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError>;
@@ -262,7 +271,7 @@ pub trait JobStore: Send + Sync {
 
     /// Leases up to `count_max` due jobs of these kinds to an agent, by time to breach, then priority, then age, and
     /// extends its heartbeat by `ttl`. A job whose repository is held in a way that excludes it is passed over.
-    async fn job_claim(
+    async fn job_lease(
         &self,
         agent: AgentId,
         kinds: &[JobKind],

@@ -91,12 +91,9 @@ impl StateCells {
             JobState::Succeeded { outcome, finished_at } => {
                 Self { outcome: text(outcome.word()), finished_at: at(finished_at), ..base }
             }
-            JobState::Failed { class, message, finished_at } => Self {
-                failure_class: text(class.word()),
-                message: text(message),
-                finished_at: at(finished_at),
-                ..base
-            },
+            JobState::Failed { class, message, finished_at } => {
+                Self { failure_class: text(class.word()), message: text(message), finished_at: at(finished_at), ..base }
+            }
             JobState::Damaged { message, finished_at } => {
                 Self { message: text(message), finished_at: at(finished_at), ..base }
             }
@@ -259,9 +256,7 @@ impl Model {
                 let outcome = row.word("outcome", outcome, Outcome::from_word)?;
                 JobState::Succeeded { outcome, finished_at: finished_at()? }
             }
-            StateName::Failed => {
-                JobState::Failed { class: class()?, message: message()?, finished_at: finished_at()? }
-            }
+            StateName::Failed => JobState::Failed { class: class()?, message: message()?, finished_at: finished_at()? },
             StateName::Damaged => JobState::Damaged { message: message()?, finished_at: finished_at()? },
             StateName::Cancelling => JobState::Cancelling { agent_id: agent_id()? },
             StateName::Cancelled => JobState::Cancelled { finished_at: finished_at()? },

@@ -69,9 +69,11 @@ async fn candidates(
             Expr::col((lease::Entity, lease::Column::RepositoryId)).equals((job::Entity, job::Column::RepositoryId)),
         )
         .and_where(
-            Expr::col((lease::Entity, lease::Column::RepositoryAccess))
-                .eq(job::access_word(alone))
-                .or(Expr::col((job::Entity, job::Column::RepositoryAccess)).eq(job::access_word(alone))),
+            Expr::col((lease::Entity, lease::Column::RepositoryAccess)).eq(job::access_word(alone)).or(Expr::col((
+                job::Entity,
+                job::Column::RepositoryAccess,
+            ))
+            .eq(job::access_word(alone))),
         )
         .take();
     job::Entity::find()

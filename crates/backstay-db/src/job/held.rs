@@ -21,7 +21,11 @@ use crate::now::Now;
 ///
 /// # Errors
 /// [`LeaseError::Lost`] when there is none. A stall is not asked for: it ends a lease only when the rescuer acts on it.
-pub(super) async fn lease_alive(tx: &DatabaseTransaction, now: &Now, key: LeaseKey) -> Result<lease::Model, LeaseError> {
+pub(super) async fn lease_alive(
+    tx: &DatabaseTransaction,
+    now: &Now,
+    key: LeaseKey,
+) -> Result<lease::Model, LeaseError> {
     let row = lease::Entity::find_by_id(key.job_id.to_string())
         .filter(lease::Column::Token.eq(key.token.0))
         .filter(lease::Column::AgentId.in_subquery(alive_agents(now.expr(tx.get_database_backend()))))

@@ -30,9 +30,7 @@ use backstay_core::domain::id::{AgentId, JobId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
-use backstay_core::ports::store::{
-    Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Settlement, StoreError,
-};
+use backstay_core::ports::store::{Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Settlement, StoreError};
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -89,7 +87,7 @@ impl JobStore for Database {
         row.map_or_else(|| Ok(Unread::default()), job_unread::Model::read)
     }
 
-    async fn job_claim(
+    async fn job_lease(
         &self,
         agent: AgentId,
         kinds: &[JobKind],

@@ -10,9 +10,7 @@ use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::store::{Settlement, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, UpdateMany,
-};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, UpdateMany};
 
 use super::held::lease_alive;
 use super::state::{job_locked, move_to};

@@ -4,9 +4,7 @@ use backstay_core::domain::id::{ItemId, JobId};
 use backstay_core::domain::job::{JobKind, JobState, StateName};
 use backstay_core::ports::store::StoreError;
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, UpdateMany,
-};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, UpdateMany};
 
 use crate::declaration::found;
 use crate::entity::job::{self, StateCells};

@@ -6,9 +6,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::column::{
-    COUNTS, exactly_when, id, id_some, never_negative, number, number_some, parent, word, word_some,
-};
+use super::column::{COUNTS, exactly_when, id, id_some, never_negative, number, number_some, parent, word, word_some};
 use crate::dialect::long_text;
 
 /// The step.
@@ -115,7 +113,8 @@ fn job_checks() -> Vec<(&'static str, String)> {
         ("job_failure", exactly_when("failure_class", "state IN ('failed', 'parked')")),
         (
             "job_failure_word",
-            "failure_class IS NULL OR failure_class IN ('source', 'storage', 'storage_full', 'repository', 'target', \
+            "failure_class IS NULL OR failure_class IN ('source', 'storage', 'storage_full', 'repository', \
+             'repository_missing', 'password', 'target', \
              'agent_lost', 'internal')"
                 .to_owned(),
         ),
@@ -123,10 +122,7 @@ fn job_checks() -> Vec<(&'static str, String)> {
         ("job_finished", exactly_when("finished_at", FINAL)),
         ("job_live", exactly_when("live_key", &format!("kind = 'backup' AND item_id IS NOT NULL AND {LIVE}"))),
         ("job_live_item", "live_key IS NULL OR live_key = item_id".to_owned()),
-        (
-            "job_occurrence_key",
-            exactly_when("occurrence_key", "trigger_kind = 'occurrence' AND item_id IS NOT NULL"),
-        ),
+        ("job_occurrence_key", exactly_when("occurrence_key", "trigger_kind = 'occurrence' AND item_id IS NOT NULL")),
         ("job_counts", never_negative(counts)),
     ]
 }
@@ -206,7 +202,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("uq_job_live_key").table("job").col("live_key").unique().take(),
         index("uq_job_occurrence_key").table("job").col("occurrence_key").unique().take(),
         // The claim walks the queued jobs in the order in which they are leased; finished ones lie elsewhere in it.
-        index("ix_job_claim")
+        index("ix_job_lease")
             .table("job")
             .col("state")
             .col("breach_at")

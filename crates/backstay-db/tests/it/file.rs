@@ -127,7 +127,7 @@ async fn the_databases_clock_decides() {
     let before = jiff::Timestamp::now();
     world.queued(0).await;
     let (agent, ttl) = (world.agent(), Duration::from_millis(700));
-    let claimed = store.job_claim(agent, JobKind::ALL, 1, ttl).await.unwrap();
+    let claimed = store.job_lease(agent, JobKind::ALL, 1, ttl).await.unwrap();
     let key = key_of(&claimed[0]);
     let leased_at = world.history.attempt_list(key.job_id).await.unwrap()[0].leased_at;
     // SQLite's clock has milliseconds.
@@ -158,7 +158,7 @@ async fn two_processes_share_one_file() {
         tokio::spawn(async move {
             let (agent, mut taken) = (world.agent(), Vec::new());
             loop {
-                let claimed = database.job_claim(agent, JobKind::ALL, 3, TTL).await.unwrap();
+                let claimed = database.job_lease(agent, JobKind::ALL, 3, TTL).await.unwrap();
                 if claimed.is_empty() {
                     return taken;
                 }

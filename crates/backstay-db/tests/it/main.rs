@@ -4,6 +4,8 @@
 //! down and offers bad rows to the checks; `file` opens what is not ours to open. Absent on purpose: promises of the
 //! ports; they stand in `backstay-testkit`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
+
 mod conformance;
 mod file;
 mod schema;

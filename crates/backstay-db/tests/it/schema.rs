@@ -34,8 +34,21 @@ async fn migrations_go_up_and_down_and_up() {
     Migrator::up(&db, None).await.unwrap();
     let first = schema(&db).await;
     for table in [
-        "tenant", "source", "item", "repository", "plan", "job_set", "job", "attempt", "lease", "checkpoint", "agent",
-        "job_unread", "snapshot", "evidence", "event",
+        "tenant",
+        "source",
+        "item",
+        "repository",
+        "plan",
+        "job_set",
+        "job",
+        "attempt",
+        "lease",
+        "checkpoint",
+        "agent",
+        "job_unread",
+        "snapshot",
+        "evidence",
+        "event",
     ] {
         assert!(first.iter().any(|(name, _)| name == table), "{table}");
     }
@@ -101,7 +114,7 @@ async fn the_claim_walks_one_index() {
          OR job.repository_access = 'alone')) ORDER BY breach_at ASC, priority DESC, id ASC LIMIT 20",
     );
     let plan = plan.await;
-    assert!(plan.contains("INDEX ix_job_claim (state=?)") && !plan.contains("TEMP B-TREE"), "{plan}");
+    assert!(plan.contains("INDEX ix_job_lease (state=?)") && !plan.contains("TEMP B-TREE"), "{plan}");
     assert!(plan.contains("ix_lease_repository"), "{plan}");
     let plan = explain(
         "SELECT * FROM snapshot WHERE item_id = 'a' AND repository_id = 'b' AND outcome IN ('complete', 'unchanged') \
@@ -204,7 +217,9 @@ async fn garbage_is_named_and_does_not_hold_the_queue_up() {
     raw.execute_unprepared(&format!("UPDATE job SET breach_at = 'soon' WHERE id = '{id}'")).await.unwrap();
     let error = world.jobs.job_get(id).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unreadable { problem, .. } if problem.contains("breach_at")), "{error:?}");
-    raw.execute_unprepared(&format!("UPDATE job SET breach_at = 0, instruction_json = '' WHERE id = '{id}'")).await.unwrap();
+    raw.execute_unprepared(&format!("UPDATE job SET breach_at = 0, instruction_json = '' WHERE id = '{id}'"))
+        .await
+        .unwrap();
     let whole = world.queued(1).await;
     let claimed = world.claim(world.agent(), 1).await;
     assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [whole], "the bad row is passed over");

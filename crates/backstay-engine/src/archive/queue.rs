@@ -36,12 +36,8 @@ impl<T> Queue<T> {
     /// Hands tasks to `work` until none is left anywhere. A task that `work` adds counts before its own is done.
     pub(super) fn drain(&self, mut work: impl FnMut(T)) {
         while let Some(task) = self.pop() {
+            let _done = TaskDone(self);
             work(task);
-            if self.unfinished.fetch_sub(1, Ordering::SeqCst) == 1 {
-                // Taking the lock orders this with a worker that is about to wait.
-                drop(self.stack.lock().expect("no holder panics"));
-                self.changed.notify_all();
-            }
         }
     }
 
@@ -56,6 +52,19 @@ impl<T> Queue<T> {
                 return None;
             }
             stack = self.changed.wait(stack).expect("no holder panics");
+        }
+    }
+}
+
+/// Says at its end that a task is done: also when its worker panics, or the others would wait for it for ever.
+struct TaskDone<'a, T>(&'a Queue<T>);
+
+impl<T> Drop for TaskDone<'_, T> {
+    fn drop(&mut self) {
+        if self.0.unfinished.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // Taking the lock orders this with a worker that is about to wait.
+            drop(self.0.stack.lock().expect("no holder panics"));
+            self.0.changed.notify_all();
         }
     }
 }
@@ -79,5 +88,16 @@ mod tests {
             }
         });
         assert_eq!(done.into_inner(), 2_047);
+    }
+
+    #[test]
+    fn a_worker_that_panics_does_not_keep_the_others() {
+        let queue = Queue::new();
+        queue.push(0..10u32);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| queue.drain(|task| assert_ne!(task, 5)))).collect();
+            let panicked = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
+            assert_eq!(panicked, 1);
+        });
     }
 }

@@ -10,6 +10,7 @@ use backstay_storage::ReadCache;
 use rustix::fs::{AtFlags, CWD};
 
 use super::counters::{Counters, add};
+use super::estimate;
 use super::files::READ_BYTES;
 use super::folder::{Folder, Saved, Task};
 use super::known::KnownBlobs;
@@ -20,7 +21,6 @@ use super::publish::Archived;
 use super::queue::Queue;
 use super::upload::Uploads;
 use super::walk::{metadata_of, open_folder};
-use super::estimate;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::node::Content;
@@ -233,14 +233,13 @@ pub fn archive<'a>(
 fn work(run: &Run<'_>, options: &ArchiveOptions, count_first: bool) -> Option<Id> {
     let walked = &AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _closing = Closing { run, walked };
         let uploaders: Vec<_> = (0..options.uploads.max(1)).map(|_| scope.spawn(|| run.uploads.run())).collect();
         if count_first {
             let done = || walked.load(Ordering::Relaxed) || run.stopped();
             scope.spawn(move || estimate::run(&options.root, run.progress, run.interrupt, &done));
         }
-        let workers: Vec<_> = (1..options.workers.max(1))
-            .map(|_| scope.spawn(|| one_worker(run, options)))
-            .collect();
+        let workers: Vec<_> = (1..options.workers.max(1)).map(|_| scope.spawn(|| one_worker(run, options))).collect();
         let mut worker = Worker::new(run, options);
         run.queue.drain(|task| worker.work(task));
         for other in workers {
@@ -258,6 +257,19 @@ fn work(run: &Run<'_>, options: &ArchiveOptions, count_first: bool) -> Option<Id
     })
 }
 
+/// Ends what waits for the workers, also when one of them panics.
+struct Closing<'a> {
+    run: &'a Run<'a>,
+    walked: &'a AtomicBool,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.walked.store(true, Ordering::Relaxed);
+        self.run.uploads.close();
+    }
+}
+
 fn one_worker(run: &Run<'_>, options: &ArchiveOptions) {
     let mut worker = Worker::new(run, options);
     run.queue.drain(|task| worker.work(task));
@@ -267,9 +279,8 @@ fn one_worker(run: &Run<'_>, options: &ArchiveOptions) {
 /// Returns the parent snapshot; none when it cannot be read: everything is then read anew.
 fn parent_of(repository: &Repository, id: &Id) -> Option<(Id, SnapshotFile)> {
     let read = repository.file_read(FileKind::Snapshot, id);
-    let file = read.and_then(|plain| {
-        SnapshotFile::read(&plain).map_err(|source| repository.told(FileKind::Snapshot, id, source))
-    });
+    let file = read
+        .and_then(|plain| SnapshotFile::read(&plain).map_err(|source| repository.told(FileKind::Snapshot, id, source)));
     match file {
         Ok(file) => Some((*id, file)),
         Err(error) => {

@@ -75,6 +75,7 @@ impl<'a> Uploads<'a> {
 
     /// Uploads packs until the queue is closed.
     pub(super) fn run(&self) {
+        let _draining = Draining(self);
         for pack in &self.receiver {
             if self.has_failed() || self.interrupt.is_raised() {
                 continue;
@@ -130,5 +131,17 @@ impl<'a> Uploads<'a> {
     /// Returns the failure that ends the run; none when there was none.
     pub(super) fn take_failure(&self) -> Option<EngineError> {
         self.failure.lock().expect("no holder panics").take()
+    }
+}
+
+/// Takes the place of an uploader that panics: packs are only taken off the queue, so that no worker waits for ever.
+struct Draining<'a>(&'a Uploads<'a>);
+
+impl Drop for Draining<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Ordering::Release);
+            self.0.receiver.iter().for_each(drop);
+        }
     }
 }

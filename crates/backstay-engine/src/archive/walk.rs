@@ -54,25 +54,26 @@ pub(crate) fn metadata_of(stat: &Stat) -> Metadata {
         inode: stat.st_ino,
         device_id: stat.st_dev,
         size: u64::try_from(stat.st_size).unwrap_or(0),
-        links: stat.st_nlink as u64,
+        links: stat.st_nlink as _,
     }
 }
 
 impl Worker<'_> {
     /// Lists a folder, takes unchanged files from the parent, and queues what is left.
     pub(super) fn list(&mut self, folder: &Arc<Folder>) {
-        let listed = match open_folder(&folder.path).map_err(io::Error::from).and_then(|fd| self.read_folder(folder, &fd)) {
-            Ok(listed) => listed,
-            // The root was there when the run began: without it there is no state.
-            Err(error) if folder.above.is_some() && is_gone(&error) => {
-                folder.set_gone();
-                Vec::new()
-            }
-            Err(error) => {
-                self.run.unread(&folder.path, &error);
-                Vec::new()
-            }
-        };
+        let listed =
+            match open_folder(&folder.path).map_err(io::Error::from).and_then(|fd| self.read_folder(folder, &fd)) {
+                Ok(listed) => listed,
+                // The root was there when the run began: without it there is no state.
+                Err(error) if folder.above.is_some() && is_gone(&error) => {
+                    folder.set_gone();
+                    Vec::new()
+                }
+                Err(error) => {
+                    self.run.unread(&folder.path, &error);
+                    Vec::new()
+                }
+            };
         let parent_text = folder.parent_tree.and_then(|tree| self.parent_tree(&tree));
         let parent = parent_text.as_deref().and_then(|text| tree::read(text).ok()).unwrap_or_default();
         let mut parent = parent.iter().peekable();

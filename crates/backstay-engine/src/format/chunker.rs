@@ -37,7 +37,8 @@ impl Chunker {
     pub fn new(polynomial: u64) -> Self {
         let k = degree(polynomial);
         let append = |hash: u64, byte: u8| remainder(u128::from(hash) << 8 | u128::from(byte), polynomial);
-        let leaving = std::array::from_fn(|byte| (1..WINDOW_BYTES).fold(append(0, byte as u8), |hash, _| append(hash, 0)));
+        let leaving =
+            std::array::from_fn(|byte| (1..WINDOW_BYTES).fold(append(0, byte as u8), |hash, _| append(hash, 0)));
         let reducing = std::array::from_fn(|byte| {
             let high = (byte as u128) << k;
             remainder(high, polynomial) | high as u64
@@ -140,7 +141,8 @@ mod tests {
         let mut hash = chunker.fingerprint(&data[..WINDOW_BYTES]);
         for end in WINDOW_BYTES..data.len() {
             let window = &data[end - WINDOW_BYTES..end];
-            let plain = window.iter().fold(0, |hash, byte| remainder(u128::from(hash) << 8 | u128::from(*byte), POLYNOMIAL));
+            let plain =
+                window.iter().fold(0, |hash, byte| remainder(u128::from(hash) << 8 | u128::from(*byte), POLYNOMIAL));
             assert_eq!(hash, plain, "window that ends at {end}");
             hash = chunker.slide(hash, data[end], data[end - WINDOW_BYTES]);
         }

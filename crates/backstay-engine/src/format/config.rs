@@ -55,7 +55,8 @@ impl Config {
         let text = &self.chunker_polynomial;
         let polynomial = u64::from_str_radix(text, 16).ok();
         let usable = |p: &u64| (16..=55).contains(&polynomial::degree(*p)) && polynomial::is_irreducible(*p);
-        let wrong = || FormatError::shape("config", format!("`{text}` is no irreducible polynomial of degree 16 to 55"));
+        let wrong =
+            || FormatError::shape("config", format!("`{text}` is no irreducible polynomial of degree 16 to 55"));
         polynomial.filter(usable).ok_or_else(wrong)
     }
 }

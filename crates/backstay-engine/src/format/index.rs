@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FormatError;
 use super::crypto::SEAL_BYTES;
 use super::id::Id;
 use super::pack::{BlobKind, HEADER_BYTES, PackedBlob, header_entry_bytes};
-use super::FormatError;
 
 /// Blobs that one index file names at the most, as restic does.
 pub const INDEX_BLOBS_MAX: usize = 50_000;

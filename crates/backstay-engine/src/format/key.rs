@@ -84,7 +84,10 @@ impl KeyFile {
         let log_n = log_n.ok_or_else(|| shape(format!("N is {}", self.n)))?;
         let memory = self.n.saturating_mul(u64::from(self.r)).saturating_mul(128);
         if self.kdf != "scrypt" || memory > SCRYPT_BYTES_MAX || self.p > 64 {
-            return Err(shape(format!("derivation {} N {} r {} p {} is not accepted", self.kdf, self.n, self.r, self.p)));
+            return Err(shape(format!(
+                "derivation {} N {} r {} p {} is not accepted",
+                self.kdf, self.n, self.r, self.p
+            )));
         }
         let decode = |text: &str| BASE64.decode(text).map_err(|error| shape(error.to_string()));
         let wrap = derive(password, &decode(&self.salt)?, log_n, self.r, self.p)?;
@@ -108,7 +111,8 @@ impl KeyFile {
 fn derive(password: &str, salt: &[u8], log_n: u8, r: u32, p: u32) -> Result<SealKey, FormatError> {
     let params = scrypt::Params::new(log_n, r, p, 64).map_err(|error| FormatError::shape("key", error))?;
     let mut bytes = Zeroizing::new([0; 64]);
-    scrypt::scrypt(password.as_bytes(), salt, &params, &mut bytes[..]).map_err(|error| FormatError::shape("key", error))?;
+    scrypt::scrypt(password.as_bytes(), salt, &params, &mut bytes[..])
+        .map_err(|error| FormatError::shape("key", error))?;
     Ok(SealKey::new(bytes))
 }
 

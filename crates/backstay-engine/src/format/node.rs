@@ -8,10 +8,10 @@ use std::io::Write;
 
 use serde::Deserialize;
 
+use super::FormatError;
 use super::id::Id;
 use super::name::{quote, unquote};
 use super::time::FileTime;
-use super::FormatError;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

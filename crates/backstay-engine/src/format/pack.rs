@@ -1,9 +1,9 @@
 //! Packs: sealed blobs one after another, then a sealed header that names them, then the header's length (restic's
 //! design document, "Pack Format").
 
+use super::FormatError;
 use super::crypto::{NONCE_BYTES, SEAL_BYTES, SealKey};
 use super::id::Id;
-use super::FormatError;
 
 /// Bytes of a header without its entries: its seal and, after it, its length.
 pub const HEADER_BYTES: u64 = SEAL_BYTES as u64 + 4;
@@ -79,7 +79,14 @@ impl PackWriter {
 
     /// Seals a blob into the pack. `stored` is what is sealed: the plain blob, or its compressed bytes, and then
     /// `plain_length` says how many it has without.
-    pub fn push(&mut self, key: &SealKey, kind: BlobKind, id: Id, stored: &[u8], plain_length: Option<u32>) -> PackedBlob {
+    pub fn push(
+        &mut self,
+        key: &SealKey,
+        kind: BlobKind,
+        id: Id,
+        stored: &[u8],
+        plain_length: Option<u32>,
+    ) -> PackedBlob {
         let offset = self.buffer.len();
         self.buffer.resize(offset + NONCE_BYTES, 0);
         self.buffer.extend_from_slice(stored);
@@ -142,7 +149,9 @@ pub fn read_header(key: &SealKey, pack: &[u8]) -> Result<Vec<PackedBlob>, Format
             3 => (BlobKind::Tree, true),
             _ => return Err(shape("an unknown blob kind")),
         };
-        let cut = |bytes: &'_ [u8]| bytes.split_first_chunk::<4>().map(|(head, tail)| (u32::from_le_bytes(*head), tail.len()));
+        let cut = |bytes: &'_ [u8]| {
+            bytes.split_first_chunk::<4>().map(|(head, tail)| (u32::from_le_bytes(*head), tail.len()))
+        };
         let (length, left) = cut(after).ok_or_else(|| shape("an entry is cut short"))?;
         let mut tail = &after[after.len() - left..];
         let mut plain_length = None;

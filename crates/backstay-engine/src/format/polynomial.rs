@@ -75,7 +75,8 @@ mod tests {
 
     /// Tries every smaller polynomial as a divisor.
     fn has_divisor(polynomial: u64) -> bool {
-        (2..polynomial).any(|divisor| degree(divisor) < degree(polynomial) && remainder(polynomial.into(), divisor) == 0)
+        (2..polynomial)
+            .any(|divisor| degree(divisor) < degree(polynomial) && remainder(polynomial.into(), divisor) == 0)
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::Id;
 use super::FormatError;
+use super::id::Id;
 
 /// A snapshot file. Fields are restic's; those that we do not write are read over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::node::{Content, Metadata, Node, WireNode, push_node};
 use super::FormatError;
+use super::node::{Content, Metadata, Node, WireNode, push_node};
 
 /// Largest tree that is read: a folder of two million entries. restic has none; a crafted repository must not take all
 /// memory.
@@ -71,7 +71,17 @@ mod tests {
 
     fn metadata() -> Metadata {
         let time = FileTime { seconds: 1_700_000_000, nanoseconds: 120_000_000 };
-        Metadata { mode: 0o4755, modified: time, changed: time, uid: 1, gid: 2, inode: 3, device_id: 4, size: 5, links: 1 }
+        Metadata {
+            mode: 0o4755,
+            modified: time,
+            changed: time,
+            uid: 1,
+            gid: 2,
+            inode: 3,
+            device_id: 4,
+            size: 5,
+            links: 1,
+        }
     }
 
     #[test]
@@ -81,7 +91,8 @@ mod tests {
         writer.push(b"a\n", &metadata(), "ada", "", Content::File(&[id]));
         writer.push(b"l", &Metadata { size: 0, mode: 0o777, ..metadata() }, "", "", Content::Symlink(b"/to"));
         let text = String::from_utf8(writer.finish()).unwrap();
-        let times = r#""mtime":"2023-11-14T22:13:20.12Z","atime":"2023-11-14T22:13:20.12Z","ctime":"2023-11-14T22:13:20.12Z""#;
+        let times =
+            r#""mtime":"2023-11-14T22:13:20.12Z","atime":"2023-11-14T22:13:20.12Z","ctime":"2023-11-14T22:13:20.12Z""#;
         let expected = format!(
             "{{\"nodes\":[{{\"name\":\"a\\\\n\",\"type\":\"file\",\"mode\":8389101,{times},\"uid\":1,\"gid\":2,\
              \"user\":\"ada\",\"inode\":3,\"device_id\":4,\"size\":5,\"links\":1,\"content\":[\"{id}\"]}},\

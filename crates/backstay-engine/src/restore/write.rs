@@ -82,9 +82,8 @@ fn remove(target: &OwnedFd, file: &FilePlan) {
 
 /// Groups sorted parts into ranges of one pack each.
 fn ranges_of(parts: &[Part]) -> Vec<&[Part]> {
-    let near = |a: &Part, b: &Part| {
-        a.place.pack == b.place.pack && b.place.offset <= end_of(a).saturating_add(GAP_BYTES_MAX)
-    };
+    let near =
+        |a: &Part, b: &Part| a.place.pack == b.place.pack && b.place.offset <= end_of(a).saturating_add(GAP_BYTES_MAX);
     let mut ranges = Vec::new();
     for mut run in parts.chunk_by(near) {
         while let Some(first) = run.first() {

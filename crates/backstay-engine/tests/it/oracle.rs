@@ -66,7 +66,8 @@ fn reads_metadata(house: &House, restic: &Restic, ids: [Id; 2]) {
     assert_eq!(names.len(), entries + above, "restic {}", restic.version);
     assert!(names.iter().any(|name| name.ends_with("/names/new\nline")), "restic {}", restic.version);
     let diff = restic.run(home, &["diff", &first, &second]);
-    let changed: Vec<&str> = diff.lines().filter(|line| ["+ ", "- ", "M "].iter().any(|sign| line.starts_with(sign))).collect();
+    let changed: Vec<&str> =
+        diff.lines().filter(|line| ["+ ", "- ", "M "].iter().any(|sign| line.starts_with(sign))).collect();
     for (sign, name) in [("+", "/added"), ("-", "/noise-1"), ("M", "/text-20m")] {
         assert!(changed.iter().any(|line| line.starts_with(sign) && line.ends_with(name)), "{sign}{name}: {changed:?}");
     }
@@ -110,7 +111,11 @@ fn restic_goes_on_where_we_left() {
         let ours = house.backup(None);
         let on_top = restic.backup(house.home.path(), &house.tree(), &[]);
         let files = regular_files(&house);
-        assert_eq!((on_top["files_unmodified"].as_u64(), on_top["data_blobs"].as_u64()), (Some(files), Some(0)), "{on_top}");
+        assert_eq!(
+            (on_top["files_unmodified"].as_u64(), on_top["data_blobs"].as_u64()),
+            (Some(files), Some(0)),
+            "{on_top}"
+        );
         let anew = restic.backup(house.home.path(), &house.tree(), &["--force"]);
         assert_eq!((anew["files_new"].as_u64(), anew["data_blobs"].as_u64()), (Some(files), Some(0)), "{anew}");
         for theirs in house.snapshots() {
@@ -123,7 +128,8 @@ fn restic_goes_on_where_we_left() {
 /// Returns the id of the tree that was backed up: the same folder gives the same tree, whoever reads it.
 fn tree_below(house: &House, snapshot: &Id) -> Id {
     let index = house.repository.index_load(&backstay_engine::Interrupt::default()).unwrap();
-    let mut blobs = backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
+    let mut blobs =
+        backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
     let (_, file): (_, SnapshotFile) = house.repository.snapshot_read(&snapshot.to_hex()).unwrap();
     let path = house.tree();
     let path = path.to_str().unwrap().as_bytes();

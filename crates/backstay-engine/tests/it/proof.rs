@@ -159,7 +159,8 @@ fn other_bytes_behind_the_same_size_and_times_are_found() {
     let names: Vec<&str> = path.to_str().unwrap().split('/').filter(|name| !name.is_empty()).collect();
     let mut trees = vec![file.tree];
     for depth in 1..=names.len() {
-        let found = browse::find(&house.repository, &mut blobs, file.tree, names[..depth].join("/").as_bytes()).unwrap();
+        let found =
+            browse::find(&house.repository, &mut blobs, file.tree, names[..depth].join("/").as_bytes()).unwrap();
         trees.push(found.subtree.unwrap());
     }
     let original = fs::read(path.join("33")).unwrap();

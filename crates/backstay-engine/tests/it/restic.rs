@@ -31,7 +31,10 @@ fn find(version: &'static str, variable: &str) -> Option<Restic> {
     if program.is_file() {
         return Some(Restic { version, program });
     }
-    let problem = format!("restic {version} is not at {} (set {variable}, or run ci/tools)", program.display());
+    let problem = format!(
+        "restic {version} is not at {} (set {variable}, or run testkit/peers/tools/install)",
+        program.display()
+    );
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{problem}");
     eprintln!("\n########## SKIPPED: {problem} ##########\n");
     None

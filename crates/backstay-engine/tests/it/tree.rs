@@ -62,8 +62,31 @@ pub(crate) fn sizes(root: &Path) {
 /// Names that are hard to say.
 pub(crate) fn hard_names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
-        "quote\"s", "back\\slash", "\\x41", "new\nline", "tab\tcr\r", "bell\x07\x0b", "\x01\x7f", " ", "-rf", "~", "$(x)",
-        "été", "日本", "😀.txt", "a\u{300}", "\u{feff}bom", "\u{a0}", "\u{202e}", ".hidden", "...", "trailing ", "%s", "*?[]", "<a&b>", "it's",
+        "quote\"s",
+        "back\\slash",
+        "\\x41",
+        "new\nline",
+        "tab\tcr\r",
+        "bell\x07\x0b",
+        "\x01\x7f",
+        " ",
+        "-rf",
+        "~",
+        "$(x)",
+        "été",
+        "日本",
+        "😀.txt",
+        "a\u{300}",
+        "\u{feff}bom",
+        "\u{a0}",
+        "\u{202e}",
+        ".hidden",
+        "...",
+        "trailing ",
+        "%s",
+        "*?[]",
+        "<a&b>",
+        "it's",
     ]
     .iter()
     .map(|name| name.as_bytes().to_vec())
@@ -98,13 +121,20 @@ pub(crate) fn sorts(root: &Path) {
         fs::write(root.join(name), b"owned").unwrap();
         chown(root.join(name), Some(uid), Some(gid)).unwrap();
     }
-    for (name, to) in [("link", "mode-644"), ("link-up", "../.."), ("link-abs", "/etc/passwd"), ("link-none", "no\n\"where")] {
+    for (name, to) in
+        [("link", "mode-644"), ("link-up", "../.."), ("link-abs", "/etc/passwd"), ("link-none", "no\n\"where")]
+    {
         symlink(to, root.join(name)).unwrap();
     }
     symlink("x".repeat(4_000), root.join("link-long")).unwrap();
     lchown(root.join("link"), Some(7), Some(8)).unwrap();
     fs::hard_link(root.join("mode-644"), root.join("hard-link")).unwrap();
-    let times = [("time-0", 0, 0), ("time-old", -1, 999_999_999), ("time-ns", 1_600_000_000, 123_456_789), ("time-late", 4_102_444_800, 1)];
+    let times = [
+        ("time-0", 0, 0),
+        ("time-old", -1, 999_999_999),
+        ("time-ns", 1_600_000_000, 123_456_789),
+        ("time-late", 4_102_444_800, 1),
+    ];
     for (name, seconds, nanoseconds) in times {
         fs::write(root.join(name), name).unwrap();
         set_time(&root.join(name), seconds, nanoseconds);

@@ -15,7 +15,8 @@ use super::house::{House, backup, options};
 use super::tree;
 
 fn named(unread: &backstay_core::domain::unread::Unread) -> Vec<String> {
-    let mut names: Vec<String> = unread.entries.iter().map(|entry| entry.path.rsplit('/').next().unwrap().to_owned()).collect();
+    let mut names: Vec<String> =
+        unread.entries.iter().map(|entry| entry.path.rsplit('/').next().unwrap().to_owned()).collect();
     names.sort();
     names
 }
@@ -59,7 +60,8 @@ fn what_went_away_while_we_read_is_not_saved_and_no_error() {
     assert!(done.unread.is_empty(), "{:?}", done.unread);
     storage.heal();
     let (_, place) = house.restore(&done.id);
-    let names = |path: &Path| -> Vec<_> { fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
+    let names =
+        |path: &Path| -> Vec<_> { fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
     assert_eq!((names(&place), names(&place.join("a"))), (vec!["a".into()], vec!["large".into()]));
 }
 
@@ -83,7 +85,8 @@ fn a_link_above_the_root_is_saved_as_the_folder_that_it_leads_to() {
     fs::write(house.tree().join("file"), b"x").unwrap();
     std::os::unix::fs::symlink(house.home.path(), house.home.path().join("link")).unwrap();
     let root = house.home.path().join("link/tree");
-    let done = backup(&house.repository, &options(&root, None), &EngineProgress::default(), &Interrupt::default()).unwrap();
+    let done =
+        backup(&house.repository, &options(&root, None), &EngineProgress::default(), &Interrupt::default()).unwrap();
     let (_, place) = house.restore(&done.id);
     let restored = place.parent().unwrap().join("link");
     assert_eq!(fs::metadata(&restored).unwrap().mode(), fs::metadata(house.home.path()).unwrap().mode());
@@ -93,19 +96,22 @@ fn a_link_above_the_root_is_saved_as_the_folder_that_it_leads_to() {
 /// As root nothing is forbidden, so the example program reads the tree as nobody.
 #[test]
 fn what_we_may_not_read_is_named() {
-    let program = std::env::current_exe().unwrap().parent().unwrap().join("../examples/engine");
+    let home = tempfile::tempdir().unwrap();
+    let built = std::env::current_exe().unwrap().parent().unwrap().join("../examples/engine");
+    // The build folder may lie where nobody may not go.
+    let program = home.path().join("engine");
+    let is_built = fs::copy(built, &program).is_ok();
     let nobody = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&program).args(arguments);
         command.env("RESTIC_PASSWORD", "x").output()
     };
-    if !rustix::process::geteuid().is_root() || !program.is_file() || nobody(&[]).is_err() {
+    if !rustix::process::geteuid().is_root() || !is_built || nobody(&[]).is_err() {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "needs root, setpriv and the example `engine`");
         eprintln!("\n########## SKIPPED: needs root, setpriv and the example `engine` ##########\n");
         return;
     }
     use std::os::unix::fs::PermissionsExt;
-    let home = tempfile::tempdir().unwrap();
     let (tree, repository) = (home.path().join("tree"), home.path().join("repository"));
     for folder in [&tree, &tree.join("closed"), &tree.join("open")] {
         fs::create_dir(folder).unwrap();
@@ -117,6 +123,7 @@ fn what_we_may_not_read_is_named() {
     chmod(&tree.join("closed"), 0o700);
     chmod(&tree.join("open/secret"), 0o600);
     chmod(home.path(), 0o777);
+    chmod(&program, 0o755);
     let (tree, repository) = (tree.to_str().unwrap(), repository.to_str().unwrap());
     assert!(nobody(&["init", repository]).unwrap().status.success());
     let output = nobody(&["backup", repository, tree]).unwrap();

@@ -66,7 +66,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let detail = chain(&error);
         match &error {
-            StoreError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail, "A list shows what there is."),
+            StoreError::NotFound { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "not_found", detail, "A list shows what there is.")
+            }
             StoreError::Taken { .. } => Self::new(StatusCode::CONFLICT, "taken", detail, "Choose another name."),
             StoreError::Move { .. } => {
                 Self::new(StatusCode::CONFLICT, "wrong_state", detail, "Look at the job again: it has moved on.")
@@ -90,9 +92,12 @@ impl From<DeclareError> for ApiError {
         match error {
             DeclareError::Store(error) => error.into(),
             DeclareError::SourceKind { .. } | DeclareError::StorageKind { .. } => Self::invalid("kind", error),
-            DeclareError::Settings(error) => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", error, "The kind's schema says what is expected.")
-            }
+            DeclareError::Settings(error) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                error,
+                "The kind's schema says what is expected.",
+            ),
             DeclareError::Rpo { .. } => Self::invalid("rpo_ms", error),
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
         }

@@ -43,8 +43,9 @@ impl<S: Send + Sync, T: std::str::FromStr<Err = backstay_core::domain::id::IdErr
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(id): Path<String> =
-            Path::from_request_parts(parts, state).await.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+        let Path(id): Path<String> = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
         Ok(Self(id.parse()?))
     }
 }
@@ -67,7 +68,11 @@ pub(super) fn rows(limit: Option<u32>) -> Result<u32, ApiError> {
 }
 
 /// Judges an optional field of text.
-pub(super) fn optional<T>(field: &str, text: Option<&str>, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
+pub(super) fn optional<T>(
+    field: &str,
+    text: Option<&str>,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
     let judge = |text| read(text).ok_or_else(|| ApiError::invalid(field, format!("`{text}` is not one of its words")));
     text.map(judge).transpose()
 }

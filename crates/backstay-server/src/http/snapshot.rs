@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::Rows;
-use backstay_api::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
+use backstay_api::types::snapshot::{
+    EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
+};
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Reconciliation, Target};
 use backstay_core::domain::sample::SampleRule;
@@ -23,7 +25,8 @@ pub(super) async fn snapshot_list(
     State(state): State<ServerState>,
     Ask(query): Ask<SnapshotQuery>,
 ) -> Result<Json<Rows<SnapshotView>>, ApiError> {
-    let item_id = query.item_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("item_id", error))?;
+    let item_id =
+        query.item_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("item_id", error))?;
     let repository_id = query.repository_id.map(|id| id.parse()).transpose();
     let repository_id = repository_id.map_err(|error| ApiError::invalid("repository_id", error))?;
     let page = page(query.before.as_deref(), query.limit)?;

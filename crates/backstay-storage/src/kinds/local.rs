@@ -196,7 +196,8 @@ impl ObjectStorage for LocalStorage {
         let mut file = self.open_object(key)?;
         if cache == ReadCache::Bypass {
             // Objects are durable since they were put, so their pages are clean and the kernel can let them go.
-            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| self.told("read", key, error.into()))?;
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
+                .map_err(|error| self.told("read", key, error.into()))?;
         }
         let failed = |error| self.told("read", key, error);
         let Some(range) = range else {
@@ -221,11 +222,7 @@ impl ObjectStorage for LocalStorage {
         file.metadata().map(|known| known.len()).map_err(|error| self.told("stat", key, error))
     }
 
-    async fn object_list(
-        &self,
-        folder: &str,
-        each: &mut (dyn FnMut(ListedObject) + Send),
-    ) -> Result<(), StorageError> {
+    async fn object_list(&self, folder: &str, each: &mut (dyn FnMut(ListedObject) + Send)) -> Result<(), StorageError> {
         let path = if folder.is_empty() { self.root.clone() } else { self.root.join(ObjectKey::new(folder)?.as_str()) };
         let listed = self.list(&path, folder, each);
         // Asked afterwards: a storage that went away while it was listed gave a shorter list.
@@ -327,7 +324,8 @@ mod tests {
         let folder = storage.open_folder("data/ab").unwrap();
         assert_eq!(write_and_name(&folder, b"one", "x").unwrap(), PutAnswer::Created);
         assert_eq!(write_and_name(&folder, b"two", "x").unwrap(), PutAnswer::Existed);
-        let names: Vec<_> = std::fs::read_dir(home.path().join("r/data/ab")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(home.path().join("r/data/ab")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["x"]);
         assert_eq!(std::fs::read(home.path().join("r/data/ab/x")).unwrap(), b"one");
     }

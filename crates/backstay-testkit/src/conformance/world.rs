@@ -183,7 +183,7 @@ impl World {
 
     /// Leases up to `count_max` jobs of any kind.
     pub async fn claim(&self, agent: AgentId, count_max: u32) -> Vec<Claimed> {
-        self.jobs.job_claim(agent, JobKind::ALL, count_max, TTL).await.unwrap()
+        self.jobs.job_lease(agent, JobKind::ALL, count_max, TTL).await.unwrap()
     }
 
     /// Puts a backup in the queue and leases it.

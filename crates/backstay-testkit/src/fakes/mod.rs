@@ -7,5 +7,7 @@ pub mod clock;
 pub mod random;
 pub mod secret;
 pub mod signer;
+pub mod snapshot;
+pub mod source;
 pub mod storage;
 pub mod store;

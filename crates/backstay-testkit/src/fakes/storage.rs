@@ -207,11 +207,7 @@ impl ObjectStorage for FakeStorage {
         self.lock().objects.get(key.as_str()).map(|(body, _)| body.len() as u64).ok_or_else(|| self.missing(key))
     }
 
-    async fn object_list(
-        &self,
-        folder: &str,
-        each: &mut (dyn FnMut(ListedObject) + Send),
-    ) -> Result<(), StorageError> {
+    async fn object_list(&self, folder: &str, each: &mut (dyn FnMut(ListedObject) + Send)) -> Result<(), StorageError> {
         let harm = self.begin(Call::List, folder)?;
         let prefix = if folder.is_empty() { String::new() } else { format!("{}/", ObjectKey::new(folder)?) };
         let inner = self.lock();

@@ -32,6 +32,16 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Returns how this program is called again on the same data directory, for hints that can be copied.
+    pub(crate) fn program(&self) -> String {
+        match &self.data_dir {
+            Some(path) if std::env::var_os("BACKSTAY_DATA_DIR").is_none() => {
+                format!("backstay --data-dir '{}'", path.display())
+            }
+            _ => "backstay".to_owned(),
+        }
+    }
+
     /// Returns the data directory that is meant.
     pub(crate) fn data_dir(&self) -> Result<DataDir, CliError> {
         Ok(DataDir::find(self.data_dir.as_deref())?)

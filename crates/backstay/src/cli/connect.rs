@@ -6,8 +6,8 @@ use backstay_core::domain::secret::Secret;
 
 use super::args::Common;
 use super::error::{CliError, Exit};
-use crate::roles::installation::{Installation, StartError, WithAgent};
 use crate::roles::data_dir::DataDirError;
+use crate::roles::installation::{Installation, StartError, WithAgent};
 
 /// A client, and what must live as long as it is used.
 pub(crate) struct Connection {
@@ -53,7 +53,10 @@ impl Connection {
 }
 
 /// Opens a connection, makes one look, and closes it again.
-pub(crate) async fn look<T>(common: &Common, call: impl AsyncFnOnce(&Client) -> Result<T, CliError>) -> Result<T, CliError> {
+pub(crate) async fn look<T>(
+    common: &Common,
+    call: impl AsyncFnOnce(&Client) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     let connection = Connection::open(common, WithAgent::No).await?;
     let answer = call(&connection.client).await;
     connection.close().await;

@@ -18,6 +18,10 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Some entries could not be read.
     Partial = 3,
+    /// There is no repository where one should be.
+    NoRepository = 10,
+    /// No key opens with the password.
+    Password = 12,
     /// Ended by a signal or a cancel.
     Interrupted = 130,
     /// What was given cannot be used.

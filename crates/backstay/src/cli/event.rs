@@ -33,6 +33,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     let row = |row: &backstay_api::types::event::EventView| {
         vec![row.sequence.to_string(), human::instant(&row.at), row.kind.clone(), row.message.clone()]
     };
-    screen.rows(&list, &["number", "at", "kind", "what happened"], list.rows.iter().map(row).collect(), "there is no event yet");
+    screen.rows(
+        &list,
+        &["number", "at", "kind", "what happened"],
+        list.rows.iter().map(row).collect(),
+        "there is no event yet",
+    );
     Ok(Exit::Done)
 }

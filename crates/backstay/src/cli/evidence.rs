@@ -43,7 +43,13 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let list = look(common, async |client| Ok(client.evidence_list(&query).await?)).await?;
             let row = |row: &backstay_api::types::evidence::EvidenceView| {
                 let number = row.sequence.to_string();
-                vec![human::instant(&row.created_at), row.item_name.clone(), number, row.verdict.clone(), row.id.clone()]
+                vec![
+                    human::instant(&row.created_at),
+                    row.item_name.clone(),
+                    number,
+                    row.verdict.clone(),
+                    row.id.clone(),
+                ]
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["made", "item", "number", "verdict", "id"], rows, "there is no evidence yet");
@@ -64,18 +70,23 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 }
 
 fn verify(file: &std::path::Path, key: Option<&str>, screen: &Screen) -> Result<(), CliError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| CliError::new(Exit::Input, format!("{}: {error}", file.display())).hint("Name a file that can be read."))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CliError::new(Exit::Input, format!("{}: {error}", file.display())).hint("Name a file that can be read.")
+    })?;
     let broken = |error: &dyn std::error::Error| {
         let heading = format!("{} is not valid evidence: {error}", file.display());
-        CliError::new(Exit::Damaged, heading).hint("Take the record from the installation that made it, or from another copy.")
+        CliError::new(Exit::Damaged, heading)
+            .hint("Take the record from the installation that made it, or from another copy.")
     };
     let checked = verify_file(&text).map_err(|error| broken(&error))?;
     if let Some(wanted) = key.filter(|wanted| !wanted.eq_ignore_ascii_case(&checked.public_key)) {
         let heading = format!("the evidence is signed by {}, not by {wanted}", checked.public_key);
-        return Err(CliError::new(Exit::Damaged, heading).hint("Compare the keys: it was made by another installation."));
+        return Err(
+            CliError::new(Exit::Damaged, heading).hint("Compare the keys: it was made by another installation.")
+        );
     }
-    let facts: Map<String, Value> = checked.facts.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let facts: Map<String, Value> =
+        checked.facts.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let rows = checked.facts.iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
     screen.rows(&facts, &["fact", "value"], rows, "");
     screen.say(&format!("\nhash and signature are right; the key is {}", checked.public_key));

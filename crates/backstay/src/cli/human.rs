@@ -40,7 +40,8 @@ pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
-        1..60 => format!("{:.1} s", duration.as_secs_f64()),
+        1..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
@@ -64,7 +65,8 @@ mod tests {
         let sizes = [0, 999, 1_000, 1_048_576, 2_530_000_000, u64::MAX].map(bytes);
         assert_eq!(sizes, ["0 B", "999 B", "0.98 KiB", "1.00 MiB", "2.36 GiB", "16384 PiB"]);
         assert_eq!([0, 999, 1_000, 193_768, 1_000_000].map(count), ["0", "999", "1,000", "193,768", "1,000,000"]);
-        let durations = [12, 1_500, 61_000, 3_720_000, 90_000_000].map(|ms| duration(Duration::from_millis(ms)));
-        assert_eq!(durations, ["12 ms", "1.5 s", "1 min 1 s", "1 h 2 min", "1 d 1 h"]);
+        let durations =
+            [12, 1_500, 31_400, 61_000, 3_720_000, 90_000_000].map(|ms| duration(Duration::from_millis(ms)));
+        assert_eq!(durations, ["12 ms", "1.5 s", "31 s", "1 min 1 s", "1 h 2 min", "1 d 1 h"]);
     }
 }

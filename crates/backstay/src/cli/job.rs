@@ -55,13 +55,19 @@ fn row(job: &JobView) -> Vec<String> {
 }
 
 /// Returns the exit code that says how a job went.
-pub(super) fn exit_of(job: &JobView) -> Exit {
+pub(crate) fn exit_of(job: &JobView) -> Exit {
     match (job.state.as_str(), job.outcome.as_deref()) {
-        ("succeeded", Some("partial")) => Exit::Partial,
-        ("succeeded", _) => Exit::Done,
-        ("damaged", _) => Exit::Damaged,
-        ("cancelled", _) => Exit::Interrupted,
-        _ if job.failure_class.as_deref() == Some("storage_full") => Exit::StorageFull,
+        ("succeeded", Some("partial")) => return Exit::Partial,
+        ("succeeded", _) => return Exit::Done,
+        ("damaged", _) => return Exit::Damaged,
+        ("cancelled", _) => return Exit::Interrupted,
+        _ => {}
+    }
+    match job.failure_class.as_deref() {
+        Some("storage_full") => Exit::StorageFull,
+        Some("source") => Exit::Input,
+        Some("repository_missing") => Exit::NoRepository,
+        Some("password") => Exit::Password,
         _ => Exit::Failed,
     }
 }

@@ -16,7 +16,7 @@ mod kinds;
 mod repository;
 mod source;
 mod plan;
-mod job;
+pub(crate) mod job;
 mod snapshot;
 mod evidence;
 mod event;

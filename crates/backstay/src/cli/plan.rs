@@ -90,7 +90,8 @@ async fn run_plan(connection: &Connection, plan: &str, wait: bool, screen: &Scre
     let plans = client.plan_list().await?.rows;
     let found = plans.iter().find(|row| row.name == plan || row.id == plan);
     let found = found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no plan {plan}")).hint("`backstay plan list` shows what there is.")
+        CliError::new(Exit::NotFound, format!("there is no plan {plan}"))
+            .hint("`backstay plan list` shows what there is.")
     })?;
     let requested = client.plan_request(&found.id).await?;
     if !wait && !connection.is_own() {

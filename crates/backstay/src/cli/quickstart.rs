@@ -19,13 +19,20 @@ pub(crate) struct Verb {
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
+    if common.server.is_some() {
+        return Err(CliError::new(
+            Exit::Input,
+            "quickstart makes an installation on this machine; --server names another one",
+        )
+        .hint("Leave --server and BACKSTAY_SERVER out."));
+    }
     let data = common.data_dir()?;
     let mut watch = Watch::new(screen);
     let outcome = quickstart::run(&verb.dir, &data, &mut watch).await?;
     if screen.json() {
         screen.value(&outcome);
     } else {
-        summary(&outcome, screen);
+        summary(&outcome, &common.program(), screen);
     }
     Ok(exit_of(&outcome))
 }
@@ -39,7 +46,7 @@ fn exit_of(outcome: &Outcome) -> Exit {
 }
 
 /// Prints what a person wants to know, most important first.
-fn summary(outcome: &Outcome, screen: &Screen) {
+fn summary(outcome: &Outcome, program: &str, screen: &Screen) {
     let job = &outcome.backup.job;
     let counts = &job.counts;
     screen.line(&format!("Protected  {}", outcome.folder.display()));
@@ -63,15 +70,18 @@ fn summary(outcome: &Outcome, screen: &Screen) {
     screen.line("           Without this key nobody can read the backup, you included.");
     screen.line("           Copy it now to a place that does not burn with this machine.");
     screen.line("");
-    screen.line("Next       backstay snapshot list");
-    screen.line(&format!("           backstay snapshot ls {} {}", outcome.snapshot.id, outcome.folder.display()));
-    screen.line(&format!("           backstay snapshot restore {} --target /tmp/restored", outcome.snapshot.id));
+    let short = &outcome.snapshot.foreign_id[..8];
+    screen.line(&format!("Next       {program} snapshot list"));
+    screen.line(&format!("           {program} snapshot ls {short} '{}'", outcome.folder.display()));
+    screen.line(&format!("           {program} snapshot restore {short} --target /tmp/restored"));
 }
 
 fn unread(outcome: &Outcome, screen: &Screen) {
     let unread = &outcome.backup.unread;
     if unread.count == 0 {
-        return screen.line("           everything could be read");
+        screen.line("           everything could be read");
+        return screen
+            .line("           not saved yet: extended attributes and ACLs; hard links become files of their own");
     }
     screen.line(&format!("NOT READ   {} entries are not in this backup:", human::count(unread.count)));
     for entry in unread.entries.iter().take(10) {

@@ -1,18 +1,30 @@
 //! Signals that ask for an end.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for the first of SIGINT, SIGTERM and SIGHUP. Without signals it waits for ever.
-pub(crate) async fn ended() {
-    let wait = async |kind: SignalKind| match signal(kind) {
-        Ok(mut stream) => {
-            stream.recv().await;
+/// SIGINT, SIGTERM and SIGHUP. From its making on none of them is missed, whether somebody waits or not.
+pub(crate) struct Signals([Option<Signal>; 3]);
+
+impl Signals {
+    /// Begins to listen. A signal that the system gives no stream for keeps its own effect.
+    pub(crate) fn listen() -> Self {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        Self(kinds.map(|kind| signal(kind).ok()))
+    }
+
+    /// Waits for the next one. Giving the wait up loses none.
+    pub(crate) async fn next(&mut self) {
+        let wait = async |signal: &mut Option<Signal>| match signal {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
+        };
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            () = wait(interrupt) => {}
+            () = wait(terminate) => {}
+            () = wait(hangup) => {}
         }
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use backstay_api::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
+use backstay_api::types::snapshot::{
+    EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
+};
 
 use super::args::Common;
 use super::connect::{Connection, look};

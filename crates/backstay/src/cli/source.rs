@@ -39,7 +39,10 @@ pub(crate) enum Verb {
 pub(super) fn settings_of(given: &[String]) -> Result<Value, CliError> {
     let mut settings = Map::new();
     for setting in given {
-        let wrong = || CliError::new(Exit::Input, format!("--set {setting}: expected NAME=VALUE")).hint("For example --set path=/home.");
+        let wrong = || {
+            CliError::new(Exit::Input, format!("--set {setting}: expected NAME=VALUE"))
+                .hint("For example --set path=/home.")
+        };
         let (name, value) = setting.split_once('=').ok_or_else(wrong)?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         settings.insert(name.to_owned(), value);

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::error::{CliError, Exit};
 use super::human;
 use super::screen::Screen;
-use super::signal::ended;
+use super::signal::Signals;
 
 /// How often a job is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -28,11 +28,12 @@ pub(crate) struct Watch {
     screen: Screen,
     bar: Option<ProgressBar>,
     line_at: Instant,
+    signals: Signals,
 }
 
 impl Watch {
     pub(crate) fn new(screen: &Screen) -> Self {
-        Self { screen: *screen, bar: None, line_at: Instant::now() }
+        Self { screen: *screen, bar: None, line_at: Instant::now(), signals: Signals::listen() }
     }
 
     /// Prints a message for a person, above the live line.
@@ -51,7 +52,9 @@ impl Watch {
         if self.screen.is_live() {
             let bar = self.bar.get_or_insert_with(|| {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-                bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed"));
+                bar.set_style(
+                    ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed"),
+                );
                 bar
             });
             bar.set_message(text);
@@ -110,7 +113,12 @@ fn time_left(progress: &ProgressView, elapsed: Duration) -> Option<Duration> {
 
 /// Waits until a job has ended and returns it. A first signal cancels the job and waits for its end, a second one ends the
 /// program at once; the next run finishes what was begun.
-pub(crate) async fn watch_job(client: &Client, id: &str, words: &str, watch: &mut Watch) -> Result<JobDetail, CliError> {
+pub(crate) async fn watch_job(
+    client: &Client,
+    id: &str,
+    words: &str,
+    watch: &mut Watch,
+) -> Result<JobDetail, CliError> {
     let began = Instant::now();
     let mut cancelled_at: Option<Instant> = None;
     let answer = loop {
@@ -128,7 +136,7 @@ pub(crate) async fn watch_job(client: &Client, id: &str, words: &str, watch: &mu
         watch.show(words, detail.progress.as_ref(), began);
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = ended() => {
+            () = watch.signals.next() => {
                 if cancelled_at.is_some() {
                     watch.clear();
                     break Err(CliError::new(Exit::Interrupted, "ended at once")

@@ -198,7 +198,9 @@ mod tests {
         let data = DataDir::find(Some(&home.path().join("d"))).unwrap();
         let _lock = data.lock().unwrap();
         data.server_file_write(&ServerFile { url: String::new(), token: String::new() }).unwrap();
-        for (name, mode) in [("", 0o700), ("keys", 0o700), ("repositories", 0o700), ("lock", 0o600), ("server.json", 0o600)] {
+        for (name, mode) in
+            [("", 0o700), ("keys", 0o700), ("repositories", 0o700), ("lock", 0o600), ("server.json", 0o600)]
+        {
             let found = std::fs::metadata(data.path().join(name)).unwrap().permissions().mode();
             assert_eq!(found & 0o777, mode, "{name}");
         }

@@ -22,6 +22,7 @@ use serde_json::json;
 use super::data_dir::{DataDir, DataDirError};
 use super::installation::{Installation, WithAgent, random_words};
 use crate::cli::error::{CliError, Exit};
+use crate::cli::job::exit_of;
 use crate::cli::watch::{Watch, watch_job};
 
 /// The tenant of an installation for one person.
@@ -206,17 +207,18 @@ fn free_name<'a>(wished: &str, taken: impl Iterator<Item = &'a str> + Clone) -> 
 pub(crate) fn must_have_succeeded(detail: &JobDetail) -> Result<(), CliError> {
     let job = &detail.job;
     let message = job.message.clone().unwrap_or_default();
-    let exit = match (job.state.as_str(), job.failure_class.as_deref()) {
-        ("succeeded", _) => return Ok(()),
-        ("cancelled", _) => return Err(CliError::new(Exit::Interrupted, format!("the {} was cancelled", job.kind))),
-        ("damaged", _) => Exit::Damaged,
-        (_, Some("storage_full")) => Exit::StorageFull,
-        (_, Some("source")) => Exit::Input,
-        _ => Exit::Failed,
+    let exit = match job.state.as_str() {
+        "succeeded" => return Ok(()),
+        "cancelled" => return Err(CliError::new(Exit::Interrupted, format!("the {} was cancelled", job.kind))),
+        _ => exit_of(job),
     };
-    let hint = match job.failure_class.as_deref() {
-        Some("storage_full") => "Free some space there, or choose another place with --data-dir; then run it again: what was saved stays.",
-        Some("source") => "Make the folder readable, then run it again.",
+    let hint = match exit {
+        Exit::StorageFull => {
+            "Free some space there, or choose another place with --data-dir; then run it again: what was saved stays."
+        }
+        Exit::Input => "Make the folder readable, then run it again.",
+        Exit::NoRepository => "Is the disk mounted? Nothing was made in its place.",
+        Exit::Password => "Put the right recovery key back, from the copy that you keep elsewhere.",
         _ => "`backstay job show ID` tells more; running it again is safe.",
     };
     Err(CliError::new(exit, format!("the {} {}: {message}", job.kind, job.state)).hint(&hint.replace("ID", &job.id)))
@@ -234,7 +236,6 @@ async fn evidence_of(client: &Client, verify: &JobDetail) -> Result<Option<Evide
     let records = client.evidence_list(&query).await?.rows;
     Ok(records.into_iter().find(|record| record.job_id == verify.job.id))
 }
-
 
 #[cfg(test)]
 mod tests {

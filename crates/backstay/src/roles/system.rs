@@ -67,3 +67,13 @@ pub(crate) fn hostname() -> String {
 pub(crate) fn username() -> String {
     std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_s_clock_keeps_the_promises_of_a_clock() {
+        backstay_testkit::conformance::clock::exercise(&SystemClock);
+    }
+}

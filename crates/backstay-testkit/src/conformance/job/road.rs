@@ -6,9 +6,7 @@ use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
-use backstay_core::domain::job::{
-    Failure, FailureClass, JobState, Outcome, Phase, Progress, StateName, Work,
-};
+use backstay_core::domain::job::{Failure, FailureClass, JobState, Outcome, Phase, Progress, StateName, Work};
 use backstay_core::domain::lease::LEASE_BATCH_MAX;
 use backstay_core::domain::repository::RepositoryEpoch;
 use backstay_core::domain::unread::Unread;
@@ -132,8 +130,11 @@ pub async fn a_wish_to_cancel_is_heard(harness: JobsHarness) {
         assert_eq!(jobs.job_renew(agent, &[key]).await.unwrap(), [Standing::Cancelling]);
         assert_eq!(jobs.job_progress(key, &Progress::begun()).await.unwrap(), Standing::Cancelling);
         let after = Duration::from_secs(1);
-        let failure =
-            Failure { class: FailureClass::Storage, message: "closed".to_owned(), disposition: Disposition::Retry { after } };
+        let failure = Failure {
+            class: FailureClass::Storage,
+            message: "closed".to_owned(),
+            disposition: Disposition::Retry { after },
+        };
         match item {
             0 => drop(jobs.job_finish(key, &JobResult::Cancelled).await.unwrap()),
             1 => drop(jobs.job_finish(key, &JobResult::Failed(failure)).await.unwrap()),

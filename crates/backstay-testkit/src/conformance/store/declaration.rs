@@ -29,7 +29,8 @@ pub async fn a_taken_name_is_refused(stores: Stores) {
     let bob = tenant("bob");
     store.tenant_add(&bob).await.unwrap();
 
-    let source = |owner: TenantId| Source { id: SourceId::new(now, world.ten()), tenant_id: owner, ..world.source.clone() };
+    let source =
+        |owner: TenantId| Source { id: SourceId::new(now, world.ten()), tenant_id: owner, ..world.source.clone() };
     assert_taken(store.source_add(&source(world.tenant.id), &[]).await, "source");
     let source_of_bob = source(bob.id);
     store.source_add(&source_of_bob, &[]).await.unwrap();

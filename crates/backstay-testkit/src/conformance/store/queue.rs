@@ -35,14 +35,23 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
         Instruction::Verify { snapshot_id, sample: SampleRule::everything() },
         Instruction::Verify { snapshot_id, sample: SampleRule::first_sample(u64::MAX) },
     ];
-    let triggers = [Trigger::Request, Trigger::Occurrence(world.now()), Trigger::FollowUp(JobId::new(world.now(), [0; 10]))];
+    let triggers =
+        [Trigger::Request, Trigger::Occurrence(world.now()), Trigger::FollowUp(JobId::new(world.now(), [0; 10]))];
     for (number, instruction) in instructions.into_iter().enumerate() {
         let job = Job {
             instruction,
             trigger: triggers[number % triggers.len()].clone(),
             plan_id: (number != 1).then_some(world.plan.id),
             priority: -5 + i32::try_from(number).unwrap(),
-            counts: JobCounts { files: 1, files_unmodified: 2, dirs: 3, bytes: 4, bytes_added: 5, bytes_stored: 6, unread: 7 },
+            counts: JobCounts {
+                files: 1,
+                files_unmodified: 2,
+                dirs: 3,
+                bytes: 4,
+                bytes_added: 5,
+                bytes_stored: 6,
+                unread: 7,
+            },
             failures: 3,
             ..world.backup(0)
         };
@@ -59,7 +68,7 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
 
 /// While a backup of an item is live, another one is not enqueued: the answer names the live one and `skipped` is told.
 ///
-/// Red without `live_key` in `StateCells::of`, or without its unique index.
+/// Red without `live_key` in `StateCells::of` (the checks refuse the row), or without its unique index.
 pub async fn a_second_backup_of_an_item_overlaps(stores: Stores) {
     let world = World::new(stores, 2).await;
     let agent = world.agent();
@@ -196,8 +205,8 @@ pub async fn what_is_not_due_or_not_asked_for_is_not_leased(stores: Stores) {
     assert!(world.claim(world.agent(), 9).await.is_empty());
     world.clock.advance(Duration::from_micros(1));
     let others = [JobKind::Restore, JobKind::Verify, JobKind::Prune];
-    assert!(world.jobs.job_claim(agent, &others, 9, TTL).await.unwrap().is_empty());
-    assert!(world.jobs.job_claim(agent, &[], 9, TTL).await.unwrap().is_empty());
+    assert!(world.jobs.job_lease(agent, &others, 9, TTL).await.unwrap().is_empty());
+    assert!(world.jobs.job_lease(agent, &[], 9, TTL).await.unwrap().is_empty());
     assert!(world.claim(agent, 0).await.is_empty());
     world.queued(1).await;
     world.queued(2).await;
@@ -302,7 +311,9 @@ pub async fn an_ended_job_cannot_be_cancelled(stores: Stores) {
     let event = world.event(EventKind::Cancelled, &world.job(key.job_id).await);
     let refused = world.jobs.job_cancel(key.job_id, world.now(), &event).await.unwrap_err();
     let from = StateName::Succeeded;
-    assert!(matches!(refused, StoreError::Move { job_id, from: f, to: StateName::Cancelled } if job_id == key.job_id && f == from));
+    assert!(
+        matches!(refused, StoreError::Move { job_id, from: f, to: StateName::Cancelled } if job_id == key.job_id && f == from)
+    );
     assert_eq!(world.told().await, [EventKind::Enqueued]);
     let Err(LeaseError::Lost { .. }) = world.jobs.job_settle(key, &world.success()).await else {
         panic!("an ended job has no lease");

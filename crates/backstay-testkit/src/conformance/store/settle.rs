@@ -53,7 +53,15 @@ pub async fn rows_come_with_the_settlement_and_only_then(stores: Stores) {
     assert_eq!(world.told().await, [EventKind::Enqueued]);
 
     let rows = Settlement {
-        counts: JobCounts { files: 1, files_unmodified: 2, dirs: 3, bytes: 4, bytes_added: 5, bytes_stored: 6, unread: 7 },
+        counts: JobCounts {
+            files: 1,
+            files_unmodified: 2,
+            dirs: 3,
+            bytes: 4,
+            bytes_added: 5,
+            bytes_stored: 6,
+            unread: 7,
+        },
         snapshot: Some(world.snapshot(&job, &"ab".repeat(32), Outcome::Complete)),
         evidence: Some(record(&world, &job, 1, None)),
         event: Some(world.event(EventKind::Succeeded, &job)),
@@ -128,7 +136,9 @@ pub async fn evidence_goes_to_the_end_of_its_chain_only(stores: Stores) {
             record(&world, &job, next, Some("00".repeat(32))),
             record(&world, &job, 1, None),
         ];
-        for wrong in wrong.into_iter().filter(|wrong| (wrong.place.sequence, &wrong.place.previous_hash) != (next, &hash)) {
+        for wrong in
+            wrong.into_iter().filter(|wrong| (wrong.place.sequence, &wrong.place.previous_hash) != (next, &hash))
+        {
             let refused = world.jobs.job_settle(key, &Settlement { evidence: Some(wrong), ..world.success() }).await;
             assert!(matches!(refused, Err(LeaseError::Store(StoreError::Taken { .. }))), "{refused:?}");
         }
@@ -206,9 +216,8 @@ pub async fn the_newest_good_snapshot_is_not_a_partial_one(stores: Stores) {
     assert_eq!(newest(0).await.as_deref(), Some("02"));
     assert_eq!(newest(1).await.as_deref(), Some("04"));
     let all = SnapshotFilter::default();
-    let list = async |filter, before, rows_max| {
-        world.history.snapshot_list(filter, Page { before, rows_max }).await.unwrap()
-    };
+    let list =
+        async |filter, before, rows_max| world.history.snapshot_list(filter, Page { before, rows_max }).await.unwrap();
     assert_eq!(list(all, None, 9).await, made);
     assert_eq!(list(all, Some(made[1].id), 1).await, made[2..3]);
     assert_eq!(list(SnapshotFilter { item_id: Some(world.items[1].id), ..all }, None, 9).await, made[..1]);

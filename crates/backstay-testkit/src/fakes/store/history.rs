@@ -37,7 +37,11 @@ impl HistoryStore for FakeStores {
         Ok(self.read(|rows| page_of(rows.snapshots.iter().filter(shown), |row| row.id, page)))
     }
 
-    async fn snapshot_newest_good(&self, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError> {
+    async fn snapshot_newest_good(
+        &self,
+        item: ItemId,
+        repository: RepositoryId,
+    ) -> Result<Option<Snapshot>, StoreError> {
         let good = |row: &&Snapshot| {
             row.item_id == item
                 && row.repository_id == repository

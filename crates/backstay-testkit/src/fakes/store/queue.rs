@@ -180,7 +180,7 @@ impl JobStore for FakeStores {
         Ok(self.read(|rows| rows.unread.get(&id).cloned().unwrap_or_default()))
     }
 
-    async fn job_claim(
+    async fn job_lease(
         &self,
         agent: AgentId,
         kinds: &[JobKind],
@@ -194,8 +194,7 @@ impl JobStore for FakeStores {
             }
             rows.agents.insert(agent, later(now, ttl));
             let due = |job: &&Job| {
-                kinds.contains(&job.kind())
-                    && matches!(job.state, JobState::Queued { not_before } if not_before <= now)
+                kinds.contains(&job.kind()) && matches!(job.state, JobState::Queued { not_before } if not_before <= now)
             };
             let mut queue: Vec<Job> = rows.jobs.values().filter(due).cloned().collect();
             queue.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.id));
@@ -269,9 +268,10 @@ impl JobStore for FakeStores {
             rows.lease_end(key, now, if waited { AttemptEnd::Waited } else { AttemptEnd::Finished });
             rows.unread.insert(key.job_id, settlement.unread.clone());
             if let Some(snapshot) = &settlement.snapshot {
-                let same = rows.snapshots.iter().find(|row| {
-                    (row.repository_id, &row.foreign_id) == (snapshot.repository_id, &snapshot.foreign_id)
-                });
+                let same = rows
+                    .snapshots
+                    .iter()
+                    .find(|row| (row.repository_id, &row.foreign_id) == (snapshot.repository_id, &snapshot.foreign_id));
                 if same.is_some() {
                     let key = snapshot.foreign_id.clone();
                     return Err(StoreError::Taken { noun: "snapshot", key }.into());

@@ -1,0 +1,11 @@
+//! Whole-product tests: the real binary on real folders, held against real restic. One test binary.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is what they report")]
+
+mod support;
+
+mod bad_input;
+mod interrupted;
+mod quickstart;
+mod same_story;
+mod secrets;
