@@ -78,29 +78,42 @@ impl Held {
 
 /// Renews until told to end. An agent that holds nothing is silent.
 pub async fn beat(jobs: Arc<dyn Jobs>, agent_id: AgentId, ttl: Duration, held: Held, end: CancellationToken) {
-    let mut good_since = Instant::now();
+    let mut sent = Instant::now();
     loop {
+        let stop_at = sent + ttl - margin(ttl);
+        let pause = renew_every(ttl).min(stop_at.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = end.cancelled() => return,
-            () = tokio::time::sleep(renew_every(ttl)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         let keys = held.keys();
-        let sent = Instant::now();
+        let now = Instant::now();
         if keys.is_empty() {
-            good_since = sent;
-            continue;
-        }
-        match jobs.job_renew(agent_id, &keys).await {
-            Ok(standings) => {
-                good_since = sent;
-                keys.iter().zip(standings).for_each(|(key, standing)| held.note(key, standing));
-            }
-            Err(error) => {
-                tracing::warn!(agent = %agent_id, error = %error, "a renewal failed");
-            }
-        }
-        if good_since.elapsed() > ttl - margin(ttl) {
+            sent = now;
+        } else if now >= stop_at {
+            // Lost leases stay lost until their work has let them go, and then there are none.
             keys.iter().for_each(|key| held.note(key, Standing::Lost));
+            tokio::time::sleep(renew_every(ttl)).await;
+        } else if renew(&*jobs, agent_id, &keys, &held, stop_at - now).await {
+            sent = now;
+        }
+    }
+}
+
+/// Sends one renewal and notes what it says; false when no answer came in time.
+async fn renew(jobs: &dyn Jobs, agent_id: AgentId, keys: &[LeaseKey], held: &Held, time_left: Duration) -> bool {
+    match tokio::time::timeout(time_left, jobs.job_renew(agent_id, keys)).await {
+        Ok(Ok(standings)) => {
+            keys.iter().zip(standings).for_each(|(key, standing)| held.note(key, standing));
+            true
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(agent = %agent_id, error = %error, "a renewal failed");
+            false
+        }
+        Err(_) => {
+            tracing::warn!(agent = %agent_id, "a renewal was not answered in time");
+            false
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is what they report")]
 
+mod fence;
+
 use std::sync::Arc;
 
 use backstay_agent::EngineReader;

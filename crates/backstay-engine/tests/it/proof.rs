@@ -75,7 +75,7 @@ fn a_whole_repository_is_proved() {
 #[test]
 fn a_flipped_byte_is_found_wherever_it_is_in_a_blob() {
     let (house, storage, id) = saved();
-    let place = places(&house, &id, "large-1")[1];
+    let place = *places(&house, &id, "large-1").last().unwrap();
     for at in [0, 15, 16, 1_000, place.length - 17, place.length - 1] {
         let flip = |bytes: &mut Vec<u8>| bytes[(place.offset + at) as usize] ^= 0x10;
         storage.tamper(&pack_key(&place), flip);

@@ -44,8 +44,11 @@ impl Watch {
         }
     }
 
-    fn show(&mut self, words: &str, progress: Option<&ProgressView>, began: Instant) {
-        let text = progress_line(words, progress, began.elapsed());
+    fn show(&mut self, words: &str, detail: &JobDetail, began: Instant) {
+        let text = match (&detail.job.message, detail.job.state.as_str()) {
+            (Some(reason), "waiting") => format!("{words}: waits and will try again: {reason}"),
+            _ => progress_line(words, detail.progress.as_ref(), began.elapsed()),
+        };
         if self.screen.json() {
             return;
         }
@@ -133,14 +136,16 @@ pub(crate) async fn watch_job(
             break Err(CliError::new(Exit::Interrupted, "the job did not end in time")
                 .hint("Run it again: what was saved stays, and the next run goes on from there."));
         }
-        watch.show(words, detail.progress.as_ref(), began);
+        watch.show(words, &detail, began);
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = watch.signals.next() => {
                 if cancelled_at.is_some() {
                     watch.clear();
-                    break Err(CliError::new(Exit::Interrupted, "ended at once")
-                        .hint("Run it again: what was saved stays, and the next run goes on from there."));
+                    let ended = CliError::new(Exit::Interrupted, "ended at once");
+                    ended.hint("Run it again: what was saved stays, and the next run goes on from there.").print();
+                    // No waiting for anything: an end at any moment is what the next run is made for.
+                    std::process::exit(Exit::Interrupted as i32);
                 }
                 cancelled_at = Some(Instant::now());
                 watch.say("stopping: what was saved stays, and the next run goes on from there (Ctrl-C again to end at once)");

@@ -135,11 +135,13 @@ async fn protect(client: &Client, folder: &Path, data: &DataDir, watch: &mut Wat
 async fn repository_ensure(client: &Client, data: &DataDir) -> Result<(RepositoryView, PathBuf), CliError> {
     let (password_reference, key) = data.recovery_key(REPOSITORY);
     let known = client.repository_list().await?.rows.into_iter().find(|row| row.name == REPOSITORY);
+    let place = data.repository(REPOSITORY);
     if let Some(repository) = known {
+        must_lie_here(&repository, &place)?;
         return Ok((repository, key));
     }
     key_ensure(&key).map_err(|source| DataDirError::Io { path: key.clone(), source })?;
-    let settings = json!({ "path": data.repository(REPOSITORY) });
+    let settings = json!({ "path": place });
     let declared = RepositoryCreate {
         tenant: TENANT.to_owned(),
         name: REPOSITORY.to_owned(),
@@ -147,6 +149,18 @@ async fn repository_ensure(client: &Client, data: &DataDir) -> Result<(Repositor
         password_reference,
     };
     Ok((client.repository_create(&declared).await?, key))
+}
+
+/// Refuses a data directory that was moved or copied: its rows name the old place, and a copy would write there.
+fn must_lie_here(repository: &RepositoryView, place: &Path) -> Result<(), CliError> {
+    let recorded = repository.storage.settings["path"].as_str().unwrap_or_default();
+    if Path::new(recorded) == place {
+        return Ok(());
+    }
+    let heading =
+        format!("the database says that the repository lies at {recorded}, which is not in this data directory");
+    Err(CliError::new(Exit::Input, heading)
+        .hint("Was the directory moved or copied? Move it back to where it was made."))
 }
 
 /// Makes a recovery key of 256 random bits, unless a crash left one that nothing was sealed with yet.

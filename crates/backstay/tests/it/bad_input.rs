@@ -68,6 +68,19 @@ fn a_data_directory_of_a_newer_version() {
 }
 
 #[test]
+fn a_data_directory_that_was_copied() {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    std::fs::write(place.source().join("a"), "a").unwrap();
+    assert_eq!(place.quickstart().code, Some(0));
+    let copy = place.path("copy");
+    assert_eq!(Ran::of(Command::new("cp").arg("-a").args([place.data(), copy.clone()])).code, Some(0));
+    let (source, copy) = (place.source(), copy.to_str().unwrap().to_owned());
+    let ran = place.run(&["quickstart", source.to_str().unwrap(), "--data-dir", &copy]);
+    check(&ran, 20, "is not in this data directory");
+}
+
+#[test]
 fn a_second_run_at_the_same_moment() {
     let place = Place::new();
     make_tree(&place.source(), 1);

@@ -1,0 +1,196 @@
+//! The fence: an agent that does not hold its lease any more publishes nothing and hands in nothing.
+//!
+//! A scripted control plane answers renewals as a test says. Without the check before `publish` in `runners/backup.rs` the
+//! second and third test find a snapshot; without the margin in `heartbeat.rs` the fourth finds work that goes on.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backstay_agent::heartbeat::{Held, beat};
+use backstay_agent::runners::RUNNER_KINDS;
+use backstay_agent::{AgentOptions, run};
+use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
+use backstay_core::domain::checkpoint::Checkpoint;
+use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, SourceId, TenantId};
+use backstay_core::domain::item::Item;
+use backstay_core::domain::job::{
+    Instruction, Job, JobCounts, JobState, Leased, LeasedRepository, Outcome, Progress, Trigger, Work,
+};
+use backstay_core::domain::repository::RepositoryEpoch;
+use backstay_core::domain::source::Source;
+use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
+use backstay_core::ports::store::StoreError;
+use backstay_engine::Interrupt;
+use backstay_testkit::fakes::clock::ManualClock;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+const TTL: Duration = Duration::from_millis(600);
+
+/// A control plane that gives one job and answers each renewal alike; none means that it does not answer.
+struct Scripted {
+    job: Mutex<Option<Job<Leased>>>,
+    renewal: Option<Standing>,
+    finished: Mutex<Vec<JobResult>>,
+    done: Notify,
+}
+
+#[async_trait]
+impl Jobs for Scripted {
+    async fn job_lease(&self, _: &LeaseRequest) -> Result<Vec<Job<Leased>>, LeaseError> {
+        Ok(self.job.lock().unwrap().take().into_iter().collect())
+    }
+
+    async fn job_renew(&self, _: AgentId, leases: &[LeaseKey]) -> Result<Vec<Standing>, LeaseError> {
+        self.done.notify_one();
+        match self.renewal {
+            Some(standing) => Ok(leases.iter().map(|_| standing).collect()),
+            None => Err(StoreError::Unavailable("the network is cut".into()).into()),
+        }
+    }
+
+    async fn job_progress(&self, _: LeaseKey, _: &Progress) -> Result<Standing, LeaseError> {
+        Ok(Standing::Held)
+    }
+
+    async fn job_checkpoint(&self, _: LeaseKey, _: &Checkpoint) -> Result<(), LeaseError> {
+        Ok(())
+    }
+
+    async fn job_wait(&self, _: LeaseKey, _: Duration, _: &str) -> Result<(), LeaseError> {
+        Ok(())
+    }
+
+    async fn job_finish(&self, _: LeaseKey, result: &JobResult) -> Result<JobState, LeaseError> {
+        self.finished.lock().unwrap().push(result.clone());
+        self.done.notify_one();
+        Ok(JobState::Succeeded { outcome: Outcome::Complete, finished_at: Timestamp::UNIX_EPOCH })
+    }
+}
+
+fn job(root: &Path, repository: LeasedRepository) -> Job<Leased> {
+    let at = Timestamp::UNIX_EPOCH;
+    let tenant_id = TenantId::new(at, [1; 10]);
+    let source = Source {
+        id: SourceId::new(at, [2; 10]),
+        tenant_id,
+        name: "home".parse().unwrap(),
+        kind: "filesystem".to_owned(),
+        settings: json!({ "path": root }),
+    };
+    let name = root.to_str().unwrap().to_owned();
+    let item = Item { id: ItemId::new(at, [3; 10]), source_id: source.id, name, vanished_at: None, confirmed_at: None };
+    Job {
+        id: JobId::new(at, [4; 10]),
+        tenant_id,
+        plan_id: Some(PlanId::new(at, [5; 10])),
+        item_id: Some(item.id),
+        repository_id: repository.repository.id,
+        set: None,
+        instruction: Instruction::Backup,
+        trigger: Trigger::Request,
+        breach_at: at,
+        priority: 0,
+        attempt_token: AttemptToken(1),
+        failures: 0,
+        counts: JobCounts::default(),
+        created_at: at,
+        state: Leased {
+            agent_id: AgentId::new(at, [6; 10]),
+            ttl: TTL,
+            epoch: RepositoryEpoch(0),
+            repository,
+            checkpoint: None,
+            work: Work::Backup { source, item, parent: None, plan_name: "home".to_owned() },
+        },
+    }
+}
+
+fn options() -> AgentOptions {
+    AgentOptions {
+        agent_id: AgentId::new(Timestamp::UNIX_EPOCH, [6; 10]),
+        kinds: RUNNER_KINDS.to_vec(),
+        slots: 1,
+        threads: 2,
+        poll_every: Duration::from_millis(50),
+        progress_every: Duration::from_millis(50),
+        ttl: TTL,
+        hostname: "host".to_owned(),
+        username: "ada".to_owned(),
+        program_version: "test".to_owned(),
+        clock: Arc::new(ManualClock::default()),
+        wake: Arc::new(Notify::new()),
+    }
+}
+
+/// Runs one backup against a control plane that answers renewals so, and returns what was handed in and how many
+/// snapshots were published.
+async fn backup(renewal: Option<Standing>) -> (Vec<JobResult>, usize) {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().canonicalize().unwrap().join("tree");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("file"), "body").unwrap();
+    let place = home.path().join("repository");
+    let mut repository = super::leased(place.to_str().unwrap());
+    repository.has_snapshots = false;
+    let job = Mutex::new(Some(job(&root, repository)));
+    let jobs = Arc::new(Scripted { job, renewal, finished: Mutex::default(), done: Notify::new() });
+    let end = CancellationToken::new();
+    let agent = tokio::spawn(run(jobs.clone(), options(), end.clone()));
+    tokio::time::timeout(Duration::from_secs(30), jobs.done.notified()).await.unwrap();
+    end.cancel();
+    agent.await.unwrap();
+    let snapshots = std::fs::read_dir(place.join("snapshots")).map_or(0, Iterator::count);
+    assert!(place.join("index").exists(), "data was written, so there was something to publish");
+    let finished = jobs.finished.lock().unwrap().clone();
+    (finished, snapshots)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_held_is_published() {
+    let (finished, snapshots) = backup(Some(Standing::Held)).await;
+    assert_eq!(snapshots, 1);
+    assert!(matches!(&*finished, [JobResult::BackedUp { outcome: Outcome::Complete, .. }]), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_lost_publishes_nothing_and_says_nothing() {
+    let (finished, snapshots) = backup(Some(Standing::Lost)).await;
+    assert_eq!((finished, snapshots), (vec![], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_that_does_not_answer_publishes_nothing() {
+    let (finished, snapshots) = backup(None).await;
+    assert_eq!((finished, snapshots), (vec![], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_to_be_cancelled_publishes_nothing_and_says_so() {
+    let (finished, snapshots) = backup(Some(Standing::Cancelling)).await;
+    assert_eq!((finished, snapshots), (vec![JobResult::Cancelled], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_stops_by_itself_before_its_lease_ends() {
+    let (job, finished, done) = (Mutex::new(None), Mutex::default(), Notify::new());
+    let jobs = Arc::new(Scripted { job, renewal: None, finished, done });
+    let (held, end) = (Held::default(), CancellationToken::new());
+    let key = LeaseKey { job_id: JobId::new(Timestamp::UNIX_EPOCH, [4; 10]), token: AttemptToken(1) };
+    let interrupt = Interrupt::default();
+    held.take(key, interrupt.clone());
+    let beating =
+        tokio::spawn(beat(jobs, AgentId::new(Timestamp::UNIX_EPOCH, [6; 10]), TTL, held.clone(), end.clone()));
+    tokio::time::sleep(TTL / 2).await;
+    assert!(!interrupt.is_raised(), "one lost renewal is no end");
+    // The lease ends after TTL; the agent has stopped a sixth of it before.
+    tokio::time::sleep(TTL / 2 - TTL / 12).await;
+    assert!(interrupt.is_raised());
+    assert_eq!(held.standing(&key), Standing::Lost);
+    end.cancel();
+    beating.await.unwrap();
+}
