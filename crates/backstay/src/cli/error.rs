@@ -102,7 +102,7 @@ impl From<DataDirError> for CliError {
             DataDirError::Missing { .. } => {
                 (Exit::Input, "`backstay quickstart DIR` makes one; if it is elsewhere, name it with --data-dir.")
             }
-            DataDirError::Busy { .. } => (Exit::Busy, "Wait until it has ended, or use another --data-dir."),
+            DataDirError::Busy { .. } => (Exit::Busy, "Wait until it has ended (`backstay up` ends with Ctrl-C), or use another --data-dir."),
             DataDirError::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => {
                     (Exit::StorageFull, "Free some space there, or choose another place with --data-dir.")
