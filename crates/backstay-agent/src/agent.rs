@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::id::AgentId;
-use backstay_core::domain::job::{Job, JobKind, Leased, Phase, Progress};
+use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Phase, Progress};
 use backstay_core::ports::clock::Clock;
 use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
 use backstay_engine::{EngineProgress, Interrupt};
@@ -20,8 +21,8 @@ use crate::runners::{self, RunEnd, Runner};
 /// Shortest wait between two looks at the queue after an error.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Tries to hand in a result before it is given up: with [`RETRY_EVERY`] between them, longer than a lease lives, after
-/// which nobody would take it.
+/// Tries to hand in a result before it is given up: with [`RETRY_EVERY`] between them, twice as long as a lease lives
+/// without a renewal.
 const FINISH_TRIES: u32 = 60;
 
 /// What an agent is and how it works.
@@ -119,10 +120,18 @@ async fn run_one(jobs: Arc<dyn Jobs>, options: AgentOptions, held: Held, job: Jo
         ended = runners::run(&runner, &job) => ended,
         () = telling => unreachable!("telling never ends by itself"),
     };
-    let standing = held.standing(&key);
-    let answer = match (standing, ended) {
-        (Standing::Lost, _) => Err(LeaseError::Lost { job_id, token: key.token }),
+    let answer = match (held.standing(&key), ended) {
+        (Standing::Lost, _) => {
+            // The control plane may think that the lease is held, because the agent lives: it is given back. If somebody
+            // else has the job by now, the token is refused, which is right.
+            let given_back = jobs.job_wait(key, Duration::ZERO, "its agent could not renew the lease in time").await;
+            given_back.map(|()| "given back")
+        }
         (Standing::Cancelling, RunEnd::Interrupted) => hand_in(&*jobs, job, &JobResult::Cancelled).await,
+        (Standing::Held, RunEnd::Interrupted) if job.kind() == JobKind::Restore => {
+            // A restore wants an empty target, and has begun to fill it: it cannot go on by itself.
+            hand_in(&*jobs, job, &JobResult::Failed(half_restored())).await
+        }
         (Standing::Held, RunEnd::Interrupted) => {
             jobs.job_wait(key, Duration::ZERO, "its agent was stopped").await.map(|()| "given back")
         }
@@ -132,6 +141,16 @@ async fn run_one(jobs: Arc<dyn Jobs>, options: AgentOptions, held: Held, job: Jo
     match answer {
         Ok(state) => tracing::info!(%job_id, kind, state, "job ended"),
         Err(error) => tracing::warn!(%job_id, kind, error = %error, "the job's end could not be handed in"),
+    }
+}
+
+/// Says why a restore that was stopped is not tried again.
+fn half_restored() -> Failure {
+    Failure {
+        class: FailureClass::Target,
+        message: "its agent was stopped, and the target is half filled: empty it and ask for the restore again"
+            .to_owned(),
+        disposition: Disposition::Operator,
     }
 }
 

@@ -104,9 +104,7 @@ pub fn walk(
         });
         match listed {
             Ok(()) => {}
-            Err(error @ (EngineError::Format { .. } | EngineError::NoBlob { .. } | EngineError::Storage(_))) => {
-                each(Met::Unreadable(&path, error))?;
-            }
+            Err(error) if error.is_harm() => each(Met::Unreadable(&path, error))?,
             Err(error) => return Err(error),
         }
     }

@@ -107,6 +107,13 @@ impl EngineError {
         }
     }
 
+    /// Says whether the error is harm to what was saved: bytes that are missing or not what they were. Any other error
+    /// says that it could not be looked at, and the same look may succeed later.
+    pub const fn is_harm(&self) -> bool {
+        use StorageError::{Missing, Short};
+        matches!(self, Self::Format { .. } | Self::NoBlob { .. } | Self::Storage(Missing { .. } | Short { .. }))
+    }
+
     /// Returns the class under which failures are counted.
     pub const fn class(&self) -> FailureClass {
         match self {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository, Outcome, Work};
@@ -23,6 +24,9 @@ use crate::sources::source_kind;
 
 /// Packs that are uploaded at once: a local disk is kept busy by two.
 const UPLOADS: usize = 2;
+
+/// How long after a renewal without an answer the next one is sent: often within the time that the heartbeat leaves.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Runs a backup.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
@@ -82,12 +86,24 @@ impl Fence {
         }
     }
 
-    /// Renews the lease; anything but a held one stops the run.
+    /// Renews the lease; anything but a held one stops the run. A control plane that does not answer is asked again until
+    /// the heartbeat gives the lease up: hours of work are not thrown away for one lost answer.
     fn check(&self) -> Result<Timestamp, EngineError> {
-        let renewed = self.handle.block_on(self.jobs.job_renew(self.agent_id, &[self.key]));
-        let standing = renewed.ok().and_then(|standings| standings.first().copied()).unwrap_or(Standing::Lost);
-        self.held.note(&self.key, standing);
-        if standing == Standing::Held { Ok(self.clock.now()) } else { Err(EngineError::Interrupted) }
+        loop {
+            match self.handle.block_on(self.jobs.job_renew(self.agent_id, &[self.key])) {
+                Ok(standings) => {
+                    let standing = standings.first().copied().unwrap_or(Standing::Lost);
+                    self.held.note(&self.key, standing);
+                    break;
+                }
+                Err(_) if self.held.standing(&self.key) == Standing::Held => std::thread::sleep(ASK_AGAIN_AFTER),
+                Err(_) => break,
+            }
+        }
+        match self.held.standing(&self.key) {
+            Standing::Held => Ok(self.clock.now()),
+            Standing::Cancelling | Standing::Lost => Err(EngineError::Interrupted),
+        }
     }
 }
 

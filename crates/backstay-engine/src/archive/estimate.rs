@@ -4,9 +4,8 @@
 
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 
-use super::walk::open_folder;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
 
@@ -14,11 +13,13 @@ use crate::progress::EngineProgress;
 pub(super) fn run(root: &Path, progress: &EngineProgress, interrupt: &Interrupt, done: &dyn Fn() -> bool) {
     let (mut files, mut bytes) = (0u64, 0u64);
     let mut folders = vec![root.to_path_buf()];
+    // Links below the root are not followed: what a folder's list calls a folder is none.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     while let Some(folder) = folders.pop() {
         if interrupt.is_raised() || done() {
             return;
         }
-        let Ok(fd) = open_folder(&folder) else { continue };
+        let Ok(fd) = rustix::fs::openat(CWD, &folder, flags, Mode::empty()) else { continue };
         let Ok(entries) = Dir::read_from(&fd) else { continue };
         for entry in entries.flatten() {
             let name = entry.file_name();

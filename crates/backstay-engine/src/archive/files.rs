@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use super::counters::add;
 use super::folder::{Entry, Folder, Saved};
 use super::run::Worker;
-use super::walk::open_folder;
 use crate::error::EngineError;
 use crate::format::chunker::CHUNK_BYTES_MAX;
 use crate::format::id::Id;
@@ -23,7 +22,7 @@ pub(super) const READ_BYTES: usize = 2 * CHUNK_BYTES_MAX;
 
 /// Why a file was not saved.
 enum NotSaved {
-    /// It is not there any more, or is no regular file any more: a state without it is a state that was.
+    /// It is not there any more: a state without it is a state that was.
     Gone,
     /// It could not be read.
     Unread(io::Error),
@@ -34,8 +33,10 @@ enum NotSaved {
 impl Worker<'_> {
     /// Reads a batch of files of one folder.
     pub(super) fn read_batch(&mut self, folder: &Arc<Folder>, batch: &[usize]) {
-        let fd = match open_folder(&folder.path) {
+        let fd = match self.run.open_folder(&folder.path) {
             Ok(fd) => fd,
+            // The folder was removed, and its files with it.
+            Err(Errno::NOENT) => return,
             Err(error) => {
                 for place in batch {
                     let path = folder.path.join(OsStr::from_bytes(&folder.entries()[*place].name));
@@ -116,9 +117,19 @@ fn open_file(folder: &OwnedFd, name: &[u8]) -> Result<OwnedFd, NotSaved> {
     };
     let file = match opened {
         Ok(file) => file,
-        Err(Errno::NOENT | Errno::LOOP) => return Err(NotSaved::Gone),
+        Err(Errno::NOENT) => return Err(NotSaved::Gone),
+        Err(Errno::LOOP) => return Err(NotSaved::Unread(replaced())),
         Err(error) => return Err(NotSaved::Unread(error.into())),
     };
     let stat = rustix::fs::fstat(&file).map_err(|error| NotSaved::Unread(error.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(file) } else { Err(NotSaved::Gone) }
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(file),
+        _ => Err(NotSaved::Unread(replaced())),
+    }
+}
+
+/// A name that is something else than it was when its folder was listed: it was never missing, so leaving it out would
+/// save a state that never was.
+fn replaced() -> io::Error {
+    io::Error::other("was replaced by something that is no file while it was read; the next backup saves it")
 }

@@ -1,13 +1,15 @@
 //! One run: workers, uploaders, and how they end together.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_storage::ReadCache;
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use super::counters::{Counters, add};
 use super::estimate;
@@ -20,14 +22,14 @@ use super::packer::Packer;
 use super::publish::Archived;
 use super::queue::Queue;
 use super::upload::Uploads;
-use super::walk::{metadata_of, open_folder};
+use super::walk::metadata_of;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::node::Content;
 use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::format::snapshot::SnapshotFile;
-use crate::format::tree::{self, TreeWriter};
+use crate::format::tree::{self, TREE_BYTES_MAX, TreeWriter};
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
@@ -40,6 +42,9 @@ pub(super) struct Run<'a> {
     pub(super) counters: &'a Counters,
     pub(super) progress: &'a EngineProgress,
     pub(super) queue: Queue<Task>,
+    /// The root, held open: whatever is put in its place while it is read is not taken for it.
+    root_folder: OwnedFd,
+    root_path: &'a Path,
     interrupt: &'a Interrupt,
     owners: Owners,
     root: OnceLock<Id>,
@@ -58,6 +63,16 @@ impl Run<'_> {
     /// Says whether workers should leave.
     pub(super) fn stopped(&self) -> bool {
         self.interrupt.is_raised() || self.uploads.has_failed()
+    }
+
+    /// Opens a folder below the root that is held open, following no link: what is put in the place of the root, or of a
+    /// folder on the way, is not read for it.
+    pub(super) fn open_folder(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        let below = path.strip_prefix(self.root_path).unwrap_or(path);
+        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat2(&self.root_folder, below, flags, Mode::empty(), resolve)
     }
 
     /// Ends the run with a failure.
@@ -156,6 +171,13 @@ impl<'a> Worker<'a> {
             writer.push(&entry.name, &metadata, &user, &group, content);
         }
         self.tree = writer.finish();
+        if self.tree.len() as u64 > TREE_BYTES_MAX {
+            let problem = format!(
+                "its list of entries has {} bytes; more than {TREE_BYTES_MAX} cannot be read back",
+                self.tree.len()
+            );
+            return Err(unreadable(&folder.path, io::Error::other(problem)));
+        }
         self.packer.save(BlobKind::Tree, &self.tree)
     }
 
@@ -164,7 +186,10 @@ impl<'a> Worker<'a> {
         let mut path = root.to_path_buf();
         for name in names_of(root).iter().rev() {
             // A link on the way to the root is saved as the folder that it leads to.
-            let stat = rustix::fs::statat(CWD, &path, AtFlags::empty());
+            let stat = match path == root {
+                true => rustix::fs::fstat(&self.run.root_folder),
+                false => rustix::fs::statat(CWD, &path, AtFlags::empty()),
+            };
             let stat = stat.map_err(|error| unreadable(&path, error.into()))?;
             let metadata = metadata_of(&stat);
             let (user, group) = (self.run.owners.user(metadata.uid), self.run.owners.group(metadata.gid));
@@ -190,9 +215,7 @@ pub fn archive<'a>(
     progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<Archived<'a>, EngineError> {
-    open_folder(&options.root)
-        .and_then(|folder| rustix::fs::Dir::read_from(&folder))
-        .map_err(|error| unreadable(&options.root, error.into()))?;
+    let root_folder = open_root(&options.root).map_err(|error| unreadable(&options.root, error.into()))?;
     let index = repository.index_load(interrupt)?;
     let parent = options.parent.and_then(|id| parent_of(repository, &id));
     let counters = Counters::default();
@@ -205,6 +228,8 @@ pub fn archive<'a>(
         counters: &counters,
         progress,
         queue: Queue::new(),
+        root_folder,
+        root_path: &options.root,
         interrupt,
         owners: Owners::default(),
         root: OnceLock::new(),
@@ -227,6 +252,13 @@ pub fn archive<'a>(
     interrupt.check()?;
     let tree = tree.ok_or(EngineError::Interrupted)?;
     Ok(Archived::new(repository, options, tree, parent.map(|(id, _)| id), counters))
+}
+
+/// Opens the root, which may be named through links, and makes sure that it can be listed.
+fn open_root(root: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
+    rustix::fs::Dir::read_from(&folder).map(|_| folder)
 }
 
 /// Runs uploaders and workers until nothing is left, and returns the tree of the path's first folder.

@@ -4,15 +4,15 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
 
 use super::counters::add;
 use super::folder::{Entry, Folder, Saved, Task};
 use super::run::Worker;
+use crate::error::EngineError;
 use crate::format::node::{Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::format::time::FileTime;
@@ -30,16 +30,10 @@ struct Listed {
     kind: FileType,
 }
 
-/// Opens a folder without following a link at its end.
-pub(super) fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, path, flags, Mode::empty())
-}
-
-/// Says whether an error means that no folder is there any more.
+/// Says whether an error means that the name is there no more. A name that is something else now is not gone: it was
+/// never missing, so a state without it never was.
 fn is_gone(error: &io::Error) -> bool {
-    let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|errno| gone.contains(&errno))
+    error.raw_os_error() == Some(Errno::NOENT.raw_os_error())
 }
 
 /// Returns the metadata that a tree stores.
@@ -61,19 +55,23 @@ pub(crate) fn metadata_of(stat: &Stat) -> Metadata {
 impl Worker<'_> {
     /// Lists a folder, takes unchanged files from the parent, and queues what is left.
     pub(super) fn list(&mut self, folder: &Arc<Folder>) {
-        let listed =
-            match open_folder(&folder.path).map_err(io::Error::from).and_then(|fd| self.read_folder(folder, &fd)) {
-                Ok(listed) => listed,
-                // The root was there when the run began: without it there is no state.
-                Err(error) if folder.above.is_some() && is_gone(&error) => {
-                    folder.set_gone();
-                    Vec::new()
-                }
-                Err(error) => {
-                    self.run.unread(&folder.path, &error);
-                    Vec::new()
-                }
-            };
+        let opened = self.run.open_folder(&folder.path).map_err(io::Error::from);
+        let listed = match opened.and_then(|fd| self.read_folder(folder, &fd)) {
+            Ok(listed) => listed,
+            // Without the root there is no state to save.
+            Err(source) if folder.above.is_none() => {
+                let path = folder.path.display().to_string();
+                return self.run.fail(EngineError::Source { path, source });
+            }
+            Err(error) if is_gone(&error) => {
+                folder.set_gone();
+                Vec::new()
+            }
+            Err(error) => {
+                self.run.unread(&folder.path, &error);
+                Vec::new()
+            }
+        };
         let parent_text = folder.parent_tree.and_then(|tree| self.parent_tree(&tree));
         let parent = parent_text.as_deref().and_then(|text| tree::read(text).ok()).unwrap_or_default();
         let mut parent = parent.iter().peekable();

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use jiff::civil::DateTime;
+
 /// An instant: seconds since 1970 and nanoseconds, as a file system has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileTime {
@@ -32,15 +34,35 @@ impl FileTime {
         out.push(b'Z');
     }
 
-    /// Reads an instant with any offset; none for what is not one.
+    /// Reads an instant with any offset; none for what is not one. Every instant that [`FileTime::push`] writes is read,
+    /// also those of the year 9999 that lie beyond jiff's last timestamp.
     pub fn read(text: &str) -> Option<Self> {
-        let at = jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%:z", text).or_else(|_| text.parse()).ok()?;
-        let (mut seconds, mut nanoseconds) = (at.as_second(), at.subsec_nanosecond());
+        let (local, offset) = split_offset(text)?;
+        let local: DateTime = local.parse().ok()?;
+        let since = local.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+        let mut seconds = since.as_secs() - offset;
+        let mut nanoseconds = since.subsec_nanos();
         if nanoseconds < 0 {
             (seconds, nanoseconds) = (seconds - 1, nanoseconds + 1_000_000_000);
         }
         Some(Self { seconds, nanoseconds: u32::try_from(nanoseconds).ok()? })
     }
+}
+
+/// Splits an instant into its local time and its offset in seconds.
+fn split_offset(text: &str) -> Option<(&str, i64)> {
+    if let Some(local) = text.strip_suffix('Z') {
+        return Some((local, 0));
+    }
+    let at = text.len().checked_sub(6)?;
+    let (local, offset) = text.split_at_checked(at)?;
+    let sign = match offset.as_bytes()[0] {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = offset[1..].split_once(':')?;
+    Some((local, sign * (hours.parse::<i64>().ok()? * 3_600 + minutes.parse::<i64>().ok()? * 60)))
 }
 
 /// Returns year, month and day of a day counted from 1970-01-01 (the algorithm of Howard Hinnant's `civil_from_days`).
@@ -83,12 +105,15 @@ mod tests {
         for text in ["2024-02-29T12:34:56.000000005Z", "2024-02-29T13:34:56.000000005+01:00"] {
             assert_eq!(FileTime::read(text), Some(noon), "{text}");
         }
-        assert_eq!(FileTime::read("yesterday"), None);
+        for wrong in ["yesterday", "", "Z", "2024-02-29T12:34:56", "2024-02-30T12:34:56Z", "2024-02-29T12:34:56?01:00"]
+        {
+            assert_eq!(FileTime::read(wrong), None, "{wrong}");
+        }
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(seconds in -60_000_000_000i64..250_000_000_000, nanoseconds in 0u32..1_000_000_000) {
+        fn what_was_written_is_read(seconds in RANGE, nanoseconds in 0u32..1_000_000_000) {
             prop_assert_eq!(FileTime::read(&text(seconds, nanoseconds)), Some(FileTime { seconds, nanoseconds }));
         }
     }

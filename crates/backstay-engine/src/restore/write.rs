@@ -139,9 +139,14 @@ impl Shared<'_> {
                 }
                 return;
             }
-            Err(error) => {
+            Err(error) if error.is_harm() => {
                 let words = chain(&error);
                 parts.iter().for_each(|part| self.damaged(part.file, &words));
+                return;
+            }
+            // The storage does not answer: files are not given up for that, the restore is.
+            Err(error) => {
+                self.failure.lock().expect("no holder panics").get_or_insert(error);
                 return;
             }
         };

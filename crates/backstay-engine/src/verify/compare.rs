@@ -8,10 +8,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use backstay_core::domain::evidence::Findings;
+use backstay_core::domain::sample::SampleRule;
 use backstay_core::managers::job::chain;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::shown;
+use super::{VerifyOptions, shown};
 use crate::archive::walk_metadata;
 use crate::error::EngineError;
 use crate::format::id::Id;
@@ -21,7 +22,8 @@ use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
 use crate::repository::BlobReader;
 
-/// A file with more blobs is read at so many places, spread over it: a terabyte in one file does not stop a proof.
+/// A file with more blobs is read at so many places, spread over it, or at as many as the sample's share of the bytes asks
+/// for: a terabyte in one file does not stop a proof.
 const BLOBS_READ_MAX: usize = 64;
 
 /// A file of the snapshot.
@@ -43,7 +45,7 @@ pub(super) struct FileToCompare {
 pub(super) fn compare(
     blobs: &mut BlobReader<'_>,
     file: &FileToCompare,
-    source: Option<&Path>,
+    options: &VerifyOptions<'_>,
     findings: &mut Findings,
     progress: &EngineProgress,
     interrupt: &Interrupt,
@@ -57,8 +59,8 @@ pub(super) fn compare(
         findings.differs(shown(&file.path), format!("its blobs have {saved} bytes, the file {}", file.size));
         return Ok(());
     }
-    let original = source.map(|root| open_original(root, file));
-    let step = places.len().div_ceil(BLOBS_READ_MAX).max(1);
+    let original = options.source.map(|root| open_original(root, file));
+    let step = places.len().div_ceil(blobs_wanted(places.len(), options.sample)).max(1);
     let (mut whole, mut same) = (true, true);
     for (at, (begin, _, id)) in places.iter().enumerate() {
         interrupt.check()?;
@@ -68,10 +70,12 @@ pub(super) fn compare(
         }
         let plain = match blobs.read(BlobKind::Data, id) {
             Ok(plain) => plain,
-            Err(error) => {
+            Err(error) if error.is_harm() => {
                 findings.differs(shown(&file.path), chain(&error));
                 return Ok(());
             }
+            // The storage does not answer: that is no finding about the data, and the verify is tried again.
+            Err(error) => return Err(error),
         };
         findings.bytes_read += plain.len() as u64;
         progress.done(0, plain.len() as u64);
@@ -94,6 +98,12 @@ pub(super) fn compare(
         Some(_) => findings.files_changed_since += 1,
     }
     Ok(())
+}
+
+/// Returns of how many of its blobs a file is read: of all when all is asked for.
+fn blobs_wanted(blobs: usize, sample: SampleRule) -> usize {
+    let share = blobs.saturating_mul(usize::from(sample.bytes_percent)).div_ceil(100);
+    share.max(BLOBS_READ_MAX)
 }
 
 /// Returns where each blob begins, how many bytes it has, and its id.

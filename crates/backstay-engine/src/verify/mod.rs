@@ -65,7 +65,7 @@ pub fn verify(
     progress.set_totals(chosen.len() as u64, chosen.iter().map(|place| sizes[*place]).sum());
     for place in chosen {
         interrupt.check()?;
-        compare(&mut blobs, &files[place], options.source, &mut findings, progress, interrupt)?;
+        compare(&mut blobs, &files[place], options, &mut findings, progress, interrupt)?;
         progress.done(1, 0);
     }
     findings.bytes_fetched = blobs.bytes_fetched;

@@ -27,3 +27,5 @@ mod damage;
 mod fault;
 #[cfg(test)]
 mod create;
+#[cfg(test)]
+mod replaced;

@@ -69,13 +69,24 @@ fn what_went_away_while_we_read_is_not_saved_and_no_error() {
 fn a_source_that_is_not_there_makes_no_snapshot() {
     let house = House::local();
     fs::write(house.home.path().join("file"), b"x").unwrap();
-    std::os::unix::fs::symlink(house.tree(), house.home.path().join("link")).unwrap();
-    for name in ["nothing", "file", "link"] {
+    for name in ["nothing", "file"] {
         let options = options(&house.home.path().join(name), None);
         let done = backup(&house.repository, &options, &EngineProgress::default(), &Interrupt::default());
         assert!(matches!(done, Err(EngineError::Source { .. })), "{name}: {done:?}");
     }
     assert!(house.snapshots().is_empty());
+}
+
+#[test]
+fn a_root_that_is_a_link_is_saved_as_the_folder_that_it_leads_to() {
+    let house = House::local();
+    fs::write(house.tree().join("file"), b"x").unwrap();
+    let link = house.home.path().join("link");
+    std::os::unix::fs::symlink(house.tree(), &link).unwrap();
+    let done = backup(&house.repository, &options(&link, None), &EngineProgress::default(), &Interrupt::default());
+    let (restored, place) = house.restore(&done.unwrap().id);
+    assert_eq!((restored.files, restored.unread.count), (1, 0));
+    assert_eq!(fs::read(place.with_file_name("link").join("file")).unwrap(), b"x");
 }
 
 #[test]
