@@ -8,6 +8,7 @@ use std::time::Duration;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Phase, Progress};
+use backstay_core::managers::job::chain;
 use backstay_core::ports::clock::Clock;
 use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
 use backstay_engine::{EngineProgress, Interrupt};
@@ -140,7 +141,7 @@ async fn run_one(jobs: Arc<dyn Jobs>, options: AgentOptions, held: Held, job: Jo
     held.release(&key);
     match answer {
         Ok(state) => tracing::info!(%job_id, kind, state, "job ended"),
-        Err(error) => tracing::warn!(%job_id, kind, error = %error, "the job's end could not be handed in"),
+        Err(error) => tracing::error!(%job_id, kind, error = chain(&error), "the job's end could not be handed in"),
     }
 }
 
@@ -162,7 +163,7 @@ async fn hand_in(jobs: &dyn Jobs, job: Job<Leased>, result: &JobResult) -> Resul
     while let Err(LeaseError::Store(error)) = &answer
         && tries_left > 0
     {
-        tracing::warn!(job_id = %key.job_id, error = %error, "the store did not take a result; trying again");
+        tracing::error!(job_id = %key.job_id, error = chain(error), "the store does not take a result; trying again");
         tries_left -= 1;
         tokio::time::sleep(RETRY_EVERY).await;
         answer = jobs.job_finish(key, result).await;

@@ -4,16 +4,26 @@
 //! `BEGIN IMMEDIATE`: it has the write lock before it reads what it decides by. Readers see the last commit and never
 //! wait (write-ahead log). `synchronous=FULL`: an accepted finish is on the disk before the agent hears of it. With
 //! NORMAL a power cut could take back the newest commits, and a published snapshot would lose its row.
+//!
+//! SQLite may end a transaction by itself (disk full, no memory, input or output error). The driver, which counts
+//! begins and ends, hears only that its `ROLLBACK` failed and takes the transaction for open: the next one would be a
+//! savepoint in it, and its commit would be answered with success and never reach the disk. So a connection to a file
+//! that comes back with a transaction is closed, and a fresh one takes its place ([`idle_only`]).
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::ports::clock::Clock;
 use backstay_core::ports::store::StoreError;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::Connection as _;
+use sea_orm::sqlx::pool::PoolConnectionMetadata;
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
     SqlxSqliteConnector, TransactionOptions, TransactionTrait, sqlx,
@@ -58,9 +68,9 @@ impl Database {
     pub async fn open_with(path: &Path, now: Now) -> Result<Self, OpenError> {
         make_file(path)?;
         let options = options().filename(path).journal_mode(SqliteJournalMode::Wal);
-        let writer = connect(options.clone(), 1).await?;
+        let writer = connect(options.clone(), pool(1).before_acquire(idle_only)).await?;
         migrate(&writer).await?;
-        let reader = connect(options.read_only(true), READERS_MAX).await?;
+        let reader = connect(options.read_only(true), pool(READERS_MAX).before_acquire(idle_only)).await?;
         Ok(Self { writer, reader, now })
     }
 
@@ -69,8 +79,8 @@ impl Database {
     /// # Errors
     /// [`OpenError`].
     pub async fn open_in_memory(clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        // A second connection would be a second database, so one both writes and reads.
-        let writer = connect(options().in_memory(true), 1).await?;
+        // A second connection would be a second database, so one both writes and reads, and is never replaced.
+        let writer = connect(options().in_memory(true), pool(1)).await?;
         migrate(&writer).await?;
         Ok(Self { reader: writer.clone(), writer, now: Now::Clock(clock) })
     }
@@ -118,18 +128,32 @@ fn options() -> SqliteConnectOptions {
     SqliteConnectOptions::new().synchronous(SqliteSynchronous::Full).foreign_keys(true).busy_timeout(BUSY_TIMEOUT)
 }
 
-async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<DatabaseConnection, OpenError> {
+fn pool(connections: u32) -> SqlitePoolOptions {
     // Connections are kept for ever: a closed one would take a database in memory with it.
-    let pool = SqlitePoolOptions::new()
+    SqlitePoolOptions::new()
         .min_connections(1)
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_with(options)
-        .await
-        .map_err(|error| open_error(sqlx_error(error)))?;
+}
+
+/// Says whether a pool may hand this connection out: not while the driver takes it for one in a transaction. A
+/// dropped transaction's rollback has run by then; the pool waits for it before it takes a connection back.
+fn idle_only(
+    connection: &mut SqliteConnection,
+    _: PoolConnectionMetadata,
+) -> Pin<Box<dyn Future<Output = Result<bool, sqlx::Error>> + Send + '_>> {
+    let idle = !connection.is_in_transaction();
+    if !idle {
+        tracing::warn!("a connection is replaced: SQLite ended its transaction by itself, or could not roll it back");
+    }
+    Box::pin(async move { Ok(idle) })
+}
+
+async fn connect(options: SqliteConnectOptions, pool: SqlitePoolOptions) -> Result<DatabaseConnection, OpenError> {
+    let pool = pool.connect_with(options).await.map_err(|error| open_error(sqlx_error(error)))?;
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 

@@ -1,13 +1,17 @@
 //! The file: who may read it, what is refused when it is opened, whose clock decides, several processes on one.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
+use backstay_core::domain::id::JobId;
 use backstay_core::domain::job::JobKind;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{DeclarationStore as _, JobStore, StoreError};
@@ -15,7 +19,7 @@ use backstay_db::{Database, Now, OpenError};
 use backstay_testkit::conformance::world::{Stores, TTL, World, key_of};
 use backstay_testkit::fakes::clock::ManualClock;
 use futures::FutureExt as _;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use tempfile::tempdir;
 
 use crate::{OnFile, raw};
@@ -106,6 +110,114 @@ async fn a_full_disk_is_told_as_something_that_may_pass() {
     assert!(matches!(refused.disposition(), Disposition::Retry { .. }));
     database.connection().execute_unprepared("PRAGMA max_page_count = 100000").await.unwrap();
     world.enqueue(&world.backup(0)).await;
+}
+
+/// A small file system in memory, taken down at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(place: PathBuf) -> Option<Self> {
+        std::fs::create_dir(&place).unwrap();
+        let size = ["-t", "tmpfs", "-o", "size=4m", "tmpfs"];
+        let mounted = Command::new("mount").args(size).arg(&place).status().is_ok_and(|status| status.success());
+        mounted.then_some(Self(place))
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    /// Fills it to the last byte.
+    fn fill(&self) {
+        let mut ballast = std::fs::File::create(self.ballast()).unwrap();
+        while ballast.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().unwrap();
+    }
+}
+
+/// Puts a job in the queue and tells whether it was accepted; the answer must be what `there` sees.
+async fn accepted(world: &World, there: &Database, item: usize) -> (JobId, bool) {
+    let job = world.backup(item);
+    let (told, skipped) = (world.event(EventKind::Enqueued, &job), world.event(EventKind::Skipped, &job));
+    let answer = world.jobs.job_enqueue(&job, &told, Some(&skipped)).await;
+    if let Err(refused) = &answer {
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    }
+    assert_eq!(there.job_get(job.id).await.is_ok(), answer.is_ok(), "job {item}: what is accepted is on the disk");
+    (job.id, answer.is_ok())
+}
+
+#[tokio::test]
+async fn after_a_full_disk_what_is_accepted_is_on_the_disk() {
+    let folder = tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(folder.path().join("disk")) else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "needs the right to mount a tmpfs");
+        eprintln!("\n########## SKIPPED: needs the right to mount a tmpfs ##########\n");
+        return;
+    };
+    let path = disk.0.join("backstay.db");
+    let clock = ManualClock::default();
+    let here = Database::open_with(&path, Now::Clock(Arc::new(clock.clone()))).await.unwrap();
+    let there = Database::open(&path).await.unwrap();
+    let stores = Stores {
+        declarations: Arc::new(here.clone()),
+        history: Arc::new(here.clone()),
+        jobs: Arc::new(here.clone()),
+        clock,
+        hold_alone: Arc::new(|_| async {}.boxed()),
+        kept: Arc::new(()),
+    };
+    let world = World::new(stores, 400).await;
+    let (mut item, mut told) = (0..400, Vec::new());
+    // Twice: the connection that follows a broken one may break as well.
+    for _ in 0..2 {
+        disk.fill();
+        let mut refused = 0;
+        // The log may have room left for a few.
+        while refused < 3 {
+            let answer = accepted(&world, &there, item.next().unwrap()).await;
+            refused += usize::from(!answer.1);
+            told.push(answer);
+        }
+        std::fs::remove_file(disk.ballast()).unwrap();
+        for _ in 0..3 {
+            let answer = accepted(&world, &there, item.next().unwrap()).await;
+            assert!(answer.1, "there is room again");
+            told.push(answer);
+        }
+    }
+    let count = told.iter().filter(|answer| answer.1).count();
+    assert_eq!(world.told().await.len(), count, "a refused write leaves no event");
+    drop(world);
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+    let again = Database::open(&path).await.unwrap();
+    for (id, accepted) in told {
+        assert_eq!(again.job_get(id).await.is_ok(), accepted, "job {id} after a restart");
+    }
+    again.close().await.unwrap();
+}
+
+/// The driver counts transactions; SQLite may end one by itself (disk full, no memory, input or output error).
+#[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_swallows_no_later_write() {
+    let here = OnFile::new().await;
+    let there = Database::open(&here.folder.path().join("backstay.db")).await.unwrap();
+    let database = here.database.clone();
+    let world = World::new(here.stores(), 2).await;
+    for item in 0..2 {
+        let tx = database.connection().begin().await.unwrap();
+        tx.execute_unprepared("ROLLBACK").await.unwrap();
+        drop(tx);
+        // One that is refused for a reason of ours, say.
+        drop(database.connection().begin().await.unwrap());
+        assert!(accepted(&world, &there, item).await.1);
+    }
 }
 
 /// With [`Now::Database`] no clock of ours is asked: real milliseconds end the lease.
