@@ -177,14 +177,16 @@ async fn tell(jobs: &dyn Jobs, options: &AgentOptions, held: &Held, job: &Job<Le
     loop {
         tokio::time::sleep(options.progress_every).await;
         let totals = progress.totals();
-        let begun = totals.is_some() || progress.files_done.load(Relaxed) > 0;
+        // What was looked into is told until it is known how much there is: a job that moves is never taken for stalled.
+        let looked = if totals.is_none() { progress.looked.load(Relaxed) } else { 0 };
+        let begun = totals.is_some() || looked + progress.files_done.load(Relaxed) > 0;
         let told = Progress {
             phase: match (progress.publishing.load(Relaxed), begun) {
                 (true, _) => Phase::Publishing,
                 (false, true) => Phase::Working,
                 (false, false) => Phase::Opening,
             },
-            files_done: progress.files_done.load(Relaxed),
+            files_done: looked + progress.files_done.load(Relaxed),
             bytes_done: progress.bytes_done.load(Relaxed),
             files_total: totals.map(|(files, _)| files),
             bytes_total: totals.map(|(_, bytes)| bytes),

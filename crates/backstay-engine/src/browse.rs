@@ -2,6 +2,8 @@
 
 use backstay_storage::ReadCache;
 
+use std::sync::atomic::Ordering;
+
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::id::Id;
@@ -10,6 +12,7 @@ use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::format::tree;
 use crate::interrupt::Interrupt;
+use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
 /// Deepest folder that is looked into: a crafted snapshot may name a tree in itself.
@@ -82,6 +85,7 @@ pub fn walk(
     repository: &Repository,
     blobs: &mut BlobReader<'_>,
     root: Id,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
     each: &mut dyn FnMut(Met<'_, '_>) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
@@ -89,6 +93,7 @@ pub fn walk(
     let mut folders = vec![(Vec::new(), 0usize, root)];
     while let Some((path, depth, tree)) = folders.pop() {
         interrupt.check()?;
+        progress.looked.fetch_add(1, Ordering::Relaxed);
         let listed = tree_entries(repository, blobs, &tree, |node| {
             let below = join(&path, &node.name);
             each(Met::Entry(&below, node))?;

@@ -13,6 +13,8 @@ pub struct EngineProgress {
     files_total: AtomicU64,
     /// Bytes in all; meaningful when `files_total` is.
     bytes_total: AtomicU64,
+    /// Folders looked into before it is known how much there is: the sign of life of a long beginning.
+    pub looked: AtomicU64,
     /// Entries that could not be read.
     pub unread: AtomicU64,
     /// Whether all data is moved and only index and snapshot are missing.

@@ -1,5 +1,6 @@
 //! The installation's Ed25519 key, in a file of its own that only its owner can read.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ impl FileSigner {
         let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         match made {
             Ok(mut file) => {
-                file.write_all(&fresh).and_then(|()| file.sync_all()).map_err(told)?;
+                fill(&mut file, path, &fresh).map_err(told)?;
                 return Ok(Self(SigningKey::from_bytes(&fresh)));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -60,13 +61,23 @@ impl FileSigner {
             Ok(bytes) => bytes,
             // A crash between making and filling it: nothing was signed with it yet.
             Err(bytes) if bytes.is_empty() => {
-                std::fs::write(path, fresh).map_err(told)?;
+                let mut file = File::options().write(true).open(path).map_err(told)?;
+                fill(&mut file, path, &fresh).map_err(told)?;
                 fresh
             }
             Err(_) => return Err(SigningError::Shape { path: path.to_owned() }),
         };
         Ok(Self(SigningKey::from_bytes(&bytes)))
     }
+}
+
+/// Writes a new key, and makes it and its name durable: evidence that a lost key signed looks
+/// foreign.
+fn fill(file: &mut File, path: &Path, key: &[u8; 32]) -> io::Result<()> {
+    file.write_all(key)?;
+    file.sync_all()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 impl Signer for FileSigner {

@@ -181,15 +181,16 @@ impl Jobs for JobManager {
     async fn job_lease(&self, request: &LeaseRequest) -> Result<Vec<Job<Leased>>, LeaseError> {
         let count_max = request.count_max.min(LEASE_BATCH_MAX);
         let claimed = self.context.jobs.job_lease(request.agent_id, &request.kinds, count_max, self.ttl).await?;
-        let mut in_hand = Vec::with_capacity(claimed.len());
+        let (mut in_hand, mut refused) = (Vec::with_capacity(claimed.len()), Ok(()));
         for row in claimed {
             let lease = LeaseKey { job_id: row.job.id, token: row.job.attempt_token };
             match job_in_hand(&self.context, row, request.agent_id, self.ttl).await {
                 Ok(job) => in_hand.push(job),
-                Err(error) => self.refuse(lease, &error).await?,
+                // One that cannot be ended must not take those along that are in hand already.
+                Err(error) => refused = refused.and(self.refuse(lease, &error).await),
             }
         }
-        Ok(in_hand)
+        if in_hand.is_empty() { refused.map(|()| in_hand) } else { Ok(in_hand) }
     }
 
     async fn job_renew(&self, agent_id: AgentId, leases: &[LeaseKey]) -> Result<Vec<Standing>, LeaseError> {

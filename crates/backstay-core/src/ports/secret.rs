@@ -24,6 +24,14 @@ pub enum SecretError {
         /// Where it should be.
         reference: SecretReference,
     },
+    /// It is there and holds nothing: a copy that was cut off, or a file that nobody filled.
+    #[error(
+        "the secret at {reference} is empty; put its value back, for example from the copy that you keep elsewhere"
+    )]
+    Empty {
+        /// Where it is.
+        reference: SecretReference,
+    },
     /// It is there and cannot be read.
     #[error("the secret at {reference} cannot be read")]
     Unreadable {

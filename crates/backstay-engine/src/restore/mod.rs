@@ -67,7 +67,7 @@ pub fn restore(
     let target = open_empty(options.target)?;
     let index = repository.index_load(interrupt)?;
     let mut blobs = BlobReader::new(repository, &index, ReadCache::Use);
-    let mut plan = plan::make(repository, &mut blobs, snapshot.tree, &target, interrupt)?;
+    let mut plan = plan::make(repository, &mut blobs, snapshot.tree, &target, progress, interrupt)?;
     progress.set_totals(plan.files.len() as u64, plan.bytes);
     write::run(repository, &index, &mut plan, &target, options.workers, progress, interrupt)?;
     metadata::links(&mut plan, &target);

@@ -16,6 +16,7 @@ use crate::format::index::BlobPlace;
 use crate::format::node::{Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
+use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
 /// All that a restore writes.
@@ -74,11 +75,12 @@ pub(super) fn make(
     blobs: &mut BlobReader<'_>,
     root: Id,
     target: &OwnedFd,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<Plan, EngineError> {
     let mut plan = Plan::default();
     let places = BlobReader::new(repository, blobs.index(), backstay_storage::ReadCache::Use);
-    walk(repository, blobs, root, interrupt, &mut |met| {
+    walk(repository, blobs, root, progress, interrupt, &mut |met| {
         match met {
             Met::Unreadable(path, error) => plan.unread.push(shown(path), chain(&error)),
             Met::Entry(path, node) => plan.take(&places, target, path, node)?,

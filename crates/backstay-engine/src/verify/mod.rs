@@ -56,7 +56,7 @@ pub fn verify(
     let mut findings = empty(options.started_at);
     let (_, snapshot) = repository.snapshot_read(options.snapshot)?;
     packs_check(repository, &index, &mut findings)?;
-    let files = files_of(repository, &mut blobs, snapshot.tree, interrupt, &mut findings)?;
+    let files = files_of(repository, &mut blobs, snapshot.tree, progress, interrupt, &mut findings)?;
     let sizes: Vec<u64> = files.iter().map(|file| file.size).collect();
     let chosen = choose(&sizes, options.sample);
     findings.files_total = files.len() as u64;
@@ -114,12 +114,13 @@ fn files_of(
     repository: &Repository,
     blobs: &mut BlobReader<'_>,
     root: Id,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
     findings: &mut Findings,
 ) -> Result<Vec<FileToCompare>, EngineError> {
     let mut files = Vec::new();
     let known = BlobReader::new(repository, blobs.index(), ReadCache::Use);
-    walk(repository, blobs, root, interrupt, &mut |met| {
+    walk(repository, blobs, root, progress, interrupt, &mut |met| {
         match met {
             Met::Unreadable(path, error) => findings.differs(shown(path), backstay_core::managers::job::chain(&error)),
             Met::Entry(path, node) if node.kind == NodeKind::File => {

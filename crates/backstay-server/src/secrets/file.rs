@@ -25,6 +25,8 @@ impl SecretStore for FileSecrets {
     async fn secret_read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         let SecretReference::File(path) = reference;
         match tokio::fs::read_to_string(self.root.join(path)).await {
+            // An empty password opens nothing that anybody meant to lock, and would seal a new repository for everybody.
+            Ok(text) if text.trim().is_empty() => Err(SecretError::Empty { reference: reference.clone() }),
             Ok(text) => Ok(Secret::from(text.trim_end_matches(['\n', '\r']))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(SecretError::Missing { reference: reference.clone() })
@@ -49,5 +51,18 @@ mod tests {
         let read = async |reference: &str| store.secret_read(&reference.parse::<SecretReference>().unwrap()).await;
         assert_eq!(read("file:a.key").await.unwrap().expose_secret(), "hunter2");
         assert!(matches!(read("file:b.key").await, Err(SecretError::Missing { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_is_no_secret() {
+        let home = tempfile::tempdir().unwrap();
+        let store = FileSecrets::new(home.path().to_owned());
+        let reference: SecretReference = "file:a.key".parse().unwrap();
+        for text in ["", "\n", " \r\n"] {
+            std::fs::write(home.path().join("a.key"), text).unwrap();
+            let error = store.secret_read(&reference).await.unwrap_err();
+            assert!(matches!(&error, SecretError::Empty { reference: named } if *named == reference), "{text:?}");
+            assert!(error.to_string().contains("put its value back"), "{error}");
+        }
     }
 }

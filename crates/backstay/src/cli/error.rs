@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use backstay_api::ClientError;
 use backstay_db::OpenError;
 
+use super::human;
 use crate::roles::data_dir::DataDirError;
 use crate::roles::installation::StartError;
 
@@ -80,14 +81,14 @@ impl CliError {
         self.heading.clone()
     }
 
-    /// Prints it to standard error and returns the exit code.
+    /// Prints it to standard error and returns the exit code. Names in it may hold anything: each part stays one line.
     pub(crate) fn print(&self) -> ExitCode {
-        let mut text = format!("backstay: {}\n", self.heading);
+        let mut text = format!("backstay: {}\n", human::shown(&self.heading));
         for cause in &self.causes {
-            text.push_str(&format!("  because: {cause}\n"));
+            text.push_str(&format!("  because: {}\n", human::shown(cause)));
         }
         if !self.hint.is_empty() {
-            text.push_str(&format!("  next: {}\n", self.hint));
+            text.push_str(&format!("  next: {}\n", human::shown(&self.hint)));
         }
         // Nobody may be listening; the exit code says it too.
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -102,7 +103,10 @@ impl From<DataDirError> for CliError {
             DataDirError::Missing { .. } => {
                 (Exit::Input, "`backstay quickstart DIR` makes one; if it is elsewhere, name it with --data-dir.")
             }
-            DataDirError::Busy { .. } => (Exit::Busy, "Wait until it has ended (`backstay up` ends with Ctrl-C), or use another --data-dir."),
+            DataDirError::NotUtf8 { .. } => (Exit::Input, "Name another place with --data-dir."),
+            DataDirError::Busy { .. } => {
+                (Exit::Busy, "Wait until it has ended (`backstay up` ends with Ctrl-C), or use another --data-dir.")
+            }
             DataDirError::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => {
                     (Exit::StorageFull, "Free some space there, or choose another place with --data-dir.")

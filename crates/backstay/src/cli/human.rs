@@ -1,4 +1,4 @@
-//! Sizes, counts, durations and instants as people read them.
+//! Sizes, counts, durations, instants and foreign text as people read them.
 
 use std::time::Duration;
 
@@ -56,9 +56,35 @@ pub(crate) fn instant(text: &str) -> String {
     }
 }
 
+/// Returns a text of foreign origin, such as a file's name, with what a terminal would obey written as escapes: control
+/// characters, line separators, and format characters that hide letters or turn them around.
+pub(crate) fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
+                out.extend(letter.escape_unicode());
+            }
+            letter if letter.is_control() => out.extend(letter.escape_default()),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(shown("a\x1b]0;pwn\x07\nProved\r\t\u{9b}2J"), "a\\u{1b}]0;pwn\\u{7}\\nProved\\r\\t\\u{9b}2J");
+        assert_eq!(
+            shown("a\u{202e}cod\u{2066}\u{200b}\u{feff}\u{2028}"),
+            "a\\u{202e}cod\\u{2066}\\u{200b}\\u{feff}\\u{2028}"
+        );
+        assert_eq!(shown("Übung 日本 \\n 'x' \u{fffd}"), "Übung 日本 \\n 'x' \u{fffd}");
+    }
 
     #[test]
     fn figures_are_short() {

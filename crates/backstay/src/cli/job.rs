@@ -109,12 +109,12 @@ fn words(screen: &Screen, detail: &JobDetail) {
     let job = &detail.job;
     screen.rows(job, HEADING, vec![row(job)], "");
     if let Some(message) = &job.message {
-        screen.line(&format!("\n{message}"));
+        screen.line(&format!("\n{}", human::shown(message)));
     }
     if detail.unread.count > 0 {
         screen.line(&format!("\n{} entries could not be read:", human::count(detail.unread.count)));
         for entry in &detail.unread.entries {
-            screen.line(&format!("  {}: {}", entry.path, entry.reason));
+            screen.line(&format!("  {}: {}", human::shown(&entry.path), human::shown(&entry.reason)));
         }
     }
     if detail.attempts.len() > 1 {

@@ -22,12 +22,17 @@ mod evidence;
 mod event;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use self::args::{Args, Noun};
 use self::error::{CliError, Exit};
 use self::screen::Screen;
+
+/// Longest wait for threads that are in a call of the system: a read of a disk that does not answer must not hold the
+/// program.
+const END_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Parses the command line, does what it says, and returns how it went.
 pub(crate) fn run() -> ExitCode {
@@ -41,10 +46,12 @@ pub(crate) fn run() -> ExitCode {
             return CliError::new(Exit::Failed, format!("the system gives no threads: {error}")).print();
         }
     };
-    match runtime.block_on(dispatch(args, &screen)) {
+    let exit = match runtime.block_on(dispatch(args, &screen)) {
         Ok(exit) => exit.into(),
         Err(error) => error.print(),
-    }
+    };
+    runtime.shutdown_timeout(END_TIME_MAX);
+    exit
 }
 
 async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {

@@ -9,6 +9,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use super::human;
+
 /// Where a command prints.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
@@ -47,7 +49,7 @@ impl Screen {
         self.line(&serde_json::to_string_pretty(value).expect("views are JSON"));
     }
 
-    /// Prints rows as a table, or `value` as JSON. No row is said in words.
+    /// Prints rows as a table, or `value` as JSON. No row is said in words. A cell may hold any text: it stays one line.
     pub(crate) fn rows(&self, value: &impl Serialize, heading: &[&str], rows: Vec<Vec<String>>, none: &str) {
         if self.json {
             return self.value(value);
@@ -59,7 +61,7 @@ impl Screen {
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(heading.iter().map(|word| word.to_uppercase()));
         rows.into_iter().for_each(|row| {
-            table.add_row(row);
+            table.add_row(row.iter().map(|cell| human::shown(cell)));
         });
         for line in table.lines() {
             self.line(line.trim_end());

@@ -73,7 +73,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Restore { snapshot, target } => {
             let target = std::path::absolute(&target)
                 .map_err(|error| CliError::from_error(Exit::Input, &error).hint("Name a folder with --target."))?;
-            let target_path = target.display().to_string();
+            // The wire is JSON, which has no other text: half a name would restore to a folder that nobody meant.
+            let target_path = target.to_str().map(str::to_owned).ok_or_else(|| {
+                CliError::new(Exit::Input, format!("the name of {} is not valid UTF-8", target.display()))
+                    .hint("Name another folder with --target.")
+            })?;
             let body = SnapshotRestore { target_path, reconciliation: None };
             ask_and_wait(common, &snapshot, screen, "restoring", async |client, id| {
                 Ok(client.snapshot_restore(id, &body).await?.job_id)
@@ -162,10 +166,5 @@ fn entry_row(entry: &EntryView) -> Vec<String> {
     });
     let size = if entry.kind == "file" { human::bytes(entry.size_bytes) } else { String::new() };
     let mode = std::iter::once(letter).chain(bits).collect();
-    // A name may hold what a terminal would obey.
-    let name = entry.name.chars().flat_map(|letter| {
-        let safe = (!letter.is_control()).then_some(letter);
-        letter.is_control().then(|| letter.escape_default()).into_iter().flatten().chain(safe)
-    });
-    vec![mode, size, human::instant(&entry.modified_at), name.collect()]
+    vec![mode, size, human::instant(&entry.modified_at), entry.name.clone()]
 }

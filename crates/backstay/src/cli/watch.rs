@@ -14,6 +14,10 @@ use super::signal::Signals;
 /// How often a job is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// Failed looks in a row after which the watch ends. A look that fails says nothing of the job, which goes on: a database
+/// that is busy or a network that falters answers again within two seconds, and what is really gone does not.
+const LOOKS_FAILED_MAX: u32 = 10;
+
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -36,11 +40,12 @@ impl Watch {
         Self { screen: *screen, bar: None, line_at: Instant::now(), signals: Signals::listen() }
     }
 
-    /// Prints a message for a person, above the live line.
+    /// Prints a message of one line for a person, above the live line.
     pub(crate) fn say(&self, text: &str) {
+        let text = human::shown(text);
         match &self.bar {
-            Some(bar) => bar.suspend(|| self.screen.say(text)),
-            None => self.screen.say(text),
+            Some(bar) => bar.suspend(|| self.screen.say(&text)),
+            None => self.screen.say(&text),
         }
     }
 
@@ -52,6 +57,7 @@ impl Watch {
         if self.screen.json() {
             return;
         }
+        let text = human::shown(&text);
         if self.screen.is_live() {
             let bar = self.bar.get_or_insert_with(|| {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -124,19 +130,21 @@ pub(crate) async fn watch_job(
 ) -> Result<JobDetail, CliError> {
     let began = Instant::now();
     let mut cancelled_at: Option<Instant> = None;
+    let mut looks_failed = 0;
     let answer = loop {
-        let detail = match client.job_show(id).await {
-            Ok(detail) => detail,
-            Err(error) => break Err(error.into()),
-        };
-        if has_ended(&detail) {
-            break Ok(detail);
+        match client.job_show(id).await {
+            Ok(detail) if has_ended(&detail) => break Ok(detail),
+            Ok(detail) => {
+                looks_failed = 0;
+                watch.show(words, &detail, began);
+            }
+            Err(error) if looks_failed >= LOOKS_FAILED_MAX => break Err(error.into()),
+            Err(_) => looks_failed += 1,
         }
         if cancelled_at.is_some_and(|at| at.elapsed() > CANCEL_TIME_MAX) {
             break Err(CliError::new(Exit::Interrupted, "the job did not end in time")
                 .hint("Run it again: what was saved stays, and the next run goes on from there."));
         }
-        watch.show(words, &detail, began);
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = watch.signals.next() => {
@@ -177,6 +185,38 @@ mod tests {
             bytes_total: bytes.1,
             unread: 0,
         }
+    }
+
+    /// Answers looks on a loopback port: the first ones with a failure, the others with a job that has ended.
+    async fn server(failures: u32) -> Client {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let counts = serde_json::to_value(backstay_api::types::job::CountsView::default()).unwrap();
+        let job = serde_json::json!({
+            "tenant_id": "t", "kind": "backup", "state": "succeeded", "repository_id": "r", "trigger": "request",
+            "breach_at": "", "attempt": 1, "counts": counts, "created_at": "", "finished_at": "now", "id": "7",
+        });
+        let ended = serde_json::json!({ "job": job, "attempts": [], "unread": { "count": 0, "entries": [] } });
+        tokio::spawn(async move {
+            for look in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4_096]).await;
+                let (status, body) = if look < failures { (500, String::new()) } else { (200, ended.to_string()) };
+                let head =
+                    format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+            }
+        });
+        Client::new(&url, "t".to_owned().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failed_look_does_not_end_the_watch() {
+        let mut watch = Watch::new(&Screen::new(true));
+        let job = watch_job(&server(LOOKS_FAILED_MAX).await, "7", "", &mut watch).await.unwrap();
+        assert_eq!(job.job.state, "succeeded");
+        watch_job(&server(LOOKS_FAILED_MAX + 1).await, "7", "", &mut watch).await.unwrap_err();
     }
 
     #[test]

@@ -15,9 +15,17 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
+
+/// Longest wait for the lock. Whoever only looks whether somebody works here holds it for a moment; a process that works
+/// holds it for seconds at least.
+const LOCK_TIME_MAX: Duration = Duration::from_millis(200);
+
+/// How often the lock is tried.
+const LOCK_TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +33,12 @@ pub(crate) enum DataDirError {
     /// Nothing says where it is.
     #[error("no place for the data directory is known: neither --data-dir, BACKSTAY_DATA_DIR nor HOME is set")]
     Unknown,
+    /// Its path is no text. Rows and requests carry paths in it as text: half of a name would name another place.
+    #[error("the path of the data directory {} is not valid UTF-8", path.display())]
+    NotUtf8 {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// There is no installation in it.
     #[error("there is no installation in {}", path.display())]
     Missing {
@@ -78,11 +92,14 @@ impl DataDir {
     /// Returns the data directory that is meant: the given one, or `backstay` in the user's own data folder (XDG).
     ///
     /// # Errors
-    /// [`DataDirError::Unknown`].
+    /// [`DataDirError::Unknown`], [`DataDirError::NotUtf8`], [`DataDirError::Io`].
     pub(crate) fn find(given: Option<&Path>) -> Result<Self, DataDirError> {
         let own = || directories::BaseDirs::new().map(|base| base.data_dir().join("backstay"));
         let path = given.map(Path::to_owned).or_else(own).ok_or(DataDirError::Unknown)?;
         let path = std::path::absolute(&path).map_err(|source| DataDirError::Io { path, source })?;
+        if path.to_str().is_none() {
+            return Err(DataDirError::NotUtf8 { path });
+        }
         Ok(Self(path))
     }
 
@@ -129,13 +146,20 @@ impl DataDir {
         let told = |source| DataDirError::Io { path: path.clone(), source };
         let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut file = opened.map_err(told)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-                return Err(DataDirError::Busy { path: self.0.clone(), pid });
+        let began = Instant::now();
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                // Nothing else of this process runs yet that a sleeping thread could hold up.
+                Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < LOCK_TIME_MAX => {
+                    std::thread::sleep(LOCK_TRY_EVERY);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                    return Err(DataDirError::Busy { path: self.0.clone(), pid });
+                }
+                Err(error) => return Err(told(error.into())),
             }
-            Err(error) => return Err(told(error.into())),
         }
         file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(told)?;
         Ok(DataDirLock { _file: file, server_file: self.0.join("server.json") })
@@ -190,6 +214,29 @@ mod tests {
         drop(lock);
         assert!(data.server_file_read().is_none());
         data.lock().unwrap();
+    }
+
+    #[test]
+    fn a_look_is_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let data = DataDir::find(Some(&home.path().join("d"))).unwrap();
+        drop(data.lock().unwrap());
+        let look = File::open(data.path().join("lock")).unwrap();
+        rustix::fs::flock(&look, FlockOperation::NonBlockingLockShared).unwrap();
+        let looking = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            drop(look);
+        });
+        data.lock().unwrap();
+        looking.join().unwrap();
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_refused() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(OsStr::from_bytes(b"/tmp/d\xff"));
+        assert!(matches!(DataDir::find(Some(path)), Err(DataDirError::NotUtf8 { .. })));
     }
 
     #[test]

@@ -46,6 +46,10 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 /// How often progress is told: what a person at a terminal feels as live, at two small writes a second.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
+/// Longest wait for what runs to end. A client that sends half a request, or a read that hangs in a dead mount, ends only
+/// with the process.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Why an installation did not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
@@ -71,7 +75,7 @@ pub(crate) struct Installation {
     pub(crate) url: String,
     end: CancellationToken,
     tasks: TaskTracker,
-    _lock: DataDirLock,
+    lock: DataDirLock,
 }
 
 impl Installation {
@@ -96,6 +100,8 @@ impl Installation {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
         let url = format!("http://{}", listener.local_addr().map_err(StartError::Listen)?);
         let client = Client::new(&url, Secret::from(token.clone()))?;
+        // The last thing that can fail. Whoever reads it early waits on the listener, which is there already.
+        data.server_file_write(&ServerFile { url: url.clone(), token })?;
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
         let stop = end.clone();
         tasks.spawn(async move {
@@ -109,15 +115,18 @@ impl Installation {
             let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
             tasks.spawn(backstay_agent::run(jobs, agent_options(&context, wake), end.clone()));
         }
-        data.server_file_write(&ServerFile { url: url.clone(), token })?;
-        Ok(Self { client, url, end, tasks, _lock: lock })
+        Ok(Self { client, url, end, tasks, lock })
     }
 
-    /// Stops what runs: jobs are given back, answers under way are given.
+    /// Stops what runs: jobs are given back, answers under way are given, as far as that ends in time.
     pub(crate) async fn stop(self) {
         self.end.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(STOP_TIME_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!("not everything ended in time; the rest ends with the process");
+            // What is left may still write: the directory is nobody else's before the process has ended.
+            std::mem::forget(self.lock);
+        }
     }
 }
 

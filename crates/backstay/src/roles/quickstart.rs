@@ -169,14 +169,21 @@ fn key_ensure(path: &Path) -> io::Result<()> {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if std::fs::metadata(path)?.len() > 0 {
-                return Ok(());
+                std::fs::File::open(path)?.sync_all()?;
+                return folders_sync(path);
             }
             std::fs::OpenOptions::new().write(true).open(path)?
         }
         Err(error) => return Err(error),
     };
     writeln!(file, "{}", random_words())?;
-    file.sync_all()
+    file.sync_all()?;
+    folders_sync(path)
+}
+
+/// Makes a key's name durable, in `keys/` and above it: a key that a power cut takes away takes the repository with it.
+fn folders_sync(key: &Path) -> io::Result<()> {
+    key.ancestors().skip(1).take(2).try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
 }
 
 /// Returns the plan of a folder; declares source and plan if there is none.

@@ -2,21 +2,30 @@
 
 use super::data_dir::DataDir;
 use super::installation::{Installation, WithAgent};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::human;
 use crate::cli::screen::Screen;
 use crate::cli::signal::Signals;
 
-/// Runs until a signal. Running jobs are given back to the queue.
+/// Runs until a signal. Running jobs are given back to the queue; a second signal ends the process at once.
 ///
 /// # Errors
 /// [`CliError`] when it does not start.
 pub(crate) async fn run(data: &DataDir, screen: &Screen) -> Result<(), CliError> {
     let mut signals = Signals::listen();
     let installation = Installation::start(data, WithAgent::Yes).await?;
-    screen.say(&format!("backstay works in {} and answers at {}", data.path().display(), installation.url));
+    let place = human::shown(&data.path().display().to_string());
+    screen.say(&format!("backstay works in {place} and answers at {}", installation.url));
     screen.say("other backstay commands on this machine find it by themselves; Ctrl-C ends it");
     signals.next().await;
-    screen.say("ending: running jobs go back to the queue");
-    installation.stop().await;
-    Ok(())
+    screen.say("ending: running jobs go back to the queue (Ctrl-C again to end at once)");
+    tokio::select! {
+        () = installation.stop() => Ok(()),
+        () = signals.next() => {
+            let ended = CliError::new(Exit::Interrupted, "ended at once");
+            ended.hint("Start it again: jobs that were running go back to the queue then.").print();
+            // No waiting for anything: an end at any moment is what the next start is made for.
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    }
 }

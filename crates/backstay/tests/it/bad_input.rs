@@ -1,5 +1,7 @@
 //! Bad input: a clear message with the next step, the right exit code, and nothing half-made.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -30,6 +32,23 @@ fn a_folder_that_cannot_be_one() {
     check(&run("source", "source"), 20, "contains the data directory");
     assert!(!place.path("data").exists() && !place.path("source/data").exists(), "nothing was made");
     check(&place.run(&["job", "list"]), 20, "there is no installation in");
+}
+
+#[test]
+fn a_path_that_is_no_text() {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    std::fs::write(place.source().join("a"), "a").unwrap();
+    let odd = place.path("").join(OsStr::from_bytes(b"odd-\xff"));
+    let source = place.source();
+    let mut command = place.command(&["quickstart", source.to_str().unwrap(), "--data-dir"]);
+    check(&Ran::of(command.arg(&odd)), 20, "is not valid UTF-8");
+    assert_eq!(place.quickstart().code, Some(0));
+    let list = place.json(&["snapshot", "list"]);
+    let mut command = place.command(&["snapshot", "restore", list["rows"][0]["id"].as_str().unwrap(), "--target"]);
+    check(&Ran::of(command.arg(&odd)), 20, "is not valid UTF-8");
+    let left: Vec<_> = std::fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "nothing was made: {left:?}");
 }
 
 #[test]

@@ -79,6 +79,47 @@ fn what_could_not_be_read_is_named_and_never_green() {
 }
 
 #[test]
+fn names_reach_the_terminal_without_what_it_would_obey() {
+    let place = Place::new();
+    let source = place.path("odd\x1b[2J\nProved");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file\x1b[1A\u{202e}"), "a").unwrap();
+    assert!(Command::new("mkfifo").arg(source.join("a\x1b]0;pwn\x07\nProved")).status().unwrap().success());
+    let folder = source.to_str().unwrap();
+    let ran = place.run(&["quickstart", folder]);
+    assert_eq!(ran.code, Some(3), "{}", ran.err);
+    assert!(ran.out.contains("a\\u{1b}]0;pwn\\u{7}\\nProved: "), "{}", ran.out);
+    let forged = |text: &str| text.lines().filter(|line| line.starts_with("Proved")).count();
+    assert_eq!((forged(&ran.out), forged(&ran.err)), (1, 0), "{}{}", ran.out, ran.err);
+    let tame = |ran: &Ran| {
+        let obeyed = |letter: char| letter != '\n' && letter.is_control() || letter == '\u{202e}';
+        assert!(!ran.out.contains(obeyed) && !ran.err.contains(obeyed), "{ran:?}");
+    };
+    tame(&ran);
+    let (id, job) = (
+        place.json(&["snapshot", "list"])["rows"][0]["id"].as_str().unwrap().to_owned(),
+        place.json(&["job", "list", "--kind", "backup"])["rows"][0]["id"].as_str().unwrap().to_owned(),
+    );
+    for verb in [
+        vec!["job", "show", &job],
+        vec!["snapshot", "ls", &id, folder],
+        vec!["snapshot", "list"],
+        vec!["source", "list"],
+        vec!["event", "list"],
+    ] {
+        let ran = place.run(&verb);
+        assert_eq!((ran.code, forged(&ran.out)), (Some(0), 0), "{verb:?}: {ran:?}");
+        tame(&ran);
+    }
+    let missing = place.run(&["quickstart", &format!("{folder}/\x1b[2J\nProved")]);
+    assert_eq!((missing.code, forged(&missing.err)), (Some(20), 0), "{missing:?}");
+    tame(&missing);
+    // JSON has escapes of its own and keeps every letter.
+    let listed = place.json(&["snapshot", "ls", &id, folder]);
+    assert_eq!(listed["rows"][0]["name"], "file\x1b[1A\u{202e}");
+}
+
+#[test]
 fn harm_in_the_repository_is_found_and_said() {
     let place = Place::new();
     make_tree(&place.source(), 1);

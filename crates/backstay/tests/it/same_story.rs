@@ -56,8 +56,29 @@ impl Up {
     }
 }
 
+impl Up {
+    fn signal(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    /// Returns the exit code once the process has ended; none when it goes on for longer.
+    fn ended_within(&mut self, limit: Duration) -> Option<i32> {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
 impl Drop for Up {
     fn drop(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            return;
+        }
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());
     }
@@ -111,6 +132,27 @@ fn the_command_line_prints_what_the_api_says() {
         let table = place.run(&verb).out;
         assert_eq!(table.lines().count(), api["rows"].as_array().unwrap().len() + 1, "{table}");
     }
+}
+
+#[test]
+fn a_client_in_mid_request_does_not_hold_the_end() {
+    let place = protected();
+    let begin = || {
+        let up = Up::start(&place);
+        let mut stream = TcpStream::connect(&up.address).unwrap();
+        stream.write_all(b"POST /api/v1/plans HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n").unwrap();
+        // Time to be taken from the queue of connections: one that still waits there holds nobody.
+        std::thread::sleep(Duration::from_millis(300));
+        up.signal();
+        (up, stream)
+    };
+    let (mut up, _stream) = begin();
+    assert_eq!(up.ended_within(Duration::from_secs(15)), Some(0));
+    let (mut up, _stream) = begin();
+    assert_eq!(up.ended_within(Duration::from_secs(1)), None, "half a request is waited for");
+    up.signal();
+    assert_eq!(up.ended_within(Duration::from_secs(2)), Some(130), "a second signal ends it at once");
+    assert!(!place.json(&["job", "list"])["rows"].as_array().unwrap().is_empty(), "the next command finds it free");
 }
 
 #[test]

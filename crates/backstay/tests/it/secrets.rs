@@ -37,6 +37,10 @@ fn a_lost_recovery_key_is_said_and_nothing_is_harmed() {
     assert_eq!(ran.code, Some(12), "{}", ran.err);
     assert!(ran.err.contains("there is no secret at file:keys/local.key"), "{}", ran.err);
     assert!(!key.exists(), "a new key would not open the repository");
+    std::fs::write(&key, "\n").unwrap();
+    let ran = place.quickstart();
+    assert_eq!(ran.code, Some(12), "{}", ran.err);
+    assert!(ran.err.contains("the secret at file:keys/local.key is empty"), "{}", ran.err);
     std::fs::write(&key, "wrong\n").unwrap();
     let ran = place.quickstart();
     assert_eq!(ran.code, Some(12), "{}", ran.err);
