@@ -162,7 +162,10 @@ impl DataDir {
             }
         }
         file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(told)?;
-        Ok(DataDirLock { _file: file, server_file: self.0.join("server.json") })
+        let server_file = self.0.join("server.json");
+        // What a process that crashed left says where nobody listens any more.
+        let _ = std::fs::remove_file(&server_file);
+        Ok(DataDirLock { _file: file, server_file })
     }
 
     /// Tells other processes where this one listens.
@@ -213,7 +216,10 @@ mod tests {
         assert_eq!(data.server_file_read().unwrap().url, "http://x");
         drop(lock);
         assert!(data.server_file_read().is_none());
-        data.lock().unwrap();
+        // Left by a process that crashed: whoever has the lock next does not answer there.
+        write_private(&data.path().join("server.json"), br#"{"url":"http://gone","token":"t"}"#).unwrap();
+        let _lock = data.lock().unwrap();
+        assert!(data.server_file_read().is_none());
     }
 
     #[test]

@@ -21,6 +21,8 @@ struct Up {
 
 impl Up {
     fn start(place: &Place) -> Self {
+        // One that an earlier process left would be believed before this one has the lock.
+        let _ = std::fs::remove_file(place.data().join("server.json"));
         let child = place.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let began = Instant::now();
         let server = loop {
