@@ -45,9 +45,10 @@ fn a_root_that_is_replaced_in_the_middle_of_a_run_is_saved_whole() {
 #[test]
 fn a_verify_of_everything_reads_every_blob() {
     let (house, storage) = House::fake();
-    fs::write(house.tree().join("huge"), tree::noise(1, 120 << 20)).unwrap();
+    fs::write(house.tree().join("huge"), tree::noise(1, 160 << 20)).unwrap();
     let id = house.backup(None).id;
     let all = places(&house, &id, "huge");
+    // A blob has 1.5 MiB on average: a hundred and seven, give or take seven.
     assert!(all.len() > 66, "{} blobs", all.len());
     let place = all[1];
     storage.tamper(&pack_key(&place), |bytes| bytes[place.offset as usize + 99] ^= 1);
