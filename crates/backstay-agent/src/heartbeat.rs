@@ -81,7 +81,9 @@ pub async fn beat(jobs: Arc<dyn Jobs>, agent_id: AgentId, ttl: Duration, held: H
     let mut sent = Instant::now();
     loop {
         let stop_at = sent + ttl - margin(ttl);
-        let pause = renew_every(ttl).min(stop_at.saturating_duration_since(Instant::now()));
+        let time_left = stop_at.saturating_duration_since(Instant::now());
+        // Once the leases are lost nothing is urgent: their work has to let them go.
+        let pause = if time_left.is_zero() { renew_every(ttl) } else { renew_every(ttl).min(time_left) };
         tokio::select! {
             () = end.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -91,9 +93,7 @@ pub async fn beat(jobs: Arc<dyn Jobs>, agent_id: AgentId, ttl: Duration, held: H
         if keys.is_empty() {
             sent = now;
         } else if now >= stop_at {
-            // Lost leases stay lost until their work has let them go, and then there are none.
             keys.iter().for_each(|key| held.note(key, Standing::Lost));
-            tokio::time::sleep(renew_every(ttl)).await;
         } else if renew(&*jobs, agent_id, &keys, &held, stop_at - now).await {
             sent = now;
         }
