@@ -8,13 +8,13 @@ use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{JobId, SnapshotId};
 use backstay_core::domain::job::{
-    FailureClass, Instruction, Job, JobCounts, JobKind, JobState, Outcome, Reconciliation, StateName, Target, Trigger,
+    FailureClass, Instruction, Job, JobKind, JobState, Outcome, Reconciliation, StateName, Target, Trigger,
 };
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Enqueued, JobFilter, PAGE_ROWS_MAX, Page, StoreError};
 
-use crate::conformance::world::{Stores, TTL, World, key_of, settlement};
+use crate::conformance::world::{Stores, TTL, World, distinct_counts, key_of, settlement};
 
 /// Every field of a job comes back, whatever it is told and why it exists.
 ///
@@ -43,15 +43,7 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
             trigger: triggers[number % triggers.len()].clone(),
             plan_id: (number != 1).then_some(world.plan.id),
             priority: -5 + i32::try_from(number).unwrap(),
-            counts: JobCounts {
-                files: 1,
-                files_unmodified: 2,
-                dirs: 3,
-                bytes: 4,
-                bytes_added: 5,
-                bytes_stored: 6,
-                unread: 7,
-            },
+            counts: distinct_counts(),
             failures: 3,
             ..world.backup(0)
         };

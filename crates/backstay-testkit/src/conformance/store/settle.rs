@@ -7,12 +7,12 @@ use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::{self, Evidence, Place, Verdict};
 use backstay_core::domain::id::{EvidenceId, SnapshotId};
-use backstay_core::domain::job::{FailureClass, Job, JobCounts, JobState, Outcome, Progress, StateName};
+use backstay_core::domain::job::{FailureClass, Job, JobState, Outcome, Progress, StateName};
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread};
 use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::store::{Page, Settlement, SnapshotFilter, StoreError};
 
-use crate::conformance::world::{Stores, World, settlement};
+use crate::conformance::world::{Stores, World, distinct_counts, settlement};
 
 /// Returns a record at a place of an item's chain. Hash and text are as real; the signature is for `domain::evidence`.
 fn record(world: &World, job: &Job, sequence: i64, previous_hash: Option<String>) -> Evidence {
@@ -53,15 +53,7 @@ pub async fn rows_come_with_the_settlement_and_only_then(stores: Stores) {
     assert_eq!(world.told().await, [EventKind::Enqueued]);
 
     let rows = Settlement {
-        counts: JobCounts {
-            files: 1,
-            files_unmodified: 2,
-            dirs: 3,
-            bytes: 4,
-            bytes_added: 5,
-            bytes_stored: 6,
-            unread: 7,
-        },
+        counts: distinct_counts(),
         snapshot: Some(world.snapshot(&job, &"ab".repeat(32), Outcome::Complete)),
         evidence: Some(record(&world, &job, 1, None)),
         event: Some(world.event(EventKind::Succeeded, &job)),
