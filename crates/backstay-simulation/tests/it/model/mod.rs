@@ -160,8 +160,9 @@ fn broken(mutant: Mutant, promise: &'static str) -> (Vec<&'static str>, Vec<&'st
         if let (Mutant::None, stateright::Expectation::Always, Some(path)) =
             (mutant, &property.expectation, found.get(property.name))
         {
-            println!("{} is broken by:", property.name);
-            path.clone().into_vec().iter().for_each(|(world, step)| println!("  {world:?}\n  {step:?}"));
+            let steps: Vec<String> =
+                path.clone().into_vec().iter().map(|(world, step)| format!("  {world:?}\n  {step:?}")).collect();
+            panic!("{} is broken by:\n{}", property.name, steps.join("\n"));
         }
         match property.expectation {
             stateright::Expectation::Sometimes if !seen => missing.push(property.name),
