@@ -120,6 +120,11 @@ impl Repository {
         self.config.id()
     }
 
+    /// Returns its config as JSON.
+    pub fn config_plain(&self) -> Vec<u8> {
+        self.config.write()
+    }
+
     /// Returns where it lies, for a person.
     pub fn place(&self) -> String {
         self.storage.place()

@@ -90,7 +90,8 @@ impl Ids {
         ids
     }
 
-    fn takes(&self, id: &Id) -> bool {
+    /// Says whether an id is one of them.
+    pub fn takes(&self, id: &Id) -> bool {
         self.whole.contains(id)
             || !self.beginnings.is_empty() && {
                 let hex = id.to_hex();

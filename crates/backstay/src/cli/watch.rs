@@ -82,7 +82,7 @@ impl Watch {
 }
 
 /// Returns one line: what, files, bytes, rate, time left.
-fn progress_line(words: &str, progress: Option<&ProgressView>, elapsed: Duration) -> String {
+pub(super) fn progress_line(words: &str, progress: Option<&ProgressView>, elapsed: Duration) -> String {
     let Some(progress) = progress else { return format!("{words}: waiting for an agent") };
     match progress.phase.as_str() {
         "opening" => return format!("{words}: opening source and repository"),

@@ -1,0 +1,1 @@
+//! How far a verb is: a live line on a terminal, JSON lines of restic's shape with `--json`, nothing elsewhere.
