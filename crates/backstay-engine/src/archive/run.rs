@@ -25,7 +25,7 @@ use super::upload::Uploads;
 use super::walk::metadata_of;
 use crate::error::EngineError;
 use crate::format::id::Id;
-use crate::format::node::Content;
+use crate::format::node::{Content, NewNode};
 use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::format::snapshot::SnapshotFile;
@@ -168,7 +168,14 @@ impl<'a> Worker<'a> {
             };
             let user = self.run.owners.user(metadata.uid);
             let group = self.run.owners.group(metadata.gid);
-            writer.push(&entry.name, &metadata, &user, &group, content);
+            writer.push(&NewNode {
+                name: &entry.name,
+                metadata: &metadata,
+                user: &user,
+                group: &group,
+                extended_attributes: &[],
+                content,
+            });
         }
         self.tree = writer.finish();
         if self.tree.len() as u64 > TREE_BYTES_MAX {
@@ -194,7 +201,15 @@ impl<'a> Worker<'a> {
             let metadata = metadata_of(&stat);
             let (user, group) = (self.run.owners.user(metadata.uid), self.run.owners.group(metadata.gid));
             let mut writer = TreeWriter::new(std::mem::take(&mut self.tree));
-            writer.push(name, &metadata, &user, &group, Content::Dir(tree));
+            let content = Content::Dir(tree);
+            writer.push(&NewNode {
+                name,
+                metadata: &metadata,
+                user: &user,
+                group: &group,
+                extended_attributes: &[],
+                content,
+            });
             self.tree = writer.finish();
             tree = self.packer.save(BlobKind::Tree, &self.tree)?;
             path.pop();

@@ -39,9 +39,12 @@ fn is_gone(error: &io::Error) -> bool {
 /// Returns the metadata that a tree stores.
 pub(crate) fn metadata_of(stat: &Stat) -> Metadata {
     let time = |seconds, nanoseconds| FileTime { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0) };
+    let modified = time(stat.st_mtime, stat.st_mtime_nsec);
     Metadata {
         mode: stat.st_mode & 0o7777,
-        modified: time(stat.st_mtime, stat.st_mtime_nsec),
+        modified,
+        // The time of last access is left out of backups, as restic does without --with-atime.
+        accessed: modified,
         changed: time(stat.st_ctime, stat.st_ctime_nsec),
         uid: stat.st_uid,
         gid: stat.st_gid,
@@ -49,6 +52,7 @@ pub(crate) fn metadata_of(stat: &Stat) -> Metadata {
         device_id: stat.st_dev,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         links: stat.st_nlink as _,
+        device: stat.st_rdev,
     }
 }
 
