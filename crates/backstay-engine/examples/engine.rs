@@ -80,16 +80,13 @@ fn backup(repository: &str, tree: &str) -> Done {
     let (repository, parent) = open(repository)?;
     let recheck = if std::env::var_os("ENGINE_NO_RECHECK").is_some() { Recheck::Off } else { Recheck::Each };
     let options = ArchiveOptions {
-        root: std::path::absolute(tree)?,
         parent,
         hostname: "bench".to_owned(),
         username: "engine".to_owned(),
-        tags: Vec::new(),
-        program_version: "backstay engine example".to_owned(),
-        started_at: Timestamp::now(),
         workers: workers(),
         uploads: 2,
         recheck,
+        ..ArchiveOptions::new(vec![std::path::absolute(tree)?], "backstay-example 0", Timestamp::now())
     };
     let archived = archive(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
     let published = archived.publish(Timestamp::now())?;

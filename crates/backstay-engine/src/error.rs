@@ -90,6 +90,12 @@ pub enum EngineError {
         /// What the system said.
         source: io::Error,
     },
+    /// A thread of the run panicked.
+    #[error("a thread that {does} failed by a fault of this program; its words are on standard error")]
+    Panicked {
+        /// What the thread does.
+        does: &'static str,
+    },
     /// What we sealed did not open to what it was: memory or processor are broken.
     #[error("the blob {id} did not open to what was sealed: memory or processor of this machine may be broken")]
     Machine {
@@ -122,7 +128,7 @@ impl EngineError {
             Self::Storage(_) => FailureClass::Storage,
             Self::Source { .. } => FailureClass::Source,
             Self::Target { .. } | Self::Write { .. } => FailureClass::Target,
-            Self::Interrupted | Self::Machine { .. } => FailureClass::Internal,
+            Self::Interrupted | Self::Machine { .. } | Self::Panicked { .. } => FailureClass::Internal,
             Self::NoRepository { .. } => FailureClass::RepositoryMissing,
             Self::Password { .. } => FailureClass::Password,
             Self::Format { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,

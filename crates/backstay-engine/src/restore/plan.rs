@@ -109,7 +109,7 @@ impl Plan {
             },
             NodeKind::File => self.take_file(places, path, node),
             NodeKind::Symlink => self.links.push((path.to_vec(), node.target.to_vec(), node.metadata)),
-            NodeKind::Other => self.unread.push(shown(path), "devices and FIFOs are not restored yet".to_owned()),
+            _ => self.unread.push(shown(path), "devices and FIFOs are not restored yet".to_owned()),
         }
         Ok(())
     }
