@@ -10,6 +10,7 @@
 pub mod format;
 pub mod error;
 pub mod interrupt;
+pub mod pattern;
 pub mod progress;
 pub mod repository;
 pub mod archive;
