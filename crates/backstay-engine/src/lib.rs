@@ -11,6 +11,7 @@ pub mod error;
 pub mod interrupt;
 pub mod progress;
 pub mod repository;
+pub mod lock;
 pub mod archive;
 pub mod restore;
 pub mod verify;
