@@ -1,6 +1,7 @@
 //! What can go wrong with a repository as a whole, and what it asks for.
 
 use std::io;
+use std::time::Duration;
 
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::job::FailureClass;
@@ -96,6 +97,22 @@ pub enum EngineError {
         /// What the thread does.
         does: &'static str,
     },
+    /// Others use the repository, and we may not beside them.
+    #[error("{place} is locked by {holder}, since {since}")]
+    Locked {
+        /// Who, for a person.
+        holder: String,
+        /// Since when, by the holder's clock.
+        since: String,
+        /// The storage.
+        place: String,
+    },
+    /// Our lock is gone: somebody took us for dead, or removed it by hand.
+    #[error("our lock of {place} is gone: somebody removed it, or it could not be refreshed in time")]
+    LockLost {
+        /// The storage.
+        place: String,
+    },
     /// What we sealed did not open to what it was: memory or processor are broken.
     #[error("the blob {id} did not open to what was sealed: memory or processor of this machine may be broken")]
     Machine {
@@ -109,6 +126,8 @@ impl EngineError {
     pub const fn disposition(&self) -> Disposition {
         match self {
             Self::Storage(error) => error.disposition(),
+            // Whoever holds it ends, or is stale in half an hour.
+            Self::Locked { .. } | Self::LockLost { .. } => Disposition::Retry { after: Duration::from_secs(60) },
             _ => Disposition::Operator,
         }
     }
@@ -131,6 +150,7 @@ impl EngineError {
             Self::Interrupted | Self::Machine { .. } | Self::Panicked { .. } => FailureClass::Internal,
             Self::NoRepository { .. } => FailureClass::RepositoryMissing,
             Self::Password { .. } => FailureClass::Password,
+            Self::Locked { .. } | Self::LockLost { .. } => FailureClass::Repository,
             Self::Format { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,
             Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
             Self::NoPath { .. } => FailureClass::Repository,

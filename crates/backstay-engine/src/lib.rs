@@ -13,11 +13,11 @@ pub mod interrupt;
 pub mod pattern;
 pub mod progress;
 pub mod repository;
+pub mod lock;
 pub mod archive;
 pub mod restore;
 pub mod verify;
 pub mod browse;
-pub mod pattern;
 pub mod select;
 pub mod inspect;
 

@@ -33,7 +33,7 @@ const KEYS_TRIED_MAX: usize = 20;
 #[derive(Debug)]
 pub struct Repository {
     storage: Arc<dyn ObjectStorage>,
-    key: SealKey,
+    key: Arc<SealKey>,
     config: Config,
     chunker: Chunker,
 }
@@ -102,12 +102,22 @@ impl Repository {
     fn assemble(storage: Arc<dyn ObjectStorage>, key: SealKey, config: Config) -> Result<Self, EngineError> {
         let told = |source| EngineError::Format { place: storage.place(), source };
         let chunker = Chunker::new(config.polynomial().map_err(told)?);
-        Ok(Self { storage, key, config, chunker })
+        Ok(Self { storage, key: Arc::new(key), config, chunker })
     }
 
     /// Returns the key that seals everything in it.
     pub(crate) fn key(&self) -> &SealKey {
         &self.key
+    }
+
+    /// Returns the key, to be held beyond the repository's own life.
+    pub(crate) fn shared_key(&self) -> &Arc<SealKey> {
+        &self.key
+    }
+
+    /// Returns where its objects lie.
+    pub(crate) fn storage(&self) -> &Arc<dyn ObjectStorage> {
+        &self.storage
     }
 
     /// Returns what cuts its files.

@@ -16,6 +16,7 @@ pub mod schedule;
 pub mod storage;
 pub mod repository;
 pub mod snapshot;
+pub mod retention;
 pub mod sample;
 pub mod evidence;
 pub mod event;

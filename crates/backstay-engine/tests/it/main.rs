@@ -29,3 +29,5 @@ mod fault;
 mod create;
 #[cfg(test)]
 mod replaced;
+#[cfg(test)]
+mod lock;

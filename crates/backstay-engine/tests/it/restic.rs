@@ -10,7 +10,7 @@ use super::house::{HOST, House, PASSWORD};
 /// A restic.
 pub(crate) struct Restic {
     pub(crate) version: &'static str,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
 /// Returns the restics that are here: both, or the test is skipped aloud, or red in CI.

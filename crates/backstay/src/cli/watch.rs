@@ -109,7 +109,7 @@ pub(super) fn progress_line(words: &str, progress: Option<&ProgressView>, elapse
 }
 
 /// Returns the time left at the pace so far; none before there is a pace, or when the total is not known.
-fn time_left(progress: &ProgressView, elapsed: Duration) -> Option<Duration> {
+pub(super) fn time_left(progress: &ProgressView, elapsed: Duration) -> Option<Duration> {
     let cost = |files: u64, bytes: u64| bytes as f64 + (files * FILE_COST_BYTES) as f64;
     let total = cost(progress.files_total?, progress.bytes_total?);
     let done = cost(progress.files_done, progress.bytes_done);

@@ -42,6 +42,8 @@ pub(super) struct Locking {
 pub(super) enum Verb {
     /// Make a repository
     Init(super::init::Verb),
+    /// Back up files and folders
+    Backup(Box<super::backup::Verb>),
     /// List snapshots
     Snapshots(super::snapshots::Verb),
     /// List what a snapshot holds

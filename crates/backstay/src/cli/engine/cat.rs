@@ -3,6 +3,7 @@
 use backstay_engine::format::id::Id;
 use backstay_engine::format::object::FileKind;
 use backstay_engine::format::pack::BlobKind;
+use backstay_engine::lock::LockMode;
 use backstay_engine::select::{self, Filter};
 use backstay_engine::{EngineError, Repository};
 use backstay_storage::{ObjectKey, ReadCache};
@@ -37,7 +38,7 @@ pub(super) enum Kind {
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let needed = || error::input("no id is given", "Say which one: `backstay engine cat KIND ID`.");
-    let opened = context.open()?;
+    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let repository = &opened.repository;
     let engine = |error: EngineError| error::engine(&error);
     if verb.kind == Kind::Config {
@@ -119,8 +120,66 @@ fn with_end(mut text: Vec<u8>) -> Vec<u8> {
 
 /// Prints JSON on many lines.
 fn pretty(context: &Context, text: &[u8]) -> Result<Exit, CliError> {
-    let value: Value =
-        serde_json::from_slice(text).map_err(|error| CliError::new(Exit::Failed, format!("it is no JSON: {error}")))?;
-    context.output.screen.value(&value);
+    serde_json::from_slice::<Value>(text)
+        .map_err(|error| CliError::new(Exit::Failed, format!("it is no JSON: {error}")))?;
+    context.output.bytes(&with_end(indented(text)))?;
     Ok(Exit::Done)
+}
+
+/// Returns JSON with a line for each value, fields in the order in which they are stored.
+fn indented(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() * 2);
+    let (mut depth, mut inside, mut escaped) = (0, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.extend(std::iter::repeat_n(b' ', 2 * depth));
+    };
+    for (at, byte) in text.iter().enumerate() {
+        match (inside, byte) {
+            (true, _) => {
+                out.push(*byte);
+                inside = escaped || *byte != b'"';
+                escaped = !escaped && *byte == b'\\';
+            }
+            (false, b' ' | b'\n' | b'\r' | b'\t') => {}
+            (false, b'{' | b'[') => {
+                out.push(*byte);
+                let next = text[at + 1..].iter().find(|byte| !byte.is_ascii_whitespace());
+                depth += 1;
+                if !matches!(next, Some(b'}' | b']')) {
+                    line(&mut out, depth);
+                }
+            }
+            (false, b'}' | b']') => {
+                depth -= 1;
+                if !matches!(out.last(), Some(b'{' | b'[')) {
+                    line(&mut out, depth);
+                }
+                out.push(*byte);
+            }
+            (false, b',') => {
+                out.push(*byte);
+                line(&mut out, depth);
+            }
+            (false, b':') => out.extend_from_slice(b": "),
+            (false, _) => {
+                out.push(*byte);
+                inside = *byte == b'"';
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_indented_in_its_own_order() {
+        let text = br#"{"b":[1,"x\\\",{"],"a":{},"c":[] ,"d":"\\"}"#;
+        let expected =
+            "{\n  \"b\": [\n    1,\n    \"x\\\\\\\",{\"\n  ],\n  \"a\": {},\n  \"c\": [],\n  \"d\": \"\\\\\"\n}";
+        assert_eq!(String::from_utf8(indented(text)).unwrap(), expected);
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backstay_engine::format::index::Index;
+use backstay_engine::lock::{LockGuard, LockMode, LockOwner, LockTerms};
 use backstay_engine::repository::BlobReader;
 use backstay_engine::select::{self, Filter, Snapshot, Wanted};
 use backstay_engine::{EngineError, Interrupt, Repository};
@@ -14,6 +15,7 @@ use super::output::Output;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
 use crate::roles::engine::Access;
+use crate::roles::system;
 
 /// What a verb is called with.
 #[derive(Debug)]
@@ -47,6 +49,30 @@ impl Context {
         Ok(Opened { repository, storage })
     }
 
+    /// Takes a lock. With `--no-lock` there is none, which only who does not write may ask for.
+    ///
+    /// # Errors
+    /// [`CliError`] when others keep us out.
+    pub(super) fn lock(&self, opened: &Opened, mode: LockMode) -> Result<Guard, CliError> {
+        if self.locking.no_lock {
+            return Ok(Guard(None));
+        }
+        let owner = LockOwner::this_process(system::username());
+        let terms = LockTerms { wait: self.locking.retry_lock.unwrap_or_default(), ..LockTerms::default() };
+        let guard = opened.repository.lock(mode, &owner, &terms, &self.interrupt);
+        Ok(Guard(Some(guard.map_err(|error| error::engine(&error))?)))
+    }
+
+    /// Opens the repository and takes a lock.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) fn open_locked(&self, mode: LockMode) -> Result<(Opened, Guard), CliError> {
+        let opened = self.open()?;
+        let guard = self.lock(&opened, mode)?;
+        Ok((opened, guard))
+    }
+
     /// Tells of snapshots that could not be read; true when there is one.
     pub(super) fn tell_unreadable(&self, unreadable: &[(backstay_engine::format::id::Id, EngineError)]) -> bool {
         for (id, error) in unreadable {
@@ -58,6 +84,38 @@ impl Context {
     /// Tells of a folder that could not be read.
     pub(super) fn tell_folder(&self, path: &[u8], error: &EngineError) {
         self.output.warn("reading folders", &shown_path(path), &chain(error));
+    }
+}
+
+/// A lock, if one was taken. Dropping it releases it.
+#[derive(Debug)]
+pub(super) struct Guard(Option<LockGuard>);
+
+impl Guard {
+    /// Says whether the lock is still there, by asking the storage.
+    ///
+    /// # Errors
+    /// [`EngineError::LockLost`].
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        self.0.as_ref().map_or(Ok(()), LockGuard::check)
+    }
+
+    /// Returns an answer in which a stop that came from a lost lock says so.
+    ///
+    /// # Errors
+    /// The answer's own.
+    pub(super) fn explain<T>(&self, answer: Result<T, EngineError>) -> Result<T, EngineError> {
+        match &self.0 {
+            Some(guard) => guard.explain(answer),
+            None => answer,
+        }
+    }
+
+    /// Releases the lock. One that stays is seen to be dead by the next run, so a failure is told and no more.
+    pub(super) fn release(self, context: &Context) {
+        if let Some(Err(error)) = self.0.map(LockGuard::release) {
+            context.output.warn("releasing the lock", "", &chain(&error));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use backstay_engine::inspect::diff::{Metadata, Side, compare};
 use backstay_engine::inspect::entry::go_text;
+use backstay_engine::lock::LockMode;
 use backstay_engine::select;
 use serde_json::json;
 
@@ -29,7 +30,7 @@ pub(super) struct Verb {
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
-    let opened = context.open()?;
+    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let engine = |error| error::engine(&error);
     let index = opened.index(&context.interrupt)?;
     let mut blobs = opened.blobs(&index);

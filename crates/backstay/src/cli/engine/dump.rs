@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use backstay_engine::browse;
 use backstay_engine::format::node::NodeKind;
 use backstay_engine::format::pack::BlobKind;
+use backstay_engine::lock::LockMode;
 use backstay_engine::select;
 
 use super::args::FilterArgs;
@@ -30,7 +31,7 @@ pub(super) struct Verb {
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
-    let opened = context.open()?;
+    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let engine = |error| error::engine(&error);
     let (snapshot, folder) = opened.snapshot(&verb.snapshot, &verb.filter.filter(), &context.interrupt)?;
     let index = opened.index(&context.interrupt)?;

@@ -14,6 +14,12 @@ pub(crate) fn engine(error: &EngineError) -> CliError {
             (Exit::NoRepository, "Check --repo; `backstay engine init` makes a repository.")
         }
         EngineError::Storage(error) => return storage(error),
+        EngineError::Locked { .. } => (
+            Exit::Locked,
+            "Wait for it with --retry-lock 5m; `backstay engine unlock` removes locks whose holders are dead.",
+        ),
+        EngineError::LockLost { .. } => (Exit::Failed, "What was saved stays in no snapshot; run it again."),
+        EngineError::Source { .. } => (Exit::Failed, "No snapshot was made. Check what you named."),
         EngineError::Password { .. } => (Exit::Password, "Check the password file, command or variable."),
         EngineError::RepositoryExists { .. } => (Exit::Failed, "Use it, or name another place with --repo."),
         EngineError::NoSnapshot { .. } => (Exit::Failed, "`backstay engine snapshots` lists what there is."),

@@ -5,6 +5,7 @@ use backstay_engine::format::pack::BlobKind;
 use backstay_engine::format::time::FileTime;
 use backstay_engine::inspect::entry::{Shown, go_permissions, go_text};
 use backstay_engine::inspect::find::{Ids, Names, Object, Objects, Place, by_id, by_name};
+use backstay_engine::lock::LockMode;
 use backstay_engine::pattern::{Case, Patterns};
 use backstay_engine::select::{self, Snapshot};
 use serde::Serialize;
@@ -80,7 +81,7 @@ struct Match {
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
-    let opened = context.open()?;
+    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let many = select::many(&opened.repository, &verb.snapshot, &verb.filter.filter(), &context.interrupt);
     let mut many = many.map_err(|error| error::engine(&error))?;
     for (word, error) in &many.ignored {

@@ -2,6 +2,7 @@
 
 use backstay_engine::inspect::entry::{Entry, go_permissions, go_text, unix_permissions};
 use backstay_engine::inspect::walk::{Flow, Step, walk};
+use backstay_engine::lock::LockMode;
 use backstay_engine::select;
 use serde::Serialize;
 
@@ -93,7 +94,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     if let Some(wrong) = verb.dirs.iter().find(|dir| !dir.starts_with('/')) {
         return Err(error::input(format!("`{wrong}` is no absolute path in a snapshot"), "Begin it with a slash."));
     }
-    let opened = context.open()?;
+    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let (snapshot, folder) = opened.snapshot(&verb.snapshot, &verb.filter.filter(), &context.interrupt)?;
     let index = opened.index(&context.interrupt)?;
     let mut blobs = opened.blobs(&index);

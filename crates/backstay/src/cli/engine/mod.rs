@@ -13,6 +13,9 @@ mod output;
 mod progress;
 mod view;
 mod init;
+mod backup;
+mod roots;
+mod size;
 mod snapshots;
 mod ls;
 mod cat;
@@ -39,7 +42,7 @@ const CANCEL_TIME_MAX: Duration = Duration::from_millis(850);
 
 /// Does what a verb says and returns how it went.
 pub(crate) async fn run(engine: Engine, screen: &Screen) -> Result<Exit, CliError> {
-    let mut signals = Signals::listen();
+    let mut signals = Signals::listen_but_hangup();
     let interrupt = Interrupt::default();
     let output = Output::new(*screen, engine.quiet, engine.verbose);
     let context = Context::new(engine.access, engine.locking, output, interrupt.clone());
@@ -73,6 +76,7 @@ fn end_at_once(output: Output) -> ! {
 fn dispatch(context: &Context, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Init(verb) => init::run(context, &verb),
+        Verb::Backup(verb) => backup::run(context, &verb),
         Verb::Snapshots(verb) => snapshots::run(context, &verb),
         Verb::Ls(verb) => ls::run(context, &verb),
         Verb::Cat(verb) => cat::run(context, &verb),

@@ -1,5 +1,6 @@
 //! `backstay engine snapshots`: lists snapshots.
 
+use backstay_engine::lock::LockMode;
 use backstay_engine::select::{self, Snapshot};
 use serde_json::json;
 
@@ -29,7 +30,7 @@ pub(super) struct Verb {
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
-    let opened = context.open()?;
+    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let many = select::many(&opened.repository, &verb.snapshots, &verb.filter.filter(), &context.interrupt);
     let mut many = many.map_err(|error| error::engine(&error))?;
     for (word, error) in &many.ignored {

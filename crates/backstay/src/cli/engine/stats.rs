@@ -1,6 +1,7 @@
 //! `backstay engine stats`: counts what snapshots hold.
 
 use backstay_engine::inspect::stats::{Counter, Mode, Stats};
+use backstay_engine::lock::LockMode;
 use backstay_engine::select;
 use serde::Serialize;
 
@@ -77,7 +78,7 @@ impl From<&Stats> for StatsLine {
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
-    let opened = context.open()?;
+    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let engine = |error| error::engine(&error);
     let many = select::many(&opened.repository, &verb.snapshots, &verb.filter.filter(), &context.interrupt);
     let many = many.map_err(engine)?;
