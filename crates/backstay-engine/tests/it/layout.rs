@@ -112,14 +112,28 @@ fn roots_are_laid_out_as_restic_lays_them_out() {
 
 /// Names that patterns are about.
 const NAMES: [&[u8]; 16] = [
-    b"a", b"b", b"ab", b"A", b"a.o", b"b.O", b"foo", b"bar", b"x[1]", b"*", b"a b", "é".as_bytes(), "É".as_bytes(), b"\xff", b"#c",
+    b"a",
+    b"b",
+    b"ab",
+    b"A",
+    b"a.o",
+    b"b.O",
+    b"foo",
+    b"bar",
+    b"x[1]",
+    b"*",
+    b"a b",
+    "é".as_bytes(),
+    "É".as_bytes(),
+    b"\xff",
+    b"#c",
     b"CACHE",
 ];
 
 /// Pieces that patterns are put together from.
 const PIECES: [&str; 22] = [
-    "a", "b", "?", "*", "**", "*.o", "foo", "b*", "[ab]", "[^a]", "[a-b]*", "\\*", "x\\[1]", "é", "É", "A", "ba[r]", "CACHE",
-    "*?", "a*b", ".", "..",
+    "a", "b", "?", "*", "**", "*.o", "foo", "b*", "[ab]", "[^a]", "[a-b]*", "\\*", "x\\[1]", "é", "É", "A", "ba[r]",
+    "CACHE", "*?", "a*b", ".", "..",
 ];
 
 fn make_tree(random: &mut StdRng, folder: &Path, depth: usize) {
@@ -272,7 +286,8 @@ fn times_of_last_access_are_kept_where_they_are_asked_for() {
             let cache = backstay_storage::ReadCache::Use;
             let mut blobs = backstay_engine::repository::BlobReader::new(&house.repository, &index, cache);
             let path = format!("{root}/file");
-            backstay_engine::browse::find(&house.repository, &mut blobs, tree_of(&house, id).0, path.as_bytes()).unwrap()
+            backstay_engine::browse::find(&house.repository, &mut blobs, tree_of(&house, id).0, path.as_bytes())
+                .unwrap()
         };
         assert_eq!(file(&mine.id).metadata.accessed.seconds, -7);
         assert_eq!(file(&mine.id), file(&other), "restic {}", restic.version);
