@@ -20,6 +20,8 @@ mod pattern;
 mod lines;
 pub mod run;
 pub mod publish;
+pub mod stream;
+pub mod command;
 mod roots;
 mod queue;
 mod folder;

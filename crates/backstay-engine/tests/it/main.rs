@@ -31,3 +31,10 @@ mod create;
 mod replaced;
 #[cfg(test)]
 mod lock;
+mod layout;
+#[cfg(test)]
+mod kinds;
+#[cfg(test)]
+mod stream;
+#[cfg(test)]
+mod moving;

@@ -41,6 +41,11 @@ fn find(version: &'static str, variable: &str) -> Option<Restic> {
 }
 
 impl Restic {
+    /// Returns where it lies.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Runs restic on the repository of a house.
     pub(crate) fn output(&self, home: &Path, arguments: &[&str]) -> Output {
         Command::new(&self.program)
