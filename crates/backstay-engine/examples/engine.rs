@@ -97,7 +97,7 @@ fn backup(repository: &str, tree: &str) -> Done {
 fn bring_back(repository: &str, target: &str) -> Done {
     let (repository, newest) = open(repository)?;
     let snapshot = newest.ok_or("there is no snapshot")?.to_hex();
-    let options = RestoreOptions { snapshot: &snapshot, target: Path::new(target), workers: workers() };
+    let options = RestoreOptions { workers: workers(), ..RestoreOptions::new(&snapshot, Path::new(target)) };
     let done = restore(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
     println!("files {} bytes {}", done.files, done.bytes);
     ended(&done.unread)

@@ -95,7 +95,7 @@ impl House {
     pub(crate) fn try_restore(&self, snapshot: &Id) -> (Result<Restored, EngineError>, PathBuf) {
         let target = self.home.path().join(format!("target-{}", rand::random::<u32>()));
         let hex = snapshot.to_hex();
-        let options = RestoreOptions { snapshot: &hex, target: &target, workers: 2 };
+        let options = RestoreOptions::new(&hex, &target);
         let done = restore(&self.repository, &options, &EngineProgress::default(), &Interrupt::default());
         (done, below(&target, &self.tree()))
     }
