@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use backstay_testkit::conformance::storage::{StorageFixture, storage_conforms};
 use backstay_testkit::fakes::storage::FakeStorage;
 use serde_json::json;
@@ -17,7 +17,8 @@ impl LocalFixture {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let settings = json!({ "path": home.path().join("storage") });
-        let storage = storage_kind("local").unwrap().open(&settings, Presence::Create).unwrap();
+        let storage =
+            storage_kind("local").unwrap().open(&settings, &StorageCredentials::none(), Presence::Create).unwrap();
         Self { home, storage }
     }
 }
@@ -60,7 +61,7 @@ fn the_fake_conforms() {
 fn a_storage_that_must_be_there_is_not_made() {
     let home = tempfile::tempdir().unwrap();
     let settings = json!({ "path": home.path().join("nothing") });
-    let answer = storage_kind("local").unwrap().open(&settings, Presence::Existing);
+    let answer = storage_kind("local").unwrap().open(&settings, &StorageCredentials::none(), Presence::Existing);
     assert!(matches!(answer, Err(backstay_storage::StorageError::Absent { .. })), "{answer:?}");
     assert!(!home.path().join("nothing").exists());
 }
