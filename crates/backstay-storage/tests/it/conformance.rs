@@ -5,8 +5,11 @@ use std::sync::Arc;
 use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use backstay_testkit::conformance::storage::{StorageFixture, storage_conforms};
 use backstay_testkit::fakes::storage::FakeStorage;
+use backstay_testkit::peers;
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::house::Bucket;
 
 struct LocalFixture {
     home: TempDir,
@@ -75,4 +78,16 @@ fn objects_are_for_their_owner_alone() {
     let mode = |path: &str| std::fs::metadata(fixture.home.path().join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode("storage/data/ab/x"), 0o400);
     assert_eq!((mode("storage"), mode("storage/data"), mode("storage/data/ab")), (0o700, 0o700, 0o700));
+}
+
+#[test]
+fn a_bucket_of_ceph_conforms() {
+    let Some(peer) = peers::s3::ceph() else { return };
+    storage_conforms(&|| Box::new(Bucket::new(peer)));
+}
+
+#[test]
+fn a_bucket_of_moto_conforms() {
+    let Some(peer) = peers::s3::moto() else { return };
+    storage_conforms(&|| Box::new(Bucket::new(peer)));
 }
