@@ -18,7 +18,7 @@ use backstay_engine::repository::Maker;
 use backstay_engine::restore::{RestoreOptions, restore};
 use backstay_engine::verify::{VerifyOptions, verify};
 use backstay_engine::{EngineProgress, Interrupt, Repository};
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -51,7 +51,7 @@ fn workers() -> usize {
 
 fn storage(path: &str, presence: Presence) -> Result<Arc<dyn ObjectStorage>, Box<dyn Error>> {
     let path = std::path::absolute(path)?;
-    Ok(storage_kind("local")?.open(&serde_json::json!({ "path": path }), presence)?)
+    Ok(storage_kind("local")?.open(&serde_json::json!({ "path": path }), &StorageCredentials::none(), presence)?)
 }
 
 fn init(repository: &str) -> Done {

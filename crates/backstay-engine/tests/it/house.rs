@@ -14,7 +14,7 @@ use backstay_engine::repository::Maker;
 use backstay_engine::restore::{RestoreOptions, Restored, restore};
 use backstay_engine::verify::{VerifyOptions, verify};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use backstay_testkit::fakes::storage::FakeStorage;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -43,7 +43,10 @@ pub(crate) fn maker() -> Maker {
 
 /// Opens a local storage.
 pub(crate) fn local(path: &Path) -> Arc<dyn ObjectStorage> {
-    storage_kind("local").unwrap().open(&json!({ "path": path }), Presence::Create).unwrap()
+    storage_kind("local")
+        .unwrap()
+        .open(&json!({ "path": path }), &StorageCredentials::none(), Presence::Create)
+        .unwrap()
 }
 
 impl House {
