@@ -273,7 +273,11 @@ impl Worker<'_> {
             Place::Root { path, absolute, device, named, opened } => {
                 let cut = absolute.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                 let (above, own_name) = (&absolute[..cut.max(1)], &absolute[cut + 1..]);
-                let mut scope = self.run.options.excludes.within(|| above.to_vec());
+                // What was named is never left out, as with restic since 0.17; what is in it may be.
+                let mut scope = match named {
+                    true => None,
+                    false => self.run.options.excludes.within(|| above.to_vec()),
+                };
                 if let Some(scope) = &mut scope {
                     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     let above = rustix::fs::openat(CWD, above, flags, Mode::empty())?;

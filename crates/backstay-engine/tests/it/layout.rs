@@ -44,6 +44,24 @@ fn tree_of(house: &House, id: &Id) -> (Id, Vec<String>) {
     (file.tree, file.paths)
 }
 
+/// Returns what must be the same in two snapshots of one state: all but the metadata of `/tmp`, which other tests change.
+pub(crate) fn stable(house: &House, id: &Id) -> Vec<String> {
+    let index = house.repository.index_load(&Interrupt::default()).unwrap();
+    let mut blobs =
+        backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
+    let mut facts = Vec::new();
+    backstay_engine::browse::tree_entries(&house.repository, &mut blobs, &tree_of(house, id).0, |node| {
+        facts.push(match &*node.name {
+            b"tmp" | b"tmp-1" => format!("{:?} {:?}", node.name, node.subtree),
+            _ => format!("{node:?}"),
+        });
+        Ok(())
+    })
+    .unwrap();
+    facts.extend(tree_of(house, id).1);
+    facts
+}
+
 /// Returns all paths of a snapshot.
 pub(crate) fn paths_of(house: &House, id: &Id) -> Vec<Vec<u8>> {
     use backstay_engine::browse::{Met, walk};
@@ -103,12 +121,15 @@ fn roots_are_laid_out_as_restic_lays_them_out() {
             assert_eq!(mine.unread.count, wanted as u64, "{roots:?}: {:?}", mine.unread);
             let other = theirs(&restic, &house, &roots);
             assert_eq!(shown(&paths_of(&house, &mine.id)), shown(&paths_of(&house, &other)), "{roots:?}");
-            assert_eq!(tree_of(&house, &mine.id), tree_of(&house, &other), "restic {} {roots:?}", restic.version);
+            assert_eq!(stable(&house, &mine.id), stable(&house, &other), "restic {} {roots:?}", restic.version);
         }
     }
     let missing = try_ours(&house, &[&at("missing"), &at("gone")], Excludes::default());
     assert!(matches!(missing, Err(EngineError::Source { .. })), "{missing:?}");
 }
+
+/// Sets of excludes that are tried: each costs a second of restic's.
+const ROUNDS: usize = 40;
 
 /// Names that patterns are about.
 const NAMES: [&[u8]; 16] = [
@@ -181,10 +202,9 @@ fn excludes_leave_out_what_restics_leave_out() {
     let root = house.tree().to_str().unwrap().to_owned();
     let all = paths_of(&house, &ours(&house, &[&root], Excludes::default()).id).len();
     let mut kept_less = 0;
-    for restic in restics() {
-        // Each run of restic takes a second; the old one knows the same rules.
-        let rounds = if restic.version == "0.19" { 40 } else { 8 };
-        for round in 0..rounds {
+    // The old restic leaves out even what was named.
+    for restic in restics().iter().filter(|restic| restic.version == "0.19") {
+        for round in 0..ROUNDS {
             let mut excludes = Excludes::default();
             let mut arguments = vec![root.clone()];
             for _ in 0..random.random_range(0..4) {
@@ -218,7 +238,7 @@ fn excludes_leave_out_what_restics_leave_out() {
             }
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let mine = paths_of(&house, &ours(&house, &[&root], excludes).id);
-            let other = paths_of(&house, &theirs(&restic, &house, &arguments));
+            let other = paths_of(&house, &theirs(restic, &house, &arguments));
             assert_eq!(shown(&mine), shown(&other), "restic {} {arguments:?}", restic.version);
             kept_less += usize::from(mine.len() < all);
         }
@@ -259,7 +279,7 @@ fn another_file_system_is_an_empty_folder_when_it_is_left_out() {
             for restic in restics() {
                 let other = theirs(&restic, &house, &[&roots[..], &["--one-file-system"]].concat());
                 assert_eq!(shown(&paths_of(&house, &mine.id)), shown(&paths_of(&house, &other)), "{roots:?}");
-                assert_eq!(tree_of(&house, &mine.id).0, tree_of(&house, &other).0, "{roots:?}");
+                assert_eq!(stable(&house, &mine.id), stable(&house, &other), "{roots:?}");
             }
         }
     }));
