@@ -54,7 +54,9 @@ impl Topic {
         match self {
             Self::Event(EventKind::Damaged) => Severity::Critical,
             Self::Event(EventKind::Failed | EventKind::Parked) | Self::Overdue => Severity::Error,
-            Self::Event(EventKind::Skipped | EventKind::Cancelled) | Self::Partial | Self::Threatened | Self::Quota => Severity::Warning,
+            Self::Event(EventKind::Skipped | EventKind::Cancelled) | Self::Partial | Self::Threatened | Self::Quota => {
+                Severity::Warning
+            }
             Self::Event(_) => Severity::Info,
         }
     }
