@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn each_endpoint_has_its_verb() {
         let command = Args::command();
-        for row in ENDPOINTS {
+        for row in ENDPOINTS.iter().filter(|row| !row.verb.is_empty()) {
             let found = row.verb.split(' ').try_fold(&command, |at, word| at.find_subcommand(word));
             assert!(found.is_some(), "there is no `backstay {}` for {}", row.verb, row.name);
         }
