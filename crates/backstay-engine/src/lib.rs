@@ -16,6 +16,7 @@ pub mod archive;
 pub mod restore;
 pub mod verify;
 pub mod browse;
+pub mod maintenance;
 
 pub use error::EngineError;
 pub use interrupt::Interrupt;

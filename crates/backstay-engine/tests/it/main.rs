@@ -31,3 +31,11 @@ mod create;
 mod replaced;
 #[cfg(test)]
 mod lock;
+#[cfg(test)]
+mod mortal;
+#[cfg(test)]
+mod prune;
+#[cfg(test)]
+mod forget;
+#[cfg(test)]
+mod key;
