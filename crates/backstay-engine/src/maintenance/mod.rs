@@ -6,7 +6,8 @@
 //!
 //! Absent on purpose: taking locks. The caller takes one and hands its guard in, where one is needed.
 
+mod bits;
 pub mod forget;
 pub mod prune;
-
+pub mod check;
 pub mod key;

@@ -39,3 +39,5 @@ mod prune;
 mod forget;
 #[cfg(test)]
 mod key;
+#[cfg(test)]
+mod check;

@@ -12,27 +12,6 @@ use crate::format::pack::{HEADER_BYTES, PackedBlob, header_entry_bytes};
 use crate::interrupt::Interrupt;
 use crate::repository::Repository;
 
-/// A bit for each blob of an index.
-#[derive(Debug)]
-pub(super) struct Bits(Vec<u64>);
-
-impl Bits {
-    pub(super) fn new(count: usize) -> Self {
-        Self(vec![0; count.div_ceil(64)])
-    }
-
-    pub(super) fn has(&self, place: usize) -> bool {
-        self.0[place / 64] >> (place % 64) & 1 == 1
-    }
-
-    /// Sets a bit, and says whether it was not set before.
-    pub(super) fn set(&mut self, place: usize) -> bool {
-        let before = self.has(place);
-        self.0[place / 64] |= 1 << (place % 64);
-        !before
-    }
-}
-
 /// A pack, however many index files name it.
 #[derive(Debug)]
 pub(super) struct Pack {

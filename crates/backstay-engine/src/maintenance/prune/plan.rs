@@ -4,7 +4,7 @@ use backstay_storage::ReadCache;
 use jiff::Timestamp;
 
 use super::PruneOptions;
-use super::ledger::{Bits, Ledger};
+use super::ledger::Ledger;
 use crate::browse::tree_entries;
 use crate::error::EngineError;
 use crate::format::FormatError;
@@ -14,6 +14,7 @@ use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
+use crate::maintenance::bits::Bits;
 use crate::repository::{BlobReader, Repository};
 
 /// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
