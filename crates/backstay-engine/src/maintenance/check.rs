@@ -8,8 +8,6 @@
 mod data;
 mod trees;
 
-use backstay_storage::StorageError;
-
 pub use data::ReadData;
 
 use crate::error::EngineError;
@@ -122,8 +120,6 @@ fn index_load(repository: &Repository, checked: &mut Checked, interrupt: &Interr
     for id in repository.file_list(FileKind::Index)? {
         interrupt.check()?;
         let file = match repository.file_read(FileKind::Index, &id) {
-            // A prune beside us would hold an exclusive lock; a file that is gone is harm all the same.
-            Err(EngineError::Storage(error @ StorageError::Missing { .. })) => Err(EngineError::Storage(error)),
             Err(error) => Err(error),
             Ok(plain) => IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source)),
         };

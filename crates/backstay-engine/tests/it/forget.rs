@@ -23,7 +23,7 @@ fn rules_keep_what_restic_keeps() {
         fs::write(house.tree().join("file"), b"x").unwrap();
         fs::create_dir(house.tree().join("inner")).unwrap();
         let (tree, inner) = (house.tree(), house.tree().join("inner"));
-        for day in 1..=28 {
+        for day in 1..=14 {
             for (path, tag, minute) in [(&tree, "one", 30), (&inner, "two", 31)] {
                 let time = format!("2024-02-{day:02} 1{}:{minute}:00", day % 10);
                 restic.backup(house.home.path(), path, &["--time", &time, "--tag", tag]);
@@ -50,7 +50,7 @@ fn rules_keep_what_restic_keeps() {
             let groups = plan(&all, group_by, &policy, Timestamp::now()).unwrap();
             let ours: BTreeSet<Id> = groups.iter().flat_map(|group| group.preview.dropped.clone()).collect();
             assert_eq!(ours, theirs, "restic {} by {word}", restic.version);
-            assert!(ours.len() > 40, "{}", ours.len());
+            assert!(ours.len() > 12, "{}", ours.len());
             assert!(groups[0].preview.verdicts[0].words().starts_with("kept: "));
         }
     }

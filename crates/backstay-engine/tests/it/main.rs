@@ -41,3 +41,5 @@ mod forget;
 mod key;
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod together;

@@ -87,7 +87,9 @@ pub(super) fn check(
             Ok(body) => body,
             Err(error) => {
                 checked.harm(format!("pack {id}"), error)?;
-                named.iter().for_each(|place| drop(broken.set(*place as usize)));
+                for place in named {
+                    broken.set(place as usize);
+                }
                 continue;
             }
         };
