@@ -299,6 +299,21 @@ impl RetentionPolicy {
             && self.keep_tags.is_empty()
     }
 
+    /// Returns the policy in words: `last 3, daily 7, within 2d`, or `keeps everything`.
+    pub fn words(&self) -> String {
+        let counts = self.counts().into_iter().filter(|(_, count)| !matches!(count, Count::None | Count::AtMost(0)));
+        let counts = counts.map(|(period, count)| format!("{} {count}", period.map_or("last", Period::word)));
+        let within = (!self.keep_within.is_zero()).then(|| format!("within {}", self.keep_within));
+        let withins = self.withins().into_iter().filter(|(_, within)| !within.is_zero());
+        let withins = withins.map(|(period, within)| format!("{} within {within}", period.word()));
+        let tags = self.keep_tags.iter().map(|tags| format!("tags {}", tags.join(",")));
+        let minimum = (self.minimum > 0).then(|| format!("minimum of {}", self.minimum));
+        let none = self.has_no_rule().then(|| "keeps everything".to_owned());
+        let all: Vec<String> =
+            none.into_iter().chain(counts).chain(within).chain(withins).chain(tags).chain(minimum).collect();
+        all.join(", ")
+    }
+
     fn counts(&self) -> [(Option<Period>, Count); 6] {
         [
             (None, self.keep_last),

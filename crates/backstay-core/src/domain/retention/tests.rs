@@ -162,6 +162,17 @@ fn the_calendar_is_that_of_the_snapshot_s_zone() {
     assert_eq!(preview.dropped, ["c"]);
 }
 
+#[test]
+fn a_policy_in_words() {
+    let words = |text: &str| policy(text).words();
+    assert_eq!(
+        (words(""), words("min=2")),
+        ("keeps everything".to_owned(), "keeps everything, minimum of 2".to_owned())
+    );
+    let all = "last=3 daily=7 within=2d within-weekly=3m tag=a,b min=2";
+    assert_eq!(words(all), "last 3, daily 7, within 2d, weekly within 3m, tags a,b, minimum of 2");
+}
+
 /// `restic.txt` was written by restic 0.19.1 (`forget --dry-run --json --group-by host`): moments with their tags, then
 /// policies with the places of the moments that it keeps and why.
 #[test]
