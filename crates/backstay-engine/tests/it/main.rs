@@ -38,3 +38,15 @@ mod kinds;
 mod stream;
 #[cfg(test)]
 mod moving;
+#[cfg(test)]
+mod mortal;
+#[cfg(test)]
+mod prune;
+#[cfg(test)]
+mod forget;
+#[cfg(test)]
+mod key;
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod together;

@@ -320,7 +320,8 @@ fn unchunk(body: &[u8]) -> io::Result<Vec<u8>> {
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n").ok_or_else(broken)?;
         let size = std::str::from_utf8(&rest[..end]).map_err(|_| broken())?;
-        let size = usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(|_| broken())?;
+        let size =
+            usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(|_| broken())?;
         if size == 0 {
             return Ok(whole);
         }

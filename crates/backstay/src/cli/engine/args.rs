@@ -44,6 +44,8 @@ pub(super) enum Verb {
     Init(super::init::Verb),
     /// Back up files and folders
     Backup(Box<super::backup::Verb>),
+    /// Bring a snapshot back to a folder
+    Restore(Box<super::restore::Verb>),
     /// List snapshots
     Snapshots(super::snapshots::Verb),
     /// List what a snapshot holds

@@ -14,6 +14,7 @@ mod progress;
 mod view;
 mod init;
 mod backup;
+mod restore;
 mod roots;
 mod size;
 mod snapshots;
@@ -77,6 +78,7 @@ fn dispatch(context: &Context, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Init(verb) => init::run(context, &verb),
         Verb::Backup(verb) => backup::run(context, &verb),
+        Verb::Restore(verb) => restore::run(context, &verb),
         Verb::Snapshots(verb) => snapshots::run(context, &verb),
         Verb::Ls(verb) => ls::run(context, &verb),
         Verb::Cat(verb) => cat::run(context, &verb),
