@@ -7,4 +7,6 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod fault;
+#[cfg(test)]
 mod house;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,6 +55,7 @@ struct Shared {
     upstream: String,
     plan: Mutex<Plan>,
     is_over: AtomicBool,
+    open: AtomicU64,
 }
 
 /// The proxy; it ends when it is dropped.
@@ -70,7 +71,12 @@ impl FaultProxy {
         let upstream = endpoint.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared { upstream, plan: Mutex::default(), is_over: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            upstream,
+            plan: Mutex::default(),
+            is_over: AtomicBool::new(false),
+            open: AtomicU64::new(0),
+        });
         let ours = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -78,7 +84,12 @@ impl FaultProxy {
                     break;
                 }
                 let shared = Arc::clone(&ours);
-                std::thread::spawn(move || drop(exchange(client, &shared)));
+                shared.open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    // A client or a server that breaks off is what this proxy is for.
+                    drop(exchange(client, &shared));
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         Self { address, shared }
@@ -120,6 +131,11 @@ impl FaultProxy {
     /// Returns how many requests of a verb came.
     pub fn count(&self, verb: &'static str) -> u64 {
         self.plan().counts.get(verb).copied().unwrap_or(0)
+    }
+
+    /// Returns how many exchanges are going on.
+    pub fn open(&self) -> u64 {
+        self.shared.open.load(Ordering::SeqCst)
     }
 
     /// Returns how many requests suffered.
@@ -320,7 +336,8 @@ fn unchunk(body: &[u8]) -> io::Result<Vec<u8>> {
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n").ok_or_else(broken)?;
         let size = std::str::from_utf8(&rest[..end]).map_err(|_| broken())?;
-        let size = usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(|_| broken())?;
+        let size =
+            usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(|_| broken())?;
         if size == 0 {
             return Ok(whole);
         }
