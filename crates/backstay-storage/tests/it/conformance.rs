@@ -12,13 +12,13 @@ use tempfile::TempDir;
 
 use crate::house::Bucket;
 
-struct LocalFixture {
+pub(crate) struct LocalFixture {
     home: TempDir,
     storage: Arc<dyn ObjectStorage>,
 }
 
 impl LocalFixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let settings = json!({ "path": home.path().join("storage") });
         let storage =

@@ -2,7 +2,6 @@
 //! asked. Real exchanges with moto, through a proxy that harms one of them.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 

@@ -9,4 +9,10 @@ mod conformance;
 #[cfg(test)]
 mod fault;
 #[cfg(test)]
+mod hot_cold;
+#[cfg(test)]
 mod house;
+#[cfg(test)]
+mod s3;
+#[cfg(test)]
+mod wrap;
