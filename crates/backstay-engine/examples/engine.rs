@@ -80,16 +80,13 @@ fn backup(repository: &str, tree: &str) -> Done {
     let (repository, parent) = open(repository)?;
     let recheck = if std::env::var_os("ENGINE_NO_RECHECK").is_some() { Recheck::Off } else { Recheck::Each };
     let options = ArchiveOptions {
-        root: std::path::absolute(tree)?,
         parent,
         hostname: "bench".to_owned(),
         username: "engine".to_owned(),
-        tags: Vec::new(),
-        program_version: "backstay engine example".to_owned(),
-        started_at: Timestamp::now(),
         workers: workers(),
         uploads: 2,
         recheck,
+        ..ArchiveOptions::new(vec![std::path::absolute(tree)?], "backstay-example 0", Timestamp::now())
     };
     let archived = archive(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
     let published = archived.publish(Timestamp::now())?;
@@ -100,7 +97,7 @@ fn backup(repository: &str, tree: &str) -> Done {
 fn bring_back(repository: &str, target: &str) -> Done {
     let (repository, newest) = open(repository)?;
     let snapshot = newest.ok_or("there is no snapshot")?.to_hex();
-    let options = RestoreOptions { snapshot: &snapshot, target: Path::new(target), workers: workers() };
+    let options = RestoreOptions { workers: workers(), ..RestoreOptions::new(&snapshot, Path::new(target)) };
     let done = restore(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
     println!("files {} bytes {}", done.files, done.bytes);
     ended(&done.unread)
