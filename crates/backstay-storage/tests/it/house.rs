@@ -1,5 +1,4 @@
 //! What the tests of S3 share: a bucket of its own on a peer, behind a proxy or not.
-#![expect(clippy::unwrap_used, reason = "a fixture that cannot be made is a failed test")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -74,7 +74,8 @@ impl Access {
     pub(crate) fn storage(&self, presence: Presence) -> Result<Arc<dyn ObjectStorage>, CliError> {
         let (kind, settings) = place(&self.location()?)?;
         let kind = storage_kind(kind).map_err(|error| CliError::from_error(Exit::Failed, &error))?;
-        kind.open(&settings, presence).map_err(|error| crate::cli::engine::error::storage(&error))
+        kind.open(&settings, &StorageCredentials::ambient(), presence)
+            .map_err(|error| crate::cli::engine::error::storage(&error))
     }
 
     /// Returns the password.
