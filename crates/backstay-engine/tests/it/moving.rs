@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use backstay_engine::archive::options::{ArchiveOptions, ChangeRule};
 use backstay_engine::archive::run::{archive, rehearse};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
-use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache, StorageError};
 use backstay_testkit::fakes::storage::FakeStorage;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -221,9 +221,14 @@ impl ObjectStorage for Faulty {
         self.inner.place()
     }
 
-    async fn object_put(&self, key: &ObjectKey, body: Bytes) -> Result<PutAnswer, StorageError> {
+    async fn object_put_with(
+        &self,
+        key: &ObjectKey,
+        body: Bytes,
+        options: PutOptions,
+    ) -> Result<PutAnswer, StorageError> {
         self.fault(key.as_str().starts_with("data/"));
-        self.inner.object_put(key, body).await
+        self.inner.object_put_with(key, body, options).await
     }
 
     async fn object_get(

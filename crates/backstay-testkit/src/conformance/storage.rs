@@ -42,7 +42,7 @@ const CASES: &[Case] = &[
 ///
 /// # Panics
 /// With the case's name, when a promise is broken.
-pub fn storage_conforms(begin: &dyn Fn() -> Box<dyn StorageFixture>) {
+pub fn storage_conforms<'a>(begin: &dyn Fn() -> Box<dyn StorageFixture + 'a>) {
     for (promise, case) in CASES {
         let fixture = begin();
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&*fixture)));
