@@ -1,5 +1,6 @@
 //! Listing a folder: names, metadata, what the parent snapshot has, and what must be read.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -30,13 +31,8 @@ const BATCH_FILES_MAX: usize = 128;
 /// Bytes of one batch, for the same reason.
 const BATCH_BYTES_MAX: u64 = 32 << 20;
 
-/// What one file system entry is to us.
-struct Listed {
-    entry: Entry,
-    kind: FileType,
-    /// Where its own entries come from, when it is a folder.
-    origin: Origin,
-}
+/// Folders among entries that come from what the backup was told, by name: where their own entries come from.
+type Origins = BTreeMap<Box<[u8]>, Origin>;
 
 /// Says whether an error means that the name is there no more. A name that is something else now is not gone: it was
 /// never missing, so a state without it never was.
@@ -87,7 +83,7 @@ const fn kind_of(kind: FileType) -> NodeKind {
 impl Worker<'_> {
     /// Lists a folder, takes unchanged files from the parent, and queues what is left.
     pub(super) fn list(&mut self, folder: &Arc<Folder>) {
-        let (opened, listed) = match self.open_and_read(folder) {
+        let (opened, entries, mut origins) = match self.open_and_read(folder) {
             Ok(found) => found,
             Err(error) => {
                 if let Origin::Root(root) = &folder.origin {
@@ -97,23 +93,24 @@ impl Worker<'_> {
                 } else {
                     self.run.unread(&folder.path(), &error);
                 }
-                (Opened::Told, Vec::new())
+                (Opened::Told, Vec::new(), Origins::new())
             }
         };
         let parent_text = folder.parent_tree.and_then(|tree| self.parent_tree(&tree));
         let parent = parent_text.as_deref().and_then(|text| tree::read(text).ok()).unwrap_or_default();
         let mut parent = parent.iter().peekable();
         let (mut folders, mut to_read) = (Vec::new(), Vec::new());
-        let mut entries = Vec::with_capacity(listed.len());
-        for Listed { entry, kind, origin } in listed {
-            let place = entries.len();
+        for (place, entry) in entries.iter().enumerate() {
             while parent.next_if(|node| *node.name < *entry.name).is_some() {}
             let before = parent.next_if(|node| *node.name == *entry.name);
             let mut reads = false;
-            match kind {
-                FileType::Directory => folders.push((place, origin, before.and_then(|node| node.subtree))),
-                FileType::RegularFile => match before.and_then(|node| self.unchanged(&entry, node)) {
-                    Some(saved) => self.take_unchanged(&entry, saved),
+            match entry.kind {
+                NodeKind::Dir => {
+                    let origin = origins.remove(&entry.name).unwrap_or(Origin::Below);
+                    folders.push((place, origin, before.and_then(|node| node.subtree)));
+                }
+                NodeKind::File => match before.and_then(|node| self.unchanged(entry, node)) {
+                    Some(saved) => self.take_unchanged(entry, saved),
                     None => {
                         to_read.push((place, before.is_some()));
                         reads = true;
@@ -123,11 +120,10 @@ impl Worker<'_> {
             }
             // A file's attributes are read with it.
             if !reads {
-                let attributes = before.and_then(|node| self.attributes_before(&entry, kind, node));
+                let attributes = before.and_then(|node| self.attributes_before(entry, node));
                 let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, &opened, &entry.name));
                 entry.attributes.set(attributes).expect("it was made here");
             }
-            entries.push(entry);
         }
         let added = to_read.iter().filter(|(_, known)| !known).count();
         add(&self.run.counters.files_new, added as u64);
@@ -167,23 +163,23 @@ impl Worker<'_> {
         self.run.queue.push(reads.chain(lists.into_iter().rev()));
     }
 
-    fn open_and_read(&self, folder: &Folder) -> io::Result<(Opened, Vec<Listed>)> {
+    fn open_and_read(&self, folder: &Folder) -> io::Result<(Opened, Vec<Entry>, Origins)> {
         if folder.depth >= DEPTH_MAX {
             return Err(io::Error::other(format!(
                 "it lies deeper than {DEPTH_MAX} folders, which cannot be read back"
             )));
         }
         let opened = folder.open()?;
-        let listed = match (&opened, &folder.origin) {
-            (Opened::Folder(fd), _) => self.read_folder(folder, fd)?,
+        let (entries, origins) = match (&opened, &folder.origin) {
+            (Opened::Folder(fd), _) => (self.read_folder(folder, fd)?, Origins::new()),
             (Opened::Told, Origin::Told(places)) => self.look_at_told(places),
-            (Opened::Told, _) => Vec::new(),
+            (Opened::Told, _) => Default::default(),
         };
-        Ok((opened, listed))
+        Ok((opened, entries, origins))
     }
 
     /// Returns the entries of a folder that are saved, sorted by the bytes of their names.
-    fn read_folder(&self, folder: &Folder, fd: &OwnedFd) -> io::Result<Vec<Listed>> {
+    fn read_folder(&self, folder: &Folder, fd: &OwnedFd) -> io::Result<Vec<Entry>> {
         let mut listed = Vec::new();
         let mut scope = self.run.options.excludes.within(|| folder.absolute());
         if let Some(scope) = &mut scope {
@@ -207,7 +203,7 @@ impl Worker<'_> {
                 Err(error) => self.run.unread(&folder.path_of(name.to_bytes()), &error.into()),
             }
         }
-        listed.sort_unstable_by(|a, b| a.entry.name.cmp(&b.entry.name));
+        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(listed)
     }
 
@@ -218,7 +214,7 @@ impl Worker<'_> {
         name: &[u8],
         path: &Path,
         scope: Option<&Scope<'_>>,
-    ) -> Result<Option<Listed>, Errno> {
+    ) -> Result<Option<Entry>, Errno> {
         if scope.is_some_and(|scope| scope.leaves_out_name(name)) {
             return Ok(None);
         }
@@ -243,32 +239,37 @@ impl Worker<'_> {
             FileType::Unknown => return Err(Errno::OPNOTSUPP),
         };
         let metadata = metadata_with(&stat, self.run.options.access_times);
-        let entry = Entry { name: name.into(), metadata, attributes: OnceLock::new(), saved };
-        Ok(Some(Listed { entry, kind, origin: Origin::Below }))
+        Ok(Some(Entry { name: name.into(), kind: kind_of(kind), metadata, attributes: OnceLock::new(), saved }))
     }
 
     /// Returns the entries that come from what the backup was told.
-    fn look_at_told(&self, places: &std::collections::BTreeMap<Vec<u8>, Place>) -> Vec<Listed> {
-        let mut listed = Vec::new();
+    fn look_at_told(&self, places: &BTreeMap<Vec<u8>, Place>) -> (Vec<Entry>, Origins) {
+        let (mut entries, mut origins) = (Vec::new(), Origins::new());
         for (name, place) in places {
             match self.look_at_place(name, place) {
-                Ok(found) => listed.extend(found),
+                Ok(None) => {}
+                Ok(Some((entry, origin))) => {
+                    origins.insert(entry.name.clone(), origin);
+                    entries.push(entry);
+                }
                 Err(error) => self.run.root_failed(place.path(), place.is_named(), error.into()),
             }
         }
-        listed
+        (entries, origins)
     }
 
-    fn look_at_place(&self, name: &[u8], place: &Place) -> Result<Option<Listed>, Errno> {
+    fn look_at_place(&self, name: &[u8], place: &Place) -> Result<Option<(Entry, Origin)>, Errno> {
         match place {
             Place::OnTheWay { path, below } => {
                 // A link on the way to a root is saved as the folder that it leads to.
                 let stat = rustix::fs::statat(CWD, path, AtFlags::empty())?;
                 let metadata = metadata_with(&stat, self.run.options.access_times);
-                let (kind, origin) = (FileType::from_raw_mode(stat.st_mode), Origin::Told(below.clone()));
+                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                    return Err(Errno::NOTDIR);
+                }
                 let (attributes, saved) = Default::default();
-                let entry = Entry { name: name.into(), metadata, attributes, saved };
-                if kind == FileType::Directory { Ok(Some(Listed { entry, kind, origin })) } else { Err(Errno::NOTDIR) }
+                let entry = Entry { name: name.into(), kind: NodeKind::Dir, metadata, attributes, saved };
+                Ok(Some((entry, Origin::Told(below.clone()))))
             }
             Place::Root { path, absolute, device, named, opened } => {
                 let cut = absolute.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -288,14 +289,14 @@ impl Worker<'_> {
                     Some(held) => self.look(held, own_name, Path::new(""), scope.as_ref()),
                     None => self.look(CWD, own_name, path, scope.as_ref()),
                 }?;
-                let origin = Origin::Root(Root {
+                let origin = Origin::Root(Box::new(Root {
                     path: path.clone(),
                     absolute: absolute.clone(),
                     device: *device,
                     named: *named,
                     opened: opened.clone().map_or_else(OnceLock::new, OnceLock::from),
-                });
-                Ok(found.map(|found| Listed { entry: Entry { name: name.into(), ..found.entry }, origin, ..found }))
+                }));
+                Ok(found.map(|found| (Entry { name: name.into(), ..found }, origin)))
             }
         }
     }
@@ -335,9 +336,9 @@ impl Worker<'_> {
     /// Returns the attributes that the parent has of an entry, when they can be no others now: the system notes the change
     /// of an attribute as a change of the inode. A change so near to the parent's reading that it may bear the same
     /// moment is not trusted.
-    fn attributes_before(&self, entry: &Entry, kind: FileType, before: &Node<'_>) -> Option<Box<[ExtendedAttribute]>> {
+    fn attributes_before(&self, entry: &Entry, before: &Node<'_>) -> Option<Box<[ExtendedAttribute]>> {
         let (now, then) = (&entry.metadata, &before.metadata);
-        let same = before.kind == kind_of(kind)
+        let same = before.kind == entry.kind
             && now.inode == then.inode
             && now.device_id == then.device_id
             && now.changed == then.changed

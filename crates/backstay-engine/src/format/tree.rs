@@ -33,7 +33,18 @@ impl TreeWriter {
         push_node(&mut self.text, node);
     }
 
-    /// Returns the tree's bytes.
+    /// Returns how many bytes are held.
+    pub fn held_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Hands over the bytes that are held, and goes on without them.
+    pub fn hand_over(&mut self, each: impl FnOnce(&[u8])) {
+        each(&self.text);
+        self.text.clear();
+    }
+
+    /// Returns the tree's bytes that are left.
     pub fn finish(mut self) -> Vec<u8> {
         self.text.extend_from_slice(b"]}\n");
         self.text
