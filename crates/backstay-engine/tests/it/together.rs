@@ -147,7 +147,9 @@ fn what_was_ever_reported_good_restores_until_retention_drops_it() {
         let good = Good::default();
         let writing = AtomicU32::new(3);
         let [ours, theirs, tomorrow] = &trees;
-        let ended = || drop(writing.fetch_sub(1, Ordering::SeqCst));
+        let ended = || {
+            writing.fetch_sub(1, Ordering::SeqCst);
+        };
         let (dropped, removed) = std::thread::scope(|scope| {
             scope.spawn(|| {
                 let _ended = Ended(&ended);
