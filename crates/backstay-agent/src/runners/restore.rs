@@ -23,8 +23,7 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     // Another attempt of this job finishes what one that died began.
     let resume = job.id.to_string();
     let thread = move || {
-        let options =
-            RestoreOptions { workers, resume: Some(&resume), ..RestoreOptions::new(&foreign_id, &target) };
+        let options = RestoreOptions { workers, resume: Some(&resume), ..RestoreOptions::new(&foreign_id, &target) };
         restore(&open(&repository)?, &options, &progress, &interrupt)
     };
     let restored = tokio::task::spawn_blocking(thread).await??;
