@@ -134,7 +134,7 @@ impl Stream<'_> {
         &mut self,
         content: &Content,
         from: usize,
-        each: &mut dyn FnMut(&mut Self, &[u8]) -> Result<(), EngineError>,
+        mut each: impl FnMut(&mut Self, &[u8]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let mut plain = Vec::new();
         for range in ranges_of(&content.parts[from..]) {
@@ -154,7 +154,7 @@ impl Stream<'_> {
 
     /// Sends the blobs of a file from one on.
     fn send(&mut self, content: &Content, from: usize) -> Result<(), EngineError> {
-        self.read(content, from, &mut |stream, plain| {
+        self.read(content, from, |stream, plain| {
             stream.out.write_all(plain).map_err(broken)?;
             stream.progress.done(0, plain.len() as u64);
             Ok(())
@@ -244,7 +244,7 @@ impl Stream<'_> {
         let mut ahead = Vec::new();
         let read = Content::of(self.index, self.repository, ids).and_then(|content| {
             if content.bytes <= AHEAD_BYTES_MAX {
-                self.read(&content, 0, &mut |_, plain| {
+                self.read(&content, 0, |_, plain| {
                     ahead.extend_from_slice(plain);
                     Ok(())
                 })?;
