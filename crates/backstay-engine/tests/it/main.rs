@@ -41,3 +41,25 @@ mod restore_resume;
 mod restore_stream;
 #[cfg(test)]
 mod restore_fail;
+#[cfg(test)]
+mod lock;
+#[cfg(test)]
+mod layout;
+#[cfg(test)]
+mod kinds;
+#[cfg(test)]
+mod stream;
+#[cfg(test)]
+mod moving;
+#[cfg(test)]
+mod mortal;
+#[cfg(test)]
+mod prune;
+#[cfg(test)]
+mod forget;
+#[cfg(test)]
+mod key;
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod together;
