@@ -30,7 +30,20 @@ mod create;
 #[cfg(test)]
 mod replaced;
 #[cfg(test)]
+mod restore_deep;
+#[cfg(test)]
+mod restore_oracle;
+#[cfg(test)]
+mod restore_meet;
+#[cfg(test)]
+mod restore_resume;
+#[cfg(test)]
+mod restore_stream;
+#[cfg(test)]
+mod restore_fail;
+#[cfg(test)]
 mod lock;
+#[cfg(test)]
 mod layout;
 #[cfg(test)]
 mod kinds;
