@@ -20,6 +20,7 @@ mod entity;
 mod row;
 mod twin;
 
+mod access;
 mod declaration;
 mod event;
 mod history;

@@ -6,6 +6,7 @@
 
 pub mod job;
 pub mod store;
+pub mod access;
 pub mod source;
 pub mod storage;
 pub mod snapshot;

@@ -15,4 +15,5 @@ pub mod snapshot;
 pub mod source;
 pub mod storage;
 pub mod store;
+pub mod access;
 pub mod job;
