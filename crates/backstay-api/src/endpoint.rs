@@ -92,6 +92,8 @@ pub enum Operation {
     AgentList,
     /// Who asked for changes.
     AuditList,
+    /// Figures for monitoring.
+    Metrics,
 }
 
 /// The HTTP methods that the API uses.
@@ -189,9 +191,19 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::TokenRevoke, "token_revoke", (Grant, DELETE, "/api/v1/tokens/{id}", 204), "token revoke", "Revokes a token at once. It may be revoked again."),
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
     row(Operation::AuditList, "audit_list", (Oversee, GET, "/api/v1/audit", 200), "audit list", "Returns who asked for changes, newest first: a signed chain."),
+    row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),
 ];
 
 impl Endpoint {
+    /// Returns the media type of a success.
+    pub const fn media(&self) -> &'static str {
+        match self.operation {
+            Operation::EventStream => "text/event-stream",
+            Operation::Metrics => "text/plain",
+            _ => "application/json",
+        }
+    }
+
     /// Says whether its answer has a secret, which is shown once and kept nowhere.
     pub const fn shows_a_secret(&self) -> bool {
         matches!(self.operation, Operation::TokenCreate | Operation::JobLease)

@@ -97,6 +97,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::TokenShow => takes_none(body::<TokenView>()),
         Operation::TokenRevoke => gives_none(takes_none(body::<Problem>())),
         Operation::AgentList => takes_none(rows::<AgentView>()),
+        Operation::Metrics => takes_none(body::<String>()),
         Operation::AuditList => takes_query::<PageQuery>(rows::<AuditView>()),
         Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
         Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),
@@ -170,15 +171,14 @@ fn operation(
     let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
     let mut success = ResponseBuilder::new().description("Success");
     if let Some(answer) = answer {
-        let media = if row.operation == Operation::EventStream { "text/event-stream" } else { "application/json" };
-        success = success.content(media, json(answer));
+        success = success.content(row.media(), json(answer));
     }
     let failure = ResponseBuilder::new().description("What went wrong").content(PROBLEM_TYPE, problem);
     let mut built = OperationBuilder::new()
         .operation_id(Some(row.name))
         .summary(Some(row.description))
         .description(Some(match row.verb {
-            "" => "Agents say this; no verb of the command line does.".to_owned(),
+            "" => "Agents and monitoring ask this; no verb of the command line does.".to_owned(),
             verb => format!("Command line: `backstay {verb}`."),
         }))
         .security(SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []))

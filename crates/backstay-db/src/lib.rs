@@ -24,6 +24,7 @@ mod access;
 mod declaration;
 mod event;
 mod history;
+mod meter;
 mod job;
 
 pub use database::Database;

@@ -7,6 +7,7 @@
 pub mod job;
 pub mod store;
 pub mod access;
+pub mod meter;
 pub mod source;
 pub mod storage;
 pub mod snapshot;

@@ -20,6 +20,7 @@ mod job;
 mod snapshot;
 mod evidence;
 mod event;
+mod meter;
 mod stream;
 mod token;
 

@@ -20,7 +20,7 @@ use tower_http::timeout::TimeoutLayer;
 use super::door::{Door, Failures, guard};
 use super::error::{ApiError, not_found};
 use super::state::ServerState;
-use super::{agent, event, evidence, job, kind, plan, repository, snapshot, source, stream, tenant, token};
+use super::{agent, event, evidence, job, kind, meter, plan, repository, snapshot, source, stream, tenant, token};
 
 /// Largest request: a declaration has a few kilobytes.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -50,6 +50,9 @@ pub fn router(state: ServerState) -> Router {
         router = router.route(row.path, handler(row.operation).route_layer(from_fn_with_state(door, guard)));
     }
     router
+        // The two that are asked without a token: they tell nothing but yes and no.
+        .route("/healthz", get(meter::healthz))
+        .route("/readyz", get(meter::readyz))
         .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -85,6 +88,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::TokenRevoke => delete(token::token_revoke),
         Operation::AgentList => get(agent::agent_list),
         Operation::AuditList => get(token::audit_list),
+        Operation::Metrics => get(meter::metrics),
         Operation::SourceKindList => get(kind::source_kind_list),
         Operation::StorageKindList => get(kind::storage_kind_list),
         Operation::RepositoryCreate => post(repository::repository_create),

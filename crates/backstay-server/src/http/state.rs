@@ -6,6 +6,7 @@ use backstay_core::domain::id::ItemId;
 use backstay_core::managers::context::Context;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::job::Jobs;
+use backstay_core::ports::meter::MeterStore;
 use backstay_core::ports::snapshot::SnapshotReader;
 use backstay_core::ports::source::SourceKind;
 use backstay_core::ports::storage::StorageJudge;
@@ -29,6 +30,8 @@ pub struct ServerState {
     pub storage_kinds: Arc<[Box<dyn StorageJudge>]>,
     /// Tokens, remembered answers, and who asked for what.
     pub access: Arc<dyn AccessStore>,
+    /// Figures for monitoring.
+    pub meter: Arc<dyn MeterStore>,
     /// Knows who brings a token.
     pub authenticator: Arc<dyn Authenticator>,
     /// Ends streams, which would last longer than the server.

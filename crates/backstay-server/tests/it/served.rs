@@ -66,7 +66,7 @@ impl Drop for Served {
 pub(crate) fn fakes() -> Stores {
     let clock = ManualClock::default();
     let stores = FakeStores::new(Arc::new(clock.clone()));
-    let holder = stores.clone();
+    let (holder, kept) = (stores.clone(), Arc::new(stores.clone()));
     Stores {
         declarations: Arc::new(stores.clone()),
         history: Arc::new(stores.clone()),
@@ -76,18 +76,16 @@ pub(crate) fn fakes() -> Stores {
             holder.hold_alone(id);
             async {}.boxed()
         }),
-        kept: Arc::new(()),
+        kept,
     }
 }
 
 impl Served {
     /// Starts a server on a free port.
     pub(crate) async fn over(stores: &Stores) -> Self {
-        Self::with(stores, Arc::new(FakeStores::new(Arc::new(stores.clock.clone())))).await
-    }
-
-    /// As [`Served::over`], with a store of tokens that the test knows.
-    pub(crate) async fn with(stores: &Stores, access: Arc<dyn AccessStore>) -> Self {
+        let door = stores.kept.downcast_ref::<FakeStores>().cloned();
+        let door = door.unwrap_or_else(|| FakeStores::new(Arc::new(stores.clock.clone())));
+        let access: Arc<dyn AccessStore> = Arc::new(door.clone());
         let context = context(stores);
         let end = CancellationToken::new();
         let own = Secret::from(TOKEN);
@@ -100,6 +98,7 @@ impl Served {
             storage_kinds: Arc::new([]),
             authenticator: Arc::new(TokenAuthenticator::new(context_of_door, access.clone(), &own)),
             access: access.clone(),
+            meter: Arc::new(door),
             wake: Arc::default(),
             end: end.clone(),
         };

@@ -16,4 +16,5 @@ pub mod source;
 pub mod storage;
 pub mod store;
 pub mod access;
+pub mod meter;
 pub mod job;

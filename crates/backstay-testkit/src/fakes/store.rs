@@ -7,6 +7,7 @@
 mod access;
 mod declaration;
 mod history;
+mod meter;
 mod queue;
 
 use std::collections::BTreeMap;
@@ -146,6 +147,19 @@ mod tests {
             }),
             kept: Arc::new(()),
         }
+    }
+
+    #[tokio::test]
+    async fn the_fake_keeps_the_promises_of_figures() {
+        let stores = stores().await;
+        let fake = FakeStores::new(Arc::new(stores.clock.clone()));
+        let kept = Stores {
+            declarations: Arc::new(fake.clone()),
+            history: Arc::new(fake.clone()),
+            jobs: Arc::new(fake.clone()),
+            ..stores
+        };
+        crate::conformance::meter::exercise(&fake, kept).await;
     }
 
     #[tokio::test]

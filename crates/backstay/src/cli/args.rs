@@ -119,4 +119,6 @@ pub(crate) enum Noun {
     Audit(super::audit::Verb),
     /// Make any call of the API by its name, and print the answer as JSON
     Call(super::call::Verb),
+    /// Work on a restic repository in this process, with no server: restic's commands by restic's names
+    Engine(super::engine::Engine),
 }

@@ -1,7 +1,8 @@
 //! The command line: what a person types, and what comes back.
 //!
 //! One file a noun. A verb takes its arguments, makes one call of the API's client, and prints rows or JSON. Whatever goes
-//! wrong folds into one error with a heading, its causes, a hint and an exit code (`error`).
+//! wrong folds into one error with a heading, its causes, a hint and an exit code (`error`). `engine` alone speaks to no
+//! server: its verbs work on a repository in this process.
 
 pub(crate) mod error;
 pub(crate) mod screen;
@@ -26,10 +27,12 @@ mod agent;
 mod audit;
 mod call;
 mod show;
+pub(crate) mod engine;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use backstay_api::endpoint::{Method, endpoint};
 use clap::Parser;
 
 use self::args::{Args, Noun};
@@ -82,6 +85,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
         Noun::Audit(verb) => audit::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,
+        Noun::Engine(verb) => engine::run(verb, screen).await,
     };
     if !common.shows() {
         return ended;
@@ -89,7 +93,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     call::print(&common, screen);
     match ended {
         // Shown instead of made: that is what was asked for.
-        Err(_) if common.shown().is_some() => Ok(Exit::Done),
+        Err(_) if common.shown().is_some_and(|call| endpoint(call.operation).method != Method::Get) => Ok(Exit::Done),
         ended => ended,
     }
 }

@@ -87,7 +87,8 @@ impl Installation {
     /// [`StartError`]; nothing runs then.
     pub(crate) async fn start(data: &DataDir, with_agent: WithAgent) -> Result<Self, StartError> {
         let lock = data.lock()?;
-        let (context, access) = context(data).await?;
+        let (context, database) = context(data).await?;
+        let access: Arc<dyn AccessStore> = database.clone();
         take_over(&context).await.map_err(StartError::TakeOver)?;
         let wake = Arc::new(Notify::new());
         let token = random_token();
@@ -102,6 +103,7 @@ impl Installation {
             storage_kinds: storage_judges().into(),
             authenticator: Arc::new(TokenAuthenticator::new(context.clone(), access.clone(), &own)),
             access,
+            meter: database,
             wake: Arc::clone(&wake),
             end: end.clone(),
         };
@@ -137,7 +139,7 @@ impl Installation {
 }
 
 /// Puts the ports of a data directory together.
-async fn context(data: &DataDir) -> Result<(Context, Arc<dyn AccessStore>), StartError> {
+async fn context(data: &DataDir) -> Result<(Context, Arc<Database>), StartError> {
     let database = Arc::new(Database::open(&data.database()).await?);
     let mut fresh = [0; 32];
     SystemRandom.fill(&mut fresh);
