@@ -1,14 +1,18 @@
 //! A typed client: one function an operation, named as in the table.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION};
+use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::endpoint::{Method, Operation, endpoint};
 use crate::problem::Problem;
+use crate::types::agent::AgentView;
+use crate::types::audit::AuditView;
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
@@ -16,13 +20,14 @@ use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
-use crate::types::list::Rows;
-use crate::types::plan::{PlanCreate, PlanRequested, PlanView};
+use crate::types::list::{PageQuery, Rows};
+use crate::types::plan::{PlanCreate, PlanRequested, PlanUpdate, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
-use crate::types::tenant::TenantView;
+use crate::types::tenant::{TenantCreate, TenantView};
+use crate::types::token::{TokenCreate, TokenMade, TokenView};
 
 /// Why a call did not give its answer.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,9 @@ pub enum ClientError {
         /// What happened.
         source: reqwest::Error,
     },
+    /// The call was shown instead of made.
+    #[error("the call was shown and not made")]
+    Shown,
     /// An answer that is neither a success nor a problem: something else listens there.
     #[error("{url} answered {status} without saying why; is it a Backstay server?")]
     Foreign {
@@ -58,6 +66,56 @@ pub struct Client {
     server: String,
     token: SecretString,
     time_max: Duration,
+    shown: Option<Arc<Mutex<Option<Call>>>>,
+}
+
+/// Events as they happen.
+#[derive(Debug)]
+pub struct EventStream {
+    answer: reqwest::Response,
+    url: String,
+    text: Vec<u8>,
+}
+
+impl EventStream {
+    /// Returns the next event; none when the server ended the stream, and the reader may come again.
+    ///
+    /// # Errors
+    /// [`ClientError::Transport`] when the connection broke.
+    pub async fn next(&mut self) -> Result<Option<EventView>, ClientError> {
+        loop {
+            while let Some(end) = self.text.windows(2).position(|two| two == b"\n\n") {
+                let message: Vec<u8> = self.text.drain(..end + 2).collect();
+                let message = String::from_utf8_lossy(&message).into_owned();
+                let data = message.lines().find_map(|line| line.strip_prefix("data: "));
+                if let Some(event) = data.and_then(|data| serde_json::from_str(data).ok()) {
+                    return Ok(Some(event));
+                }
+            }
+            let more = self.answer.chunk().await;
+            match more.map_err(|source| ClientError::Transport { url: self.url.clone(), source })? {
+                Some(more) => self.text.extend_from_slice(&more),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Returns an answer that is a success, or what the server says.
+async fn checked(answer: reqwest::Response, url: &str) -> Result<reqwest::Response, ClientError> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    match answer.json().await {
+        Ok(problem) => Err(ClientError::Problem { problem: Box::new(problem) }),
+        Err(_) => Err(ClientError::Foreign { url: url.to_owned(), status: status.as_u16() }),
+    }
+}
+
+/// Returns a query's value as it is written.
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Longest that a call may take: longer than the server gives itself, so that its own words are heard.
@@ -73,13 +131,24 @@ impl Client {
         // The API is spoken to directly: a proxy of the environment is for the web.
         let http = reqwest::Client::builder().no_proxy().build();
         let http = http.map_err(|source| ClientError::Transport { url: server.clone(), source })?;
-        Ok(Self { http, server, token, time_max: CALL_TIME_MAX })
+        Ok(Self { http, server, token, time_max: CALL_TIME_MAX, shown: None })
     }
 
     /// Returns a client of the same server whose calls take at most so long.
     #[must_use]
     pub fn within(&self, time_max: Duration) -> Self {
         Self { time_max, ..self.clone() }
+    }
+
+    /// Returns a client that writes down each call, and makes none that could change something: it is shown instead.
+    #[must_use]
+    pub fn showing(&self, shown: Arc<Mutex<Option<Call>>>) -> Self {
+        Self { shown: Some(shown), ..self.clone() }
+    }
+
+    /// Returns where the server is.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// Makes a call. `id` stands for the path's parameter.
@@ -90,36 +159,91 @@ impl Client {
         query: &Q,
         body: Option<&B>,
     ) -> Result<A, ClientError> {
+        self.show(operation, id, query, body)?;
+        let answer = self.request(operation, id, query, body).timeout(self.time_max).send().await;
+        let url = format!("{}{}", self.server, endpoint(operation).path);
+        let told = |source| ClientError::Transport { url: url.clone(), source };
+        let answer = checked(answer.map_err(told)?, &url).await?;
+        if answer.status() == reqwest::StatusCode::NO_CONTENT {
+            let foreign = |_| ClientError::Foreign { url: url.clone(), status: 204 };
+            return serde_json::from_value(serde_json::Value::Null).map_err(foreign);
+        }
+        answer.json().await.map_err(told)
+    }
+
+    /// Makes a request of a row.
+    fn request<Q: Serialize + ?Sized, B: Serialize + ?Sized>(
+        &self,
+        operation: Operation,
+        id: &str,
+        query: &Q,
+        body: Option<&B>,
+    ) -> reqwest::RequestBuilder {
         let row = endpoint(operation);
         let url = format!("{}{}", self.server, row.path.replace("{id}", id));
-        let told = |source| ClientError::Transport { url: url.clone(), source };
         let method = match row.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
         };
-        let mut request = self
-            .http
-            .request(method, &url)
-            .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, format!("Bearer {}", self.token.expose_secret()))
-            .timeout(self.time_max)
-            .query(query);
-        if let Some(body) = body {
-            request = request.json(body);
+        let bearer = format!("Bearer {}", self.token.expose_secret());
+        let request = self.http.request(method, &url).header(AUTHORIZATION, bearer).query(query);
+        match body {
+            Some(body) => request.json(body),
+            None => request,
         }
-        let answer = request.send().await.map_err(told)?;
-        let status = answer.status();
-        if status == reqwest::StatusCode::NO_CONTENT {
-            let foreign = |_| ClientError::Foreign { url: url.clone(), status: status.as_u16() };
-            return serde_json::from_value(serde_json::Value::Null).map_err(foreign);
+    }
+
+    /// Writes a call down if that is wanted; an error ends it there when it could change something.
+    fn show<Q: Serialize + ?Sized, B: Serialize + ?Sized>(
+        &self,
+        operation: Operation,
+        id: &str,
+        query: &Q,
+        body: Option<&B>,
+    ) -> Result<(), ClientError> {
+        let Some(shown) = &self.shown else { return Ok(()) };
+        let query = match serde_json::to_value(query).unwrap_or_default() {
+            serde_json::Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, text(&value))).collect(),
+            serde_json::Value::Array(pairs) => pairs.iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
+            _ => Vec::new(),
+        };
+        let body = body.map(|body| serde_json::to_value(body).unwrap_or_default());
+        let call = Call { operation, id: id.to_owned(), query, body };
+        *shown.lock().expect("nobody panics while writing a call down") = Some(call);
+        if endpoint(operation).method == Method::Get { Ok(()) } else { Err(ClientError::Shown) }
+    }
+
+    /// Follows a tenant's events as they happen, from after a place in the chain.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn event_stream(&self, query: &EventQuery, after: Option<i64>) -> Result<EventStream, ClientError> {
+        self.show::<_, ()>(Operation::EventStream, "", query, None)?;
+        let mut request = self.request::<_, ()>(Operation::EventStream, "", query, None);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
         }
-        if status.is_success() {
-            return answer.json().await.map_err(told);
-        }
-        match answer.json().await {
-            Ok(problem) => Err(ClientError::Problem { problem: Box::new(problem) }),
-            Err(_) => Err(ClientError::Foreign { url: url.clone(), status: status.as_u16() }),
-        }
+        let url = format!("{}{}", self.server, endpoint(Operation::EventStream).path);
+        let told = |source| ClientError::Transport { url: url.clone(), source };
+        let answer = checked(request.send().await.map_err(told)?, &url).await?;
+        Ok(EventStream { answer, url, text: Vec::new() })
+    }
+
+    /// Makes a call of any row with what a document says, and returns the answer's document. For what is typed by hand and
+    /// for tests that walk the table; verbs have a function each.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn raw(
+        &self,
+        operation: Operation,
+        id: &str,
+        query: &[(String, String)],
+        body: Option<&serde_json::Value>,
+    ) -> Result<serde_json::Value, ClientError> {
+        self.call(operation, id, query, body).await
     }
 
     async fn get<A: DeserializeOwned>(&self, operation: Operation, id: &str) -> Result<A, ClientError> {
@@ -160,6 +284,36 @@ macro_rules! calls {
 calls! {
     /// Returns all tenants.
     tenant_list() -> Rows<TenantView> = get(TenantList, "");
+    /// Declares a tenant.
+    tenant_create(body: &TenantCreate) -> TenantView = tell(TenantCreate, "", body);
+    /// Returns one tenant.
+    tenant_show(id: &str) -> TenantView = get(TenantShow, id);
+    /// Returns one repository.
+    repository_show(id: &str) -> RepositoryView = get(RepositoryShow, id);
+    /// Returns one source.
+    source_show(id: &str) -> SourceView = get(SourceShow, id);
+    /// Returns one item.
+    item_show(id: &str) -> ItemView = get(ItemShow, id);
+    /// Returns one plan.
+    plan_show(id: &str) -> PlanView = get(PlanShow, id);
+    /// Changes a plan.
+    plan_update(id: &str, body: &PlanUpdate) -> PlanView = tell(PlanUpdate, id, body);
+    /// Returns one snapshot.
+    snapshot_show(id: &str) -> SnapshotView = get(SnapshotShow, id);
+    /// Returns one record of evidence.
+    evidence_show(id: &str) -> EvidenceView = get(EvidenceShow, id);
+    /// Makes a token.
+    token_create(body: &TokenCreate) -> TokenMade = tell(TokenCreate, "", body);
+    /// Returns tokens, newest first.
+    token_list(query: &PageQuery) -> Rows<TokenView> = ask(TokenList, "", query);
+    /// Returns one token.
+    token_show(id: &str) -> TokenView = get(TokenShow, id);
+    /// Revokes a token.
+    token_revoke(id: &str) -> () = get(TokenRevoke, id);
+    /// Returns the agents that are alive.
+    agent_list() -> Rows<AgentView> = get(AgentList, "");
+    /// Returns who asked for changes, newest first.
+    audit_list(query: &PageQuery) -> Rows<AuditView> = ask(AuditList, "", query);
     /// Returns all source kinds.
     source_kind_list() -> Rows<KindView> = get(SourceKindList, "");
     /// Returns all storage kinds.

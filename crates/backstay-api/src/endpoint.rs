@@ -1,11 +1,19 @@
 //! The one table of endpoints. The server's router, the OpenAPI document, the client and the command line's verbs are
 //! made from it or held against it by a test; there is no door beside it.
 
+use backstay_core::domain::access::Action::{
+    self, Browse, Declare, Describe, Grant, Look, Oversee, Restore, Run, Work,
+};
+
 /// An operation of the API. Adding one is a row below, and the compiler names the places that must know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// All tenants.
     TenantList,
+    /// Declares a tenant.
+    TenantCreate,
+    /// One tenant.
+    TenantShow,
     /// All source kinds.
     SourceKindList,
     /// All storage kinds.
@@ -14,16 +22,26 @@ pub enum Operation {
     RepositoryCreate,
     /// All repositories.
     RepositoryList,
+    /// One repository.
+    RepositoryShow,
     /// Declares a source.
     SourceCreate,
     /// All sources.
     SourceList,
+    /// One source.
+    SourceShow,
     /// A source's items.
     ItemList,
+    /// One item.
+    ItemShow,
     /// Declares a plan.
     PlanCreate,
     /// All plans.
     PlanList,
+    /// One plan.
+    PlanShow,
+    /// Changes a plan.
+    PlanUpdate,
     /// Asks for a backup of a plan's items.
     PlanRequest,
     /// Jobs, newest first.
@@ -46,6 +64,8 @@ pub enum Operation {
     JobFinish,
     /// Snapshots, newest first.
     SnapshotList,
+    /// One snapshot.
+    SnapshotShow,
     /// Entries of a folder in a snapshot.
     SnapshotEntries,
     /// Asks for a restore.
@@ -54,8 +74,26 @@ pub enum Operation {
     SnapshotVerify,
     /// Evidence, newest first.
     EvidenceList,
+    /// One record of evidence.
+    EvidenceShow,
     /// Events, oldest first.
     EventList,
+    /// A tenant's events as they happen.
+    EventStream,
+    /// Makes a token.
+    TokenCreate,
+    /// Tokens, newest first.
+    TokenList,
+    /// One token.
+    TokenShow,
+    /// Revokes a token.
+    TokenRevoke,
+    /// Agents that are alive.
+    AgentList,
+    /// Who asked for changes.
+    AuditList,
+    /// Figures for monitoring.
+    Metrics,
 }
 
 /// The HTTP methods that the API uses.
@@ -65,6 +103,10 @@ pub enum Method {
     Get,
     /// Makes or asks for something.
     Post,
+    /// Changes a part of something.
+    Patch,
+    /// Ends something.
+    Delete,
 }
 
 /// A row of the table.
@@ -76,6 +118,8 @@ pub struct Endpoint {
     pub name: &'static str,
     /// HTTP method.
     pub method: Method,
+    /// What its caller must be allowed to do.
+    pub action: Action,
     /// Path below the server, parameters in braces.
     pub path: &'static str,
     /// Status of a success.
@@ -89,47 +133,82 @@ pub struct Endpoint {
 const fn row(
     operation: Operation,
     name: &'static str,
-    door: (Method, &'static str, u16),
+    door: (Action, Method, &'static str, u16),
     verb: &'static str,
     description: &'static str,
 ) -> Endpoint {
-    let (method, path, status) = door;
-    Endpoint { operation, name, method, path, status, description, verb }
+    let (action, method, path, status) = door;
+    Endpoint { operation, name, action, method, path, status, description, verb }
 }
 
 const GET: Method = Method::Get;
 const POST: Method = Method::Post;
+const PATCH: Method = Method::Patch;
+const DELETE: Method = Method::Delete;
 
 /// Every endpoint that there is.
 #[rustfmt::skip]
 pub const ENDPOINTS: &[Endpoint] = &[
-    row(Operation::TenantList, "tenant_list", (GET, "/api/v1/tenants", 200), "tenant list", "Returns all tenants."),
-    row(Operation::SourceKindList, "source_kind_list", (GET, "/api/v1/kinds/source", 200), "kinds", "Returns all source kinds."),
-    row(Operation::StorageKindList, "storage_kind_list", (GET, "/api/v1/kinds/storage", 200), "kinds", "Returns all storage kinds."),
-    row(Operation::RepositoryCreate, "repository_create", (POST, "/api/v1/repositories", 201), "repository create", "Declares a repository; its first backup makes it."),
-    row(Operation::RepositoryList, "repository_list", (GET, "/api/v1/repositories", 200), "repository list", "Returns all repositories."),
-    row(Operation::SourceCreate, "source_create", (POST, "/api/v1/sources", 201), "source create", "Declares a source."),
-    row(Operation::SourceList, "source_list", (GET, "/api/v1/sources", 200), "source list", "Returns all sources."),
-    row(Operation::ItemList, "item_list", (GET, "/api/v1/sources/{id}/items", 200), "source items", "Returns a source's items."),
-    row(Operation::PlanCreate, "plan_create", (POST, "/api/v1/plans", 201), "plan create", "Declares a plan."),
-    row(Operation::PlanList, "plan_list", (GET, "/api/v1/plans", 200), "plan list", "Returns all plans."),
-    row(Operation::PlanRequest, "plan_request", (POST, "/api/v1/plans/{id}/run", 202), "plan run", "Asks for a backup of each item of a plan."),
-    row(Operation::JobList, "job_list", (GET, "/api/v1/jobs", 200), "job list", "Returns jobs, newest first."),
-    row(Operation::JobShow, "job_show", (GET, "/api/v1/jobs/{id}", 200), "job show", "Returns one job with its progress, attempts and what it could not read."),
-    row(Operation::JobCancel, "job_cancel", (POST, "/api/v1/jobs/{id}/cancel", 202), "job cancel", "Asks for a job's end."),
-    row(Operation::JobLease, "job_lease", (POST, "/api/v1/agents/{id}/lease", 200), "", "Leases jobs to an agent, each with all that it needs, secrets included. Counts as a heartbeat."),
-    row(Operation::JobRenew, "job_renew", (POST, "/api/v1/agents/{id}/renew", 200), "", "Sends an agent's heartbeat and returns the standing of each lease."),
-    row(Operation::JobProgress, "job_progress", (POST, "/api/v1/jobs/{id}/progress", 200), "", "Tells how far a leased job is."),
-    row(Operation::JobCheckpoint, "job_checkpoint", (POST, "/api/v1/jobs/{id}/checkpoint", 204), "", "Stores an intent for the job's next attempt."),
-    row(Operation::JobWait, "job_wait", (POST, "/api/v1/jobs/{id}/wait", 204), "", "Gives a leased job back while another system works."),
-    row(Operation::JobFinish, "job_finish", (POST, "/api/v1/jobs/{id}/finish", 200), "", "Takes in what came of an attempt, and returns the job's new state."),
-    row(Operation::SnapshotList, "snapshot_list", (GET, "/api/v1/snapshots", 200), "snapshot list", "Returns snapshots, newest first."),
-    row(Operation::SnapshotEntries, "snapshot_entries", (GET, "/api/v1/snapshots/{id}/entries", 200), "snapshot ls", "Returns the entries of a folder in a snapshot."),
-    row(Operation::SnapshotRestore, "snapshot_restore", (POST, "/api/v1/snapshots/{id}/restore", 202), "snapshot restore", "Asks for a restore of a snapshot to a folder."),
-    row(Operation::SnapshotVerify, "snapshot_verify", (POST, "/api/v1/snapshots/{id}/verify", 202), "snapshot verify", "Asks for a sample of a snapshot to be read back and compared."),
-    row(Operation::EvidenceList, "evidence_list", (GET, "/api/v1/evidence", 200), "evidence list", "Returns evidence, newest first."),
-    row(Operation::EventList, "event_list", (GET, "/api/v1/events", 200), "event list", "Returns a tenant's events, oldest first."),
+    row(Operation::TenantList, "tenant_list", (Look, GET, "/api/v1/tenants", 200), "tenant list", "Returns all tenants."),
+    row(Operation::TenantCreate, "tenant_create", (Oversee, POST, "/api/v1/tenants", 201), "tenant create", "Declares a tenant."),
+    row(Operation::TenantShow, "tenant_show", (Look, GET, "/api/v1/tenants/{id}", 200), "tenant show", "Returns one tenant."),
+    row(Operation::SourceKindList, "source_kind_list", (Describe, GET, "/api/v1/kinds/source", 200), "kinds", "Returns all source kinds."),
+    row(Operation::StorageKindList, "storage_kind_list", (Describe, GET, "/api/v1/kinds/storage", 200), "kinds", "Returns all storage kinds."),
+    row(Operation::RepositoryCreate, "repository_create", (Declare, POST, "/api/v1/repositories", 201), "repository create", "Declares a repository; its first backup makes it."),
+    row(Operation::RepositoryList, "repository_list", (Look, GET, "/api/v1/repositories", 200), "repository list", "Returns all repositories."),
+    row(Operation::RepositoryShow, "repository_show", (Look, GET, "/api/v1/repositories/{id}", 200), "repository show", "Returns one repository."),
+    row(Operation::SourceCreate, "source_create", (Declare, POST, "/api/v1/sources", 201), "source create", "Declares a source."),
+    row(Operation::SourceList, "source_list", (Look, GET, "/api/v1/sources", 200), "source list", "Returns all sources."),
+    row(Operation::SourceShow, "source_show", (Look, GET, "/api/v1/sources/{id}", 200), "source show", "Returns one source."),
+    row(Operation::ItemList, "item_list", (Look, GET, "/api/v1/sources/{id}/items", 200), "source items", "Returns a source's items."),
+    row(Operation::ItemShow, "item_show", (Look, GET, "/api/v1/items/{id}", 200), "item show", "Returns one item."),
+    row(Operation::PlanCreate, "plan_create", (Declare, POST, "/api/v1/plans", 201), "plan create", "Declares a plan."),
+    row(Operation::PlanList, "plan_list", (Look, GET, "/api/v1/plans", 200), "plan list", "Returns all plans."),
+    row(Operation::PlanShow, "plan_show", (Look, GET, "/api/v1/plans/{id}", 200), "plan show", "Returns one plan; its ETag goes with a change of it."),
+    row(Operation::PlanUpdate, "plan_update", (Declare, PATCH, "/api/v1/plans/{id}", 200), "plan update", "Changes what is given of a plan. If-Match with the plan's ETag refuses it when somebody else changed the plan."),
+    row(Operation::PlanRequest, "plan_request", (Run, POST, "/api/v1/plans/{id}/run", 202), "plan run", "Asks for a backup of each item of a plan."),
+    row(Operation::JobList, "job_list", (Look, GET, "/api/v1/jobs", 200), "job list", "Returns jobs, newest first."),
+    row(Operation::JobShow, "job_show", (Look, GET, "/api/v1/jobs/{id}", 200), "job show", "Returns one job with its progress, attempts and what it could not read."),
+    row(Operation::JobCancel, "job_cancel", (Run, POST, "/api/v1/jobs/{id}/cancel", 202), "job cancel", "Asks for a job's end."),
+    row(Operation::JobLease, "job_lease", (Work, POST, "/api/v1/agents/{id}/lease", 200), "", "Leases jobs to an agent, each with all that it needs, secrets included. Counts as a heartbeat."),
+    row(Operation::JobRenew, "job_renew", (Work, POST, "/api/v1/agents/{id}/renew", 200), "", "Sends an agent's heartbeat and returns the standing of each lease."),
+    row(Operation::JobProgress, "job_progress", (Work, POST, "/api/v1/jobs/{id}/progress", 200), "", "Tells how far a leased job is."),
+    row(Operation::JobCheckpoint, "job_checkpoint", (Work, POST, "/api/v1/jobs/{id}/checkpoint", 204), "", "Stores an intent for the job's next attempt."),
+    row(Operation::JobWait, "job_wait", (Work, POST, "/api/v1/jobs/{id}/wait", 204), "", "Gives a leased job back while another system works."),
+    row(Operation::JobFinish, "job_finish", (Work, POST, "/api/v1/jobs/{id}/finish", 200), "", "Takes in what came of an attempt, and returns the job's new state."),
+    row(Operation::SnapshotList, "snapshot_list", (Look, GET, "/api/v1/snapshots", 200), "snapshot list", "Returns snapshots, newest first."),
+    row(Operation::SnapshotShow, "snapshot_show", (Look, GET, "/api/v1/snapshots/{id}", 200), "snapshot show", "Returns one snapshot."),
+    row(Operation::SnapshotEntries, "snapshot_entries", (Browse, GET, "/api/v1/snapshots/{id}/entries", 200), "snapshot ls", "Returns the entries of a folder in a snapshot."),
+    row(Operation::SnapshotRestore, "snapshot_restore", (Restore, POST, "/api/v1/snapshots/{id}/restore", 202), "snapshot restore", "Asks for a restore of a snapshot to a folder."),
+    row(Operation::SnapshotVerify, "snapshot_verify", (Run, POST, "/api/v1/snapshots/{id}/verify", 202), "snapshot verify", "Asks for a sample of a snapshot to be read back and compared."),
+    row(Operation::EvidenceList, "evidence_list", (Look, GET, "/api/v1/evidence", 200), "evidence list", "Returns evidence, newest first."),
+    row(Operation::EvidenceShow, "evidence_show", (Look, GET, "/api/v1/evidence/{id}", 200), "evidence show", "Returns one record of evidence."),
+    row(Operation::EventList, "event_list", (Look, GET, "/api/v1/events", 200), "event list", "Returns a tenant's events, oldest first."),
+    row(Operation::EventStream, "event_stream", (Look, GET, "/api/v1/events/stream", 200), "event follow", "Sends a tenant's events as they happen (server-sent events); Last-Event-ID goes on after one."),
+    row(Operation::TokenCreate, "token_create", (Grant, POST, "/api/v1/tokens", 201), "token create", "Makes a token; its text is in this answer and never again."),
+    row(Operation::TokenList, "token_list", (Grant, GET, "/api/v1/tokens", 200), "token list", "Returns tokens, newest first."),
+    row(Operation::TokenShow, "token_show", (Grant, GET, "/api/v1/tokens/{id}", 200), "token show", "Returns one token; never its text."),
+    row(Operation::TokenRevoke, "token_revoke", (Grant, DELETE, "/api/v1/tokens/{id}", 204), "token revoke", "Revokes a token at once. It may be revoked again."),
+    row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
+    row(Operation::AuditList, "audit_list", (Oversee, GET, "/api/v1/audit", 200), "audit list", "Returns who asked for changes, newest first: a signed chain."),
+    row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),
 ];
+
+impl Endpoint {
+    /// Returns the media type of a success.
+    pub const fn media(&self) -> &'static str {
+        match self.operation {
+            Operation::EventStream => "text/event-stream",
+            Operation::Metrics => "text/plain",
+            _ => "application/json",
+        }
+    }
+
+    /// Says whether its answer has a secret, which is shown once and kept nowhere.
+    pub const fn shows_a_secret(&self) -> bool {
+        matches!(self.operation, Operation::TokenCreate | Operation::JobLease)
+    }
+}
 
 /// Returns the row of an operation.
 pub fn endpoint(operation: Operation) -> &'static Endpoint {

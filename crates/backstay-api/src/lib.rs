@@ -11,8 +11,10 @@ pub mod types;
 pub mod problem;
 pub mod openapi;
 pub mod client;
+pub mod call;
 pub mod jobs;
 
+pub use call::Call;
 pub use client::{Client, ClientError};
 pub use endpoint::{ENDPOINTS, Endpoint, Operation};
 pub use jobs::JobsClient;

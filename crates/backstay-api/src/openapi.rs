@@ -15,6 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::endpoint::{ENDPOINTS, Endpoint, Method, Operation};
 use crate::problem::{PROBLEM_TYPE, Problem};
+use crate::types::agent::AgentView;
+use crate::types::audit::AuditView;
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
@@ -22,13 +24,14 @@ use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
-use crate::types::list::Rows;
-use crate::types::plan::{PlanCreate, PlanRequested, PlanView};
+use crate::types::list::{PageQuery, Rows};
+use crate::types::plan::{PlanCreate, PlanRequested, PlanUpdate, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
-use crate::types::tenant::TenantView;
+use crate::types::tenant::{TenantCreate, TenantView};
+use crate::types::token::{TokenCreate, TokenMade, TokenView};
 
 /// Name of the only way to sign in so far.
 const BEARER: &str = "bearer";
@@ -79,6 +82,23 @@ fn gives_none(shape: Shape) -> Shape {
 fn shape(operation: Operation) -> Shape {
     match operation {
         Operation::TenantList => takes_none(rows::<TenantView>()),
+        Operation::TenantCreate => takes_body::<TenantCreate>(body::<TenantView>()),
+        Operation::TenantShow => takes_none(body::<TenantView>()),
+        Operation::RepositoryShow => takes_none(body::<RepositoryView>()),
+        Operation::SourceShow => takes_none(body::<SourceView>()),
+        Operation::ItemShow => takes_none(body::<ItemView>()),
+        Operation::PlanShow => takes_none(body::<PlanView>()),
+        Operation::PlanUpdate => takes_body::<PlanUpdate>(body::<PlanView>()),
+        Operation::SnapshotShow => takes_none(body::<SnapshotView>()),
+        Operation::EvidenceShow => takes_none(body::<EvidenceView>()),
+        Operation::EventStream => takes_query::<EventQuery>(body::<EventView>()),
+        Operation::TokenCreate => takes_body::<TokenCreate>(body::<TokenMade>()),
+        Operation::TokenList => takes_query::<PageQuery>(rows::<TokenView>()),
+        Operation::TokenShow => takes_none(body::<TokenView>()),
+        Operation::TokenRevoke => gives_none(takes_none(body::<Problem>())),
+        Operation::AgentList => takes_none(rows::<AgentView>()),
+        Operation::Metrics => takes_none(body::<String>()),
+        Operation::AuditList => takes_query::<PageQuery>(rows::<AuditView>()),
         Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
         Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),
         Operation::RepositoryList => takes_none(rows::<RepositoryView>()),
@@ -151,14 +171,14 @@ fn operation(
     let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
     let mut success = ResponseBuilder::new().description("Success");
     if let Some(answer) = answer {
-        success = success.content("application/json", json(answer));
+        success = success.content(row.media(), json(answer));
     }
     let failure = ResponseBuilder::new().description("What went wrong").content(PROBLEM_TYPE, problem);
     let mut built = OperationBuilder::new()
         .operation_id(Some(row.name))
         .summary(Some(row.description))
         .description(Some(match row.verb {
-            "" => "Agents say this; no verb of the command line does.".to_owned(),
+            "" => "Agents and monitoring ask this; no verb of the command line does.".to_owned(),
             verb => format!("Command line: `backstay {verb}`."),
         }))
         .security(SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []))
@@ -192,6 +212,8 @@ const fn method(method: Method) -> HttpMethod {
     match method {
         Method::Get => HttpMethod::Get,
         Method::Post => HttpMethod::Post,
+        Method::Patch => HttpMethod::Patch,
+        Method::Delete => HttpMethod::Delete,
     }
 }
 

@@ -11,6 +11,7 @@ use backstay_core::domain::repository::Repository;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::store::{DeclarationStore, StoreError};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::Database;
@@ -40,6 +41,11 @@ impl DeclarationStore for Database {
         let insert = tenant::Entity::insert(tenant::Model::of(tenant).into_active_model());
         let done = insert.exec_without_returning(&self.writer).await;
         done.map(drop).map_err(|error| insert_error(error, "tenant", tenant.name.as_str()))
+    }
+
+    async fn tenant_get(&self, id: TenantId) -> Result<Tenant, StoreError> {
+        let row = tenant::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "tenant", id)?.read()
     }
 
     async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError> {
@@ -128,5 +134,21 @@ impl DeclarationStore for Database {
         }
         let rows = query.all(&self.reader).await.map_err(store_error)?;
         by_name(rows, plan::Model::read, |plan| (plan.name.clone(), plan.id))
+    }
+
+    async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
+        let (old, new) = (plan::Model::of(old), plan::Model::of(new));
+        let update = plan::Entity::update_many()
+            .col_expr(plan::Column::Name, Expr::val(&new.name))
+            .col_expr(plan::Column::RepositoryId, Expr::val(&new.repository_id))
+            .col_expr(plan::Column::ScheduleJson, Expr::val(&new.schedule_json))
+            .col_expr(plan::Column::RpoMs, Expr::val(new.rpo_ms))
+            .filter(plan::Column::Id.eq(&old.id))
+            .filter(plan::Column::Name.eq(&old.name))
+            .filter(plan::Column::RepositoryId.eq(&old.repository_id))
+            .filter(plan::Column::ScheduleJson.eq(&old.schedule_json))
+            .filter(plan::Column::RpoMs.eq(old.rpo_ms));
+        let done = update.exec(&self.writer).await.map_err(|error| insert_error(error, "plan", &new.name))?;
+        Ok(done.rows_affected == 1)
     }
 }

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::id::{ItemId, JobId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::id::{EvidenceId, ItemId, JobId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::Outcome;
 use backstay_core::domain::snapshot::Snapshot;
-use backstay_core::ports::store::{ChainedEvent, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError};
+use backstay_core::ports::store::{
+    ChainedEvent, EvidenceFilter, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
+};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::Database;
@@ -28,6 +30,9 @@ impl HistoryStore for Database {
 
     async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError> {
         let mut query = snapshot::Entity::find();
+        if let Some(tenant) = filter.tenant_id {
+            query = query.filter(snapshot::Column::TenantId.eq(tenant.to_string()));
+        }
         if let Some(item) = filter.item_id {
             query = query.filter(snapshot::Column::ItemId.eq(item.to_string()));
         }
@@ -74,6 +79,27 @@ impl HistoryStore for Database {
             None => evidence::Entity::find().order_by_desc(evidence::Column::Id),
         };
         let rows = query.limit(rows_limit(rows_max)).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(evidence::Model::read).collect()
+    }
+
+    async fn evidence_get(&self, id: EvidenceId) -> Result<Evidence, StoreError> {
+        let row = evidence::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
+        found(row, "record of evidence", id)?.read()
+    }
+
+    async fn evidence_page(&self, filter: EvidenceFilter, page: Page<EvidenceId>) -> Result<Vec<Evidence>, StoreError> {
+        let mut query = evidence::Entity::find();
+        if let Some(tenant) = filter.tenant_id {
+            query = query.filter(evidence::Column::TenantId.eq(tenant.to_string()));
+        }
+        if let Some(item) = filter.item_id {
+            query = query.filter(evidence::Column::ItemId.eq(item.to_string()));
+        }
+        if let Some(before) = page.before {
+            query = query.filter(evidence::Column::Id.lt(before.to_string()));
+        }
+        let query = query.order_by_desc(evidence::Column::Id).limit(rows_limit(page.rows_max));
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(evidence::Model::read).collect()
     }
 

@@ -20,9 +20,11 @@ mod entity;
 mod row;
 mod twin;
 
+mod access;
 mod declaration;
 mod event;
 mod history;
+mod meter;
 mod job;
 
 pub use database::Database;

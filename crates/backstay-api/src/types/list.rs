@@ -18,6 +18,13 @@ impl<T> Rows<T> {
     pub fn whole(rows: Vec<T>) -> Self {
         Self { rows, next_before: None }
     }
+
+    /// Makes a page of a list. A full page says where the next one begins, by the id of its last row.
+    pub fn page(rows: Vec<T>, rows_max: u32, id: impl Fn(&T) -> &String) -> Self {
+        let full = rows.len() == rows_max as usize;
+        let next_before = rows.last().filter(|_| full).map(|row| id(row).clone());
+        Self { rows, next_before }
+    }
 }
 
 /// Which page is asked for.

@@ -16,3 +16,6 @@ pub mod result;
 pub mod snapshot;
 pub mod evidence;
 pub mod event;
+pub mod token;
+pub mod agent;
+pub mod audit;

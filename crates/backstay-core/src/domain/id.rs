@@ -85,6 +85,10 @@ ids! {
     EventId,
     /// Names an agent: one process, one id.
     AgentId,
+    /// Names a token of the API; never the token.
+    TokenId,
+    /// Names a record of who asked for a change.
+    AuditId,
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub mod sample;
 pub mod evidence;
 pub mod event;
 pub mod secret;
+pub mod token;
+pub mod audit;
 pub mod unread;
 pub mod name;
 pub mod id;

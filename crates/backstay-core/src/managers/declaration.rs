@@ -76,6 +76,16 @@ pub struct PlanDeclaration {
     pub rpo: Duration,
 }
 
+/// Declares a tenant.
+///
+/// # Errors
+/// [`StoreError::Taken`] when there is one of this name.
+pub async fn tenant_declare(context: &Context, name: Name) -> Result<Tenant, StoreError> {
+    let tenant = Tenant { id: TenantId::new(context.now(), context.ten()), name };
+    context.declarations.tenant_add(&tenant).await?;
+    Ok(tenant)
+}
+
 /// Returns the tenant of this name, and makes it if there is none.
 ///
 /// # Errors
@@ -152,6 +162,44 @@ pub async fn source_declare(
     let items: Vec<Item> = parsed.items.into_iter().map(item).collect();
     context.declarations.source_add(&source, &items).await?;
     Ok(source)
+}
+
+/// What is to change of a plan; what is none stays.
+#[derive(Debug, Clone, Default)]
+pub struct PlanChange {
+    /// Its name.
+    pub name: Option<Name>,
+    /// Where the next snapshots lie.
+    pub repository_id: Option<RepositoryId>,
+    /// When.
+    pub schedule: Option<Schedule>,
+    /// How old the newest good snapshot may be.
+    pub rpo: Option<Duration>,
+}
+
+/// Changes a plan that must still be as `seen`, and returns it; none when somebody else changed it.
+///
+/// # Errors
+/// [`DeclareError`]: an RPO that is too short, a repository of another tenant, a taken name.
+pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> Result<Option<Plan>, DeclareError> {
+    let rpo = change.rpo.unwrap_or(seen.rpo);
+    if rpo < RPO_MIN {
+        return Err(DeclareError::Rpo { given: rpo });
+    }
+    let repository_id = change.repository_id.unwrap_or(seen.repository_id);
+    let repository = context.declarations.repository_get(repository_id).await?;
+    if repository.tenant_id != seen.tenant_id {
+        return Err(DeclareError::OtherTenant { noun: "repository", id: repository_id.to_string() });
+    }
+    let changed = Plan {
+        name: change.name.unwrap_or_else(|| seen.name.clone()),
+        repository_id,
+        schedule: change.schedule.unwrap_or_else(|| seen.schedule.clone()),
+        rpo,
+        ..seen.clone()
+    };
+    let replaced = context.declarations.plan_replace(seen, &changed).await?;
+    Ok(replaced.then_some(changed))
 }
 
 /// Declares a plan over a source and a repository of the same tenant.

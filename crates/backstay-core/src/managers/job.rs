@@ -106,7 +106,11 @@ impl JobManager {
         }
         let same = match (result, &job.state) {
             (JobResult::BackedUp { outcome, snapshot, counts, .. }, JobState::Succeeded { outcome: known, .. }) => {
-                let filter = SnapshotFilter { item_id: job.item_id, repository_id: Some(job.repository_id) };
+                let filter = SnapshotFilter {
+                    item_id: job.item_id,
+                    repository_id: Some(job.repository_id),
+                    ..SnapshotFilter::default()
+                };
                 let rows = self.context.history.snapshot_list(filter, Page::first()).await?;
                 let made = rows.iter().find(|row| row.job_id == job.id);
                 outcome == known

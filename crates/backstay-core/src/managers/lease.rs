@@ -90,7 +90,7 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
 /// Returns an item's newest snapshot in a repository, partial or not: what it has of a file it has whole, so an unchanged
 /// file need not be read again because another one could not be read then.
 async fn newest(context: &Context, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError> {
-    let filter = SnapshotFilter { item_id: Some(item), repository_id: Some(repository) };
+    let filter = SnapshotFilter { item_id: Some(item), repository_id: Some(repository), ..SnapshotFilter::default() };
     let rows = context.history.snapshot_list(filter, Page { before: None, rows_max: 1 }).await?;
     Ok(rows.into_iter().next())
 }

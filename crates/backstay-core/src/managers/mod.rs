@@ -2,7 +2,7 @@
 //!
 //! `declaration` takes in what people declare, `request` puts jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back,
-//! `browse` looks into snapshots. Nobody here knows HTTP, SQL or a file.
+//! `browse` looks into snapshots, `access` makes tokens and records who asked. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
 pub mod declaration;
@@ -11,3 +11,4 @@ pub mod job;
 pub mod lease;
 pub mod rescue;
 pub mod browse;
+pub mod access;

@@ -6,6 +6,8 @@
 
 pub mod job;
 pub mod store;
+pub mod access;
+pub mod meter;
 pub mod source;
 pub mod storage;
 pub mod snapshot;

@@ -14,7 +14,7 @@ use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
 use crate::domain::event::Event;
 use crate::domain::evidence::Evidence;
-use crate::domain::id::{AgentId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
+use crate::domain::id::{AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
 use crate::domain::name::Name;
@@ -114,6 +114,8 @@ impl<I> Page<I> {
 pub trait DeclarationStore: Send + Sync {
     /// Adds a tenant; [`StoreError::Taken`] when the name is.
     async fn tenant_add(&self, tenant: &Tenant) -> Result<(), StoreError>;
+    /// Returns a tenant.
+    async fn tenant_get(&self, id: TenantId) -> Result<Tenant, StoreError>;
     /// Returns a tenant by name.
     async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError>;
     /// Returns all tenants by name.
@@ -144,15 +146,29 @@ pub trait DeclarationStore: Send + Sync {
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError>;
     /// Returns all plans by name; of one tenant or of all.
     async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError>;
+    /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not. Id, tenant and source
+    /// stay. [`StoreError::Taken`] when the tenant has the name.
+    async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError>;
 }
 
 /// Which snapshots a list shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SnapshotFilter {
+    /// Only this tenant's.
+    pub tenant_id: Option<TenantId>,
     /// Only this item's.
     pub item_id: Option<ItemId>,
     /// Only this repository's.
     pub repository_id: Option<RepositoryId>,
+}
+
+/// Which records of evidence a list shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EvidenceFilter {
+    /// Only this tenant's.
+    pub tenant_id: Option<TenantId>,
+    /// Only this item's.
+    pub item_id: Option<ItemId>,
 }
 
 /// Snapshots, evidence and events: what happened. Rows are added by [`JobStore::job_settle`] alone.
@@ -173,6 +189,11 @@ pub trait HistoryStore: Send + Sync {
     async fn evidence_newest(&self, item: ItemId) -> Result<Option<Evidence>, StoreError>;
     /// Returns records of evidence, newest first; of one item or of all.
     async fn evidence_list(&self, item: Option<ItemId>, rows_max: u32) -> Result<Vec<Evidence>, StoreError>;
+
+    /// Returns a record of evidence.
+    async fn evidence_get(&self, id: EvidenceId) -> Result<Evidence, StoreError>;
+    /// Returns a page of records of evidence.
+    async fn evidence_page(&self, filter: EvidenceFilter, page: Page<EvidenceId>) -> Result<Vec<Evidence>, StoreError>;
 
     /// Returns a tenant's events with their hashes, oldest first, from a place in the chain on.
     async fn event_list(
@@ -211,6 +232,8 @@ pub enum Enqueued {
 /// Which jobs a list shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JobFilter {
+    /// Only this tenant's.
+    pub tenant_id: Option<TenantId>,
     /// Only this plan's.
     pub plan_id: Option<PlanId>,
     /// Only this item's.

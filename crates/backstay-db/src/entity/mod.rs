@@ -17,3 +17,6 @@ pub(crate) mod job_unread;
 pub(crate) mod snapshot;
 pub(crate) mod evidence;
 pub(crate) mod event;
+pub(crate) mod token;
+pub(crate) mod answer;
+pub(crate) mod audit;

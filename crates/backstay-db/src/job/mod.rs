@@ -57,6 +57,9 @@ impl JobStore for Database {
 
     async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError> {
         let mut query = job::Entity::find();
+        if let Some(tenant) = filter.tenant_id {
+            query = query.filter(job::Column::TenantId.eq(tenant.to_string()));
+        }
         if let Some(plan) = filter.plan_id {
             query = query.filter(job::Column::PlanId.eq(plan.to_string()));
         }

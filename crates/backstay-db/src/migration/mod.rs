@@ -6,7 +6,7 @@
 //! entry in the table of migrations included: half a step does not exist. (MariaDB commits each `CREATE` by itself; it
 //! will need a note here.)
 //!
-//! Read the steps in order: what people declare, the queue, what happened.
+//! Read the steps in order: what people declare, the queue, what happened, the API's door.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -14,6 +14,7 @@ mod column;
 mod m20261121_000001_declarations;
 mod m20261121_000002_queue;
 mod m20261121_000003_history;
+mod m20261121_000004_access;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_declarations::Declarations),
             Box::new(m20261121_000002_queue::Queue),
             Box::new(m20261121_000003_history::History),
+            Box::new(m20261121_000004_access::Access),
         ]
     }
 }

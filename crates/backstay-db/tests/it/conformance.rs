@@ -54,3 +54,18 @@ mod jobs_on_file {
 mod jobs_in_memory {
     backstay_testkit::jobs_promises!(super::manager_in_memory);
 }
+
+#[tokio::test]
+async fn the_database_keeps_the_promises_of_the_door() {
+    let on_file = OnFile::new().await;
+    backstay_testkit::conformance::access::exercise(&on_file.database, &on_file.database).await;
+    let memory = Database::open_in_memory(Arc::new(ManualClock::default())).await.unwrap();
+    backstay_testkit::conformance::access::exercise(&memory, &memory).await;
+}
+
+#[tokio::test]
+async fn the_database_keeps_the_promises_of_figures() {
+    let on_file = OnFile::new().await;
+    let database = on_file.database.clone();
+    backstay_testkit::conformance::meter::exercise(&database, on_file.stores()).await;
+}

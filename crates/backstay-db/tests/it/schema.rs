@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use backstay_core::domain::access::Role;
 use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::Verdict;
@@ -49,6 +50,9 @@ async fn migrations_go_up_and_down_and_up() {
         "snapshot",
         "evidence",
         "event",
+        "api_token",
+        "remembered_answer",
+        "audit_record",
     ] {
         assert!(first.iter().any(|(name, _)| name == table), "{table}");
     }
@@ -95,6 +99,8 @@ async fn the_words_of_the_checks_are_those_of_the_core() {
     assert_eq!(listed("lease", "(phase"), set(Phase::ALL.iter().map(|word| word.word()).collect()));
     assert_eq!(listed("attempt", "(ending"), set(AttemptEnd::ALL.iter().map(|word| word.word()).collect()));
     assert_eq!(listed("evidence", "(verdict"), set(Verdict::ALL.iter().map(|word| word.word()).collect()));
+    let roles = set(Role::ALL.iter().map(|word| word.word()).collect());
+    assert_eq!((listed("api_token", "(role"), listed("audit_record", "(role")), (roles.clone(), roles));
     assert_eq!(listed("event", "(kind"), set(EventKind::ALL.iter().map(|word| word.word()).collect()));
 }
 

@@ -3,13 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use backstay_api::types::agent::AgentView;
 use backstay_api::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell, key, standing_word,
 };
+use backstay_api::types::list::Rows;
 use backstay_api::types::result::{FinishTell, StateWire};
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::id::{AgentId, JobId};
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::extract::{Body, PathId};
 use super::state::ServerState;
@@ -20,9 +23,12 @@ const RENEWALS_MAX: usize = 1_000;
 pub(super) async fn job_lease(
     State(state): State<ServerState>,
     PathId(agent): PathId<AgentId>,
+    caller: Caller,
     Body(ask): Body<LeaseAsk>,
 ) -> Result<Json<LeaseGiven>, ApiError> {
-    let leased = state.jobs.job_lease(&ask.request(agent)?).await?;
+    let mut request = ask.request(agent)?;
+    request.kinds = caller.identity.scope.kinds_of(request.kinds);
+    let leased = state.jobs.job_lease(&request).await?;
     Ok(Json(LeaseGiven { jobs: leased.iter().map(Into::into).collect() }))
 }
 
@@ -74,4 +80,9 @@ pub(super) async fn job_finish(
 ) -> Result<Json<StateWire>, ApiError> {
     let ended = state.jobs.job_finish(key(job, tell.attempt), &tell.result.read()?).await?;
     Ok(Json((&ended).into()))
+}
+
+pub(super) async fn agent_list(State(state): State<ServerState>) -> Result<Json<Rows<AgentView>>, ApiError> {
+    let agents = state.context.jobs.agent_list_alive().await?;
+    Ok(Json(Rows::whole(agents.iter().map(|id| AgentView { id: id.to_string() }).collect())))
 }

@@ -1,11 +1,14 @@
 //! Whatever goes wrong, as one problem: status, stable code, what happened, what to do next.
 
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{StatusCode, Uri};
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use backstay_api::Problem;
 use backstay_api::problem::{PROBLEM_TYPE, code};
 use backstay_api::types::wire::WireError;
+use backstay_core::domain::access::{Action, Role};
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::name::NameError;
 use backstay_core::domain::schedule::ScheduleError;
@@ -19,13 +22,17 @@ use backstay_core::ports::store::StoreError;
 
 /// A problem on its way out.
 #[derive(Debug)]
-pub(super) struct ApiError(Problem);
+pub(super) struct ApiError {
+    problem: Problem,
+    retry_after: Option<Duration>,
+}
 
 impl ApiError {
     fn new(status: StatusCode, code: &str, detail: impl ToString, hint: &str) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
         let (code, hint) = (code.to_owned(), hint.to_owned());
-        Self(Problem { status: status.as_u16(), code, title, detail: detail.to_string(), hint })
+        let problem = Problem { status: status.as_u16(), code, title, detail: detail.to_string(), hint };
+        Self { problem, retry_after: None }
     }
 
     /// A value that cannot be taken; `field` is its name on the wire.
@@ -44,6 +51,52 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "the request brings no valid token", hint)
     }
 
+    pub(super) fn forbidden(role: Role, action: Action) -> Self {
+        let detail = format!("the role {} may not {}", role.word(), action.word());
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail, "Ask with a token whose role may.")
+    }
+
+    /// A token that could do more than the one who asks for it.
+    pub(super) fn too_much(role: Role) -> Self {
+        let detail = format!("your token may not make one of the role {} with this reach", role.word());
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail, "Nobody gives more rights than they have.")
+    }
+
+    pub(super) fn too_many(wait: Duration) -> Self {
+        let hint = "Look at which program here brings a wrong token; good tokens are answered meanwhile.";
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", "too many wrong tokens", hint);
+        problem.retry_after = Some(wait);
+        problem
+    }
+
+    pub(super) fn too_large() -> Self {
+        let hint = "A declaration has a few kilobytes.";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the request's body is too large", hint)
+    }
+
+    /// An idempotency key that came with another request before.
+    pub(super) fn key_reused() -> Self {
+        let hint = "Choose a new key for a new request.";
+        let detail = "this Idempotency-Key was used for another request";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail, hint)
+    }
+
+    /// The same request is being answered.
+    pub(super) fn in_flight() -> Self {
+        let hint = "Ask again with the same key: it gives the same answer.";
+        let detail = "a request with this Idempotency-Key is being answered";
+        let mut problem = Self::new(StatusCode::CONFLICT, "idempotency_in_flight", detail, hint);
+        problem.retry_after = Some(Duration::from_secs(1));
+        problem
+    }
+
+    /// What was to be changed is not as the caller saw it.
+    pub(super) fn changed() -> Self {
+        let hint = "Look at it again, and decide again.";
+        let detail = "somebody else changed it in the meantime";
+        Self::new(StatusCode::PRECONDITION_FAILED, "changed", detail, hint)
+    }
+
     pub(super) fn wrong_method() -> Self {
         let hint = "The API's document lists the methods of each path.";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path does not take this method", hint)
@@ -58,9 +111,18 @@ pub(super) async fn not_found(uri: Uri) -> ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_string(&self.0).expect("a problem is JSON");
-        (status, [(CONTENT_TYPE, PROBLEM_TYPE)], body).into_response()
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string(&self.problem).expect("a problem is JSON");
+        let mut answer = (status, [(CONTENT_TYPE, PROBLEM_TYPE)], body).into_response();
+        let headers = answer.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let passes = matches!(status, StatusCode::SERVICE_UNAVAILABLE);
+        if let Some(wait) = self.retry_after.or_else(|| passes.then_some(Duration::from_secs(1))) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        answer
     }
 }
 

@@ -6,13 +6,13 @@ use axum::http::StatusCode;
 use backstay_api::types::job::{AttemptView, JobDetail, JobQuery, JobView};
 use backstay_api::types::list::Rows;
 use backstay_core::domain::attempt::Attempt;
-use backstay_core::domain::id::JobId;
 use backstay_core::domain::job::{Job, JobKind, StateName};
 use backstay_core::managers::request;
 use backstay_core::ports::store::JobFilter;
 
+use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, PathId, optional, page};
+use super::extract::{Ask, optional, page};
 use super::state::ServerState;
 
 async fn view(state: &ServerState, job: &Job) -> JobView {
@@ -21,9 +21,11 @@ async fn view(state: &ServerState, job: &Job) -> JobView {
 
 pub(super) async fn job_list(
     State(state): State<ServerState>,
+    caller: Caller,
     Ask(query): Ask<JobQuery>,
 ) -> Result<Json<Rows<JobView>>, ApiError> {
     let filter = JobFilter {
+        tenant_id: caller.tenant(),
         plan_id: query.plan_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("plan_id", error))?,
         item_id: query.item_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("item_id", error))?,
         kind: optional("kind", query.kind.as_deref(), JobKind::from_word)?,
@@ -35,16 +37,14 @@ pub(super) async fn job_list(
     for job in &jobs {
         rows.push(view(&state, job).await);
     }
-    let more = rows.len() == page.rows_max as usize;
-    let next_before = rows.last().filter(|_| more).map(|row| row.id.clone());
-    Ok(Json(Rows { rows, next_before }))
+    Ok(Json(Rows::page(rows, page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn job_show(
     State(state): State<ServerState>,
-    PathId(id): PathId<JobId>,
+    Own(job): Own<Job>,
 ) -> Result<Json<JobDetail>, ApiError> {
-    let job = state.context.jobs.job_get(id).await?;
+    let id = job.id;
     let progress = state.context.jobs.job_progress_get(id).await?;
     let unread = state.context.jobs.job_unread_get(id).await?;
     let attempts = state.context.history.attempt_list(id).await?;
@@ -68,9 +68,9 @@ fn attempt_view(attempt: &Attempt) -> AttemptView {
 
 pub(super) async fn job_cancel(
     State(state): State<ServerState>,
-    PathId(id): PathId<JobId>,
+    Own(job): Own<Job>,
 ) -> Result<(StatusCode, Json<JobView>), ApiError> {
-    request::job_cancel(&state.context, id).await?;
-    let job = state.context.jobs.job_get(id).await?;
+    request::job_cancel(&state.context, job.id).await?;
+    let job = state.context.jobs.job_get(job.id).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&state, &job).await)))
 }

@@ -1,12 +1,14 @@
 //! The HTTP API: the endpoint table made into a router, and a handler of a few lines for each row.
 //!
 //! A handler takes parameters, judges them, calls a manager or a store, and wraps the answer. Whatever goes wrong folds
-//! into one problem (`error`). Every row asks for the bearer token (`auth`); there is no door without it.
+//! into one problem (`error`). Before every row stands its door (`door`): who asks, and may they. What a path
+//! names comes through `caller`, which hides other tenants' rows.
 
 pub mod state;
 pub mod router;
 mod agent;
-mod auth;
+mod caller;
+mod door;
 mod error;
 mod extract;
 mod tenant;
@@ -18,6 +20,10 @@ mod job;
 mod snapshot;
 mod evidence;
 mod event;
+mod meter;
+mod stream;
+mod token;
 
+pub use door::{Authenticator, Identity, TokenAuthenticator};
 pub use router::{router, serve};
 pub use state::ServerState;

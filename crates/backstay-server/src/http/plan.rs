@@ -4,29 +4,36 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
 use backstay_api::types::list::Rows;
-use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanView, ScheduleView};
-use backstay_core::domain::id::PlanId;
+use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanUpdate, PlanView, ScheduleView};
+use backstay_core::domain::id::IdError;
+use backstay_core::domain::plan::Plan;
+use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
-use backstay_core::managers::declaration::{self, PlanDeclaration};
+use backstay_core::domain::source::Source;
+use backstay_core::managers::declaration::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::request;
+use sha2::{Digest, Sha256};
 
+use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::{Body, PathId, optional};
-use super::source::tenant_of;
+use super::extract::{Body, optional};
 use super::state::ServerState;
 
 pub(super) async fn plan_create(
     State(state): State<ServerState>,
+    caller: Caller,
     Body(body): Body<PlanCreate>,
 ) -> Result<(StatusCode, Json<PlanView>), ApiError> {
-    let tenant = tenant_of(&state, &body.tenant).await?;
+    let tenant = caller.tenant_declared(&state, &body.tenant).await?;
     let declared = PlanDeclaration {
         name: body.name.parse()?,
-        source_id: body.source_id.parse().map_err(|error| ApiError::invalid("source_id", error))?,
-        repository_id: body.repository_id.parse().map_err(|error| ApiError::invalid("repository_id", error))?,
+        source_id: caller.own::<Source>(&state, id("source_id", &body.source_id)?).await?.id,
+        repository_id: caller.own::<Repository>(&state, id("repository_id", &body.repository_id)?).await?.id,
         schedule: schedule_of(body.schedule)?,
         rpo: Duration::from_millis(body.rpo_ms),
     };
@@ -52,16 +59,69 @@ fn schedule_of(view: ScheduleView) -> Result<Schedule, ApiError> {
     Ok(Schedule::new(rhythm, zone, Duration::from_millis(view.jitter_ms), overlap)?)
 }
 
-pub(super) async fn plan_list(State(state): State<ServerState>) -> Result<Json<Rows<PlanView>>, ApiError> {
-    let plans = state.context.declarations.plan_list(None).await?;
+/// Reads an id in a body.
+fn id<I: std::str::FromStr<Err = IdError>>(field: &str, text: &str) -> Result<I, ApiError> {
+    text.parse().map_err(|error| ApiError::invalid(field, error))
+}
+
+/// Returns what goes with a plan as it is: its view's hash.
+fn etag(view: &PlanView) -> String {
+    let text = serde_json::to_string(view).expect("a plan is JSON");
+    let hash: String = Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hash}\"")
+}
+
+/// Returns a plan with its tag.
+fn tagged(plan: &Plan) -> impl IntoResponse + use<> {
+    let view = PlanView::from(plan);
+    ([(ETAG, etag(&view))], Json(view))
+}
+
+pub(super) async fn plan_show(Own(plan): Own<Plan>) -> impl IntoResponse {
+    tagged(&plan)
+}
+
+pub(super) async fn plan_update(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Own(plan): Own<Plan>,
+    headers: HeaderMap,
+    Body(body): Body<PlanUpdate>,
+) -> Result<impl IntoResponse, ApiError> {
+    if let Some(wanted) = headers.get(IF_MATCH) {
+        let own = etag(&(&plan).into());
+        let matches = |one: &str| matches!(one.trim(), "*") || one.trim() == own;
+        if !wanted.to_str().is_ok_and(|list| list.split(',').any(matches)) {
+            return Err(ApiError::changed());
+        }
+    }
+    let repository_id = match &body.repository_id {
+        Some(text) => Some(caller.own::<Repository>(&state, id("repository_id", text)?).await?.id),
+        None => None,
+    };
+    let change = PlanChange {
+        name: body.name.map(|name| name.parse()).transpose()?,
+        repository_id,
+        schedule: body.schedule.map(schedule_of).transpose()?,
+        rpo: body.rpo_ms.map(Duration::from_millis),
+    };
+    let changed = declaration::plan_change(&state.context, &plan, change).await?;
+    Ok(tagged(&changed.ok_or_else(ApiError::changed)?))
+}
+
+pub(super) async fn plan_list(
+    State(state): State<ServerState>,
+    caller: Caller,
+) -> Result<Json<Rows<PlanView>>, ApiError> {
+    let plans = state.context.declarations.plan_list(caller.tenant()).await?;
     Ok(Json(Rows::whole(plans.iter().map(PlanView::from).collect())))
 }
 
 pub(super) async fn plan_request(
     State(state): State<ServerState>,
-    PathId(id): PathId<PlanId>,
+    Own(plan): Own<Plan>,
 ) -> Result<(StatusCode, Json<PlanRequested>), ApiError> {
-    let answers = request::plan_request(&state.context, id).await?;
+    let answers = request::plan_request(&state.context, plan.id).await?;
     state.wake.notify_one();
     let items = answers.into_iter().map(|(item, answer)| EnqueuedView::new(item.name, answer)).collect();
     Ok((StatusCode::ACCEPTED, Json(PlanRequested { items })))

@@ -5,19 +5,21 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use backstay_api::types::list::Rows;
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView};
+use backstay_core::domain::repository::Repository;
 use backstay_core::domain::storage::StorageSettings;
 use backstay_core::managers::declaration;
 
+use super::caller::{Caller, Own};
 use super::error::ApiError;
 use super::extract::Body;
-use super::source::tenant_of;
 use super::state::ServerState;
 
 pub(super) async fn repository_create(
     State(state): State<ServerState>,
+    caller: Caller,
     Body(body): Body<RepositoryCreate>,
 ) -> Result<(StatusCode, Json<RepositoryView>), ApiError> {
-    let tenant = tenant_of(&state, &body.tenant).await?;
+    let tenant = caller.tenant_declared(&state, &body.tenant).await?;
     let storage = StorageSettings { kind: body.storage.kind, settings: body.storage.settings };
     let (name, password) = (body.name.parse()?, body.password_reference.parse()?);
     let kinds = &state.storage_kinds;
@@ -25,7 +27,14 @@ pub(super) async fn repository_create(
     Ok((StatusCode::CREATED, Json(RepositoryView::from(&made))))
 }
 
-pub(super) async fn repository_list(State(state): State<ServerState>) -> Result<Json<Rows<RepositoryView>>, ApiError> {
-    let repositories = state.context.declarations.repository_list(None).await?;
+pub(super) async fn repository_show(Own(repository): Own<Repository>) -> Json<RepositoryView> {
+    Json((&repository).into())
+}
+
+pub(super) async fn repository_list(
+    State(state): State<ServerState>,
+    caller: Caller,
+) -> Result<Json<Rows<RepositoryView>>, ApiError> {
+    let repositories = state.context.declarations.repository_list(caller.tenant()).await?;
     Ok(Json(Rows::whole(repositories.iter().map(RepositoryView::from).collect())))
 }

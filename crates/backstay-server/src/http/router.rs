@@ -1,5 +1,6 @@
 //! The endpoint table made into a router. The compiler asks for a handler of each operation.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,18 +11,19 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use backstay_api::{ENDPOINTS, Operation};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 
+use super::door::{Door, Failures, guard};
 use super::error::{ApiError, not_found};
 use super::state::ServerState;
-use super::{agent, auth, event, evidence, job, kind, plan, repository, snapshot, source, tenant};
+use super::{agent, event, evidence, job, kind, meter, plan, repository, snapshot, source, stream, tenant, token};
 
 /// Largest request: a declaration has a few kilobytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Largest result of a job: a thousand unread paths of four kilobytes, each byte written out in six. A result that could
 /// not be handed in would be a backup that nobody knows of.
@@ -35,18 +37,23 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 /// # Errors
 /// What the system says of the listener.
 pub async fn serve(listener: TcpListener, state: ServerState, end: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(end.cancelled_owned()).await
+    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(end.cancelled_owned()).await
 }
 
 /// Returns the router of the whole API.
 pub fn router(state: ServerState) -> Router {
     let mut router = Router::new();
+    let failures = Failures::default();
     for row in ENDPOINTS {
-        router = router.route(row.path, handler(row.operation));
+        let door = Door { state: state.clone(), failures: failures.clone(), row };
+        router = router.route(row.path, handler(row.operation).route_layer(from_fn_with_state(door, guard)));
     }
     router
+        // The two that are asked without a token: they tell nothing but yes and no.
+        .route("/healthz", get(meter::healthz))
+        .route("/readyz", get(meter::readyz))
         .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
-        .layer(from_fn_with_state(state.clone(), auth::check))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(never_kept))
@@ -65,6 +72,23 @@ async fn never_kept(request: Request, next: Next) -> Response {
 fn handler(operation: Operation) -> MethodRouter<ServerState> {
     match operation {
         Operation::TenantList => get(tenant::tenant_list),
+        Operation::TenantCreate => post(tenant::tenant_create),
+        Operation::TenantShow => get(tenant::tenant_show),
+        Operation::RepositoryShow => get(repository::repository_show),
+        Operation::SourceShow => get(source::source_show),
+        Operation::ItemShow => get(source::item_show),
+        Operation::PlanShow => get(plan::plan_show),
+        Operation::PlanUpdate => patch(plan::plan_update),
+        Operation::SnapshotShow => get(snapshot::snapshot_show),
+        Operation::EvidenceShow => get(evidence::evidence_show),
+        Operation::EventStream => get(stream::event_stream),
+        Operation::TokenCreate => post(token::token_create),
+        Operation::TokenList => get(token::token_list),
+        Operation::TokenShow => get(token::token_show),
+        Operation::TokenRevoke => delete(token::token_revoke),
+        Operation::AgentList => get(agent::agent_list),
+        Operation::AuditList => get(token::audit_list),
+        Operation::Metrics => get(meter::metrics),
         Operation::SourceKindList => get(kind::source_kind_list),
         Operation::StorageKindList => get(kind::storage_kind_list),
         Operation::RepositoryCreate => post(repository::repository_create),

@@ -10,19 +10,21 @@ use backstay_api::types::list::Rows;
 use backstay_api::types::snapshot::{
     EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
 };
-use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Reconciliation, Target};
 use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::{browse, request};
 use backstay_core::ports::random::seed;
 use backstay_core::ports::store::SnapshotFilter;
 
+use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body, PathId, optional, page};
+use super::extract::{Ask, Body, optional, page};
 use super::state::ServerState;
 
 pub(super) async fn snapshot_list(
     State(state): State<ServerState>,
+    caller: Caller,
     Ask(query): Ask<SnapshotQuery>,
 ) -> Result<Json<Rows<SnapshotView>>, ApiError> {
     let item_id =
@@ -30,29 +32,36 @@ pub(super) async fn snapshot_list(
     let repository_id = query.repository_id.map(|id| id.parse()).transpose();
     let repository_id = repository_id.map_err(|error| ApiError::invalid("repository_id", error))?;
     let page = page(query.before.as_deref(), query.limit)?;
-    let snapshots = state.context.history.snapshot_list(SnapshotFilter { item_id, repository_id }, page).await?;
+    let filter = SnapshotFilter { tenant_id: caller.tenant(), item_id, repository_id };
+    let snapshots = state.context.history.snapshot_list(filter, page).await?;
     let mut rows = Vec::with_capacity(snapshots.len());
     for snapshot in &snapshots {
         rows.push(SnapshotView::new(snapshot, state.item_name(Some(snapshot.item_id)).await));
     }
-    let more = rows.len() == page.rows_max as usize;
-    let next_before = rows.last().filter(|_| more).map(|row| row.id.clone());
-    Ok(Json(Rows { rows, next_before }))
+    Ok(Json(Rows::page(rows, page.rows_max, |row| &row.id)))
+}
+
+pub(super) async fn snapshot_show(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+) -> Json<SnapshotView> {
+    let item_name = state.item_name(Some(snapshot.item_id)).await;
+    Json(SnapshotView::new(&snapshot, item_name))
 }
 
 pub(super) async fn snapshot_entries(
     State(state): State<ServerState>,
-    PathId(id): PathId<SnapshotId>,
+    Own(snapshot): Own<Snapshot>,
     Ask(query): Ask<EntryQuery>,
 ) -> Result<Json<Rows<EntryView>>, ApiError> {
     let path = query.path.unwrap_or_else(|| "/".to_owned());
-    let entries = browse::snapshot_entries(&state.context, &*state.reader, id, path.as_bytes()).await?;
+    let entries = browse::snapshot_entries(&state.context, &*state.reader, snapshot.id, path.as_bytes()).await?;
     Ok(Json(Rows::whole(entries.iter().map(EntryView::from).collect())))
 }
 
 pub(super) async fn snapshot_restore(
     State(state): State<ServerState>,
-    PathId(id): PathId<SnapshotId>,
+    Own(snapshot): Own<Snapshot>,
     Body(body): Body<SnapshotRestore>,
 ) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
     let target = PathBuf::from(&body.target_path);
@@ -64,14 +73,14 @@ pub(super) async fn snapshot_restore(
     if reconciliation != Reconciliation::Fail {
         return Err(ApiError::invalid("reconciliation", "a folder can do `fail` only so far"));
     }
-    let job = request::restore_request(&state.context, id, Target::Directory(target), reconciliation).await?;
+    let job = request::restore_request(&state.context, snapshot.id, Target::Directory(target), reconciliation).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }
 
 pub(super) async fn snapshot_verify(
     State(state): State<ServerState>,
-    PathId(id): PathId<SnapshotId>,
+    Own(snapshot): Own<Snapshot>,
     Body(body): Body<SnapshotVerify>,
 ) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
     let rule = SampleRule::first_sample(seed(&*state.context.random));
@@ -81,7 +90,7 @@ pub(super) async fn snapshot_verify(
         return Err(ApiError::invalid("bytes_percent", format!("{bytes_percent} is more than 100")));
     }
     let sample = SampleRule { files_min, bytes_percent, ..rule };
-    let job = request::verify_request(&state.context, id, sample).await?;
+    let job = request::verify_request(&state.context, snapshot.id, sample).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use backstay_core::domain::id::ItemId;
-use backstay_core::domain::secret::Secret;
 use backstay_core::managers::context::Context;
+use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::job::Jobs;
+use backstay_core::ports::meter::MeterStore;
 use backstay_core::ports::snapshot::SnapshotReader;
 use backstay_core::ports::source::SourceKind;
 use backstay_core::ports::storage::StorageJudge;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::door::Authenticator;
 
 /// The ports and kinds that a role put together.
 #[derive(Clone)]
@@ -24,8 +28,14 @@ pub struct ServerState {
     pub source_kinds: &'static [&'static dyn SourceKind],
     /// The storage kinds.
     pub storage_kinds: Arc<[Box<dyn StorageJudge>]>,
-    /// Opens every door.
-    pub token: Arc<Secret>,
+    /// Tokens, remembered answers, and who asked for what.
+    pub access: Arc<dyn AccessStore>,
+    /// Figures for monitoring.
+    pub meter: Arc<dyn MeterStore>,
+    /// Knows who brings a token.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Ends streams, which would last longer than the server.
+    pub end: CancellationToken,
     /// Wakes the agent in the same process when there may be work.
     pub wake: Arc<Notify>,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backstay_api::JobsClient;
+use backstay_core::domain::access::Role;
 use backstay_testkit::conformance::job::JobsHarness;
 
 use crate::served::{Served, fakes};
@@ -11,7 +12,7 @@ use crate::served::{Served, fakes};
 async fn over_the_wire() -> JobsHarness {
     let stores = fakes();
     let served = Served::over(&stores).await;
-    let jobs = Arc::new(JobsClient::new(&served.client));
+    let jobs = Arc::new(JobsClient::new(&served.client_of(Role::Agent, None).await));
     let kept: Arc<dyn std::any::Any + Send + Sync> = Arc::new((served, stores.kept.clone()));
     JobsHarness { jobs, stores: backstay_testkit::conformance::world::Stores { kept, ..stores } }
 }

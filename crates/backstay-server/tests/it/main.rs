@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
 
+mod authorization;
 mod jobs;
+mod promises;
 mod served;
 
 use backstay_core::domain::secret::SecretReference;

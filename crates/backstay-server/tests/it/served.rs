@@ -1,12 +1,18 @@
 //! A server on loopback over stores of a suite, and a client that may do everything.
 
+use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use backstay_api::Client;
+use backstay_core::domain::access::{Role, Scope};
+use backstay_core::domain::id::TenantId;
 use backstay_core::domain::secret::Secret;
+use backstay_core::managers::access::{TokenDeclaration, token_issue};
+use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
-use backstay_server::http::{ServerState, serve};
+use backstay_core::ports::access::AccessStore;
+use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
@@ -19,10 +25,34 @@ use tokio_util::sync::CancellationToken;
 /// The token of the installation itself.
 pub(crate) const TOKEN: &str = "bk_test";
 
+/// What came back: status, head, body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// Returns a header, by its name in small letters.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let line = |line: &'_ &str| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
+        let found = self.head.lines().find(line)?;
+        found.split_once(':').map(|(_, value)| value.trim())
+    }
+
+    /// Returns the body's JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
 /// A server that ends when this is dropped.
 pub(crate) struct Served {
     pub(crate) client: Client,
     pub(crate) url: String,
+    pub(crate) access: Arc<dyn AccessStore>,
+    pub(crate) context: Context,
     end: CancellationToken,
 }
 
@@ -36,7 +66,7 @@ impl Drop for Served {
 pub(crate) fn fakes() -> Stores {
     let clock = ManualClock::default();
     let stores = FakeStores::new(Arc::new(clock.clone()));
-    let holder = stores.clone();
+    let (holder, kept) = (stores.clone(), Arc::new(stores.clone()));
     Stores {
         declarations: Arc::new(stores.clone()),
         history: Arc::new(stores.clone()),
@@ -46,28 +76,84 @@ pub(crate) fn fakes() -> Stores {
             holder.hold_alone(id);
             async {}.boxed()
         }),
-        kept: Arc::new(()),
+        kept,
     }
 }
 
 impl Served {
     /// Starts a server on a free port.
     pub(crate) async fn over(stores: &Stores) -> Self {
+        let door = stores.kept.downcast_ref::<FakeStores>().cloned();
+        let door = door.unwrap_or_else(|| FakeStores::new(Arc::new(stores.clock.clone())));
+        let access: Arc<dyn AccessStore> = Arc::new(door.clone());
         let context = context(stores);
+        let end = CancellationToken::new();
+        let own = Secret::from(TOKEN);
+        let context_of_door = context.clone();
         let state = ServerState {
             jobs: Arc::new(JobManager::new(context.clone(), TTL)),
             context,
             reader: Arc::new(FakeReader::default()),
             source_kinds: &[],
             storage_kinds: Arc::new([]),
-            token: Arc::new(Secret::from(TOKEN)),
+            authenticator: Arc::new(TokenAuthenticator::new(context_of_door, access.clone(), &own)),
+            access: access.clone(),
+            meter: Arc::new(door),
             wake: Arc::default(),
+            end: end.clone(),
         };
+        let context_kept = state.context.clone();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let end = CancellationToken::new();
         tokio::spawn(serve(listener, state, end.clone()));
-        let client = Client::new(&url, Secret::from(TOKEN)).unwrap();
-        Self { client, url, end }
+        let client = Client::new(&url, own).unwrap();
+        Self { client, url, access, context: context_kept, end }
+    }
+
+    /// Ends the server.
+    pub(crate) fn stop(&self) {
+        self.end.cancel();
+    }
+
+    /// Makes a token and returns its text.
+    pub(crate) async fn token(&self, role: Role, tenant: Option<TenantId>) -> Secret {
+        let scope = Scope::new(role, tenant, Vec::new()).unwrap();
+        let wish = TokenDeclaration { name: "test".parse().unwrap(), scope, expires_at: None };
+        token_issue(&self.context, &*self.access, wish).await.unwrap().1
+    }
+
+    /// Returns a client with a new token.
+    pub(crate) async fn client_of(&self, role: Role, tenant: Option<TenantId>) -> Client {
+        Client::new(&self.url, self.token(role, tenant).await).unwrap()
+    }
+
+    /// Makes a call as any program may, with headers of its own, and reads the answer until `enough` of it is there or it
+    /// has ended.
+    pub(crate) async fn http(&self, head: &str, headers: &[&str], body: &str, enough: &'static str) -> Answer {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let request = format!(
+            "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        let read = move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut text = Vec::new();
+            let mut chunk = [0; 4096];
+            loop {
+                let count = stream.read(&mut chunk).unwrap();
+                text.extend_from_slice(&chunk[..count]);
+                let so_far = String::from_utf8_lossy(&text);
+                if count == 0 || (!enough.is_empty() && so_far.contains(enough)) {
+                    return so_far.into_owned();
+                }
+            }
+        };
+        let text = tokio::task::spawn_blocking(read).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 }

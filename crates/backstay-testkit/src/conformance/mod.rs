@@ -15,4 +15,6 @@ pub mod snapshot;
 pub mod source;
 pub mod storage;
 pub mod store;
+pub mod access;
+pub mod meter;
 pub mod job;

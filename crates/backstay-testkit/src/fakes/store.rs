@@ -1,16 +1,20 @@
 //! The three stores in memory: a copy of all rows is changed and takes the place of the old ones when all went well.
 //!
 //! Expiry is decided by the clock that the fake was given. Reading order: [`FakeStores`] and its rows here,
+//! `access` (the API's door),
 //! `declaration` (what people declare), `history` (what happened), `queue` (jobs and leases).
 
+mod access;
 mod declaration;
 mod history;
+mod meter;
 mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use backstay_core::domain::attempt::{Attempt, AttemptToken};
+use backstay_core::domain::audit::AuditRecord;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
@@ -22,7 +26,9 @@ use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
+use backstay_core::domain::token::ApiToken;
 use backstay_core::domain::unread::Unread;
+use backstay_core::ports::access::Remembered;
 use backstay_core::ports::clock::Clock;
 use backstay_core::ports::store::ChainedEvent;
 use jiff::Timestamp;
@@ -64,6 +70,9 @@ struct Rows {
     snapshots: Vec<Snapshot>,
     evidence: Vec<Evidence>,
     events: Vec<ChainedEvent>,
+    tokens: Vec<ApiToken>,
+    answers: Vec<Remembered>,
+    audit: Vec<AuditRecord>,
 }
 
 impl FakeStores {
@@ -138,6 +147,25 @@ mod tests {
             }),
             kept: Arc::new(()),
         }
+    }
+
+    #[tokio::test]
+    async fn the_fake_keeps_the_promises_of_figures() {
+        let stores = stores().await;
+        let fake = FakeStores::new(Arc::new(stores.clock.clone()));
+        let kept = Stores {
+            declarations: Arc::new(fake.clone()),
+            history: Arc::new(fake.clone()),
+            jobs: Arc::new(fake.clone()),
+            ..stores
+        };
+        crate::conformance::meter::exercise(&fake, kept).await;
+    }
+
+    #[tokio::test]
+    async fn the_fake_keeps_the_promises_of_the_door() {
+        let fake = FakeStores::new(Arc::new(ManualClock::default()));
+        crate::conformance::access::exercise(&fake, &fake).await;
     }
 
     mod store {

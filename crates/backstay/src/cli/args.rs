@@ -1,6 +1,9 @@
 //! Nouns and options: what can be typed.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use backstay_api::{Call, Client};
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +32,12 @@ pub(crate) struct Common {
     /// Speak to the server at this URL instead, with the token in BACKSTAY_TOKEN
     #[arg(long, global = true, value_name = "URL", env = "BACKSTAY_SERVER")]
     pub(crate) server: Option<String>,
+    /// Print the call of the API that the command stands for, as a command, for curl and as YAML; a call that would change
+    /// something is not made
+    #[arg(long, global = true)]
+    show_call: bool,
+    #[arg(skip)]
+    shown: Arc<Mutex<Option<Call>>>,
 }
 
 impl Common {
@@ -40,6 +49,21 @@ impl Common {
             }
             _ => "backstay".to_owned(),
         }
+    }
+
+    /// Says whether calls are shown.
+    pub(crate) const fn shows(&self) -> bool {
+        self.show_call
+    }
+
+    /// Returns the call that was shown last.
+    pub(crate) fn shown(&self) -> Option<Call> {
+        self.shown.lock().expect("nobody panics while writing a call down").clone()
+    }
+
+    /// Returns the client that verbs use: one that shows its calls, if that was asked for.
+    pub(crate) fn client(&self, client: &Client) -> Client {
+        if self.show_call { client.showing(Arc::clone(&self.shown)) } else { client.clone() }
     }
 
     /// Returns the data directory that is meant.
@@ -81,6 +105,20 @@ pub(crate) enum Noun {
     /// What happened
     #[command(subcommand)]
     Event(super::event::Verb),
+    /// Things of sources that are backed up by themselves
+    #[command(subcommand)]
+    Item(super::item::Verb),
+    /// Who may speak to this server
+    #[command(subcommand)]
+    Token(super::token::Verb),
+    /// Who does the work
+    #[command(subcommand)]
+    Agent(super::agent::Verb),
+    /// Who asked for changes
+    #[command(subcommand)]
+    Audit(super::audit::Verb),
+    /// Make any call of the API by its name, and print the answer as JSON
+    Call(super::call::Verb),
     /// Work on a restic repository in this process, with no server: restic's commands by restic's names
     Engine(super::engine::Engine),
 }

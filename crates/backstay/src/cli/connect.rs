@@ -18,6 +18,11 @@ pub(crate) struct Connection {
 impl Connection {
     /// Finds or starts a server. A verb that asks for work brings its own agent when nobody else has one.
     pub(crate) async fn open(common: &Common, with_agent: WithAgent) -> Result<Self, CliError> {
+        let connection = Self::find(common, with_agent).await?;
+        Ok(Self { client: common.client(&connection.client), own: connection.own })
+    }
+
+    async fn find(common: &Common, with_agent: WithAgent) -> Result<Self, CliError> {
         if let Some(url) = &common.server {
             let token = std::env::var("BACKSTAY_TOKEN")
                 .map_err(|_| CliError::new(Exit::Input, "--server needs a token").hint("Put it in BACKSTAY_TOKEN."))?;

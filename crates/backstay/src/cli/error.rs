@@ -148,7 +148,7 @@ impl From<ClientError> for CliError {
             ClientError::Problem { problem } => {
                 let exit = match problem.code.as_str() {
                     "not_found" | "no_path" => Exit::NotFound,
-                    "invalid" | "malformed" | "taken" => Exit::Input,
+                    "invalid" | "malformed" | "taken" | "too_large" => Exit::Input,
                     _ => Exit::Failed,
                 };
                 Self::new(exit, problem.detail.clone()).hint(&problem.hint)
@@ -156,6 +156,7 @@ impl From<ClientError> for CliError {
             ClientError::Transport { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("Is the server running? Is --server right?")
             }
+            ClientError::Shown => Self::from_error(Exit::Failed, &error),
             ClientError::Foreign { .. } => Self::from_error(Exit::Failed, &error).hint("Check --server."),
         }
     }

@@ -1,12 +1,16 @@
 //! `backstay event …`.
 
-use backstay_api::types::event::EventQuery;
+use std::time::Duration;
+
+use backstay_api::Client;
+use backstay_api::types::event::{EventQuery, EventView};
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
 use super::screen::Screen;
+use super::signal::Signals;
 use crate::roles::quickstart::TENANT;
 
 /// What can be asked of events.
@@ -24,20 +28,60 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
+    /// Print a tenant's events as they happen, until a signal
+    Follow {
+        /// Whose
+        #[arg(long, default_value = TENANT)]
+        tenant: String,
+        /// Only those after this number; all when left out
+        #[arg(long, value_name = "NUMBER")]
+        after: Option<i64>,
+    },
 }
 
+/// Pause before a stream that the server ended is taken up again: a server that is going down is not asked in a loop.
+const COME_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
-    let Verb::List { tenant, from, limit } = verb;
-    let query = EventQuery { tenant: Some(tenant), from_sequence: Some(from), limit: Some(limit) };
-    let list = look(common, async |client| Ok(client.event_list(&query).await?)).await?;
-    let row = |row: &backstay_api::types::event::EventView| {
-        vec![row.sequence.to_string(), human::instant(&row.at), row.kind.clone(), row.message.clone()]
-    };
-    screen.rows(
-        &list,
-        &["number", "at", "kind", "what happened"],
-        list.rows.iter().map(row).collect(),
-        "there is no event yet",
-    );
+    match verb {
+        Verb::List { tenant, from, limit } => {
+            let query = EventQuery { tenant: Some(tenant), from_sequence: Some(from), limit: Some(limit) };
+            let list = look(common, async |client| Ok(client.event_list(&query).await?)).await?;
+            let rows = list.rows.iter().map(row).collect();
+            screen.rows(&list, &["number", "at", "kind", "what happened"], rows, "there is no event yet");
+        }
+        Verb::Follow { tenant, after } => {
+            let query = EventQuery { tenant: Some(tenant), ..EventQuery::default() };
+            let mut signals = Signals::listen();
+            look(common, async |client| {
+                tokio::select! {
+                    answer = follow(client, &query, after, screen) => answer,
+                    () = signals.next() => Ok(()),
+                }
+            })
+            .await?;
+        }
+    }
     Ok(Exit::Done)
+}
+
+/// Prints events as they happen. The server ends each stream after a while; it is taken up where it was.
+async fn follow(client: &Client, query: &EventQuery, mut after: Option<i64>, screen: &Screen) -> Result<(), CliError> {
+    loop {
+        let mut stream = client.event_stream(query, after).await?;
+        while let Some(event) = stream.next().await? {
+            after = Some(event.sequence);
+            if screen.json() {
+                screen.line(&serde_json::to_string(&event).expect("views are JSON"));
+            } else {
+                let cells: Vec<String> = row(&event).iter().map(|cell| human::shown(cell).to_string()).collect();
+                screen.line(&cells.join("  "));
+            }
+        }
+        tokio::time::sleep(COME_AGAIN_AFTER).await;
+    }
+}
+
+fn row(row: &EventView) -> Vec<String> {
+    vec![row.sequence.to_string(), human::instant(&row.at), row.kind.clone(), row.message.clone()]
 }

@@ -55,13 +55,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["made", "item", "number", "verdict", "id"], rows, "there is no evidence yet");
         }
         Verb::Show { id } => {
-            let query = EvidenceQuery { limit: Some(500), ..EvidenceQuery::default() };
-            let list = look(common, async |client| Ok(client.evidence_list(&query).await?)).await?;
-            let missing = || {
-                let hint = "`backstay evidence list` shows what there is.";
-                CliError::new(Exit::NotFound, format!("there is no evidence {id}")).hint(hint)
-            };
-            let record = list.rows.into_iter().find(|row| row.id == id).ok_or_else(missing)?;
+            let record = look(common, async |client| Ok(client.evidence_show(&id).await?)).await?;
             if screen.json() { screen.value(&record) } else { screen.line(record.file.trim_end()) }
         }
         Verb::Verify { file, key } => verify(&file, key.as_deref(), screen)?,

@@ -21,11 +21,18 @@ pub(crate) mod job;
 mod snapshot;
 mod evidence;
 mod event;
+mod item;
+mod token;
+mod agent;
+mod audit;
+mod call;
+mod show;
 pub(crate) mod engine;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use backstay_api::endpoint::{Method, endpoint};
 use clap::Parser;
 
 use self::args::{Args, Noun};
@@ -58,7 +65,7 @@ pub(crate) fn run() -> ExitCode {
 
 async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     let common = args.common;
-    match args.noun {
+    let ended = match args.noun {
         Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
         Noun::Up => {
             let data = common.data_dir()?;
@@ -73,7 +80,21 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Snapshot(verb) => snapshot::run(&common, verb, screen).await,
         Noun::Evidence(verb) => evidence::run(&common, verb, screen).await,
         Noun::Event(verb) => event::run(&common, verb, screen).await,
+        Noun::Item(verb) => item::run(&common, verb, screen).await,
+        Noun::Token(verb) => token::run(&common, verb, screen).await,
+        Noun::Agent(verb) => agent::run(&common, verb, screen).await,
+        Noun::Audit(verb) => audit::run(&common, verb, screen).await,
+        Noun::Call(verb) => call::run(&common, verb, screen).await,
         Noun::Engine(verb) => engine::run(verb, screen).await,
+    };
+    if !common.shows() {
+        return ended;
+    }
+    call::print(&common, screen);
+    match ended {
+        // Shown instead of made: that is what was asked for.
+        Err(_) if common.shown().is_some_and(|call| endpoint(call.operation).method != Method::Get) => Ok(Exit::Done),
+        ended => ended,
     }
 }
 

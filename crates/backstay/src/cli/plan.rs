@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backstay_api::types::plan::{PlanCreate, PlanView, ScheduleView};
+use backstay_api::types::plan::{PlanCreate, PlanUpdate, PlanView, ScheduleView};
 
 use super::args::Common;
 use super::connect::{Connection, look};
@@ -10,6 +10,7 @@ use super::error::{CliError, Exit};
 use super::human;
 use super::job::exit_of;
 use super::screen::Screen;
+use super::show::show;
 use super::watch::{Watch, watch_job};
 use crate::roles::installation::WithAgent;
 use crate::roles::quickstart::TENANT;
@@ -19,6 +20,31 @@ use crate::roles::quickstart::TENANT;
 pub(crate) enum Verb {
     /// List all plans
     List,
+    /// Show one plan
+    Show {
+        /// The plan's id
+        id: String,
+    },
+    /// Change what is given of a plan
+    Update {
+        /// The plan's id
+        id: String,
+        /// Its new name
+        #[arg(long)]
+        name: Option<String>,
+        /// Id of the repository where the next snapshots lie
+        #[arg(long, value_name = "ID")]
+        repository: Option<String>,
+        /// How old the newest snapshot may be, in hours
+        #[arg(long, value_name = "HOURS")]
+        rpo_hours: Option<u64>,
+        /// When: a cron expression of five fields
+        #[arg(long)]
+        cron: Option<String>,
+        /// Time zone of the cron expression
+        #[arg(long, requires = "cron")]
+        time_zone: Option<String>,
+    },
     /// Declare a plan
     Create {
         /// Its name
@@ -66,6 +92,17 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "when", "rpo", "id"], rows, "there is no plan yet");
+            Ok(Exit::Done)
+        }
+        Verb::Show { id } => {
+            show(screen, &look(common, async |client| Ok(client.plan_show(&id).await?)).await?);
+            Ok(Exit::Done)
+        }
+        Verb::Update { id, name, repository, rpo_hours, cron, time_zone } => {
+            let schedule = cron.map(|cron| ScheduleView { cron: Some(cron), time_zone, ..ScheduleView::default() });
+            let rpo_ms = rpo_hours.map(|hours| hours.saturating_mul(3_600_000));
+            let body = PlanUpdate { name, repository_id: repository, schedule, rpo_ms };
+            show(screen, &look(common, async |client| Ok(client.plan_update(&id, &body).await?)).await?);
             Ok(Exit::Done)
         }
         Verb::Create { name, source, repository, rpo_hours, cron, time_zone, tenant } => {

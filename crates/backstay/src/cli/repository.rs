@@ -6,6 +6,7 @@ use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
+use super::show::show;
 use super::source::settings_of;
 use crate::roles::quickstart::TENANT;
 
@@ -14,6 +15,11 @@ use crate::roles::quickstart::TENANT;
 pub(crate) enum Verb {
     /// List all repositories
     List,
+    /// Show one repository
+    Show {
+        /// The repository's id
+        id: String,
+    },
     /// Declare a repository; its first backup makes it
     Create {
         /// Its name
@@ -44,6 +50,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "kind", "storage", "place", "id"], rows, "there is no repository yet");
         }
+        Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.repository_show(&id).await?)).await?),
         Verb::Create { name, kind, settings, password_reference, tenant } => {
             let storage = StorageView { kind, settings: settings_of(&settings)? };
             let body = RepositoryCreate { tenant, name, storage, password_reference };

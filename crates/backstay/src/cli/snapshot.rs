@@ -24,6 +24,11 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
+    /// Show one snapshot
+    Show {
+        /// The snapshot's id, or the beginning of its restic id
+        id: String,
+    },
     /// List a folder of a snapshot
     Ls {
         /// The snapshot's id, or the beginning of its restic id
@@ -58,6 +63,14 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let rows = list.rows.iter().map(row).collect();
             let heading = ["taken", "item", "files", "size", "outcome", "restic id", "id"];
             screen.rows(&list, &heading, rows, "there is no snapshot yet");
+            Ok(Exit::Done)
+        }
+        Verb::Show { id } => {
+            let view = look(common, async |client| {
+                let id = find(client, &id).await?;
+                Ok(client.snapshot_show(&id).await?)
+            });
+            super::show::show(screen, &view.await?);
             Ok(Exit::Done)
         }
         Verb::Ls { snapshot, path } => {

@@ -7,6 +7,7 @@ use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
+use super::show::show;
 use crate::roles::quickstart::TENANT;
 
 /// What can be asked of sources.
@@ -14,6 +15,11 @@ use crate::roles::quickstart::TENANT;
 pub(crate) enum Verb {
     /// List all sources
     List,
+    /// Show one source
+    Show {
+        /// The source's id
+        id: String,
+    },
     /// List the items of a source
     Items {
         /// The source's id
@@ -65,6 +71,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let rows = list.rows.iter().map(|row| vec![row.name.clone(), row.id.clone()]).collect();
             screen.rows(&list, &["name", "id"], rows, "the source has no item");
         }
+        Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.source_show(&id).await?)).await?),
         Verb::Create { name, kind, settings, tenant } => {
             let body = SourceCreate { tenant, name, kind, settings: settings_of(&settings)? };
             let made = look(common, async |client| Ok(client.source_create(&body).await?)).await?;

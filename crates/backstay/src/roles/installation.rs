@@ -10,13 +10,15 @@ use backstay_api::{Client, ClientError};
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::lease::{LEASE_TTL, STALL_LIMIT};
 use backstay_core::domain::secret::Secret;
+use backstay_core::domain::token::token_text;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::rescue::rescue;
+use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::random::Random;
 use backstay_core::ports::store::StoreError;
 use backstay_db::{Database, OpenError};
-use backstay_server::http::{ServerState, serve};
+use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_server::loops::rescuer;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{FileSigner, SigningError};
@@ -85,10 +87,13 @@ impl Installation {
     /// [`StartError`]; nothing runs then.
     pub(crate) async fn start(data: &DataDir, with_agent: WithAgent) -> Result<Self, StartError> {
         let lock = data.lock()?;
-        let context = context(data).await?;
+        let (context, database) = context(data).await?;
+        let access: Arc<dyn AccessStore> = database.clone();
         take_over(&context).await.map_err(StartError::TakeOver)?;
         let wake = Arc::new(Notify::new());
         let token = random_token();
+        let own = Secret::from(token.clone());
+        let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
         let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
         let state = ServerState {
             context: context.clone(),
@@ -96,15 +101,17 @@ impl Installation {
             reader: Arc::new(EngineReader::default()),
             source_kinds: SOURCE_KINDS,
             storage_kinds: storage_judges().into(),
-            token: Arc::new(Secret::from(token.clone())),
+            authenticator: Arc::new(TokenAuthenticator::new(context.clone(), access.clone(), &own)),
+            access,
+            meter: database,
             wake: Arc::clone(&wake),
+            end: end.clone(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
         let url = format!("http://{}", listener.local_addr().map_err(StartError::Listen)?);
         let client = Client::new(&url, Secret::from(token.clone()))?;
         // The last thing that can fail. Whoever reads it early waits on the listener, which is there already.
         data.server_file_write(&ServerFile { url: url.clone(), token })?;
-        let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
         let stop = end.clone();
         tasks.spawn(async move {
             let serving = serve(listener, state, stop).await;
@@ -132,19 +139,20 @@ impl Installation {
 }
 
 /// Puts the ports of a data directory together.
-async fn context(data: &DataDir) -> Result<Context, StartError> {
+async fn context(data: &DataDir) -> Result<(Context, Arc<Database>), StartError> {
     let database = Arc::new(Database::open(&data.database()).await?);
     let mut fresh = [0; 32];
     SystemRandom.fill(&mut fresh);
-    Ok(Context {
+    let context = Context {
         declarations: database.clone(),
         history: database.clone(),
-        jobs: database,
+        jobs: database.clone(),
         secrets: Arc::new(FileSecrets::new(data.path().to_owned())),
         signer: Arc::new(FileSigner::open(&data.signing_key(), fresh)?),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-    })
+    };
+    Ok((context, database))
 }
 
 /// Takes over what an earlier process left: this one holds the directory's lock, so every agent that the rows call alive
@@ -173,9 +181,11 @@ fn agent_options(context: &Context, wake: Arc<Notify>) -> AgentOptions {
     }
 }
 
-/// Returns a token of 256 random bits, with a beginning that leak scanners can look for.
+/// Returns a token of 256 random bits, for this installation's own command line.
 fn random_token() -> String {
-    format!("bk_{}", random_words())
+    let mut bytes = [0; 32];
+    SystemRandom.fill(&mut bytes);
+    token_text(&bytes)
 }
 
 /// Returns 256 random bits as 52 letters and digits that survive being typed from paper.

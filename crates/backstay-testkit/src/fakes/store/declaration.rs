@@ -43,6 +43,10 @@ impl DeclarationStore for FakeStores {
         })
     }
 
+    async fn tenant_get(&self, id: TenantId) -> Result<Tenant, StoreError> {
+        self.read(|rows| found(rows.tenants.get(&id), "tenant", id))
+    }
+
     async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError> {
         self.read(|rows| found(rows.tenants.values().find(|row| row.name == *name), "tenant", name))
     }
@@ -122,5 +126,18 @@ impl DeclarationStore for FakeStores {
     async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError> {
         let of_tenant = |row: &&Plan| tenant.is_none_or(|id| row.tenant_id == id);
         Ok(self.read(|rows| by_name(rows.plans.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+
+    async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let same = |row: &Plan| row.tenant_id == old.tenant_id && row.name == new.name && row.id != old.id;
+            free(rows.plans.values().any(same), "plan", &new.name)?;
+            if rows.plans.get(&old.id) != Some(old) {
+                return Ok(false);
+            }
+            parent(rows.repositories.contains_key(&new.repository_id), "repository", new.repository_id)?;
+            rows.plans.insert(old.id, new.clone());
+            Ok(true)
+        })
     }
 }

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::id::{ItemId, JobId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::id::{EvidenceId, ItemId, JobId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::Outcome;
 use backstay_core::domain::snapshot::Snapshot;
-use backstay_core::ports::store::{ChainedEvent, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError};
+use backstay_core::ports::store::{
+    ChainedEvent, EvidenceFilter, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
+};
 
 use super::FakeStores;
 use super::declaration::found;
@@ -31,7 +33,8 @@ impl HistoryStore for FakeStores {
 
     async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError> {
         let shown = |row: &&Snapshot| {
-            filter.item_id.is_none_or(|id| row.item_id == id)
+            filter.tenant_id.is_none_or(|id| row.tenant_id == id)
+                && filter.item_id.is_none_or(|id| row.item_id == id)
                 && filter.repository_id.is_none_or(|id| row.repository_id == id)
         };
         Ok(self.read(|rows| page_of(rows.snapshots.iter().filter(shown), |row| row.id, page)))
@@ -57,6 +60,18 @@ impl HistoryStore for FakeStores {
     async fn evidence_list(&self, item: Option<ItemId>, rows_max: u32) -> Result<Vec<Evidence>, StoreError> {
         let shown = |row: &&Evidence| item.is_none_or(|id| row.place.item_id == id);
         let page = Page { before: None, rows_max };
+        Ok(self.read(|rows| page_of(rows.evidence.iter().filter(shown), |row| row.place.id, page)))
+    }
+
+    async fn evidence_get(&self, id: EvidenceId) -> Result<Evidence, StoreError> {
+        self.read(|rows| found(rows.evidence.iter().find(|row| row.place.id == id), "record of evidence", id))
+    }
+
+    async fn evidence_page(&self, filter: EvidenceFilter, page: Page<EvidenceId>) -> Result<Vec<Evidence>, StoreError> {
+        let shown = |row: &&Evidence| {
+            filter.tenant_id.is_none_or(|id| row.place.tenant_id == id)
+                && filter.item_id.is_none_or(|id| row.place.item_id == id)
+        };
         Ok(self.read(|rows| page_of(rows.evidence.iter().filter(shown), |row| row.place.id, page)))
     }
 

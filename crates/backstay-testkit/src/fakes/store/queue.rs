@@ -164,7 +164,8 @@ impl JobStore for FakeStores {
 
     async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError> {
         let shown = |row: &&Job| {
-            filter.plan_id.is_none_or(|id| row.plan_id == Some(id))
+            filter.tenant_id.is_none_or(|id| row.tenant_id == id)
+                && filter.plan_id.is_none_or(|id| row.plan_id == Some(id))
                 && filter.item_id.is_none_or(|id| row.item_id == Some(id))
                 && filter.kind.is_none_or(|kind| row.kind() == kind)
                 && filter.state.is_none_or(|state| row.state.name() == state)

@@ -1,0 +1,118 @@
+//! Tokens from their making to their end, and the record of who asked for a change.
+
+use jiff::Timestamp;
+
+use super::context::Context;
+use crate::domain::access::Scope;
+use crate::domain::audit::{self, Asked, AuditRecord};
+use crate::domain::id::{AuditId, TokenId};
+use crate::domain::name::Name;
+use crate::domain::secret::Secret;
+use crate::domain::token::{ApiToken, token_hash, token_text};
+use crate::ports::access::AccessStore;
+use crate::ports::store::StoreError;
+
+/// How often a record is chained anew when another one took its place: each try means that somebody else got on.
+const CHAIN_TRIES: u32 = 16;
+
+/// What a token is to be.
+#[derive(Debug, Clone)]
+pub struct TokenDeclaration {
+    /// Its name.
+    pub name: Name,
+    /// What it is good for.
+    pub scope: Scope,
+    /// When it expires; none for never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a token and returns its row and its text, which nobody can learn again.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn token_issue(
+    context: &Context,
+    access: &dyn AccessStore,
+    wish: TokenDeclaration,
+) -> Result<(ApiToken, Secret), StoreError> {
+    let mut random = [0; 32];
+    context.random.fill(&mut random);
+    let (text, now) = (token_text(&random), context.now());
+    let token = ApiToken {
+        id: TokenId::new(now, context.ten()),
+        name: wish.name,
+        hash: token_hash(&text),
+        scope: wish.scope,
+        created_at: now,
+        expires_at: wish.expires_at,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    access.token_add(&token).await?;
+    Ok((token, Secret::from(text)))
+}
+
+/// Returns the token with this text if it is good now, and notes its use.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn token_authenticate(
+    context: &Context,
+    access: &dyn AccessStore,
+    text: &str,
+) -> Result<Option<ApiToken>, StoreError> {
+    let now = context.now();
+    let found = access.token_by_hash(&token_hash(text)).await?;
+    let Some(token) = found.filter(|token| token.is_good(now)) else { return Ok(None) };
+    if token.use_is_news(now) {
+        access.token_used(token.id, now).await?;
+    }
+    Ok(Some(token))
+}
+
+/// Who asks, for the record.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// Which token; none for the installation's own.
+    pub token_id: Option<TokenId>,
+    /// What it is good for.
+    pub scope: &'a Scope,
+}
+
+/// Records who asks for what, chained to the record before and signed.
+///
+/// # Errors
+/// [`StoreError`]; nothing may be changed then.
+pub async fn audit(
+    context: &Context,
+    access: &dyn AccessStore,
+    asker: Asker<'_>,
+    operation: &str,
+    path: &str,
+) -> Result<(), StoreError> {
+    let now = context.now();
+    let asked = Asked {
+        id: AuditId::new(now, context.ten()),
+        at: now,
+        token_id: asker.token_id,
+        role: asker.scope.role,
+        tenant_id: asker.scope.tenant_id,
+        operation: operation.to_owned(),
+        path: path.to_owned(),
+    };
+    let mut tries_left = CHAIN_TRIES;
+    loop {
+        let newest = access.audit_newest().await?;
+        let sequence = newest.as_ref().map_or(1, |newest| newest.sequence + 1);
+        let previous_hash = newest.map(|newest| newest.hash);
+        let document = audit::document(&asked, sequence, previous_hash.as_deref());
+        let signature = data_encoding::HEXLOWER.encode(&context.signer.sign(document.as_bytes()));
+        let hash = audit::hash(&document);
+        let record = AuditRecord { asked: asked.clone(), sequence, previous_hash, hash, signature };
+        tries_left -= 1;
+        match access.audit_add(&record).await {
+            Err(StoreError::Taken { .. }) if tries_left > 0 => {}
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The store behind the API's door: tokens, answers that are remembered, and who asked for what.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::store::{Page, StoreError};
+use crate::domain::audit::AuditRecord;
+use crate::domain::id::{AuditId, TenantId, TokenId};
+use crate::domain::token::ApiToken;
+
+/// An answer that is given again when the same request comes again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Who asked: a token's id, or a word for the installation itself.
+    pub caller: String,
+    /// The key that the caller chose.
+    pub key: String,
+    /// SHA-256 of method, path, query and body, hexadecimal.
+    pub request_hash: String,
+    /// When it was first asked.
+    pub asked_at: Timestamp,
+    /// Status and body of the answer; none while it is being made.
+    pub answer: Option<(u16, String)>,
+}
+
+/// What became of a wish to answer a request once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Nobody asked this before: answer it, then tell.
+    New,
+    /// It was asked before; this is what is known of it.
+    Known(Remembered),
+}
+
+/// Tokens, remembered answers, audit records.
+#[async_trait]
+pub trait AccessStore: Send + Sync {
+    /// Adds a token; [`StoreError::Taken`] when its hash is.
+    async fn token_add(&self, token: &ApiToken) -> Result<(), StoreError>;
+    /// Returns a token.
+    async fn token_get(&self, id: TokenId) -> Result<ApiToken, StoreError>;
+    /// Returns the token with this hash; none if there is none.
+    async fn token_by_hash(&self, hash: &str) -> Result<Option<ApiToken>, StoreError>;
+    /// Returns a page of tokens; of one tenant or all.
+    async fn token_list(&self, tenant: Option<TenantId>, page: Page<TokenId>) -> Result<Vec<ApiToken>, StoreError>;
+    /// Revokes a token. One that is revoked already stays as it is.
+    async fn token_revoke(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;
+    /// Notes when a token was used.
+    async fn token_used(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Takes a caller's key for a request, or says what is known under it. A row from before `forget_before` is
+    /// forgotten first, and so is one without an answer from before `abandoned_before`: whoever made it is gone.
+    async fn answer_begin(
+        &self,
+        wish: &Remembered,
+        forget_before: Timestamp,
+        abandoned_before: Timestamp,
+    ) -> Result<Begun, StoreError>;
+    /// Remembers the answer; none forgets the key, so that the request may be made again.
+    async fn answer_end(&self, caller: &str, key: &str, answer: Option<(u16, &str)>) -> Result<(), StoreError>;
+
+    /// Adds a record at the end of the chain; [`StoreError::Taken`] when another one took its place.
+    async fn audit_add(&self, record: &AuditRecord) -> Result<(), StoreError>;
+    /// Returns the newest record; none if there is none.
+    async fn audit_newest(&self) -> Result<Option<AuditRecord>, StoreError>;
+    /// Returns a page of records.
+    async fn audit_list(&self, page: Page<AuditId>) -> Result<Vec<AuditRecord>, StoreError>;
+}

@@ -1,0 +1,102 @@
+//! The API's door: tokens, answers that are remembered for a day, and the chain of who asked for a change.
+//!
+//! Who asked outlives tokens and tenants, so the chain refers to them without a foreign key.
+
+use sea_orm_migration::prelude::*;
+
+use super::column::{id, id_some, number, number_some, parent, word};
+use crate::dialect::long_text;
+
+/// The step.
+#[derive(DeriveMigrationName)]
+pub(super) struct Access;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Access {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let backend = manager.get_database_backend();
+        for table in [api_token(), remembered_answer(backend), audit_record(backend)] {
+            manager.create_table(table).await?;
+        }
+        for index in indexes() {
+            manager.create_index(index).await?;
+        }
+        Ok(())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for (table, index) in [("job", "ix_job_tenant"), ("snapshot", "ix_snapshot_tenant")] {
+            manager.drop_index(Index::drop().name(index).table(table).to_owned()).await?;
+        }
+        for table in ["audit_record", "remembered_answer", "api_token"] {
+            manager.drop_table(Table::drop().table(table).take()).await?;
+        }
+        Ok(())
+    }
+}
+
+const ROLES: &str = "role IN ('admin', 'operator', 'tenant_admin', 'restorer', 'reader', 'agent')";
+
+fn api_token() -> TableCreateStatement {
+    Table::create()
+        .table("api_token")
+        .col(id("id").primary_key())
+        .col(word("name"))
+        .col(word("hash"))
+        .col(word("role").check(Expr::cust(ROLES)))
+        .col(id_some("tenant_id"))
+        .col(ColumnDef::new("kinds").string_len(255).not_null().take())
+        .col(number("created_at"))
+        .col(number_some("expires_at"))
+        .col(number_some("last_used_at"))
+        .col(number_some("revoked_at"))
+        .foreign_key(&mut parent("api_token", "tenant_id", "tenant", "id"))
+        .take()
+}
+
+fn remembered_answer(backend: sea_orm::DbBackend) -> TableCreateStatement {
+    Table::create()
+        .table("remembered_answer")
+        .col(word("caller"))
+        .col(ColumnDef::new("answer_key").string_len(128).not_null().take())
+        .col(word("request_hash"))
+        .col(number("asked_at"))
+        .col(number_some("status"))
+        .col(long_text(backend, "body").null())
+        .primary_key(Index::create().col("caller").col("answer_key"))
+        .take()
+}
+
+fn audit_record(backend: sea_orm::DbBackend) -> TableCreateStatement {
+    Table::create()
+        .table("audit_record")
+        .col(id("id").primary_key())
+        .col(number("sequence").check(Expr::cust("sequence >= 1")))
+        .col(ColumnDef::new("previous_hash").string_len(64).null().take())
+        .col(number("asked_at"))
+        .col(id_some("token_id"))
+        .col(word("role").check(Expr::cust(ROLES)))
+        .col(id_some("tenant_id"))
+        .col(word("operation"))
+        .col(long_text(backend, "path").not_null())
+        .col(word("hash"))
+        .col(ColumnDef::new("signature").string_len(128).not_null().take())
+        .take()
+}
+
+fn indexes() -> Vec<IndexCreateStatement> {
+    let index = |name: &str| Index::create().name(name).take();
+    vec![
+        index("uq_api_token_hash").table("api_token").col("hash").unique().take(),
+        index("ix_api_token_tenant").table("api_token").col("tenant_id").col("id").take(),
+        index("ix_remembered_answer_asked").table("remembered_answer").col("asked_at").take(),
+        index("uq_audit_record_sequence").table("audit_record").col("sequence").unique().take(),
+        // Lists of one tenant, newest first.
+        index("ix_job_tenant").table("job").col("tenant_id").col("id").take(),
+        index("ix_snapshot_tenant").table("snapshot").col("tenant_id").col("id").take(),
+    ]
+}

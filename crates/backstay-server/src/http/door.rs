@@ -1,0 +1,258 @@
+//! The door before every row: who asks, whether they may, whether they asked it before, and the record that they did.
+//!
+//! ```text
+//!  bearer ──> who ──> may they ──> asked before? ──> recorded ──> handler
+//!      401, 429        403          same answer, 422    503
+//! ```
+//!
+//! A handler gets its [`Caller`](super::caller::Caller) from here and from nowhere else. People who sign in elsewhere
+//! (OIDC) will be another [`Authenticator`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use backstay_api::endpoint::{Endpoint, Method};
+use backstay_core::domain::access::{Action, Scope, may};
+use backstay_core::domain::id::TokenId;
+use backstay_core::domain::secret::Secret;
+use backstay_core::domain::token::token_hash;
+use backstay_core::managers::access::{Asker, audit, token_authenticate};
+use backstay_core::managers::context::Context;
+use backstay_core::ports::access::{AccessStore, Begun, Remembered};
+use backstay_core::ports::store::StoreError;
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use super::router::BODY_BYTES_MAX;
+use super::state::ServerState;
+
+/// Wrong tokens a minute from one address before it is told to wait. Good tokens open at any time: nobody is locked out
+/// by a neighbour.
+const FAILURES_MAX: u32 = 30;
+
+/// The window in which wrong tokens are counted.
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+
+/// Addresses that are counted at once; beyond it old windows are forgotten first.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// How long an answer is remembered for its idempotency key.
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+/// After this a request without an answer is taken for abandoned: twice as long as any may take.
+const ABANDONED_AFTER: Duration = Duration::from_secs(120);
+
+/// Longest idempotency key.
+const KEY_BYTES_MAX: usize = 128;
+
+/// Largest answer that is remembered: far beyond what any changing row gives.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Which token; none for the installation's own.
+    pub token_id: Option<TokenId>,
+    /// What it is good for.
+    pub scope: Scope,
+}
+
+/// Knows who brings a bearer token.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// Returns who brings this token; none when it is not good.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that could not be found out.
+    async fn authenticate(&self, bearer: &str) -> Result<Option<Identity>, StoreError>;
+}
+
+/// The installation's own token, and those that the store knows.
+pub struct TokenAuthenticator {
+    context: Context,
+    access: Arc<dyn AccessStore>,
+    own_hash: String,
+}
+
+impl TokenAuthenticator {
+    /// Makes an authenticator; `own` opens every door but the agents', and is kept in memory only.
+    pub fn new(context: Context, access: Arc<dyn AccessStore>, own: &Secret) -> Self {
+        Self { context, access, own_hash: token_hash(own.expose_secret()) }
+    }
+}
+
+#[async_trait]
+impl Authenticator for TokenAuthenticator {
+    async fn authenticate(&self, bearer: &str) -> Result<Option<Identity>, StoreError> {
+        // Hashes are compared and looked up, so that the time taken says nothing about a token.
+        if token_hash(bearer) == self.own_hash {
+            return Ok(Some(Identity { token_id: None, scope: Scope::installation() }));
+        }
+        let token = token_authenticate(&self.context, &*self.access, bearer).await?;
+        Ok(token.map(|token| Identity { token_id: Some(token.id), scope: token.scope }))
+    }
+}
+
+/// Wrong tokens by the address that brought them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failures(Arc<Mutex<HashMap<IpAddr, (Instant, u32)>>>);
+
+impl Failures {
+    /// Counts a wrong token; returns how long the address is to wait when there were too many.
+    fn count(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+        let mut counts = self.0.lock().expect("nobody panics while counting");
+        if counts.len() >= ADDRESSES_MAX {
+            counts.retain(|_, (began, _)| now.duration_since(*began) < FAILURE_WINDOW);
+        }
+        let (began, count) = counts.entry(address).or_insert((now, 0));
+        if now.duration_since(*began) >= FAILURE_WINDOW {
+            (*began, *count) = (now, 0);
+        }
+        *count += 1;
+        (*count > FAILURES_MAX).then(|| FAILURE_WINDOW.saturating_sub(now.duration_since(*began)))
+    }
+}
+
+/// The door before one row.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) state: ServerState,
+    pub(super) failures: Failures,
+    pub(super) row: &'static Endpoint,
+}
+
+/// Lets a request through to its handler, or says why not.
+pub(super) async fn guard(State(door): State<Door>, request: Request, next: Next) -> Response {
+    match door.pass(request, next).await {
+        Ok(answer) => answer,
+        Err(error) => error.into_response(),
+    }
+}
+
+impl Door {
+    async fn pass(&self, mut request: Request, next: Next) -> Result<Response, ApiError> {
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let identity = self.identify(&bearer, peer).await?;
+        if !may(identity.scope.role, self.row.action) {
+            return Err(ApiError::forbidden(identity.scope.role, self.row.action));
+        }
+        request.extensions_mut().insert(identity.clone());
+        if self.row.method == Method::Get || self.row.action == Action::Work {
+            return Ok(next.run(request).await);
+        }
+        match key_of(request.headers())? {
+            Some(key) => self.once(&identity, key, request, next).await,
+            None => self.recorded(&identity, request, next).await,
+        }
+    }
+
+    /// Finds out who asks.
+    async fn identify(&self, bearer: &str, peer: Option<IpAddr>) -> Result<Identity, ApiError> {
+        if !bearer.is_empty()
+            && let Some(identity) = self.state.authenticator.authenticate(bearer).await?
+        {
+            return Ok(identity);
+        }
+        let address = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Err(match self.failures.count(address, Instant::now()) {
+            Some(wait) => ApiError::too_many(wait),
+            None => ApiError::unauthorized(),
+        })
+    }
+
+    /// Records who asks, then lets the request through: what is not recorded does not happen.
+    async fn recorded(&self, identity: &Identity, request: Request, next: Next) -> Result<Response, ApiError> {
+        let asker = Asker { token_id: identity.token_id, scope: &identity.scope };
+        let path = request.uri().path().to_owned();
+        audit(&self.state.context, &*self.state.access, asker, self.row.name, &path).await?;
+        Ok(next.run(request).await)
+    }
+
+    /// Answers a request that carries a key once, and the same request with the same key alike.
+    async fn once(&self, identity: &Identity, key: String, request: Request, next: Next) -> Result<Response, ApiError> {
+        if self.row.shows_a_secret() {
+            return Err(ApiError::invalid("Idempotency-Key", "this answer is shown once and is not remembered"));
+        }
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(ApiError::malformed)?;
+        let caller = identity.token_id.map_or_else(|| "installation".to_owned(), |id| id.to_string());
+        let mut hash = Sha256::new();
+        for part in [self.row.name.as_bytes(), parts.uri.to_string().as_bytes(), &body] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let now = self.state.context.now();
+        let before = |age: Duration| now.checked_sub(age).unwrap_or(now);
+        let wish = Remembered {
+            caller: caller.clone(),
+            key: key.clone(),
+            request_hash: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            asked_at: now,
+            answer: None,
+        };
+        let access = &self.state.access;
+        match access.answer_begin(&wish, before(REMEMBERED_FOR), before(ABANDONED_AFTER)).await? {
+            Begun::Known(known) if known.request_hash != wish.request_hash => Err(ApiError::key_reused()),
+            Begun::Known(Remembered { answer: None, .. }) => Err(ApiError::in_flight()),
+            Begun::Known(Remembered { answer: Some((status, body)), .. }) => Ok(again(status, body)),
+            Begun::New => {
+                let answer = self.recorded(identity, Request::from_parts(parts, Body::from(body)), next).await;
+                let answer = answer.unwrap_or_else(IntoResponse::into_response);
+                let (head, body) = answer.into_parts();
+                let body = to_bytes(body, ANSWER_BYTES_MAX).await.unwrap_or_default();
+                let text = String::from_utf8_lossy(&body);
+                // What failed on our side may be tried again under the same key.
+                let kept = (!head.status.is_server_error()).then_some((head.status.as_u16(), &*text));
+                access.answer_end(&caller, &key, kept).await?;
+                Ok(Response::from_parts(head, Body::from(body)))
+            }
+        }
+    }
+}
+
+/// Returns the key that a request carries.
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
+    let wrong = || ApiError::invalid("Idempotency-Key", format!("give 1 to {KEY_BYTES_MAX} printable letters"));
+    key.map(|key| Some(key.to_owned())).ok_or_else(wrong)
+}
+
+/// Returns a remembered answer.
+fn again(status: u16, body: String) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let kind = if status.is_success() { "application/json" } else { backstay_api::problem::PROBLEM_TYPE };
+    let mut answer = (status, body).into_response();
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_wrong_tokens_have_to_wait_until_the_window_ends() {
+        let (failures, now) = (Failures::default(), Instant::now());
+        let (one, other) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::BROADCAST));
+        for _ in 0..FAILURES_MAX {
+            assert_eq!(failures.count(one, now), None);
+        }
+        assert_eq!(failures.count(one, now + Duration::from_secs(20)), Some(Duration::from_secs(40)));
+        assert_eq!(failures.count(other, now), None, "another address has its own count");
+        assert_eq!(failures.count(one, now + FAILURE_WINDOW), None);
+    }
+}

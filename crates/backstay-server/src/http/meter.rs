@@ -1,0 +1,142 @@
+//! What monitoring asks: is it alive, is it ready, and figures in the text format of Prometheus.
+//!
+//! Base units (seconds); labels are words and names, never ids or paths. Figures of plans are bounded: beyond
+//! [`PLANS_MAX`] the rest is counted in one figure and not shown.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use backstay_core::domain::id::TenantId;
+use backstay_core::domain::plan::Plan;
+use backstay_core::ports::store::StoreError;
+use jiff::Timestamp;
+
+use super::error::ApiError;
+use super::state::ServerState;
+
+/// Plans with figures of their own: a scrape stays a few thousand small reads.
+const PLANS_MAX: usize = 1_000;
+
+/// The media type of Prometheus' text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Says that the process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Says whether requests can be answered: whether the store answers.
+pub(super) async fn readyz(State(state): State<ServerState>) -> (StatusCode, &'static str) {
+    match state.access.audit_newest().await {
+        Ok(_) if !state.end.is_cancelled() => (StatusCode::OK, "ready\n"),
+        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+    }
+}
+
+pub(super) async fn metrics(State(state): State<ServerState>) -> Result<impl IntoResponse, ApiError> {
+    let now = state.context.now();
+    let mut page = Page::default();
+    let depths = state.meter.queue_depth().await?;
+    page.head("backstay_jobs", "Jobs that are not final, by kind and state.");
+    for depth in &depths {
+        page.row("backstay_jobs", &[("kind", depth.kind.word()), ("state", depth.state.word())], depth.count as f64);
+    }
+    page.head("backstay_jobs_oldest_age_seconds", "Age of the oldest of those jobs.");
+    for depth in &depths {
+        let labels = [("kind", depth.kind.word()), ("state", depth.state.word())];
+        page.row("backstay_jobs_oldest_age_seconds", &labels, age(now, depth.oldest_at));
+    }
+    page.head("backstay_agents", "Agents whose heartbeat is alive.");
+    page.row("backstay_agents", &[], state.context.jobs.agent_list_alive().await?.len() as f64);
+    plans(&state, now, &mut page).await?;
+    Ok(([(CONTENT_TYPE, TEXT_FORMAT)], page.text))
+}
+
+/// Adds the figures of plans.
+async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(), StoreError> {
+    let tenants = state.context.declarations.tenant_list().await?;
+    let names: HashMap<TenantId, String> = tenants.into_iter().map(|row| (row.id, row.name.to_string())).collect();
+    let plans = state.context.declarations.plan_list(None).await?;
+    page.head("backstay_plans_not_shown", "Plans beyond those that have figures of their own.");
+    page.row("backstay_plans_not_shown", &[], plans.len().saturating_sub(PLANS_MAX) as f64);
+    let mut figures = Vec::new();
+    for plan in plans.iter().take(PLANS_MAX) {
+        let tenant = names.get(&plan.tenant_id).map_or("", String::as_str);
+        figures.push((tenant, plan.name.as_str(), plan.rpo.as_secs_f64(), oldest_newest(state, plan).await?));
+    }
+    page.head("backstay_plan_rpo_seconds", "How old the newest good snapshot of an item may be.");
+    for (tenant, plan, rpo, _) in &figures {
+        page.row("backstay_plan_rpo_seconds", &[("tenant", tenant), ("plan", plan)], *rpo);
+    }
+    let name = "backstay_plan_newest_good_snapshot_age_seconds";
+    page.head(name, "Age of the newest good snapshot of the plan's item that is worst off; +Inf while one has none.");
+    for (tenant, plan, _, oldest) in &figures {
+        let age = oldest.map_or(f64::INFINITY, |at| age(now, at));
+        page.row(name, &[("tenant", tenant), ("plan", plan)], age);
+    }
+    Ok(())
+}
+
+/// Returns when the item of a plan that is worst off was last saved well or confirmed; none while one never was.
+async fn oldest_newest(state: &ServerState, plan: &Plan) -> Result<Option<Timestamp>, StoreError> {
+    let mut oldest = None;
+    for item in state.context.declarations.item_list(plan.source_id).await? {
+        if item.vanished_at.is_some() {
+            continue;
+        }
+        let newest = state.context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
+        let Some(at) = newest.map(|row| row.taken_at).max(item.confirmed_at) else { return Ok(None) };
+        oldest = Some(oldest.map_or(at, |known: Timestamp| known.min(at)));
+    }
+    Ok(oldest)
+}
+
+/// Returns an age in seconds; none is negative, whatever clocks say.
+fn age(now: Timestamp, at: Timestamp) -> f64 {
+    now.duration_since(at).as_secs_f64().max(0.0)
+}
+
+/// A page in the text format.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn head(&mut self, name: &str, help: &str) {
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    }
+
+    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let value = if value.is_infinite() { "+Inf".to_owned() } else { value.to_string() };
+        let _ = writeln!(self.text, "{name}{labels} {value}");
+    }
+}
+
+/// Writes a label's value as the format asks.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_in_the_text_format() {
+        let mut page = Page::default();
+        page.head("x_seconds", "An age.");
+        page.row("x_seconds", &[("plan", "a\"b\\c"), ("tenant", "t")], f64::INFINITY);
+        page.row("x_seconds", &[], 1.5);
+        let expected = "# HELP x_seconds An age.\n# TYPE x_seconds gauge\n\
+                        x_seconds{plan=\"a\\\"b\\\\c\",tenant=\"t\"} +Inf\nx_seconds 1.5\n";
+        assert_eq!(page.text, expected);
+    }
+}

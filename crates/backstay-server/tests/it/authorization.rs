@@ -1,0 +1,325 @@
+//! An authorization case for every row of the endpoint table: each role, on what is its own and on what is another
+//! tenant's. A row without a case is a red test.
+//!
+//! Red when a handler takes a row by its id without `Own`, or lists without the caller's tenant; when a row says another
+//! action than [`case`] expects; when the door lets a role through that may not.
+
+use backstay_api::endpoint::{ENDPOINTS, Endpoint, Operation};
+use backstay_api::{Client, ClientError};
+use backstay_core::domain::access::{Action, Role, may};
+use backstay_core::domain::evidence::Findings;
+use backstay_core::domain::id::{AgentId, TenantId, TokenId};
+use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
+use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::snapshot::PublishedSnapshot;
+use backstay_core::domain::tenant::Tenant;
+use backstay_core::domain::unread::Unread;
+use backstay_core::managers::job::JobManager;
+use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
+use backstay_core::ports::store::{EvidenceFilter, Page, SnapshotFilter};
+use backstay_testkit::conformance::job::context;
+use backstay_testkit::conformance::world::{TTL, World};
+use serde_json::{Value, json};
+
+use crate::served::{Served, fakes};
+
+/// An installation of one tenant with a row of each noun, and another tenant that has none.
+struct House {
+    served: Served,
+    world: World,
+    other: TenantId,
+    job: String,
+    queued: String,
+    snapshot: String,
+    evidence: String,
+    token: TokenId,
+    agent: AgentId,
+}
+
+impl House {
+    async fn build() -> Self {
+        let stores = fakes();
+        let served = Served::over(&stores).await;
+        let world = World::new(stores.clone(), 3).await;
+        let other = Tenant { id: TenantId::new(world.now(), world.ten()), name: "eve".parse().unwrap() };
+        stores.declarations.tenant_add(&other).await.unwrap();
+        let jobs = JobManager::new(context(&stores), TTL);
+        let agent = world.agent();
+        let ask = LeaseRequest { agent_id: agent, kinds: JobKind::ALL.to_vec(), count_max: 1 };
+        let job = world.queued(0).await;
+        let lease = jobs.job_lease(&ask).await.unwrap().remove(0).lease_key();
+        let snapshot = PublishedSnapshot { foreign_id: "ab".repeat(32), taken_at: world.now() };
+        let (outcome, counts) = (Outcome::Complete, JobCounts::default());
+        let result = JobResult::BackedUp { outcome, snapshot, counts, unread: Unread::default() };
+        jobs.job_finish(lease, &result).await.unwrap();
+        let filter = SnapshotFilter::default();
+        let snapshot = world.history.snapshot_list(filter, Page::first()).await.unwrap().remove(0);
+        let sample = SampleRule { files_min: 1, bytes_percent: 1, seed: 5 };
+        let verify = Instruction::Verify { snapshot_id: snapshot.id, sample };
+        world.enqueue(&Job { instruction: verify, plan_id: None, ..world.backup(0) }).await;
+        let lease = jobs.job_lease(&ask).await.unwrap().remove(0).lease_key();
+        let result = JobResult::Verified { findings: Box::new(findings(&world)), counts };
+        jobs.job_finish(lease, &result).await.unwrap();
+        let evidence = world.history.evidence_page(EvidenceFilter::default(), Page::first()).await.unwrap();
+        let queued = world.queued(1).await;
+        let tokens = &served.access;
+        served.token(Role::Reader, Some(world.tenant.id)).await;
+        let token = tokens.token_list(None, Page::first()).await.unwrap()[0].id;
+        Self {
+            job: job.to_string(),
+            queued: queued.to_string(),
+            snapshot: snapshot.id.to_string(),
+            evidence: evidence[0].place.id.to_string(),
+            other: other.id,
+            served,
+            world,
+            token,
+            agent,
+        }
+    }
+}
+
+fn findings(world: &World) -> Findings {
+    Findings {
+        files_total: 1,
+        bytes_total: 1,
+        files_read: 1,
+        files_read_in_part: 0,
+        bytes_read: 1,
+        files_compared: 0,
+        files_changed_since: 0,
+        classes: Vec::new(),
+        packs_named: 1,
+        bytes_fetched: 1,
+        difference_count: 0,
+        differences: Vec::new(),
+        started_at: world.now(),
+        took: std::time::Duration::ZERO,
+    }
+}
+
+/// What a row is called with, and what another tenant's caller hears.
+struct Case {
+    id: String,
+    query: Vec<(String, String)>,
+    body: Option<Value>,
+    foreign: Foreign,
+}
+
+/// What a caller of another tenant hears, whose role may do it on its own.
+enum Foreign {
+    /// There is no such thing.
+    Missing,
+    /// A list without a row of the tenant.
+    WithoutIt,
+    /// The same as everybody: the row belongs to no tenant.
+    Alike,
+}
+
+/// Returns the case of a row. The compiler asks for one of each.
+fn case(house: &House, operation: Operation) -> Case {
+    let (world, name) = (&house.world, format!("n{}", house.world.ten()[9]));
+    let (tenant, own) = (json!("ada"), |id: &dyn std::fmt::Display| id.to_string());
+    let none = String::new;
+    let (id, body, foreign) = match operation {
+        Operation::TenantList => (none(), None, Foreign::WithoutIt),
+        Operation::TenantCreate => (none(), Some(json!({ "name": name })), Foreign::Alike),
+        Operation::TenantShow => (own(&world.tenant.id), None, Foreign::Missing),
+        Operation::SourceKindList | Operation::StorageKindList => (none(), None, Foreign::Alike),
+        Operation::RepositoryCreate => {
+            let storage = json!({ "kind": "none", "settings": {} });
+            let password = "file:keys/a.key";
+            let body = json!({ "tenant": tenant, "name": name, "storage": storage, "password_reference": password });
+            (none(), Some(body), Foreign::Missing)
+        }
+        Operation::RepositoryList => (none(), None, Foreign::WithoutIt),
+        Operation::RepositoryShow => (own(&world.repository.id), None, Foreign::Missing),
+        Operation::SourceCreate => {
+            (none(), Some(json!({ "tenant": tenant, "name": name, "kind": "none", "settings": {} })), Foreign::Missing)
+        }
+        Operation::SourceList => (none(), None, Foreign::WithoutIt),
+        Operation::SourceShow | Operation::ItemList => (own(&world.source.id), None, Foreign::Missing),
+        Operation::ItemShow => (own(&world.items[0].id), None, Foreign::Missing),
+        Operation::PlanCreate => {
+            let (source, repository) = (own(&world.source.id), own(&world.repository.id));
+            let body = json!({ "tenant": tenant, "name": name, "source_id": source, "repository_id": repository, "rpo_ms": 60_000 });
+            (none(), Some(body), Foreign::Missing)
+        }
+        Operation::PlanList => (none(), None, Foreign::WithoutIt),
+        Operation::PlanShow => (own(&world.plan.id), None, Foreign::Missing),
+        Operation::PlanUpdate => (own(&world.plan.id), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
+        Operation::PlanRequest => (own(&world.plan.id), None, Foreign::Missing),
+        Operation::JobList => (none(), None, Foreign::WithoutIt),
+        Operation::JobShow => (house.job.clone(), None, Foreign::Missing),
+        Operation::JobCancel => (house.queued.clone(), None, Foreign::Missing),
+        Operation::JobLease => (own(&house.agent), Some(json!({ "kinds": [], "count_max": 0 })), Foreign::Alike),
+        Operation::JobRenew => (own(&house.agent), Some(json!({ "leases": [] })), Foreign::Alike),
+        Operation::JobProgress => {
+            let progress = json!({ "phase": "working", "files_done": 0, "bytes_done": 0, "unread": 0 });
+            (house.job.clone(), Some(json!({ "attempt": 1, "progress": progress })), Foreign::Alike)
+        }
+        Operation::JobCheckpoint => {
+            (house.job.clone(), Some(json!({ "attempt": 1, "checkpoint_base64": "" })), Foreign::Alike)
+        }
+        Operation::JobWait => {
+            (house.job.clone(), Some(json!({ "attempt": 1, "delay_ms": 0, "reason": "x" })), Foreign::Alike)
+        }
+        Operation::JobFinish => {
+            (house.job.clone(), Some(json!({ "attempt": 1, "result": { "kind": "cancelled" } })), Foreign::Alike)
+        }
+        Operation::SnapshotList => (none(), None, Foreign::WithoutIt),
+        Operation::SnapshotShow | Operation::SnapshotEntries => (house.snapshot.clone(), None, Foreign::Missing),
+        Operation::SnapshotRestore => {
+            (house.snapshot.clone(), Some(json!({ "target_path": "/srv/out" })), Foreign::Missing)
+        }
+        Operation::SnapshotVerify => (house.snapshot.clone(), Some(json!({})), Foreign::Missing),
+        Operation::EvidenceList => (none(), None, Foreign::WithoutIt),
+        Operation::EvidenceShow => (house.evidence.clone(), None, Foreign::Missing),
+        Operation::EventList | Operation::EventStream => (none(), None, Foreign::Missing),
+        Operation::TokenCreate => {
+            (none(), Some(json!({ "name": name, "role": "reader", "tenant": tenant })), Foreign::Missing)
+        }
+        Operation::TokenList => (none(), None, Foreign::WithoutIt),
+        Operation::TokenShow | Operation::TokenRevoke => (own(&house.token), None, Foreign::Missing),
+        Operation::AgentList | Operation::AuditList | Operation::Metrics => (none(), None, Foreign::Alike),
+    };
+    let named = matches!(operation, Operation::EventList | Operation::EventStream);
+    let query = if named { vec![("tenant".to_owned(), "ada".to_owned())] } else { Vec::new() };
+    Case { id, query, body, foreign }
+}
+
+/// Returns the status and the stable word of an answer; a stream's body is not waited for.
+async fn answer(client: &Client, row: &Endpoint, case: &Case) -> (u16, String, Value) {
+    let answer = client.raw(row.operation, &case.id, &case.query, case.body.as_ref()).await;
+    match answer {
+        Ok(document) => (row.status, String::new(), document),
+        Err(ClientError::Problem { problem }) => (problem.status, problem.code, Value::Null),
+        Err(error) => panic!("{}: {error:?}", row.name),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_does_what_it_may_and_sees_its_own() {
+    let house = House::build().await;
+    let (own, other) = (house.world.tenant.id, house.other);
+    let mut cases = 0;
+    for role in Role::ALL.iter().copied() {
+        let of = |tenant: TenantId| match role {
+            Role::Admin | Role::Operator | Role::Agent => None,
+            _ => Some(tenant),
+        };
+        let insider = house.served.client_of(role, of(own)).await;
+        let stranger = house.served.client_of(role, of(other)).await;
+        for row in ENDPOINTS.iter().filter(|row| row.media() == "application/json") {
+            let case = case(&house, row.operation);
+            let allowed = may(role, row.action);
+            let (status, word, _) = answer(&insider, row, &case).await;
+            assert_eq!(status == 403, !allowed, "{} as {role:?}: {status} {word}", row.name);
+            assert!(status < 500 || row.operation == Operation::SnapshotEntries, "{}: {status} {word}", row.name);
+            if allowed {
+                assert!(word != "not_found", "{} as {role:?} does not find its own", row.name);
+            }
+            let (status, word, list) = answer(&stranger, row, &case).await;
+            assert_eq!(status == 403, !allowed, "{} as {role:?} of another tenant: {status}", row.name);
+            if allowed && of(other).is_some() {
+                match case.foreign {
+                    Foreign::Missing => assert_eq!((status, word.as_str()), (404, "not_found"), "{}", row.name),
+                    Foreign::WithoutIt => {
+                        let text = list.to_string();
+                        assert!(status == 200 && !text.contains(&own.to_string()), "{}: {text}", row.name);
+                    }
+                    Foreign::Alike => assert_eq!(status, row.status, "{}", row.name),
+                }
+            }
+            cases += 2;
+        }
+    }
+    assert_eq!(cases, 2 * Role::ALL.len() * (ENDPOINTS.len() - 2));
+}
+
+/// Rows say what they are: looking never changes, and what changes is never a look.
+#[test]
+fn each_row_has_the_action_of_its_kind() {
+    for row in ENDPOINTS {
+        let looks = matches!(row.action, Action::Look | Action::Browse | Action::Describe);
+        let gets = row.method == backstay_api::endpoint::Method::Get;
+        assert!(!looks || gets, "{} changes something and says that it looks", row.name);
+        assert!(!gets || !matches!(row.action, Action::Run | Action::Restore | Action::Declare), "{}", row.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_ends_by_revocation_and_by_its_time() {
+    let house = House::build().await;
+    let admin = &house.served.client;
+    let body = |name: &str, expires: Option<&str>| json!({ "name": name, "role": "tenant_admin", "tenant": "ada", "expires_at": expires });
+    let made = admin.raw(Operation::TokenCreate, "", &[], Some(&body("a", None))).await.unwrap();
+    let text = made["secret"].as_str().unwrap();
+    assert!(text.starts_with("bk_") && text.len() > 50);
+    let client = Client::new(&house.served.url, text.to_owned().into()).unwrap();
+    assert_eq!(client.tenant_list().await.unwrap().rows.len(), 1);
+    let shown = client.token_show(made["token"]["id"].as_str().unwrap()).await.unwrap();
+    assert!(shown.last_used_at.is_some() && !serde_json::to_string(&shown).unwrap().contains(text));
+    client.token_revoke(&shown.id).await.unwrap();
+    assert!(matches!(client.tenant_list().await, Err(ClientError::Problem { problem }) if problem.status == 401));
+    let soon = (house.world.now() + jiff::SignedDuration::from_secs(60)).to_string();
+    let made = admin.raw(Operation::TokenCreate, "", &[], Some(&body("b", Some(&soon)))).await.unwrap();
+    let client = Client::new(&house.served.url, made["secret"].as_str().unwrap().to_owned().into()).unwrap();
+    client.tenant_list().await.unwrap();
+    house.world.clock.advance(std::time::Duration::from_secs(60));
+    assert!(matches!(client.tenant_list().await, Err(ClientError::Problem { problem }) if problem.status == 401));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_for_a_change_is_in_a_signed_chain() {
+    let house = House::build().await;
+    let before = house.served.access.audit_list(Page::first()).await.unwrap().len();
+    let client = house.served.client_of(Role::TenantAdmin, Some(house.world.tenant.id)).await;
+    client.plan_show(&house.world.plan.id.to_string()).await.unwrap();
+    client.plan_request(&house.world.plan.id.to_string()).await.unwrap();
+    // Ids of one millisecond have no order among them.
+    house.world.clock.advance(std::time::Duration::from_millis(1));
+    house.served.client.tenant_create(&serde_json::from_value(json!({ "name": "new" })).unwrap()).await.unwrap();
+    let records = house.served.access.audit_list(Page::first()).await.unwrap();
+    assert_eq!(records.len(), before + 2, "a look is not recorded");
+    let [tenant, run] = [&records[0], &records[1]];
+    assert_eq!((tenant.asked.operation.as_str(), tenant.asked.token_id), ("tenant_create", None));
+    assert_eq!((run.asked.operation.as_str(), run.asked.role), ("plan_request", Role::TenantAdmin));
+    assert!(run.asked.token_id.is_some() && run.asked.tenant_id == Some(house.world.tenant.id));
+    assert_eq!(tenant.previous_hash.as_ref(), Some(&run.hash));
+    let text = backstay_core::domain::audit::document(&tenant.asked, tenant.sequence, Some(&run.hash));
+    assert_eq!(tenant.hash, backstay_core::domain::audit::hash(&text));
+}
+
+/// The two rows whose answers are no JSON have their cases here.
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_and_streams_have_their_doors_too() {
+    use secrecy::ExposeSecret as _;
+    let house = House::build().await;
+    let path = "/api/v1/events/stream?tenant=ada";
+    for role in Role::ALL.iter().copied() {
+        let bound = !matches!(role, Role::Admin | Role::Operator | Role::Agent);
+        for tenant in [house.world.tenant.id, house.other] {
+            let token = house.served.token(role, bound.then_some(tenant)).await;
+            let bearer = format!("authorization: Bearer {}", token.expose_secret());
+            let figures = house.served.http("GET /metrics", &[&bearer], "", "").await;
+            assert_eq!(figures.status == 200, may(role, Action::Oversee), "{role:?}: {}", figures.status);
+            let stream = house.served.http(&format!("GET {path}"), &[&bearer], "", "\r\n\r\n").await;
+            let expected = match (may(role, Action::Look), bound && tenant == house.other) {
+                (false, _) => 403,
+                (true, true) => 404,
+                (true, false) => 200,
+            };
+            assert_eq!(stream.status, expected, "{role:?}");
+        }
+    }
+    for path in ["GET /healthz", "GET /readyz"] {
+        assert_eq!(house.served.http(path, &[], "", "").await.status, 200);
+    }
+    let token = house.served.token(Role::Operator, None).await;
+    let bearer = format!("authorization: Bearer {}", token.expose_secret());
+    let text = house.served.http("GET /metrics", &[&bearer], "", "").await.body;
+    assert!(text.contains("backstay_plan_rpo_seconds{tenant=\"ada\",plan=\"daily\"} 86400"), "{text}");
+    assert!(text.contains("backstay_jobs{kind=\"backup\",state=\"queued\"} 1"), "{text}");
+    assert!(!text.contains(&house.world.plan.id.to_string()) && !text.contains("/home"), "{text}");
+}

@@ -1,0 +1,123 @@
+//! What HTTP itself promises: keys that make a request happen once, tags that keep changes apart, limits, streams.
+
+use backstay_core::domain::access::Role;
+use backstay_core::domain::id::TenantId;
+use backstay_core::domain::tenant::Tenant;
+use backstay_core::ports::store::Page;
+use backstay_testkit::conformance::world::World;
+use secrecy::ExposeSecret as _;
+
+use crate::served::{Served, TOKEN, fakes};
+
+/// Red without the hash of the request, and without the remembered answer in `door::once`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_a_key_happens_once() {
+    let served = Served::over(&fakes()).await;
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let ask = async |key: &str, body: &str| {
+        served.http("POST /api/v1/tenants", &[&bearer, &format!("idempotency-key: {key}")], body, "").await
+    };
+    let first = ask("one", r#"{"name":"ada"}"#).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, None));
+    let again = ask("one", r#"{"name":"ada"}"#).await;
+    assert_eq!((again.status, again.header("idempotency-replayed"), &again.body), (201, Some("true"), &first.body));
+    let other = ask("one", r#"{"name":"eve"}"#).await;
+    assert_eq!((other.status, other.json()["code"].as_str()), (422, Some("idempotency_key_reused")));
+    let taken = ask("two", r#"{"name":"ada"}"#).await;
+    assert_eq!(taken.status, 409);
+    assert_eq!(ask("two", r#"{"name":"ada"}"#).await.header("idempotency-replayed"), Some("true"), "an error too");
+    let audit = served.access.audit_list(Page::first()).await.unwrap();
+    assert_eq!(audit.len(), 2, "a repetition changes nothing and is not recorded");
+    let secret = r#"{"name":"a","role":"reader"}"#;
+    let key = format!("idempotency-key: {}", "k".repeat(10));
+    let refused = served.http("POST /api/v1/tokens", &[&bearer, &key], secret, "").await;
+    assert_eq!(refused.status, 422, "an answer with a secret is not remembered");
+}
+
+/// Red without `If-Match` in `plan_update`, and without the old values in `plan_replace`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_somebody_else_is_not_overwritten() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let path = format!("/api/v1/plans/{}", world.plan.id);
+    let seen = served.http(&format!("GET {path}"), &[&bearer], "", "").await;
+    let tag = format!("if-match: {}", seen.header("etag").unwrap());
+    let change = async |tag: &str, body: &str| served.http(&format!("PATCH {path}"), &[&bearer, tag], body, "").await;
+    let changed = change(&tag, r#"{"rpo_ms":3600000,"name":"hourly"}"#).await;
+    assert_eq!((changed.status, changed.json()["name"].as_str()), (200, Some("hourly")));
+    assert_ne!(changed.header("etag"), seen.header("etag"));
+    let late = change(&tag, r#"{"rpo_ms":7200000}"#).await;
+    assert_eq!((late.status, late.json()["code"].as_str()), (412, Some("changed")));
+    let now = served.http(&format!("GET {path}"), &[&bearer], "", "").await;
+    assert_eq!((now.json()["rpo_ms"].as_u64(), now.header("etag")), (Some(3_600_000), changed.header("etag")));
+    assert_eq!(change("x-none: 1", r#"{"rpo_ms":1}"#).await.status, 422);
+    let stale = world.plan.clone();
+    assert!(!world.stores.declarations.plan_replace(&stale, &world.plan).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_tokens_have_to_wait_and_good_ones_do_not() {
+    let served = Served::over(&fakes()).await;
+    let ask = async |token: &str| {
+        served.http("GET /api/v1/tenants", &[&format!("authorization: Bearer {token}")], "", "").await
+    };
+    let first = ask("bk_wrong").await;
+    assert_eq!((first.status, first.header("www-authenticate")), (401, Some("Bearer")));
+    let mut last = first;
+    for _ in 0..40 {
+        last = ask("bk_wrong").await;
+    }
+    assert_eq!((last.status, last.json()["code"].as_str()), (429, Some("too_many_failures")));
+    assert!(last.header("retry-after").unwrap().parse::<u64>().unwrap() <= 60);
+    let good = ask(TOKEN).await;
+    assert_eq!((good.status, good.header("cache-control")), (200, Some("no-store")));
+    assert_eq!(served.http("GET /api/v1/tenants", &[], "", "").await.status, 429);
+}
+
+/// Red when a stream begins after the newest event, or with the one that the reader has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_loses_nothing_across_a_reconnect_and_tells_nothing_of_others() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores.clone(), 5).await;
+    let other = Tenant { id: TenantId::new(world.now(), world.ten()), name: "eve".parse().unwrap() };
+    stores.declarations.tenant_add(&other).await.unwrap();
+    world.queued(0).await;
+    world.queued(1).await;
+    let read = async |tenant: TenantId, path: &str, after: &str, enough: &'static str| {
+        let token = served.token(Role::Reader, Some(tenant)).await;
+        let bearer = format!("authorization: Bearer {}", token.expose_secret());
+        served.http(&format!("GET {path}"), &[&bearer, after], "", enough).await
+    };
+    let path = "/api/v1/events/stream";
+    let first = read(world.tenant.id, path, "x-none: 1", "id: 2").await;
+    assert_eq!((first.status, first.header("content-type")), (200, Some("text/event-stream")));
+    assert!(first.body.contains("id: 1\n") && first.body.contains("event: enqueued\n"), "{}", first.body);
+    world.queued(2).await;
+    let next = async {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        world.queued(3).await;
+    };
+    let (again, ()) = tokio::join!(read(world.tenant.id, path, "last-event-id: 2", "id: 4"), next);
+    assert!(again.body.contains("id: 3\n") && !again.body.contains("id: 2\n"), "{}", again.body);
+    let foreign = read(other.id, "/api/v1/events/stream?tenant=ada", "x-none: 1", "").await;
+    assert_eq!(foreign.status, 404);
+    // A stream of the other tenant ends with the server, and had nothing to tell.
+    let end = async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        served.stop();
+    };
+    let (silent, ()) = tokio::join!(read(other.id, path, "x-none: 1", "event: end"), end);
+    assert!(silent.body.contains("event: end") && !silent.body.contains("enqueued"), "{}", silent.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused() {
+    let served = Served::over(&fakes()).await;
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let body = format!(r#"{{"name":"{}"}}"#, "x".repeat(1 << 20));
+    let refused = served.http("POST /api/v1/tenants", &[&bearer], &body, "").await;
+    assert_eq!(refused.status, 413, "{refused:?}");
+}
