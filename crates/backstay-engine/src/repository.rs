@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::chunker::Chunker;
-use crate::format::compression::{Decompressor, pack_file, unpack_file};
+use crate::format::compression::{Decompressor, id_of_packed, pack_file, unpack_file};
 use crate::format::config::Config;
 use crate::format::crypto::SealKey;
 use crate::format::id::{Id, IdSet};
@@ -401,6 +401,31 @@ impl<'a> BlobReader<'a> {
     /// [`EngineError::NoBlob`], [`EngineError::Format`], [`EngineError::Storage`].
     pub fn read(&mut self, kind: BlobKind, id: &Id) -> Result<Vec<u8>, EngineError> {
         let place = self.find(kind, id)?;
+        let mut sealed = self.fetch(kind, &place)?;
+        let mut plain = Vec::new();
+        self.open(&place, id, &mut sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Returns a blob decrypted and as it was compressed, with its hash looked at, and never held whole; none when it is
+    /// not compressed.
+    ///
+    /// # Errors
+    /// As [`BlobReader::read`].
+    pub(crate) fn read_packed(&mut self, kind: BlobKind, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
+        let place = self.find(kind, id)?;
+        let Some(length) = place.plain_length else { return Ok(None) };
+        let mut sealed = self.fetch(kind, &place)?;
+        let told = |source| self.repository.told(FileKind::Pack, &place.pack, source);
+        let opened = self.repository.key().open_in_place(&mut sealed, "blob").map_err(told)?.to_vec();
+        match id_of_packed(&opened).map_err(told)? {
+            (found, bytes) if found == *id && bytes == u64::from(length) => Ok(Some(opened)),
+            (found, _) => Err(told(FormatError::Hash { what: "blob", wanted: *id, found })),
+        }
+    }
+
+    /// Fetches the sealed bytes of a blob.
+    fn fetch(&mut self, kind: BlobKind, place: &BlobPlace) -> Result<Vec<u8>, EngineError> {
         if kind == BlobKind::Tree && place.plain_bytes() > TREE_BYTES_MAX {
             let problem = format!("{} bytes are more than any folder needs", place.plain_bytes());
             return Err(self.repository.told(FileKind::Pack, &place.pack, FormatError::shape("tree", problem)));
@@ -409,11 +434,9 @@ impl<'a> BlobReader<'a> {
         let range = begin..begin + u64::from(place.length);
         let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
         let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
-        let mut sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
+        let sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
         self.bytes_fetched += sealed.len() as u64;
-        let mut plain = Vec::new();
-        self.open(&place, id, &mut sealed, &mut plain)?;
-        Ok(plain)
+        Ok(sealed)
     }
 
     /// Opens a blob's sealed bytes into `plain`.

@@ -15,7 +15,7 @@ use crate::format::pack::BlobKind;
 use crate::format::tree::{TREE_BYTES_MAX, TreeWriter};
 
 /// Bytes of a tree's text that are held at once: more than the tree of any usual folder, which is written in one go.
-const TREE_PIECE_BYTES: usize = 4 << 20;
+pub(super) const TREE_PIECE_BYTES: usize = 4 << 20;
 
 impl Worker<'_> {
     /// Writes the tree of a folder whose last part is done, and of those above it whose last part that was.

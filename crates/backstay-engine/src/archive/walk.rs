@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::attributes::Bearer;
+use super::close::TREE_PIECE_BYTES;
 use super::counters::add;
 use super::exclude::Scope;
 use super::folder::{Entry, Folder, Opened, Origin, Root, Saved, Task};
@@ -23,7 +24,7 @@ use crate::format::id::Id;
 use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::format::time::FileTime;
-use crate::format::tree;
+use crate::format::tree::{self, TreeReader};
 
 /// Files of one batch: enough that opening their folder again costs nothing, few enough that workers share a folder.
 const BATCH_FILES_MAX: usize = 128;
@@ -33,6 +34,24 @@ const BATCH_BYTES_MAX: u64 = 32 << 20;
 
 /// Folders among entries that come from what the backup was told, by name: where their own entries come from.
 type Origins = BTreeMap<Box<[u8]>, Origin>;
+
+/// What the parent snapshot has of a folder.
+enum Before {
+    /// Nothing, or nothing that can be read.
+    Nothing,
+    /// The text of its tree.
+    Small(Vec<u8>),
+    /// A tree that is too large to be held whole.
+    Large(Box<TreeReader>),
+}
+
+/// What was found among the entries of a folder: folders with their trees in the parent, and files that must be read,
+/// with whether the parent has them.
+#[derive(Default)]
+struct Found {
+    folders: Vec<(usize, Option<Id>)>,
+    to_read: Vec<(usize, bool)>,
+}
 
 /// Says whether an error means that the name is there no more. A name that is something else now is not gone: it was
 /// never missing, so a state without it never was.
@@ -96,39 +115,63 @@ impl Worker<'_> {
                 (Opened::Told, Vec::new(), Origins::new())
             }
         };
-        let parent_text = folder.parent_tree.and_then(|tree| self.parent_tree(&tree));
-        let parent = parent_text.as_deref().and_then(|text| tree::read(text).ok()).unwrap_or_default();
-        let mut parent = parent.iter().peekable();
-        let (mut folders, mut to_read) = (Vec::new(), Vec::new());
-        for (place, entry) in entries.iter().enumerate() {
-            while parent.next_if(|node| *node.name < *entry.name).is_some() {}
-            let before = parent.next_if(|node| *node.name == *entry.name);
-            let mut reads = false;
-            match entry.kind {
-                NodeKind::Dir => {
-                    let origin = origins.remove(&entry.name).unwrap_or(Origin::Below);
-                    folders.push((place, origin, before.and_then(|node| node.subtree)));
+        let mut found = Found::default();
+        match self.parent_tree(folder) {
+            Before::Nothing => {
+                for (place, entry) in entries.iter().enumerate() {
+                    self.meet(folder, &opened, place, entry, None, &mut found);
                 }
-                NodeKind::File => match before.and_then(|node| self.unchanged(entry, node)) {
-                    Some(saved) => self.take_unchanged(entry, saved),
-                    None => {
-                        to_read.push((place, before.is_some()));
-                        reads = true;
-                    }
-                },
-                _ => {}
             }
-            // A file's attributes are read with it.
-            if !reads {
-                let attributes = before.and_then(|node| self.attributes_before(entry, node));
-                let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, &opened, &entry.name));
-                entry.attributes.set(attributes).expect("it was made here");
+            Before::Small(text) => {
+                let parent = tree::read(&text).unwrap_or_default();
+                let mut parent = parent.iter().peekable();
+                for (place, entry) in entries.iter().enumerate() {
+                    while parent.next_if(|node| *node.name < *entry.name).is_some() {}
+                    let before = parent.next_if(|node| *node.name == *entry.name);
+                    self.meet(folder, &opened, place, entry, before, &mut found);
+                }
+            }
+            Before::Large(mut tree) => {
+                for (place, entry) in entries.iter().enumerate() {
+                    // What cannot be read of it is not there: its files are read again.
+                    let before = tree.find(&entry.name).unwrap_or_default();
+                    self.meet(folder, &opened, place, entry, before.as_ref(), &mut found);
+                }
             }
         }
+        let Found { folders, to_read } = found;
+        let folders = folders
+            .into_iter()
+            .map(|(place, tree)| (place, origins.remove(&entries[place].name).unwrap_or(Origin::Below), tree))
+            .collect();
         let added = to_read.iter().filter(|(_, known)| !known).count();
         add(&self.run.counters.files_new, added as u64);
         add(&self.run.counters.files_changed, (to_read.len() - added) as u64);
         self.queue(folder, entries, folders, &to_read);
+    }
+
+    /// Decides what becomes of an entry, by what the parent has of it.
+    fn meet(
+        &mut self,
+        folder: &Folder,
+        opened: &Opened,
+        place: usize,
+        entry: &Entry,
+        before: Option<&Node<'_>>,
+        found: &mut Found,
+    ) {
+        match entry.kind {
+            NodeKind::Dir => found.folders.push((place, before.and_then(|node| node.subtree))),
+            NodeKind::File => match before.and_then(|node| self.unchanged(entry, node)) {
+                Some(saved) => self.take_unchanged(entry, saved),
+                // A file's attributes are read with it.
+                None => return found.to_read.push((place, before.is_some())),
+            },
+            _ => {}
+        }
+        let attributes = before.and_then(|node| self.attributes_before(entry, node));
+        let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, opened, &entry.name));
+        entry.attributes.set(attributes).expect("it was made here");
     }
 
     /// Publishes a folder's entries to the other workers and queues its parts: files first, so that folders, last in,
@@ -301,15 +344,22 @@ impl Worker<'_> {
         }
     }
 
-    /// Returns the text of a tree of the parent snapshot; none when it cannot be read: everything is then read anew.
-    fn parent_tree(&mut self, tree: &Id) -> Option<Vec<u8>> {
-        match self.blobs.read(BlobKind::Tree, tree) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                tracing::warn!(%tree, error = %error, "a tree of the parent snapshot cannot be read; its files are read again");
-                None
+    /// Returns what the parent snapshot has of a folder; nothing when it cannot be read: everything is then read anew.
+    fn parent_tree(&mut self, folder: &Folder) -> Before {
+        let Some(tree) = &folder.parent_tree else { return Before::Nothing };
+        let read = self.blobs.find(BlobKind::Tree, tree).and_then(|place| {
+            if place.plain_bytes() <= TREE_PIECE_BYTES as u64 {
+                return self.blobs.read(BlobKind::Tree, tree).map(Before::Small);
             }
-        }
+            match self.blobs.read_packed(BlobKind::Tree, tree)?.map(TreeReader::new) {
+                Some(Ok(large)) => Ok(Before::Large(Box::new(large))),
+                _ => self.blobs.read(BlobKind::Tree, tree).map(Before::Small),
+            }
+        });
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%tree, error = %error, "a tree of the parent snapshot cannot be read; its files are read again");
+            Before::Nothing
+        })
     }
 
     /// Returns what the parent saved of a file when nothing says that it changed (restic's rule), and each of its blobs

@@ -98,6 +98,35 @@ impl PieceCompressor {
     }
 }
 
+/// Decompresses bytes piece by piece.
+pub struct PieceDecompressor(zstd::stream::read::Decoder<'static, std::io::BufReader<std::io::Cursor<Vec<u8>>>>);
+
+impl std::fmt::Debug for PieceDecompressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PieceDecompressor")
+    }
+}
+
+impl PieceDecompressor {
+    /// Begins with compressed bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`].
+    pub fn new(packed: Vec<u8>) -> Result<Self, FormatError> {
+        let decoder = zstd::stream::read::Decoder::new(std::io::Cursor::new(packed));
+        decoder.map(Self).map_err(|error| FormatError::shape("blob", error))
+    }
+
+    /// Appends about so many bytes more; returns how many, none at the end.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`].
+    pub fn read(&mut self, bytes: usize, out: &mut Vec<u8>) -> Result<usize, FormatError> {
+        let read = (&mut self.0).take(bytes as u64).read_to_end(out);
+        read.map_err(|error| FormatError::shape("blob", error))
+    }
+}
+
 /// Returns the id of what was compressed, and how many bytes it has, without holding it at once.
 ///
 /// # Errors
