@@ -55,7 +55,7 @@ fn affected(house: &House, checked: &Checked) -> Vec<(String, usize)> {
 
 #[test]
 fn a_whole_repository_is_whole_and_all_of_it_is_read_within_the_parts() {
-    let (house, _, ..) = saved();
+    let (house, ..) = saved();
     let all = look(&house, ReadData::All);
     assert!(all.is_whole(), "{:?}", all.findings);
     assert_eq!((all.snapshots, all.packs_read, all.packs_unnamed), (2, all.packs, 0));

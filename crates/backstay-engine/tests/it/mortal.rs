@@ -2,7 +2,7 @@
 //! that one open repository serves a thousand deaths.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -19,7 +19,6 @@ pub(crate) struct Mortal {
     left: AtomicI64,
     /// Whether the call that dies is done all the same: its answer is what is lost.
     is_done: Mutex<bool>,
-    calls: AtomicU64,
     /// Its clock: seconds since the epoch.
     clock: AtomicI64,
 }
@@ -27,8 +26,8 @@ pub(crate) struct Mortal {
 impl Mortal {
     pub(crate) fn new(inner: Arc<FakeStorage>) -> Arc<Self> {
         let (left, clock) = (AtomicI64::new(i64::MAX), AtomicI64::new(1_700_000_000));
-        let (inner, is_done, calls) = (Mutex::new(inner), Mutex::new(false), AtomicU64::new(0));
-        Arc::new(Self { inner, left, is_done, calls, clock })
+        let (inner, is_done) = (Mutex::new(inner), Mutex::new(false));
+        Arc::new(Self { inner, left, is_done, clock })
     }
 
     /// Lets time pass.
@@ -57,7 +56,6 @@ impl Mortal {
     }
 
     fn begin(&self) -> Result<bool, StorageError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
         match self.left.fetch_sub(1, Ordering::SeqCst) - 1 {
             0 if *self.is_done.lock().unwrap() => Ok(true),
             left if left <= 0 => Err(self.dead()),

@@ -173,18 +173,18 @@ fn a_forget_and_a_prune_may_die_at_any_call() {
                 .and_then(|_| later(&storage, &options));
             let died = storage.revive();
             let context = format!("death {nth}, done {is_done}: {done:?}");
-            assert_eq!(died, done.is_err() || died && done.is_ok(), "{context}");
+            // Only the removal of a lock that is over may fail without a word.
+            assert!(died || done.is_ok(), "{context}");
             for id in house.snapshots() {
                 assert!(house.verify(&id).differences.is_empty() || id == first, "{context}: {id}");
             }
             assert!(house.snapshots().contains(&second), "{context}");
-            if nth % 7 == 0 {
-                if let Some(restic) = restics.get(nth as usize / 7 % restics.len().max(1)) {
-                    let home = tempfile::tempdir().unwrap();
-                    write_out(&storage.inner(), &home.path().join("repository"));
-                    let output = restic.output(home.path(), &["check", "--read-data"]);
-                    assert!(output.status.success(), "{context}: {output:?}");
-                }
+            let judge = restics.iter().cycle().nth((nth / 7 % 2) as usize).filter(|_| nth % 7 == 0);
+            if let Some(restic) = judge {
+                let home = tempfile::tempdir().unwrap();
+                write_out(&storage.inner(), &home.path().join("repository"));
+                let output = restic.output(home.path(), &["check", "--read-data"]);
+                assert!(output.status.success(), "{context}: {output:?}");
             }
             // Whoever comes next completes it: forget again, and as many prunes as there are phases.
             if house.snapshots().contains(&first) {

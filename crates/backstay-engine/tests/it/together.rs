@@ -59,6 +59,8 @@ fn write_ours(place: &Path, tree: &Path, seed: u64, clock: SignedDuration, good:
         let mut options = options(tree, parent);
         options.started_at = Timestamp::now() + clock;
         let archived = archive(&repository, &options, &EngineProgress::default(), &interrupt).unwrap();
+        // Long enough for several prunes, were they let in.
+        std::thread::sleep(Duration::from_millis(chance.random_range(0..600)));
         guard.check().unwrap();
         let published = archived.publish(Timestamp::now()).unwrap();
         guard.check().unwrap();

@@ -135,15 +135,13 @@ fn name_affected(
         tree_entries(repository, &mut blobs, &tree, |node| {
             let below = join(&path, &node.name);
             let lost = node.content.iter().any(|id| known.is_lost(BlobKind::Data, id));
+            let mut is_new =
+                |tree: &Id| known.index.copies(BlobKind::Tree, tree).next().is_some_and(|place| seen.set(place));
             match node.subtree {
                 Some(subtree) if known.is_lost(BlobKind::Tree, &subtree) => checked.affects(snapshot, &below),
-                Some(subtree) => {
-                    if known.index.copies(BlobKind::Tree, &subtree).next().is_some_and(|place| seen.set(place)) {
-                        folders.push((below, subtree));
-                    }
-                }
+                Some(subtree) if is_new(&subtree) => folders.push((below, subtree)),
                 None if lost => checked.affects(snapshot, &below),
-                None => {}
+                _ => {}
             }
             Ok(())
         })?;
