@@ -115,6 +115,7 @@ fn rewrite(
 ) -> Result<(), EngineError> {
     let mut copier = Copier {
         repository,
+        interrupt,
         decompressor: Decompressor::default(),
         plain: Vec::new(),
         data: PackWriter::new(Vec::new()),
@@ -158,6 +159,7 @@ fn runs(blobs: &[PackedBlob]) -> Vec<&[PackedBlob]> {
 /// Opens blobs, proves them, and seals them into new packs.
 struct Copier<'a> {
     repository: &'a Repository,
+    interrupt: &'a Interrupt,
     decompressor: Decompressor,
     plain: Vec<u8>,
     data: PackWriter,
@@ -169,7 +171,7 @@ impl Copier<'_> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
         let begin = u64::from(first.offset);
         let end = u64::from(last.offset) + u64::from(last.length);
-        let fetched = self.repository.pack_read(pack, begin..end, ReadCache::Use)?;
+        let fetched = self.repository.pack_read(pack, begin..end, ReadCache::Use, self.interrupt)?;
         for blob in run {
             let told = |source| EngineError::Format {
                 place: format!("blob {} at {} in {}", blob.id, blob.offset, FileKind::Pack.key(pack)),
