@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache, StorageError};
 use backstay_testkit::fakes::storage::FakeStorage;
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -90,9 +90,14 @@ impl ObjectStorage for Mortal {
         "mortal memory".to_owned()
     }
 
-    async fn object_put(&self, key: &ObjectKey, body: Bytes) -> Result<PutAnswer, StorageError> {
+    async fn object_put_with(
+        &self,
+        key: &ObjectKey,
+        body: Bytes,
+        options: PutOptions,
+    ) -> Result<PutAnswer, StorageError> {
         let dies = self.begin()?;
-        let answer = self.inner().object_put(key, body).await;
+        let answer = self.inner().object_put_with(key, body, options).await;
         self.end(dies, answer)
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use backstay_engine::format::id::Id;
 use backstay_engine::restore::{Reconcile, RestoreOptions, Restored, restore};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
-use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache, StorageError};
 use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
 use bytes::Bytes;
 
@@ -110,8 +110,13 @@ impl ObjectStorage for Stuck {
         self.inner.place()
     }
 
-    fn object_put<'a: 'f, 'b: 'f, 'f>(&'a self, key: &'b ObjectKey, body: Bytes) -> Answer<'f, PutAnswer> {
-        self.inner.object_put(key, body)
+    fn object_put_with<'a: 'f, 'b: 'f, 'f>(
+        &'a self,
+        key: &'b ObjectKey,
+        body: Bytes,
+        options: PutOptions,
+    ) -> Answer<'f, PutAnswer> {
+        self.inner.object_put_with(key, body, options)
     }
 
     fn object_get<'a: 'f, 'b: 'f, 'f>(

@@ -127,7 +127,7 @@ fn prune_beside(place: &Path, seed: u64, writing: &AtomicU32) -> (BTreeSet<Id>, 
 fn assert_restores(house: &House, id: &Id, root: &str, contents: &Contents) {
     let target = house.home.path().join(format!("target-{id}"));
     let hex = id.to_hex();
-    let options = RestoreOptions { snapshot: &hex, target: &target, workers: 1 };
+    let options = RestoreOptions::new(&hex, &target);
     let done = restore(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
     assert!(done.unread.is_empty());
     let place = below(&target, Path::new(root));

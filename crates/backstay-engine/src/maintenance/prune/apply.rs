@@ -116,6 +116,7 @@ fn rewrite(
     let mut copier = Copier {
         interrupt,
         repository,
+        interrupt,
         decompressor: Decompressor::default(),
         plain: Vec::new(),
         data: PackWriter::new(Vec::new()),
