@@ -83,7 +83,7 @@ pub(super) fn check(
         let named = named.remove(id).unwrap_or_default();
         checked.packs_read += 1;
         checked.read_up_to = Some(*id);
-        let body = match repository.pack_read(id, 0..*bytes, ReadCache::Bypass) {
+        let body = match repository.pack_read(id, 0..*bytes, ReadCache::Bypass, interrupt) {
             Ok(body) => body,
             Err(error) => {
                 checked.harm(format!("pack {id}"), error)?;
