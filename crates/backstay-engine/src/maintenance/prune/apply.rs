@@ -114,9 +114,7 @@ fn rewrite(
     index: &mut IndexWriter<'_>,
 ) -> Result<(), EngineError> {
     let mut copier = Copier {
-        interrupt,
         repository,
-        interrupt,
         decompressor: Decompressor::default(),
         plain: Vec::new(),
         data: PackWriter::new(Vec::new()),
@@ -133,7 +131,7 @@ fn rewrite(
         let needed = plan.ledger.blobs(place).into_iter().filter(|(blob, _)| plan.chosen.has(*blob));
         let needed: Vec<PackedBlob> = needed.map(|(_, blob)| blob).collect();
         for run in runs(&needed) {
-            copier.copy(&pack.id, run, index)?;
+            copier.copy(&pack.id, run, index, interrupt)?;
         }
     }
     copier.finish(BlobKind::Data, index)?;
@@ -160,7 +158,6 @@ fn runs(blobs: &[PackedBlob]) -> Vec<&[PackedBlob]> {
 /// Opens blobs, proves them, and seals them into new packs.
 struct Copier<'a> {
     repository: &'a Repository,
-    interrupt: &'a Interrupt,
     decompressor: Decompressor,
     plain: Vec<u8>,
     data: PackWriter,
@@ -168,11 +165,17 @@ struct Copier<'a> {
 }
 
 impl Copier<'_> {
-    fn copy(&mut self, pack: &Id, run: &[PackedBlob], index: &mut IndexWriter<'_>) -> Result<(), EngineError> {
+    fn copy(
+        &mut self,
+        pack: &Id,
+        run: &[PackedBlob],
+        index: &mut IndexWriter<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<(), EngineError> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
         let begin = u64::from(first.offset);
         let end = u64::from(last.offset) + u64::from(last.length);
-        let fetched = self.repository.pack_read(pack, begin..end, ReadCache::Use, self.interrupt)?;
+        let fetched = self.repository.pack_read(pack, begin..end, ReadCache::Use, interrupt)?;
         for blob in run {
             let told = |source| EngineError::Format {
                 place: format!("blob {} at {} in {}", blob.id, blob.offset, FileKind::Pack.key(pack)),

@@ -29,7 +29,7 @@ pub(super) struct Verb {
     snapshot: String,
     /// The path of the file or folder there; / for all of it
     #[arg(value_name = "PATH")]
-    path: String,
+    file: String,
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
@@ -41,13 +41,13 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     };
     let mut out: Box<dyn Write> = match &verb.target {
         Some(path) => Box::new(File::create(path).map_err(unwritten)?),
-        None if std::io::stdout().is_terminal() && verb.path.trim_matches('/').is_empty() => {
+        None if std::io::stdout().is_terminal() && verb.file.trim_matches('/').is_empty() => {
             let hint = "Name a file with --target, or send it on with |.";
             return Err(error::input("an archive is nothing for a terminal", hint));
         }
         None => Box::new(std::io::stdout().lock()),
     };
-    let path = verb.path.trim_matches('/').as_bytes();
+    let path = verb.file.trim_matches('/').as_bytes();
     let options = DumpOptions { snapshot: &snapshot.id.to_hex(), sub_path: trim(&folder), path };
     let dumped = dump(&opened.repository, &options, &mut out, &EngineProgress::default(), &context.interrupt);
     let dumped = guard.explain(dumped).map_err(|error| error::engine(&error))?;

@@ -24,6 +24,11 @@ mod find;
 mod diff;
 mod stats;
 mod dump;
+mod check;
+mod forget;
+mod prune;
+mod key;
+mod unlock;
 
 use std::time::Duration;
 
@@ -86,5 +91,10 @@ fn dispatch(context: &Context, verb: Verb) -> Result<Exit, CliError> {
         Verb::Diff(verb) => diff::run(context, &verb),
         Verb::Stats(verb) => stats::run(context, &verb),
         Verb::Dump(verb) => dump::run(context, &verb),
+        Verb::Check(verb) => check::run(context, &verb),
+        Verb::Forget(verb) => forget::run(context, &verb),
+        Verb::Prune(verb) => prune::run(context, &verb),
+        Verb::Key(verb) => key::run(context, &verb),
+        Verb::Unlock(verb) => unlock::run(context, &verb),
     }
 }

@@ -149,11 +149,14 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     if context.output.verbose() > 1 {
         each(context, &planned);
     }
+    let mut totals = totals;
     let done = if verb.dry_run {
         Restored { unread: planned.unread, ..Restored::default() }
     } else {
         let applied = apply(&opened.repository, planned, &options, &progress, &context.interrupt);
-        guard.explain(applied).map_err(engine)?
+        let applied = guard.explain(applied).map_err(engine)?;
+        totals.right_already(&applied);
+        applied
     };
     drop(live);
     guard.release(context);
@@ -166,6 +169,8 @@ struct Totals {
     /// Entries that are made, replaced or set right.
     entries: u64,
     bytes: u64,
+    /// Regular files that the plan counts as unchanged.
+    unchanged: u64,
     /// Regular files that stay as they are.
     skipped: u64,
     skipped_bytes: u64,
@@ -181,12 +186,23 @@ impl Totals {
             }
             Action::Unchanged if entry.kind != backstay_engine::format::node::NodeKind::File => totals.entries += 1,
             Action::Unchanged | Action::Skip => {
+                totals.unchanged += u64::from(entry.action == Action::Unchanged);
                 totals.skipped += 1;
                 totals.skipped_bytes += entry.size_bytes;
             }
             Action::Fail => {}
         });
         totals
+    }
+
+    /// Takes out files that were to be replaced and held the right bytes already.
+    fn right_already(&mut self, done: &Restored) {
+        let found = done.unchanged.saturating_sub(self.unchanged).min(self.entries);
+        let bytes = if found > 0 { self.bytes.saturating_sub(done.bytes) } else { 0 };
+        self.entries -= found;
+        self.skipped += found;
+        self.bytes -= bytes;
+        self.skipped_bytes += bytes;
     }
 }
 
