@@ -78,7 +78,11 @@ pub(crate) enum Noun {
     /// Back up a folder, read it back, and prove it: everything in one command
     Quickstart(super::quickstart::Verb),
     /// Run server and agent in one process on this machine
-    Up,
+    Up {
+        /// Do no jobs here: agents elsewhere do them
+        #[arg(long)]
+        no_agent: bool,
+    },
     /// Whose data it is
     #[command(subcommand)]
     Tenant(super::tenant::Verb),

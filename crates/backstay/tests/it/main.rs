@@ -5,7 +5,10 @@
 mod support;
 
 mod bad_input;
+mod elsewhere;
 mod interrupted;
 mod quickstart;
 mod same_story;
 mod secrets;
+mod show_call;
+mod wire;
