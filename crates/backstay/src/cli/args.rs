@@ -120,7 +120,7 @@ pub(crate) enum Noun {
     Agent(super::agent::Verb),
     /// Who asked for changes
     #[command(subcommand)]
-    Audit(super::audit::Verb),
+    Change(super::change::Verb),
     /// Make any call of the API by its name, and print the answer as JSON
     Call(super::call::Verb),
     /// Work on a restic repository in this process, with no server: restic's commands by restic's names

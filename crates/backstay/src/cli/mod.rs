@@ -24,7 +24,7 @@ mod event;
 mod item;
 mod token;
 mod agent;
-mod audit;
+mod change;
 mod call;
 mod show;
 pub(crate) mod engine;
@@ -87,7 +87,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Item(verb) => item::run(&common, verb, screen).await,
         Noun::Token(verb) => token::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
-        Noun::Audit(verb) => audit::run(&common, verb, screen).await,
+        Noun::Change(verb) => change::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,
         Noun::Engine(verb) => engine::run(verb, screen).await,
     };
