@@ -12,7 +12,7 @@ use crate::call::Call;
 use crate::endpoint::{Method, Operation, endpoint};
 use crate::problem::Problem;
 use crate::types::agent::AgentView;
-use crate::types::audit::AuditView;
+use crate::types::change::ChangeView;
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
@@ -313,7 +313,7 @@ calls! {
     /// Returns the agents that are alive.
     agent_list() -> Rows<AgentView> = get(AgentList, "");
     /// Returns who asked for changes, newest first.
-    audit_list(query: &PageQuery) -> Rows<AuditView> = ask(AuditList, "", query);
+    change_list(query: &PageQuery) -> Rows<ChangeView> = ask(ChangeList, "", query);
     /// Returns all source kinds.
     source_kind_list() -> Rows<KindView> = get(SourceKindList, "");
     /// Returns all storage kinds.

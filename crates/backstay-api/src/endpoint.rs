@@ -91,7 +91,7 @@ pub enum Operation {
     /// Agents that are alive.
     AgentList,
     /// Who asked for changes.
-    AuditList,
+    ChangeList,
     /// Figures for monitoring.
     Metrics,
 }
@@ -190,7 +190,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::TokenShow, "token_show", (Grant, GET, "/api/v1/tokens/{id}", 200), "token show", "Returns one token; never its text."),
     row(Operation::TokenRevoke, "token_revoke", (Grant, DELETE, "/api/v1/tokens/{id}", 204), "token revoke", "Revokes a token at once. It may be revoked again."),
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
-    row(Operation::AuditList, "audit_list", (Oversee, GET, "/api/v1/audit", 200), "audit list", "Returns who asked for changes, newest first: a signed chain."),
+    row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
     row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),
 ];
 

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::endpoint::{ENDPOINTS, Endpoint, Method, Operation};
 use crate::problem::{PROBLEM_TYPE, Problem};
 use crate::types::agent::AgentView;
-use crate::types::audit::AuditView;
+use crate::types::change::ChangeView;
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
@@ -98,7 +98,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::TokenRevoke => gives_none(takes_none(body::<Problem>())),
         Operation::AgentList => takes_none(rows::<AgentView>()),
         Operation::Metrics => takes_none(body::<String>()),
-        Operation::AuditList => takes_query::<PageQuery>(rows::<AuditView>()),
+        Operation::ChangeList => takes_query::<PageQuery>(rows::<ChangeView>()),
         Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
         Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),
         Operation::RepositoryList => takes_none(rows::<RepositoryView>()),

@@ -1,8 +1,8 @@
 //! The API's door: tokens, remembered answers, and the chain of who asked for a change.
 
 use async_trait::async_trait;
-use backstay_core::domain::audit::AuditRecord;
-use backstay_core::domain::id::{AuditId, TenantId, TokenId};
+use backstay_core::domain::change::ChangeRecord;
+use backstay_core::domain::id::{ChangeId, TenantId, TokenId};
 use backstay_core::domain::token::ApiToken;
 use backstay_core::ports::access::{AccessStore, Begun, Remembered};
 use backstay_core::ports::store::{Page, StoreError};
@@ -13,7 +13,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter,
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
-use crate::entity::{answer, audit, token};
+use crate::entity::{answer, change, token};
 use crate::error::{insert_error, store_error};
 use crate::history::rows_limit;
 
@@ -112,23 +112,23 @@ impl AccessStore for Database {
         done.map_err(store_error)
     }
 
-    async fn audit_add(&self, record: &AuditRecord) -> Result<(), StoreError> {
-        let insert = audit::Entity::insert(audit::Model::of(record).into_active_model());
+    async fn change_add(&self, record: &ChangeRecord) -> Result<(), StoreError> {
+        let insert = change::Entity::insert(change::Model::of(record).into_active_model());
         let done = insert.exec_without_returning(&self.writer).await;
-        done.map(drop).map_err(|error| insert_error(error, "audit record", record.sequence.to_string()))
+        done.map(drop).map_err(|error| insert_error(error, "change record", record.sequence.to_string()))
     }
 
-    async fn audit_newest(&self) -> Result<Option<AuditRecord>, StoreError> {
-        let query = audit::Entity::find().order_by_desc(audit::Column::Sequence);
-        query.one(&self.reader).await.map_err(store_error)?.map(audit::Model::read).transpose()
+    async fn change_newest(&self) -> Result<Option<ChangeRecord>, StoreError> {
+        let query = change::Entity::find().order_by_desc(change::Column::Sequence);
+        query.one(&self.reader).await.map_err(store_error)?.map(change::Model::read).transpose()
     }
 
-    async fn audit_list(&self, page: Page<AuditId>) -> Result<Vec<AuditRecord>, StoreError> {
-        let mut query = audit::Entity::find();
+    async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError> {
+        let mut query = change::Entity::find();
         if let Some(before) = page.before {
-            query = query.filter(audit::Column::Id.lt(before.to_string()));
+            query = query.filter(change::Column::Id.lt(before.to_string()));
         }
-        let query = query.order_by_desc(audit::Column::Id).limit(rows_limit(page.rows_max));
-        query.all(&self.reader).await.map_err(store_error)?.into_iter().map(audit::Model::read).collect()
+        let query = query.order_by_desc(change::Column::Id).limit(rows_limit(page.rows_max));
+        query.all(&self.reader).await.map_err(store_error)?.into_iter().map(change::Model::read).collect()
     }
 }

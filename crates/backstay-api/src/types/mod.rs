@@ -18,4 +18,4 @@ pub mod evidence;
 pub mod event;
 pub mod token;
 pub mod agent;
-pub mod audit;
+pub mod change;

@@ -88,7 +88,7 @@ ids! {
     /// Names a token of the API; never the token.
     TokenId,
     /// Names a record of who asked for a change.
-    AuditId,
+    ChangeId,
 }
 
 #[cfg(test)]

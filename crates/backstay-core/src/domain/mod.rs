@@ -33,7 +33,7 @@ pub mod evidence;
 pub mod event;
 pub mod secret;
 pub mod token;
-pub mod audit;
+pub mod change;
 pub mod unread;
 pub mod name;
 pub mod id;

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use crate::domain::access::Scope;
-use crate::domain::audit::{self, Asked, AuditRecord};
-use crate::domain::id::{AuditId, TokenId};
+use crate::domain::change::{self, Asked, ChangeRecord};
+use crate::domain::id::{ChangeId, TokenId};
 use crate::domain::name::Name;
 use crate::domain::secret::Secret;
 use crate::domain::token::{ApiToken, token_hash, token_text};
@@ -83,7 +83,7 @@ pub struct Asker<'a> {
 ///
 /// # Errors
 /// [`StoreError`]; nothing may be changed then.
-pub async fn audit(
+pub async fn change_record(
     context: &Context,
     access: &dyn AccessStore,
     asker: Asker<'_>,
@@ -92,7 +92,7 @@ pub async fn audit(
 ) -> Result<(), StoreError> {
     let now = context.now();
     let asked = Asked {
-        id: AuditId::new(now, context.ten()),
+        id: ChangeId::new(now, context.ten()),
         at: now,
         token_id: asker.token_id,
         role: asker.scope.role,
@@ -102,15 +102,15 @@ pub async fn audit(
     };
     let mut tries_left = CHAIN_TRIES;
     loop {
-        let newest = access.audit_newest().await?;
+        let newest = access.change_newest().await?;
         let sequence = newest.as_ref().map_or(1, |newest| newest.sequence + 1);
         let previous_hash = newest.map(|newest| newest.hash);
-        let document = audit::document(&asked, sequence, previous_hash.as_deref());
+        let document = change::document(&asked, sequence, previous_hash.as_deref());
         let signature = data_encoding::HEXLOWER.encode(&context.signer.sign(document.as_bytes()));
-        let hash = audit::hash(&document);
-        let record = AuditRecord { asked: asked.clone(), sequence, previous_hash, hash, signature };
+        let hash = change::hash(&document);
+        let record = ChangeRecord { asked: asked.clone(), sequence, previous_hash, hash, signature };
         tries_left -= 1;
-        match access.audit_add(&record).await {
+        match access.change_add(&record).await {
             Err(StoreError::Taken { .. }) if tries_left > 0 => {}
             answer => return answer,
         }

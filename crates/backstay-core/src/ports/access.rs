@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::store::{Page, StoreError};
-use crate::domain::audit::AuditRecord;
-use crate::domain::id::{AuditId, TenantId, TokenId};
+use crate::domain::change::ChangeRecord;
+use crate::domain::id::{ChangeId, TenantId, TokenId};
 use crate::domain::token::ApiToken;
 
 /// An answer that is given again when the same request comes again.
@@ -32,7 +32,7 @@ pub enum Begun {
     Known(Remembered),
 }
 
-/// Tokens, remembered answers, audit records.
+/// Tokens, remembered answers, records of changes.
 #[async_trait]
 pub trait AccessStore: Send + Sync {
     /// Adds a token; [`StoreError::Taken`] when its hash is.
@@ -60,9 +60,9 @@ pub trait AccessStore: Send + Sync {
     async fn answer_end(&self, caller: &str, key: &str, answer: Option<(u16, &str)>) -> Result<(), StoreError>;
 
     /// Adds a record at the end of the chain; [`StoreError::Taken`] when another one took its place.
-    async fn audit_add(&self, record: &AuditRecord) -> Result<(), StoreError>;
+    async fn change_add(&self, record: &ChangeRecord) -> Result<(), StoreError>;
     /// Returns the newest record; none if there is none.
-    async fn audit_newest(&self) -> Result<Option<AuditRecord>, StoreError>;
+    async fn change_newest(&self) -> Result<Option<ChangeRecord>, StoreError>;
     /// Returns a page of records.
-    async fn audit_list(&self, page: Page<AuditId>) -> Result<Vec<AuditRecord>, StoreError>;
+    async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError>;
 }

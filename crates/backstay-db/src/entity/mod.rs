@@ -19,4 +19,4 @@ pub(crate) mod evidence;
 pub(crate) mod event;
 pub(crate) mod token;
 pub(crate) mod answer;
-pub(crate) mod audit;
+pub(crate) mod change;

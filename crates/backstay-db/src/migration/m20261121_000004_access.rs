@@ -19,7 +19,7 @@ impl MigrationTrait for Access {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        for table in [api_token(), remembered_answer(backend), audit_record(backend)] {
+        for table in [api_token(), remembered_answer(backend), change_record(backend)] {
             manager.create_table(table).await?;
         }
         for index in indexes() {
@@ -32,7 +32,7 @@ impl MigrationTrait for Access {
         for (table, index) in [("job", "ix_job_tenant"), ("snapshot", "ix_snapshot_tenant")] {
             manager.drop_index(Index::drop().name(index).table(table).to_owned()).await?;
         }
-        for table in ["audit_record", "remembered_answer", "api_token"] {
+        for table in ["change_record", "remembered_answer", "api_token"] {
             manager.drop_table(Table::drop().table(table).take()).await?;
         }
         Ok(())
@@ -71,9 +71,9 @@ fn remembered_answer(backend: sea_orm::DbBackend) -> TableCreateStatement {
         .take()
 }
 
-fn audit_record(backend: sea_orm::DbBackend) -> TableCreateStatement {
+fn change_record(backend: sea_orm::DbBackend) -> TableCreateStatement {
     Table::create()
-        .table("audit_record")
+        .table("change_record")
         .col(id("id").primary_key())
         .col(number("sequence").check(Expr::cust("sequence >= 1")))
         .col(ColumnDef::new("previous_hash").string_len(64).null().take())
@@ -94,7 +94,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("uq_api_token_hash").table("api_token").col("hash").unique().take(),
         index("ix_api_token_tenant").table("api_token").col("tenant_id").col("id").take(),
         index("ix_remembered_answer_asked").table("remembered_answer").col("asked_at").take(),
-        index("uq_audit_record_sequence").table("audit_record").col("sequence").unique().take(),
+        index("uq_change_record_sequence").table("change_record").col("sequence").unique().take(),
         // Lists of one tenant, newest first.
         index("ix_job_tenant").table("job").col("tenant_id").col("id").take(),
         index("ix_snapshot_tenant").table("snapshot").col("tenant_id").col("id").take(),

@@ -52,7 +52,7 @@ async fn migrations_go_up_and_down_and_up() {
         "event",
         "api_token",
         "remembered_answer",
-        "audit_record",
+        "change_record",
     ] {
         assert!(first.iter().any(|(name, _)| name == table), "{table}");
     }
@@ -100,7 +100,7 @@ async fn the_words_of_the_checks_are_those_of_the_core() {
     assert_eq!(listed("attempt", "(ending"), set(AttemptEnd::ALL.iter().map(|word| word.word()).collect()));
     assert_eq!(listed("evidence", "(verdict"), set(Verdict::ALL.iter().map(|word| word.word()).collect()));
     let roles = set(Role::ALL.iter().map(|word| word.word()).collect());
-    assert_eq!((listed("api_token", "(role"), listed("audit_record", "(role")), (roles.clone(), roles));
+    assert_eq!((listed("api_token", "(role"), listed("change_record", "(role")), (roles.clone(), roles));
     assert_eq!(listed("event", "(kind"), set(EventKind::ALL.iter().map(|word| word.word()).collect()));
 }
 

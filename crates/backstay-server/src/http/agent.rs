@@ -11,6 +11,8 @@ use backstay_api::types::list::Rows;
 use backstay_api::types::result::{FinishTell, StateWire};
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::id::{AgentId, JobId};
+use backstay_core::domain::job::JobKind;
+use backstay_core::ports::job::JobResult;
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -78,8 +80,23 @@ pub(super) async fn job_finish(
     PathId(job): PathId<JobId>,
     Body(tell): Body<FinishTell>,
 ) -> Result<Json<StateWire>, ApiError> {
-    let ended = state.jobs.job_finish(key(job, tell.attempt), &tell.result.read()?).await?;
+    let result = tell.result.read()?;
+    let kind = state.context.jobs.job_get(job).await?.kind();
+    if !fits(kind, &result) {
+        return Err(ApiError::invalid("result", format!("this is no result of a {} job", kind.word())));
+    }
+    let ended = state.jobs.job_finish(key(job, tell.attempt), &result).await?;
     Ok(Json((&ended).into()))
+}
+
+/// Says whether a job of this kind can end so: a backup that ended as something else would be one without a snapshot.
+const fn fits(kind: JobKind, result: &JobResult) -> bool {
+    match result {
+        JobResult::BackedUp { .. } => matches!(kind, JobKind::Backup),
+        JobResult::Restored { .. } => matches!(kind, JobKind::Restore),
+        JobResult::Verified { .. } => matches!(kind, JobKind::Verify),
+        JobResult::Failed(_) | JobResult::Cancelled => true,
+    }
 }
 
 pub(super) async fn agent_list(State(state): State<ServerState>) -> Result<Json<Rows<AgentView>>, ApiError> {

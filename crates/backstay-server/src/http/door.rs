@@ -25,7 +25,7 @@ use backstay_core::domain::access::{Action, Scope, may};
 use backstay_core::domain::id::TokenId;
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::token::token_hash;
-use backstay_core::managers::access::{Asker, audit, token_authenticate};
+use backstay_core::managers::access::{Asker, change_record, token_authenticate};
 use backstay_core::managers::context::Context;
 use backstay_core::ports::access::{AccessStore, Begun, Remembered};
 use backstay_core::ports::store::StoreError;
@@ -176,7 +176,7 @@ impl Door {
     async fn recorded(&self, identity: &Identity, request: Request, next: Next) -> Result<Response, ApiError> {
         let asker = Asker { token_id: identity.token_id, scope: &identity.scope };
         let path = request.uri().path().to_owned();
-        audit(&self.state.context, &*self.state.access, asker, self.row.name, &path).await?;
+        change_record(&self.state.context, &*self.state.access, asker, self.row.name, &path).await?;
         Ok(next.run(request).await)
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn healthz() -> &'static str {
 
 /// Says whether requests can be answered: whether the store answers.
 pub(super) async fn readyz(State(state): State<ServerState>) -> (StatusCode, &'static str) {
-    match state.access.audit_newest().await {
+    match state.access.change_newest().await {
         Ok(_) if !state.end.is_cancelled() => (StatusCode::OK, "ready\n"),
         Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),

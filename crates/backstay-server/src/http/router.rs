@@ -87,7 +87,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::TokenShow => get(token::token_show),
         Operation::TokenRevoke => delete(token::token_revoke),
         Operation::AgentList => get(agent::agent_list),
-        Operation::AuditList => get(token::audit_list),
+        Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),
         Operation::SourceKindList => get(kind::source_kind_list),
         Operation::StorageKindList => get(kind::storage_kind_list),

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use backstay_api::types::audit::AuditView;
+use backstay_api::types::change::ChangeView;
 use backstay_api::types::list::{PageQuery, Rows};
 use backstay_api::types::token::{TokenCreate, TokenMade, TokenView};
 use backstay_api::types::wire::SecretText;
@@ -69,11 +69,11 @@ pub(super) async fn token_revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn audit_list(
+pub(super) async fn change_list(
     State(state): State<ServerState>,
     Ask(query): Ask<PageQuery>,
-) -> Result<Json<Rows<AuditView>>, ApiError> {
+) -> Result<Json<Rows<ChangeView>>, ApiError> {
     let page = page(query.before.as_deref(), query.limit)?;
-    let records = state.access.audit_list(page).await?;
-    Ok(Json(Rows::page(records.iter().map(AuditView::from).collect(), page.rows_max, |row| &row.id)))
+    let records = state.access.change_list(page).await?;
+    Ok(Json(Rows::page(records.iter().map(ChangeView::from).collect(), page.rows_max, |row| &row.id)))
 }

@@ -181,7 +181,7 @@ fn case(house: &House, operation: Operation) -> Case {
         }
         Operation::TokenList => (none(), None, Foreign::WithoutIt),
         Operation::TokenShow | Operation::TokenRevoke => (own(&house.token), None, Foreign::Missing),
-        Operation::AgentList | Operation::AuditList | Operation::Metrics => (none(), None, Foreign::Alike),
+        Operation::AgentList | Operation::ChangeList | Operation::Metrics => (none(), None, Foreign::Alike),
     };
     let named = matches!(operation, Operation::EventList | Operation::EventStream);
     let query = if named { vec![("tenant".to_owned(), "ada".to_owned())] } else { Vec::new() };
@@ -273,22 +273,22 @@ async fn a_token_ends_by_revocation_and_by_its_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asked_for_a_change_is_in_a_signed_chain() {
     let house = House::build().await;
-    let before = house.served.access.audit_list(Page::first()).await.unwrap().len();
+    let before = house.served.access.change_list(Page::first()).await.unwrap().len();
     let client = house.served.client_of(Role::TenantAdmin, Some(house.world.tenant.id)).await;
     client.plan_show(&house.world.plan.id.to_string()).await.unwrap();
     client.plan_request(&house.world.plan.id.to_string()).await.unwrap();
     // Ids of one millisecond have no order among them.
     house.world.clock.advance(std::time::Duration::from_millis(1));
     house.served.client.tenant_create(&serde_json::from_value(json!({ "name": "new" })).unwrap()).await.unwrap();
-    let records = house.served.access.audit_list(Page::first()).await.unwrap();
+    let records = house.served.access.change_list(Page::first()).await.unwrap();
     assert_eq!(records.len(), before + 2, "a look is not recorded");
     let [tenant, run] = [&records[0], &records[1]];
     assert_eq!((tenant.asked.operation.as_str(), tenant.asked.token_id), ("tenant_create", None));
     assert_eq!((run.asked.operation.as_str(), run.asked.role), ("plan_request", Role::TenantAdmin));
     assert!(run.asked.token_id.is_some() && run.asked.tenant_id == Some(house.world.tenant.id));
     assert_eq!(tenant.previous_hash.as_ref(), Some(&run.hash));
-    let text = backstay_core::domain::audit::document(&tenant.asked, tenant.sequence, Some(&run.hash));
-    assert_eq!(tenant.hash, backstay_core::domain::audit::hash(&text));
+    let text = backstay_core::domain::change::document(&tenant.asked, tenant.sequence, Some(&run.hash));
+    assert_eq!(tenant.hash, backstay_core::domain::change::hash(&text));
 }
 
 /// The two rows whose answers are no JSON have their cases here.

@@ -1,9 +1,13 @@
 //! What HTTP itself promises: keys that make a request happen once, tags that keep changes apart, limits, streams.
 
+use backstay_api::JobsClient;
 use backstay_core::domain::access::Role;
 use backstay_core::domain::id::TenantId;
+use backstay_core::domain::job::{JobCounts, JobKind, Outcome, StateName};
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::ports::store::Page;
+use backstay_core::domain::unread::Unread;
+use backstay_core::ports::job::{JobResult, Jobs as _, LeaseError, LeaseRequest};
+use backstay_core::ports::store::{Page, StoreError};
 use backstay_testkit::conformance::world::World;
 use secrecy::ExposeSecret as _;
 
@@ -26,8 +30,8 @@ async fn a_request_with_a_key_happens_once() {
     let taken = ask("two", r#"{"name":"ada"}"#).await;
     assert_eq!(taken.status, 409);
     assert_eq!(ask("two", r#"{"name":"ada"}"#).await.header("idempotency-replayed"), Some("true"), "an error too");
-    let audit = served.access.audit_list(Page::first()).await.unwrap();
-    assert_eq!(audit.len(), 2, "a repetition changes nothing and is not recorded");
+    let changes = served.access.change_list(Page::first()).await.unwrap();
+    assert_eq!(changes.len(), 2, "a repetition changes nothing and is not recorded");
     let secret = r#"{"name":"a","role":"reader"}"#;
     let key = format!("idempotency-key: {}", "k".repeat(10));
     let refused = served.http("POST /api/v1/tokens", &[&bearer, &key], secret, "").await;
@@ -120,4 +124,20 @@ async fn what_is_too_large_is_refused() {
     let body = format!(r#"{{"name":"{}"}}"#, "x".repeat(1 << 20));
     let refused = served.http("POST /api/v1/tenants", &[&bearer], &body, "").await;
     assert_eq!(refused.status, 413, "{refused:?}");
+}
+
+/// Red without `fits` in `http/agent.rs`: the backup would have succeeded, with no snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_does_not_end_with_the_result_of_another_kind() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let jobs = JobsClient::new(&served.client_of(Role::Agent, None).await);
+    let id = world.queued(0).await;
+    let ask = LeaseRequest { agent_id: world.agent(), kinds: vec![JobKind::Backup], count_max: 1 };
+    let key = jobs.job_lease(&ask).await.unwrap()[0].lease_key();
+    let (outcome, counts) = (Outcome::Complete, JobCounts::default());
+    let wrong = jobs.job_finish(key, &JobResult::Restored { outcome, counts, unread: Unread::default() }).await;
+    assert!(matches!(wrong, Err(LeaseError::Store(StoreError::Refused { .. }))), "{wrong:?}");
+    assert_eq!(world.job(id).await.state.name(), StateName::Leased);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backstay_core::domain::access::{Role, Scope};
-use backstay_core::domain::audit::{self, Asked, AuditRecord};
-use backstay_core::domain::id::{AuditId, TokenId};
+use backstay_core::domain::change::{self, Asked, ChangeRecord};
+use backstay_core::domain::id::{ChangeId, TokenId};
 use backstay_core::domain::job::JobKind;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::{ApiToken, token_hash};
@@ -86,12 +86,12 @@ async fn a_request_is_answered_once(access: &dyn AccessStore) {
 }
 
 async fn a_chain_has_one_record_a_place(access: &dyn AccessStore) {
-    assert_eq!(access.audit_newest().await.unwrap(), None);
-    let mut made: Vec<AuditRecord> = Vec::new();
+    assert_eq!(access.change_newest().await.unwrap(), None);
+    let mut made: Vec<ChangeRecord> = Vec::new();
     for sequence in 1..=3 {
         let moment = at(0).saturating_add(Duration::from_millis(sequence)).unwrap();
         let asked = Asked {
-            id: AuditId::new(moment, [1; 10]),
+            id: ChangeId::new(moment, [1; 10]),
             at: moment,
             token_id: (sequence == 2).then(|| TokenId::new(at(1), [1; 10])),
             role: Role::Admin,
@@ -101,17 +101,17 @@ async fn a_chain_has_one_record_a_place(access: &dyn AccessStore) {
         };
         let previous_hash = made.last().map(|before| before.hash.clone());
         let sequence = i64::try_from(sequence).unwrap();
-        let hash = audit::hash(&audit::document(&asked, sequence, previous_hash.as_deref()));
-        let record = AuditRecord { asked, sequence, previous_hash, hash, signature: "ab".repeat(64) };
-        access.audit_add(&record).await.unwrap();
-        let thief = Asked { id: AuditId::new(moment, [2; 10]), ..record.asked.clone() };
-        let taken = access.audit_add(&AuditRecord { asked: thief, ..record.clone() }).await;
+        let hash = change::hash(&change::document(&asked, sequence, previous_hash.as_deref()));
+        let record = ChangeRecord { asked, sequence, previous_hash, hash, signature: "ab".repeat(64) };
+        access.change_add(&record).await.unwrap();
+        let thief = Asked { id: ChangeId::new(moment, [2; 10]), ..record.asked.clone() };
+        let taken = access.change_add(&ChangeRecord { asked: thief, ..record.clone() }).await;
         assert!(matches!(taken, Err(StoreError::Taken { .. })), "{taken:?}");
-        assert_eq!(access.audit_newest().await.unwrap().as_ref(), Some(&record));
+        assert_eq!(access.change_newest().await.unwrap().as_ref(), Some(&record));
         made.push(record);
-        let newest_first: Vec<AuditRecord> = made.iter().rev().cloned().collect();
-        assert_eq!(access.audit_list(Page::first()).await.unwrap(), newest_first);
+        let newest_first: Vec<ChangeRecord> = made.iter().rev().cloned().collect();
+        assert_eq!(access.change_list(Page::first()).await.unwrap(), newest_first);
     }
     let older = Page { before: Some(made[2].asked.id), rows_max: 1 };
-    assert_eq!(access.audit_list(older).await.unwrap(), [made[1].clone()]);
+    assert_eq!(access.change_list(older).await.unwrap(), [made[1].clone()]);
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use backstay_core::domain::attempt::{Attempt, AttemptToken};
-use backstay_core::domain::audit::AuditRecord;
+use backstay_core::domain::change::ChangeRecord;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
@@ -72,7 +72,7 @@ struct Rows {
     events: Vec<ChainedEvent>,
     tokens: Vec<ApiToken>,
     answers: Vec<Remembered>,
-    audit: Vec<AuditRecord>,
+    changes: Vec<ChangeRecord>,
 }
 
 impl FakeStores {

@@ -1,5 +1,8 @@
 //! `backstay agent …`.
 
+use backstay_api::Client;
+use backstay_core::domain::secret::Secret;
+
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
@@ -10,10 +13,22 @@ use super::screen::Screen;
 pub(crate) enum Verb {
     /// List the agents whose heartbeat is alive
     List,
+    /// Do jobs of the server at --server until a signal; BACKSTAY_TOKEN is an agent's token
+    Run,
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
-    let Verb::List = verb;
+    if matches!(verb, Verb::Run) {
+        let Some(url) = &common.server else {
+            return Err(CliError::new(Exit::Input, "an agent needs a server").hint("Name it with --server."));
+        };
+        let token = std::env::var("BACKSTAY_TOKEN").map_err(|_| {
+            CliError::new(Exit::Input, "an agent needs a token")
+                .hint("`backstay token create NAME --role agent` makes one; put it in BACKSTAY_TOKEN.")
+        })?;
+        crate::roles::agent::run(&Client::new(url, Secret::from(token))?, screen).await;
+        return Ok(Exit::Done);
+    }
     let list = look(common, async |client| Ok(client.agent_list().await?)).await?;
     let rows = list.rows.iter().map(|row| vec![row.id.clone()]).collect();
     screen.rows(&list, &["id"], rows, "no agent is alive");

@@ -78,7 +78,11 @@ pub(crate) enum Noun {
     /// Back up a folder, read it back, and prove it: everything in one command
     Quickstart(super::quickstart::Verb),
     /// Run server and agent in one process on this machine
-    Up,
+    Up {
+        /// Do no jobs here: agents elsewhere do them
+        #[arg(long)]
+        no_agent: bool,
+    },
     /// Whose data it is
     #[command(subcommand)]
     Tenant(super::tenant::Verb),
@@ -116,7 +120,7 @@ pub(crate) enum Noun {
     Agent(super::agent::Verb),
     /// Who asked for changes
     #[command(subcommand)]
-    Audit(super::audit::Verb),
+    Change(super::change::Verb),
     /// Make any call of the API by its name, and print the answer as JSON
     Call(super::call::Verb),
     /// Work on a restic repository in this process, with no server: restic's commands by restic's names

@@ -24,7 +24,7 @@ mod event;
 mod item;
 mod token;
 mod agent;
-mod audit;
+mod change;
 mod call;
 mod show;
 pub(crate) mod engine;
@@ -38,6 +38,7 @@ use clap::Parser;
 use self::args::{Args, Noun};
 use self::error::{CliError, Exit};
 use self::screen::Screen;
+use crate::roles::installation::WithAgent;
 
 /// Longest wait for threads that are in a call of the system: a read of a disk that does not answer must not hold the
 /// program.
@@ -65,11 +66,14 @@ pub(crate) fn run() -> ExitCode {
 
 async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     let common = args.common;
+    let muted = screen.muted();
+    let (shown_on, screen) = (screen, if common.shows() { &muted } else { screen });
     let ended = match args.noun {
         Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
-        Noun::Up => {
+        Noun::Up { no_agent } => {
             let data = common.data_dir()?;
-            crate::roles::up::run(&data, screen).await.map(|()| Exit::Done)
+            let with_agent = if no_agent { WithAgent::Elsewhere } else { WithAgent::Yes };
+            crate::roles::up::run(&data, with_agent, screen).await.map(|()| Exit::Done)
         }
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
         Noun::Kinds => kinds::run(&common, screen).await,
@@ -83,14 +87,14 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Item(verb) => item::run(&common, verb, screen).await,
         Noun::Token(verb) => token::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
-        Noun::Audit(verb) => audit::run(&common, verb, screen).await,
+        Noun::Change(verb) => change::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,
         Noun::Engine(verb) => engine::run(verb, screen).await,
     };
     if !common.shows() {
         return ended;
     }
-    call::print(&common, screen);
+    call::print(&common, shown_on);
     match ended {
         // Shown instead of made: that is what was asked for.
         Err(_) if common.shown().is_some_and(|call| endpoint(call.operation).method != Method::Get) => Ok(Exit::Done),

@@ -15,11 +15,17 @@ use super::human;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
     json: bool,
+    muted: bool,
 }
 
 impl Screen {
     pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, muted: false }
+    }
+
+    /// Returns a screen on which nothing is printed: the call is shown, and not what it answers.
+    pub(crate) const fn muted(self) -> Self {
+        Self { muted: true, ..self }
     }
 
     /// Says whether JSON is wanted.
@@ -34,12 +40,14 @@ impl Screen {
 
     /// Prints a line of a result. A reader that went away (`| head`) is no error.
     pub(crate) fn line(&self, text: &str) {
-        let _ = writeln!(std::io::stdout(), "{text}");
+        if !self.muted {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
     }
 
     /// Prints a message for a person; nothing with `--json`.
     pub(crate) fn say(&self, text: &str) {
-        if !self.json {
+        if !self.json && !self.muted {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }

@@ -35,6 +35,8 @@ use super::system::{SystemClock, SystemRandom, hostname, storage_judges, usernam
 pub(crate) enum WithAgent {
     /// It does jobs.
     Yes,
+    /// It answers and keeps the queue going; agents elsewhere do the jobs.
+    Elsewhere,
     /// It only answers: a look at a list must not begin a backup.
     No,
 }
@@ -119,9 +121,15 @@ impl Installation {
                 tracing::error!(error = %error, "the API stopped answering");
             }
         });
-        if with_agent == WithAgent::Yes {
+        if with_agent != WithAgent::No {
             tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
-            tasks.spawn(backstay_agent::run(jobs, agent_options(&context, wake), end.clone()));
+        }
+        if with_agent == WithAgent::Yes {
+            tasks.spawn(backstay_agent::run(
+                jobs,
+                agent_options(AgentId::new(context.now(), context.ten()), wake),
+                end.clone(),
+            ));
         }
         Ok(Self { client, url, end, tasks, lock })
     }
@@ -164,9 +172,10 @@ async fn take_over(context: &Context) -> Result<(), StoreError> {
     rescue(context, STALL_LIMIT).await.map(drop)
 }
 
-fn agent_options(context: &Context, wake: Arc<Notify>) -> AgentOptions {
+/// Returns how an agent on this machine works.
+pub(crate) fn agent_options(agent_id: AgentId, wake: Arc<Notify>) -> AgentOptions {
     AgentOptions {
-        agent_id: AgentId::new(context.now(), context.ten()),
+        agent_id,
         kinds: RUNNER_KINDS.to_vec(),
         slots: SLOTS,
         threads: std::thread::available_parallelism().map_or(2, usize::from).max(2),

@@ -8,4 +8,5 @@ pub(crate) mod installation;
 pub(crate) mod system;
 pub(crate) mod quickstart;
 pub(crate) mod up;
+pub(crate) mod agent;
 pub(crate) mod engine;

@@ -11,9 +11,9 @@ use crate::cli::signal::Signals;
 ///
 /// # Errors
 /// [`CliError`] when it does not start.
-pub(crate) async fn run(data: &DataDir, screen: &Screen) -> Result<(), CliError> {
+pub(crate) async fn run(data: &DataDir, with_agent: WithAgent, screen: &Screen) -> Result<(), CliError> {
     let mut signals = Signals::listen();
-    let installation = Installation::start(data, WithAgent::Yes).await?;
+    let installation = Installation::start(data, with_agent).await?;
     let place = human::shown(&data.path().display().to_string());
     screen.say(&format!("backstay works in {place} and answers at {}", installation.url));
     screen.say("other backstay commands on this machine find it by themselves; Ctrl-C ends it");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::job::{Failure, FailureClass, JobCounts, Outcome, Progress};
+use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{JobResult, LeaseError, Standing};
 use backstay_core::ports::store::{Page, SnapshotFilter};
@@ -53,18 +54,20 @@ pub async fn the_same_result_again_is_answered_alike(harness: JobsHarness) {
     assert_eq!(world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap().len(), 1);
 }
 
-/// A restore's result can be handed in again too, and not with other numbers.
+/// The same snapshot with other numbers is another result.
 pub async fn other_numbers_are_another_result(harness: JobsHarness) {
     let (jobs, world) = harness.world(1).await;
     let key = leased(&*jobs, &world, 0, world.agent()).await.lease_key();
-    let restored = |files| JobResult::Restored {
+    let snapshot = PublishedSnapshot { foreign_id: "b1".to_owned(), taken_at: world.now() };
+    let saved = |files| JobResult::BackedUp {
         outcome: Outcome::Complete,
+        snapshot: snapshot.clone(),
         counts: JobCounts { files, ..JobCounts::default() },
         unread: Unread::default(),
     };
-    let state = jobs.job_finish(key, &restored(3)).await.unwrap();
-    assert_eq!(jobs.job_finish(key, &restored(3)).await.unwrap(), state);
-    assert!(matches!(jobs.job_finish(key, &restored(4)).await, Err(LeaseError::Lost { .. })));
+    let state = jobs.job_finish(key, &saved(3)).await.unwrap();
+    assert_eq!(jobs.job_finish(key, &saved(3)).await.unwrap(), state);
+    assert!(matches!(jobs.job_finish(key, &saved(4)).await, Err(LeaseError::Lost { .. })));
 }
 
 /// A result of an attempt that was rescued is refused, however often it comes, also while nobody else has the job.

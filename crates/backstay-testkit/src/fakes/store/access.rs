@@ -1,8 +1,8 @@
 //! The API's door in memory.
 
 use async_trait::async_trait;
-use backstay_core::domain::audit::AuditRecord;
-use backstay_core::domain::id::{AuditId, TenantId, TokenId};
+use backstay_core::domain::change::ChangeRecord;
+use backstay_core::domain::id::{ChangeId, TenantId, TokenId};
 use backstay_core::domain::token::ApiToken;
 use backstay_core::ports::access::{AccessStore, Begun, Remembered};
 use backstay_core::ports::store::{Page, StoreError};
@@ -88,21 +88,21 @@ impl AccessStore for FakeStores {
         Ok(())
     }
 
-    async fn audit_add(&self, record: &AuditRecord) -> Result<(), StoreError> {
+    async fn change_add(&self, record: &ChangeRecord) -> Result<(), StoreError> {
         self.write(|rows, _| {
-            if rows.audit.iter().any(|row| row.sequence == record.sequence) {
-                return Err(StoreError::Taken { noun: "audit record", key: record.sequence.to_string() });
+            if rows.changes.iter().any(|row| row.sequence == record.sequence) {
+                return Err(StoreError::Taken { noun: "change record", key: record.sequence.to_string() });
             }
-            rows.audit.push(record.clone());
+            rows.changes.push(record.clone());
             Ok(())
         })
     }
 
-    async fn audit_newest(&self) -> Result<Option<AuditRecord>, StoreError> {
-        Ok(self.read(|rows| rows.audit.iter().max_by_key(|row| row.sequence).cloned()))
+    async fn change_newest(&self) -> Result<Option<ChangeRecord>, StoreError> {
+        Ok(self.read(|rows| rows.changes.iter().max_by_key(|row| row.sequence).cloned()))
     }
 
-    async fn audit_list(&self, page: Page<AuditId>) -> Result<Vec<AuditRecord>, StoreError> {
-        Ok(self.read(|rows| page_of(rows.audit.iter(), |row| row.asked.id, page)))
+    async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError> {
+        Ok(self.read(|rows| page_of(rows.changes.iter(), |row| row.asked.id, page)))
     }
 }

@@ -1,14 +1,14 @@
 //! A record of who asked for a change.
 
 use backstay_core::domain::access::Role;
-use backstay_core::domain::audit::{Asked, AuditRecord};
+use backstay_core::domain::change::{Asked, ChangeRecord};
 use backstay_core::ports::store::StoreError;
 use sea_orm::entity::prelude::*;
 
 use crate::row::Row;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "audit_record")]
+#[sea_orm(table_name = "change_record")]
 pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) id: String,
@@ -30,7 +30,7 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    pub(crate) fn of(record: &AuditRecord) -> Self {
+    pub(crate) fn of(record: &ChangeRecord) -> Self {
         let asked = &record.asked;
         Self {
             id: asked.id.to_string(),
@@ -47,8 +47,8 @@ impl Model {
         }
     }
 
-    pub(crate) fn read(self) -> Result<AuditRecord, StoreError> {
-        let row = Row::of("audit_record", &self.id);
+    pub(crate) fn read(self) -> Result<ChangeRecord, StoreError> {
+        let row = Row::of("change_record", &self.id);
         let asked = Asked {
             id: row.parse("id", &self.id)?,
             at: row.instant("asked_at", self.asked_at)?,
@@ -58,7 +58,7 @@ impl Model {
             operation: self.operation,
             path: self.path,
         };
-        Ok(AuditRecord {
+        Ok(ChangeRecord {
             asked,
             sequence: self.sequence,
             previous_hash: self.previous_hash,

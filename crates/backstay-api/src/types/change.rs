@@ -1,12 +1,12 @@
 //! Who asked for changes.
 
-use backstay_core::domain::audit::AuditRecord;
+use backstay_core::domain::change::ChangeRecord;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A record of one request that could change something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AuditView {
+pub struct ChangeView {
     /// Its id.
     pub id: String,
     /// Its place in the installation's chain, from 1.
@@ -34,8 +34,8 @@ pub struct AuditView {
     pub signature: String,
 }
 
-impl From<&AuditRecord> for AuditView {
-    fn from(record: &AuditRecord) -> Self {
+impl From<&ChangeRecord> for ChangeView {
+    fn from(record: &ChangeRecord) -> Self {
         let asked = &record.asked;
         Self {
             id: asked.id.to_string(),

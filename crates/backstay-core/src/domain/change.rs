@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::access::Role;
-use super::id::{AuditId, TenantId, TokenId};
+use super::id::{ChangeId, TenantId, TokenId};
 
 /// First line of a record: the encoding's name and version.
-pub const ENCODING: &str = "backstay-audit 1";
+pub const ENCODING: &str = "backstay-change 1";
 
 /// Who asked for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// The record's id.
-    pub id: AuditId,
+    pub id: ChangeId,
     /// When.
     pub at: Timestamp,
     /// Which token; none for the installation's own.
@@ -33,7 +33,7 @@ pub struct Asked {
 
 /// A record with its place in the installation's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRecord {
+pub struct ChangeRecord {
     /// Who asked for what.
     pub asked: Asked,
     /// Its place, from 1 without a gap.

@@ -1,6 +1,6 @@
-//! `backstay audit …`.
+//! `backstay change …`.
 
-use backstay_api::types::audit::AuditView;
+use backstay_api::types::change::ChangeView;
 use backstay_api::types::list::PageQuery;
 
 use super::args::Common;
@@ -26,8 +26,8 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     let Verb::List { before, limit } = verb;
     let query = PageQuery { before, limit: Some(limit) };
-    let list = look(common, async |client| Ok(client.audit_list(&query).await?)).await?;
-    let row = |row: &AuditView| {
+    let list = look(common, async |client| Ok(client.change_list(&query).await?)).await?;
+    let row = |row: &ChangeView| {
         let token = row.token_id.clone().unwrap_or_else(|| "the installation".to_owned());
         vec![row.sequence.to_string(), human::instant(&row.at), row.role.clone(), token, row.operation.clone()]
     };
