@@ -104,9 +104,10 @@ fn prune_beside(place: &Path, seed: u64, writing: &AtomicU32) -> (BTreeSet<Id>, 
     let mut chance = StdRng::seed_from_u64(seed);
     let interrupt = Interrupt::default();
     let (mut dropped, mut removed) = (BTreeSet::new(), 0);
-    let mut last = false;
-    while !last {
-        last = writing.load(Ordering::SeqCst) == 0;
+    // Both phases once more when the writers have ended.
+    let mut last = 0;
+    while last < 2 {
+        last += u32::from(writing.load(Ordering::SeqCst) == 0);
         std::thread::sleep(Duration::from_millis(chance.random_range(0..150)));
         let owner = LockOwner::this_process("pruner".to_owned());
         let guard = repository.lock(LockMode::Exclusive, &owner, &terms(), &interrupt).unwrap();
