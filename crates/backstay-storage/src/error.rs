@@ -153,10 +153,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl StorageError {
     /// Returns what the error asks for.
-    pub fn disposition(&self) -> Disposition {
+    pub const fn disposition(&self) -> Disposition {
         match self {
-            Self::Io { .. } | Self::List { .. } => Disposition::Retry { after: PATIENCE },
-            Self::Busy { after, .. } => Disposition::Retry { after: after.unwrap_or(PATIENCE) },
+            Self::Busy { after: Some(after), .. } => Disposition::Retry { after: *after },
+            Self::Io { .. } | Self::List { .. } | Self::Busy { .. } => Disposition::Retry { after: PATIENCE },
             _ => Disposition::Operator,
         }
     }
