@@ -123,7 +123,7 @@ pub enum EngineError {
 
 impl EngineError {
     /// Returns what the error asks for.
-    pub const fn disposition(&self) -> Disposition {
+    pub fn disposition(&self) -> Disposition {
         match self {
             Self::Storage(error) => error.disposition(),
             // Whoever holds it ends, or is stale in half an hour.

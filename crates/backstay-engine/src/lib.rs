@@ -20,6 +20,7 @@ pub mod verify;
 pub mod browse;
 pub mod select;
 pub mod inspect;
+pub mod maintenance;
 
 pub use error::EngineError;
 pub use interrupt::Interrupt;

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::chunker::Chunker;
-use crate::format::compression::{Decompressor, pack_file, unpack_file};
+use crate::format::compression::{Decompressor, id_of_packed, pack_file, unpack_file};
 use crate::format::config::Config;
 use crate::format::crypto::SealKey;
 use crate::format::id::{Id, IdSet};
@@ -34,6 +34,8 @@ const KEYS_TRIED_MAX: usize = 20;
 pub struct Repository {
     storage: Arc<dyn ObjectStorage>,
     key: Arc<SealKey>,
+    /// The key file that opened it.
+    key_id: Id,
     config: Config,
     chunker: Chunker,
 }
@@ -62,9 +64,13 @@ impl Repository {
             return Err(exists());
         }
         // A key of a run that was cut short is used again: restic believes in any key that a password opens.
-        let (key, made) = match keys_opened(&*storage, password, |_| true)? {
-            Some(key) => (key, None),
-            None => key_write(&*storage, password, maker).map(|(key, name)| (key, Some(name)))?,
+        let (key, key_id, made) = match keys_opened(&*storage, password, |_| true)? {
+            Some((key, id)) => (key, id, None),
+            None => {
+                let key = SealKey::random();
+                let id = key_write(&*storage, &key, password, maker)?;
+                (key, id, Some(FileKind::Key.key(&id)))
+            }
         };
         let config = Config::random();
         if block_on(storage.object_put(&config_key, key.seal(&config.write()).into()))? == PutAnswer::Existed {
@@ -76,7 +82,7 @@ impl Repository {
             }
             return Err(exists());
         }
-        Self::assemble(storage, key, config)
+        Self::assemble(storage, key, key_id, config)
     }
 
     /// Opens a repository with a password.
@@ -91,18 +97,23 @@ impl Repository {
         };
         let opens_config = |key: &SealKey| key.open_in_place(&mut sealed.clone(), "config").is_ok();
         let wrong = || EngineError::Password { place: storage.place() };
-        let key = keys_opened(&*storage, password, opens_config)?.ok_or_else(wrong)?;
+        let (key, key_id) = keys_opened(&*storage, password, opens_config)?.ok_or_else(wrong)?;
         let place = || format!("{} in {}", config_key, storage.place());
         let told = |source| EngineError::Format { place: place(), source };
         let mut sealed = sealed;
         let config = Config::read(key.open_in_place(&mut sealed, "config").map_err(told)?).map_err(told)?;
-        Self::assemble(storage, key, config)
+        Self::assemble(storage, key, key_id, config)
     }
 
-    fn assemble(storage: Arc<dyn ObjectStorage>, key: SealKey, config: Config) -> Result<Self, EngineError> {
+    fn assemble(
+        storage: Arc<dyn ObjectStorage>,
+        key: SealKey,
+        key_id: Id,
+        config: Config,
+    ) -> Result<Self, EngineError> {
         let told = |source| EngineError::Format { place: storage.place(), source };
         let chunker = Chunker::new(config.polynomial().map_err(told)?);
-        Ok(Self { storage, key: Arc::new(key), config, chunker })
+        Ok(Self { storage, key: Arc::new(key), key_id, config, chunker })
     }
 
     /// Returns the key that seals everything in it.
@@ -113,6 +124,11 @@ impl Repository {
     /// Returns the key, to be held beyond the repository's own life.
     pub(crate) fn shared_key(&self) -> &Arc<SealKey> {
         &self.key
+    }
+
+    /// Returns the key file that opened it.
+    pub fn key_id(&self) -> Id {
+        self.key_id
     }
 
     /// Returns where its objects lie.
@@ -221,6 +237,14 @@ impl Repository {
         Ok((id, size))
     }
 
+    /// Removes a file; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub(crate) fn file_remove(&self, kind: FileKind, id: &Id) -> Result<(), EngineError> {
+        Ok(block_on(self.storage.object_remove(&kind.key(id)))?)
+    }
+
     /// Writes a finished pack.
     ///
     /// # Errors
@@ -275,18 +299,18 @@ impl Repository {
     }
 }
 
-/// Makes a key and writes its file.
-fn key_write(
+/// Writes a key file that a password opens, and returns its id.
+pub(crate) fn key_write(
     storage: &dyn ObjectStorage,
+    key: &SealKey,
     password: &SecretString,
     maker: Maker,
-) -> Result<(SealKey, ObjectKey), EngineError> {
-    let key = SealKey::random();
-    let file = KeyFile::seal(&key, password.expose_secret(), maker.at, maker.username, maker.hostname);
+) -> Result<Id, EngineError> {
+    let file = KeyFile::seal(key, password.expose_secret(), maker.at, maker.username, maker.hostname);
     let file = serde_json::to_vec(&file).expect("a key file is JSON");
-    let name = FileKind::Key.key(&Id::of(&file));
-    block_on(storage.object_put(&name, file.into()))?;
-    Ok((key, name))
+    let id = Id::of(&file);
+    block_on(storage.object_put(&FileKind::Key.key(&id), file.into()))?;
+    Ok(id)
 }
 
 /// Returns the first key that the password opens and that fits; none when there is none. A key file that cannot be
@@ -295,16 +319,19 @@ fn keys_opened(
     storage: &dyn ObjectStorage,
     password: &SecretString,
     fits: impl Fn(&SealKey) -> bool,
-) -> Result<Option<SealKey>, EngineError> {
+) -> Result<Option<(SealKey, Id)>, EngineError> {
     let mut names = Vec::new();
     block_on(storage.object_list(FileKind::Key.folder(), &mut |object| names.push(object.key)))?;
+    // What is not named by an id is no key: restic reads over it too.
+    let id_of = |name: &ObjectKey| Id::from_hex(name.as_str().rsplit('/').next().unwrap_or_default());
+    let names: Vec<(ObjectKey, Id)> = names.into_iter().filter_map(|name| id_of(&name).map(|id| (name, id))).collect();
     let mut damaged = None;
-    for name in names.iter().take(KEYS_TRIED_MAX) {
+    for (name, id) in names.iter().take(KEYS_TRIED_MAX) {
         let text = block_on(storage.object_get(name, None, ReadCache::Use))?;
         let told = |source| EngineError::Format { place: format!("{name} in {}", storage.place()), source };
         let file = serde_json::from_slice(&text).map_err(|error| FormatError::shape("key", error));
         match file.and_then(|file: KeyFile| file.open(password.expose_secret())) {
-            Ok(key) if fits(&key) => return Ok(Some(key)),
+            Ok(key) if fits(&key) => return Ok(Some((key, *id))),
             Ok(_) | Err(FormatError::Password) => {}
             Err(error) => damaged = Some(told(error)),
         }
@@ -374,6 +401,31 @@ impl<'a> BlobReader<'a> {
     /// [`EngineError::NoBlob`], [`EngineError::Format`], [`EngineError::Storage`].
     pub fn read(&mut self, kind: BlobKind, id: &Id) -> Result<Vec<u8>, EngineError> {
         let place = self.find(kind, id)?;
+        let mut sealed = self.fetch(kind, &place)?;
+        let mut plain = Vec::new();
+        self.open(&place, id, &mut sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Returns a blob decrypted and as it was compressed, with its hash looked at, and never held whole; none when it is
+    /// not compressed.
+    ///
+    /// # Errors
+    /// As [`BlobReader::read`].
+    pub(crate) fn read_packed(&mut self, kind: BlobKind, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
+        let place = self.find(kind, id)?;
+        let Some(length) = place.plain_length else { return Ok(None) };
+        let mut sealed = self.fetch(kind, &place)?;
+        let told = |source| self.repository.told(FileKind::Pack, &place.pack, source);
+        let opened = self.repository.key().open_in_place(&mut sealed, "blob").map_err(told)?.to_vec();
+        match id_of_packed(&opened).map_err(told)? {
+            (found, bytes) if found == *id && bytes == u64::from(length) => Ok(Some(opened)),
+            (found, _) => Err(told(FormatError::Hash { what: "blob", wanted: *id, found })),
+        }
+    }
+
+    /// Fetches the sealed bytes of a blob.
+    fn fetch(&mut self, kind: BlobKind, place: &BlobPlace) -> Result<Vec<u8>, EngineError> {
         if kind == BlobKind::Tree && place.plain_bytes() > TREE_BYTES_MAX {
             let problem = format!("{} bytes are more than any folder needs", place.plain_bytes());
             return Err(self.repository.told(FileKind::Pack, &place.pack, FormatError::shape("tree", problem)));
@@ -382,11 +434,9 @@ impl<'a> BlobReader<'a> {
         let range = begin..begin + u64::from(place.length);
         let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
         let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
-        let mut sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
+        let sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
         self.bytes_fetched += sealed.len() as u64;
-        let mut plain = Vec::new();
-        self.open(&place, id, &mut sealed, &mut plain)?;
-        Ok(plain)
+        Ok(sealed)
     }
 
     /// Opens a blob's sealed bytes into `plain`.

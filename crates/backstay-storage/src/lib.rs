@@ -10,8 +10,9 @@ pub mod error;
 pub mod credentials;
 pub mod kind;
 pub mod kinds;
-pub mod pace;
 pub mod retry;
+pub mod limit;
+pub mod pace;
 mod runtime;
 
 pub use credentials::{AccessKey, PartCredentials, Purpose, StorageCredentials};

@@ -277,3 +277,56 @@ impl ObjectStorage for Retry {
         self.again(|| self.inner.object_is_warm(key)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn io() -> StorageError {
+        StorageError::Io { place: "s".to_owned(), action: "put", key: "k".to_owned(), source: io::Error::other("x") }
+    }
+
+    fn busy(seconds: u64) -> StorageError {
+        let after = Some(Duration::from_secs(seconds));
+        let (place, key, source) = ("s".to_owned(), "k".to_owned(), io::Error::other("x"));
+        StorageError::Busy { place, action: "put", key, after, source }
+    }
+
+    /// `expected` in milliseconds.
+    fn check(error: &StorageError, tried: u32, since_seconds: u64, dice: f64, expected: Option<u64>) {
+        let wait = RetryRules::default().wait(error, tried, Duration::from_secs(since_seconds), dice);
+        assert_eq!(wait, expected.map(Duration::from_millis), "{error:?} {tried} {since_seconds} {dice}");
+    }
+
+    #[test]
+    fn waits_double_are_thrown_by_dice_and_have_bounds() {
+        check(&io(), 1, 0, 0.0, Some(250));
+        check(&io(), 1, 0, 0.5, Some(375));
+        check(&io(), 2, 0, 0.0, Some(500));
+        check(&io(), 5, 0, 0.0, Some(4_000));
+        check(&io(), 7, 0, 0.0, Some(15_000));
+        check(&io(), 8, 0, 0.0, None);
+        check(&io(), 1, 900, 0.0, None);
+    }
+
+    #[test]
+    fn what_the_storage_asks_for_is_kept() {
+        check(&busy(0), 1, 0, 0.0, Some(250));
+        check(&busy(7), 1, 0, 0.0, Some(7_000));
+        check(&busy(100), 2, 0, 0.0, Some(100_000));
+        // Longer than a call may last: the queue's affair.
+        check(&busy(3600), 1, 0, 0.0, None);
+    }
+
+    #[test]
+    fn what_does_not_pass_is_not_tried_again() {
+        let (place, key) = ("s".to_owned(), "k".to_owned());
+        check(&StorageError::Missing { place: place.clone(), key: key.clone() }, 1, 0, 0.0, None);
+        check(&StorageError::Frozen { place: place.clone(), key: key.clone() }, 1, 0, 0.0, None);
+        check(&StorageError::Full { place: place.clone() }, 1, 0, 0.0, None);
+        let source = io::Error::other("x");
+        check(&StorageError::Denied { place, action: "put", key, source }, 1, 0, 0.0, None);
+    }
+}

@@ -13,7 +13,7 @@ use backstay_core::domain::job::LeasedRepository;
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::storage::StorageSettings;
-use backstay_engine::archive::options::{ArchiveOptions, Recheck};
+use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::archive::run::archive;
 use backstay_engine::repository::Maker;
 use backstay_engine::{EngineProgress, Interrupt};
@@ -98,16 +98,11 @@ fn saved(leased: &LeasedRepository, root: std::path::PathBuf) -> String {
     let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at };
     let repository = backstay_engine::Repository::create(storage, &leased.password, maker).unwrap();
     let options = ArchiveOptions {
-        root,
-        parent: None,
         hostname: "host".to_owned(),
         username: "ada".to_owned(),
-        tags: vec![],
-        program_version: "test".to_owned(),
-        started_at: at,
         workers: 2,
         uploads: 2,
-        recheck: Recheck::Each,
+        ..ArchiveOptions::new(vec![root], "test", at)
     };
     let archived = archive(&repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
     archived.publish(at).unwrap().id.to_hex()

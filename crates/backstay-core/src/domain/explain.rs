@@ -15,7 +15,7 @@ use super::id::{JobId, TenantId};
 use super::job::{FailureClass, JobState, Trigger};
 use super::overlap::Meeting;
 use super::rpo::{Age, Forecast};
-use super::schedule::{Calendar, Due, MISSED_COUNTED_MAX, Pause, Planned, Skip, due, late_words, next};
+use super::schedule::{Calendar, Due, MISSED_COUNTED_MAX, Pause, Planned, Skip, delay_words, due, next};
 
 /// Ends of jobs that an estimate of a start looks at; beyond them nobody can say.
 pub const STEPS_MAX: usize = 200;
@@ -42,7 +42,7 @@ pub fn due_words(answer: &Due, zone: &TimeZone) -> String {
     match answer {
         Due::Start(found) => {
             let name = moment(found.planned_at, zone);
-            let late = found.late.map_or(String::new(), |late| format!(", {}", late_words(late)));
+            let late = found.late.map_or(String::new(), |late| format!(", {}", delay_words(late)));
             let missed = match found.missed {
                 0 => String::new(),
                 MISSED_COUNTED_MAX => format!(", and stands for {MISSED_COUNTED_MAX} or more that were missed"),
@@ -56,7 +56,7 @@ pub fn due_words(answer: &Due, zone: &TimeZone) -> String {
         Due::Skip { planned_at, skip: Skip::Missed { late } } => format!(
             "the occurrence of {} is skipped: it would be {} and the plan does not catch up",
             moment(*planned_at, zone),
-            late_words(*late)
+            delay_words(*late)
         ),
         Due::Hold { planned_at, reason } => {
             format!("the occurrence of {} is held back: {reason}", moment(*planned_at, zone))

@@ -11,75 +11,18 @@
 //! good snapshot is never dropped; one dated in the future stays, and keeps nothing else alive; parents of kept ones
 //! are kept. Absent on purpose: grouping (one call is one group: an item in a repository) and deleting.
 
+mod policy;
+mod reason;
 mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::{Timestamp, Zoned};
 
+pub use policy::{Count, CountError, Period, RetentionPolicy};
+pub use reason::Reason;
 pub use within::{Within, WithinError};
-
-/// How many snapshots a rule keeps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Count {
-    /// The rule is not there.
-    #[default]
-    None,
-    /// At most so many; zero is as good as no rule.
-    AtMost(u32),
-    /// One of each period for ever.
-    All,
-}
-
-/// A stretch of the calendar of which a rule keeps the newest snapshot. A week is ISO 8601's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Period {
-    /// Each hour of a day.
-    Hour,
-    /// Each day.
-    Day,
-    /// Each week, from Monday.
-    Week,
-    /// Each month.
-    Month,
-    /// Each year.
-    Year,
-}
-
-/// Which snapshots of a group are kept. The default has no rule and keeps everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RetentionPolicy {
-    /// The newest ones.
-    pub keep_last: Count,
-    /// The newest of each hour.
-    pub keep_hourly: Count,
-    /// The newest of each day.
-    pub keep_daily: Count,
-    /// The newest of each week.
-    pub keep_weekly: Count,
-    /// The newest of each month.
-    pub keep_monthly: Count,
-    /// The newest of each year.
-    pub keep_yearly: Count,
-    /// All that are younger than this, counted from the newest.
-    pub keep_within: Within,
-    /// The newest of each hour of that time; and so on.
-    pub keep_within_hourly: Within,
-    /// The newest of each day of that time.
-    pub keep_within_daily: Within,
-    /// The newest of each week of that time.
-    pub keep_within_weekly: Within,
-    /// The newest of each month of that time.
-    pub keep_within_monthly: Within,
-    /// The newest of each year of that time.
-    pub keep_within_yearly: Within,
-    /// All that have each tag of one of these lists; the empty tag means "has no tags".
-    pub keep_tags: Vec<Vec<String>>,
-    /// Never fewer than these stay, whatever the rules say: good ones first, newest first.
-    pub minimum: u32,
-}
 
 /// A snapshot as retention sees it: a row of the control plane or an object of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,43 +43,6 @@ pub struct Candidate<Id> {
     pub is_held: bool,
     /// Nobody may delete it before this moment; none when it is not protected.
     pub protected_until: Option<Timestamp>,
-}
-
-/// Why a snapshot is kept. It prints as a clause after "kept: ".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason<Id> {
-    /// The policy names no rule.
-    NoRule,
-    /// Among the newest so many.
-    Last,
-    /// The newest of its period, and the rule had one left.
-    Newest(Period),
-    /// The oldest of all, kept because the rule of the period had one left; none for the rule of the last ones.
-    Oldest(Option<Period>),
-    /// Young enough.
-    Within(Within),
-    /// Young enough, and the newest of its period.
-    WithinNewest(Period, Within),
-    /// Young enough for the rule of this period, and the oldest of all.
-    WithinOldest(Period, Within),
-    /// Has all of these tags.
-    Tags(Vec<String>),
-    /// Somebody pinned it.
-    Pinned,
-    /// Under a legal hold.
-    Held,
-    /// Protected until this moment.
-    Protected(Timestamp),
-    /// Dated in the future: a wrong clock, or somebody who wants the others forgotten.
-    Future,
-    /// The newest good one.
-    NewestGood,
-    /// The newest one, while none is good.
-    NewestOfNoneGood,
-    /// The minimum count needs it.
-    Minimum(u32),
-    /// A kept one cannot be restored without it.
-    ParentOf(Id),
 }
 
 /// What retention says of one snapshot.
@@ -261,80 +167,7 @@ impl Bucket {
     }
 }
 
-impl Period {
-    /// Returns a number that is the same for two moments exactly when they are of one period, in their own zones.
-    fn number(self, at: &Zoned) -> i64 {
-        let (year, month, day) = (i64::from(at.year()), i64::from(at.month()), i64::from(at.day()));
-        match self {
-            Self::Hour => ((year * 100 + month) * 100 + day) * 100 + i64::from(at.hour()),
-            Self::Day => (year * 100 + month) * 100 + day,
-            Self::Week => {
-                let week = at.date().iso_week_date();
-                i64::from(week.year()) * 100 + i64::from(week.week())
-            }
-            Self::Month => year * 100 + month,
-            Self::Year => year,
-        }
-    }
-
-    /// Returns the adjective: `hourly`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Hour => "hourly",
-            Self::Day => "daily",
-            Self::Week => "weekly",
-            Self::Month => "monthly",
-            Self::Year => "yearly",
-        }
-    }
-}
-
 impl RetentionPolicy {
-    /// Says whether no rule is there; such a policy keeps everything.
-    pub fn has_no_rule(&self) -> bool {
-        let counts = self.counts();
-        counts.iter().all(|(_, count)| matches!(count, Count::None | Count::AtMost(0)))
-            && self.withins().iter().all(|(_, within)| within.is_zero())
-            && self.keep_within.is_zero()
-            && self.keep_tags.is_empty()
-    }
-
-    /// Returns the policy in words: `last 3, daily 7, within 2d`, or `keeps everything`.
-    pub fn words(&self) -> String {
-        let counts = self.counts().into_iter().filter(|(_, count)| !matches!(count, Count::None | Count::AtMost(0)));
-        let counts = counts.map(|(period, count)| format!("{} {count}", period.map_or("last", Period::word)));
-        let within = (!self.keep_within.is_zero()).then(|| format!("within {}", self.keep_within));
-        let withins = self.withins().into_iter().filter(|(_, within)| !within.is_zero());
-        let withins = withins.map(|(period, within)| format!("{} within {within}", period.word()));
-        let tags = self.keep_tags.iter().map(|tags| format!("tags {}", tags.join(",")));
-        let minimum = (self.minimum > 0).then(|| format!("minimum of {}", self.minimum));
-        let none = self.has_no_rule().then(|| "keeps everything".to_owned());
-        let all: Vec<String> =
-            none.into_iter().chain(counts).chain(within).chain(withins).chain(tags).chain(minimum).collect();
-        all.join(", ")
-    }
-
-    fn counts(&self) -> [(Option<Period>, Count); 6] {
-        [
-            (None, self.keep_last),
-            (Some(Period::Hour), self.keep_hourly),
-            (Some(Period::Day), self.keep_daily),
-            (Some(Period::Week), self.keep_weekly),
-            (Some(Period::Month), self.keep_monthly),
-            (Some(Period::Year), self.keep_yearly),
-        ]
-    }
-
-    fn withins(&self) -> [(Period, Within); 5] {
-        [
-            (Period::Hour, self.keep_within_hourly),
-            (Period::Day, self.keep_within_daily),
-            (Period::Week, self.keep_within_weekly),
-            (Period::Month, self.keep_within_monthly),
-            (Period::Year, self.keep_within_yearly),
-        ]
-    }
-
     fn buckets(&self, newest: &Zoned) -> Vec<Bucket> {
         let counted = self.counts().map(|(period, left)| Bucket { period, left, within: None, seen: None });
         let timed = self.withins().into_iter().filter(|(_, within)| !within.is_zero()).map(|(period, within)| Bucket {
@@ -369,22 +202,12 @@ fn keep_floor<Id: Clone>(minimum: u32, rows: &mut [Row<'_, Id>]) {
         row.reasons.push(Reason::NewestOfNoneGood);
     }
     let wanted = minimum as usize;
-    let mut good = rows.iter().filter(|row| row.is_kept() && row.candidate.is_good).count();
-    for row in rows.iter_mut().filter(|row| row.candidate.is_good && !row.is_kept()) {
-        if good >= wanted {
-            return;
-        }
-        row.reasons.push(Reason::Minimum(minimum));
-        good += 1;
-    }
-    let mut kept = rows.iter().filter(|row| row.is_kept()).count();
-    for row in rows.iter_mut().filter(|row| !row.is_kept()) {
-        if kept >= wanted {
-            return;
-        }
-        row.reasons.push(Reason::Minimum(minimum));
-        kept += 1;
-    }
+    let good = rows.iter().filter(|row| row.is_kept() && row.candidate.is_good).count();
+    let more = rows.iter_mut().filter(|row| row.candidate.is_good && !row.is_kept()).take(wanted.saturating_sub(good));
+    more.for_each(|row| row.reasons.push(Reason::Minimum(minimum)));
+    let kept = rows.iter().filter(|row| row.is_kept()).count();
+    let more = rows.iter_mut().filter(|row| !row.is_kept()).take(wanted.saturating_sub(kept));
+    more.for_each(|row| row.reasons.push(Reason::Minimum(minimum)));
 }
 
 /// Keeps what kept ones cannot be restored without, and what those cannot, to the end of each line.
@@ -438,60 +261,6 @@ impl<Id: fmt::Display> Verdict<Id> {
         }
         let reasons: Vec<String> = self.reasons.iter().map(ToString::to_string).collect();
         format!("kept: {}", reasons.join("; "))
-    }
-}
-
-impl<Id: fmt::Display> fmt::Display for Reason<Id> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRule => write!(f, "the policy names no rule"),
-            Self::Last => write!(f, "last"),
-            Self::Newest(period) => write!(f, "{}", period.word()),
-            Self::Oldest(period) => write!(f, "oldest {}", period.map_or("last", Period::word)),
-            Self::Within(within) => write!(f, "within {within}"),
-            Self::WithinNewest(period, within) => write!(f, "{} within {within}", period.word()),
-            Self::WithinOldest(period, within) => write!(f, "oldest {} within {within}", period.word()),
-            Self::Tags(tags) => write!(f, "tags {}", tags.join(",")),
-            Self::Pinned => write!(f, "pinned"),
-            Self::Held => write!(f, "legal hold"),
-            Self::Protected(until) => write!(f, "protected until {until:.0}"),
-            Self::Future => write!(f, "dated in the future, so it keeps no other alive"),
-            Self::NewestGood => write!(f, "newest good one"),
-            Self::NewestOfNoneGood => write!(f, "newest one, as none is good"),
-            Self::Minimum(count) => write!(f, "minimum of {count}"),
-            Self::ParentOf(child) => write!(f, "{child} needs it"),
-        }
-    }
-}
-
-/// A text that says no count.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a count: write a number, or `unlimited`")]
-pub struct CountError {
-    /// What was given.
-    pub text: String,
-}
-
-impl FromStr for Count {
-    type Err = CountError;
-
-    fn from_str(text: &str) -> Result<Self, CountError> {
-        match text {
-            // restic's two ways of writing it.
-            "unlimited" | "-1" => Ok(Self::All),
-            "0" => Ok(Self::None),
-            _ => text.parse().map(Self::AtMost).map_err(|_| CountError { text: text.to_owned() }),
-        }
-    }
-}
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => write!(f, "0"),
-            Self::AtMost(count) => write!(f, "{count}"),
-            Self::All => write!(f, "unlimited"),
-        }
     }
 }
 

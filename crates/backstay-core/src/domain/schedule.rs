@@ -15,8 +15,8 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 
 pub use due::{
-    CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, clock_jump, due, jitter_of,
-    late_words, next, next_due_at,
+    CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, clock_jump, delay_words, due,
+    jitter_of, next, next_due_at,
 };
 pub use window::{Calendar, Maintenance};
 

@@ -219,6 +219,11 @@ mod tests {
             one("a", Some("b")),
             one("b", Some("a")),
             one("x", Some("gone")),
+            one("t1", Some("t2")),
+            one("t2", Some("t3")),
+            one("t3", Some("t4")),
+            one("t4", Some("t5")),
+            one("t5", None),
         ]
         .into();
         let line = |text: &str| {
@@ -229,6 +234,8 @@ mod tests {
         };
         assert_eq!((line("team"), line("firm")), ("team firm".to_owned(), "firm".to_owned()));
         assert!(line("a").contains("stands above itself"));
+        // Four above one another hold; a fifth is one too many.
+        assert_eq!((line("t2"), line("t1").contains("more than 4")), ("t2 t3 t4 t5".to_owned(), true));
         assert_eq!(line("x"), "there is no template gone");
     }
 }

@@ -8,10 +8,14 @@ use super::folder::{Folder, Origin, Saved};
 use super::roots::unreadable;
 use super::run::Worker;
 use crate::error::EngineError;
-use crate::format::id::Id;
+use crate::format::compression::PieceCompressor;
+use crate::format::id::{GrowingId, Id};
 use crate::format::node::{Content, NewNode};
 use crate::format::pack::BlobKind;
 use crate::format::tree::{TREE_BYTES_MAX, TreeWriter};
+
+/// Bytes of a tree's text that are held at once: more than the tree of any usual folder, which is written in one go.
+pub(super) const TREE_PIECE_BYTES: usize = 4 << 20;
 
 impl Worker<'_> {
     /// Writes the tree of a folder whose last part is done, and of those above it whose last part that was.
@@ -55,6 +59,38 @@ impl Worker<'_> {
 
     fn write_tree(&mut self, folder: &Folder) -> Result<Id, EngineError> {
         let mut writer = TreeWriter::new(std::mem::take(&mut self.tree));
+        let (mut id, mut bytes, mut is_large) = (GrowingId::default(), 0, false);
+        self.push_entries(folder, &mut writer, &mut |piece| {
+            is_large = true;
+            id.push(piece);
+            bytes += piece.len() as u64;
+        });
+        self.tree = writer.finish();
+        bytes += self.tree.len() as u64;
+        if bytes > TREE_BYTES_MAX {
+            let problem =
+                format!("its list of entries has {bytes} bytes; more than {TREE_BYTES_MAX} cannot be read back");
+            return Err(unreadable(&folder.path(), io::Error::other(problem)));
+        }
+        if !is_large {
+            return self.packer.save(BlobKind::Tree, &self.tree);
+        }
+        id.push(&self.tree);
+        let id = id.finish();
+        if self.packer.is_new_tree(&id) {
+            // Written out a second time, so that its text is never held whole.
+            let mut writer = TreeWriter::new(std::mem::take(&mut self.tree));
+            let mut compressor = PieceCompressor::default();
+            self.push_entries(folder, &mut writer, &mut |piece| compressor.push(piece));
+            self.tree = writer.finish();
+            compressor.push(&self.tree);
+            self.packer.save_large_tree(id, compressor.finish(), bytes)?;
+        }
+        Ok(id)
+    }
+
+    /// Writes all entries of a folder; `full` takes the text whenever there is much of it.
+    fn push_entries(&self, folder: &Folder, writer: &mut TreeWriter, full: &mut dyn FnMut(&[u8])) {
         for entry in folder.entries() {
             let mut metadata = entry.metadata;
             let content = match entry.saved.get() {
@@ -80,15 +116,9 @@ impl Worker<'_> {
                 extended_attributes: entry.attributes.get().map_or(&[], |attributes| attributes),
                 content,
             });
+            if writer.held_bytes() > TREE_PIECE_BYTES {
+                writer.hand_over(&mut *full);
+            }
         }
-        self.tree = writer.finish();
-        if self.tree.len() as u64 > TREE_BYTES_MAX {
-            let problem = format!(
-                "its list of entries has {} bytes; more than {TREE_BYTES_MAX} cannot be read back",
-                self.tree.len()
-            );
-            return Err(unreadable(&folder.path(), io::Error::other(problem)));
-        }
-        self.packer.save(BlobKind::Tree, &self.tree)
     }
 }

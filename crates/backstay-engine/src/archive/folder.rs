@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::roots::Place;
 use crate::browse::join;
 use crate::format::id::Id;
-use crate::format::node::{ExtendedAttribute, Metadata};
+use crate::format::node::{ExtendedAttribute, Metadata, NodeKind};
 
 /// Most bytes of a path that is opened in one call: below PATH_MAX, with room for a name.
 const STEP_BYTES_MAX: usize = 3_800;
@@ -43,7 +43,7 @@ pub(super) enum Origin {
     /// From what the backup was told: roots, and folders on the way to them.
     Told(BTreeMap<Vec<u8>, Place>),
     /// From a root on disk.
-    Root(Root),
+    Root(Box<Root>),
     /// From the folder of its name in the one above.
     Below,
 }
@@ -67,6 +67,7 @@ pub(super) struct Root {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: Box<[u8]>,
+    pub(super) kind: NodeKind,
     pub(super) metadata: Metadata,
     /// Its extended attributes; not set for a file before it is read.
     pub(super) attributes: OnceLock<Box<[ExtendedAttribute]>>,

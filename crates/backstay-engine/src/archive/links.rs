@@ -58,10 +58,17 @@ mod tests {
 
     use super::*;
     use crate::format::id::Id;
+    use crate::format::node::NodeKind;
 
     fn entry(links: u64, inode: u64, size: u64) -> Entry {
         let metadata = Metadata { links, inode, size, ..Metadata::default() };
-        Entry { name: b"x"[..].into(), metadata, attributes: OnceLock::new(), saved: OnceLock::new() }
+        Entry {
+            name: b"x"[..].into(),
+            kind: NodeKind::File,
+            metadata,
+            attributes: OnceLock::new(),
+            saved: OnceLock::new(),
+        }
     }
 
     #[test]

@@ -10,9 +10,11 @@
 //!  [`Archived::publish`] writes the snapshot: nothing before it can be seen, everything before it can be used again
 //! ```
 //!
-//! No channel, lock or allocation a blob but one of 64 shards of known ids. `run` begins it, `walk` and `files` are
-//! what workers do, `packer` what they do with blobs, `upload` what happens to packs. Absent on purpose: leases. The
-//! caller renews its lease between [`archive`](run::archive) and [`Archived::publish`](publish::Archived::publish).
+//! No channel, lock or allocation a blob but one of 64 shards of known ids. `run` begins it, `roots` lays out what it was
+//! told, `exclude` says what is left out; `walk`, `files` and `close` are what workers do, `packer` what they do with
+//! blobs, `upload` what happens to packs. `stream` and `command` save one file that comes from outside. Absent on
+//! purpose: leases. The caller renews its lease between [`archive`](run::archive) and
+//! [`Archived::publish`](publish::Archived::publish).
 
 pub mod options;
 pub mod exclude;

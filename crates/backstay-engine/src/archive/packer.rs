@@ -5,7 +5,8 @@ use super::known::KnownBlobs;
 use super::options::Recheck;
 use super::upload::Uploads;
 use crate::error::EngineError;
-use crate::format::compression::{Compressor, Decompressor};
+use crate::format::chunker::CHUNK_BYTES_MAX;
+use crate::format::compression::{Compressor, Decompressor, id_of_packed};
 use crate::format::id::Id;
 use crate::format::pack::{BlobKind, PackWriter, PackedBlob};
 use crate::repository::Repository;
@@ -68,11 +69,35 @@ impl<'a> Packer<'a> {
         self.compressor.compress(plain, &mut self.packed);
         // Trees are always compressed in format 2; data that does not shrink is stored as it is.
         let shrinks = kind == BlobKind::Tree || self.packed.len() < plain.len();
-        let (stored, plain_length) = if shrinks {
-            let length = u32::try_from(plain.len()).expect("a blob is far smaller than 4 GiB");
-            (&self.packed[..], Some(length))
-        } else {
-            (plain, None)
+        self.seal(kind, id, (!shrinks).then_some(plain), plain.len() as u64)?;
+        Ok(id)
+    }
+
+    /// Says whether a tree is new, and takes it for known from now on.
+    pub(super) fn is_new_tree(&self, id: &Id) -> bool {
+        self.known.claim(BlobKind::Tree, id)
+    }
+
+    /// Saves a new tree that was hashed and compressed elsewhere.
+    ///
+    /// # Errors
+    /// As [`Packer::save`].
+    pub(super) fn save_large_tree(&mut self, id: Id, packed: Vec<u8>, plain_bytes: u64) -> Result<(), EngineError> {
+        self.packed = packed;
+        self.seal(BlobKind::Tree, id, None, plain_bytes)?;
+        // Room for such a one is not kept.
+        (self.packed, self.opened) = Default::default();
+        Ok(())
+    }
+
+    /// Seals a blob into its pack: these plain bytes, or what was compressed.
+    fn seal(&mut self, kind: BlobKind, id: Id, plain: Option<&[u8]>, plain_bytes: u64) -> Result<(), EngineError> {
+        let (stored, plain_length) = match plain {
+            Some(plain) => (plain, None),
+            None => {
+                let length = u32::try_from(plain_bytes).expect("a blob is far smaller than 4 GiB");
+                (&self.packed[..], Some(length))
+            }
         };
         let pack = match kind {
             BlobKind::Data => &mut self.data,
@@ -86,10 +111,10 @@ impl<'a> Packer<'a> {
         }
         let blobs = if kind == BlobKind::Data { &self.counters.data_blobs } else { &self.counters.tree_blobs };
         add(blobs, 1);
-        add(&self.counters.added, plain.len() as u64);
+        add(&self.counters.added, plain_bytes);
         add(&self.counters.packed, u64::from(blob.length));
         self.send_if(kind, |pack| pack.len() >= PACK_BYTES || pack.blob_count() >= PACK_BLOBS_MAX);
-        Ok(id)
+        Ok(())
     }
 
     /// Opens what was sealed and hashes it again.
@@ -97,6 +122,11 @@ impl<'a> Packer<'a> {
         let broken = |_| EngineError::Machine { id: blob.id };
         let opened = self.repository.key().open_in_place(&mut self.opened, "blob").map_err(broken)?;
         let plain = match blob.plain_length {
+            // The text of a large tree is not held whole here either.
+            Some(length) if length as usize > CHUNK_BYTES_MAX => {
+                let same = id_of_packed(opened).map_err(broken)? == (blob.id, u64::from(length));
+                return if same { Ok(()) } else { Err(EngineError::Machine { id: blob.id }) };
+            }
             Some(length) => {
                 self.decompressor.decompress(opened, length as usize, &mut self.plain).map_err(broken)?;
                 &self.plain[..]

@@ -1,5 +1,6 @@
 //! Listing a folder: names, metadata, what the parent snapshot has, and what must be read.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::attributes::Bearer;
+use super::close::TREE_PIECE_BYTES;
 use super::counters::add;
 use super::exclude::Scope;
 use super::folder::{Entry, Folder, Opened, Origin, Root, Saved, Task};
@@ -22,7 +24,7 @@ use crate::format::id::Id;
 use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::format::time::FileTime;
-use crate::format::tree;
+use crate::format::tree::{self, TreeReader};
 
 /// Files of one batch: enough that opening their folder again costs nothing, few enough that workers share a folder.
 const BATCH_FILES_MAX: usize = 128;
@@ -30,12 +32,25 @@ const BATCH_FILES_MAX: usize = 128;
 /// Bytes of one batch, for the same reason.
 const BATCH_BYTES_MAX: u64 = 32 << 20;
 
-/// What one file system entry is to us.
-struct Listed {
-    entry: Entry,
-    kind: FileType,
-    /// Where its own entries come from, when it is a folder.
-    origin: Origin,
+/// Folders among entries that come from what the backup was told, by name: where their own entries come from.
+type Origins = BTreeMap<Box<[u8]>, Origin>;
+
+/// What the parent snapshot has of a folder.
+enum Before {
+    /// Nothing, or nothing that can be read.
+    Nothing,
+    /// The text of its tree.
+    Small(Vec<u8>),
+    /// A tree that is too large to be held whole.
+    Large(Box<TreeReader>),
+}
+
+/// What was found among the entries of a folder: folders with their trees in the parent, and files that must be read,
+/// with whether the parent has them.
+#[derive(Default)]
+struct Found {
+    folders: Vec<(usize, Option<Id>)>,
+    to_read: Vec<(usize, bool)>,
 }
 
 /// Says whether an error means that the name is there no more. A name that is something else now is not gone: it was
@@ -87,7 +102,7 @@ const fn kind_of(kind: FileType) -> NodeKind {
 impl Worker<'_> {
     /// Lists a folder, takes unchanged files from the parent, and queues what is left.
     pub(super) fn list(&mut self, folder: &Arc<Folder>) {
-        let (opened, listed) = match self.open_and_read(folder) {
+        let (opened, entries, mut origins) = match self.open_and_read(folder) {
             Ok(found) => found,
             Err(error) => {
                 if let Origin::Root(root) = &folder.origin {
@@ -97,42 +112,66 @@ impl Worker<'_> {
                 } else {
                     self.run.unread(&folder.path(), &error);
                 }
-                (Opened::Told, Vec::new())
+                (Opened::Told, Vec::new(), Origins::new())
             }
         };
-        let parent_text = folder.parent_tree.and_then(|tree| self.parent_tree(&tree));
-        let parent = parent_text.as_deref().and_then(|text| tree::read(text).ok()).unwrap_or_default();
-        let mut parent = parent.iter().peekable();
-        let (mut folders, mut to_read) = (Vec::new(), Vec::new());
-        let mut entries = Vec::with_capacity(listed.len());
-        for Listed { entry, kind, origin } in listed {
-            let place = entries.len();
-            while parent.next_if(|node| *node.name < *entry.name).is_some() {}
-            let before = parent.next_if(|node| *node.name == *entry.name);
-            let mut reads = false;
-            match kind {
-                FileType::Directory => folders.push((place, origin, before.and_then(|node| node.subtree))),
-                FileType::RegularFile => match before.and_then(|node| self.unchanged(&entry, node)) {
-                    Some(saved) => self.take_unchanged(&entry, saved),
-                    None => {
-                        to_read.push((place, before.is_some()));
-                        reads = true;
-                    }
-                },
-                _ => {}
+        let mut found = Found::default();
+        match self.parent_tree(folder) {
+            Before::Nothing => {
+                for (place, entry) in entries.iter().enumerate() {
+                    self.meet(folder, &opened, place, entry, None, &mut found);
+                }
             }
-            // A file's attributes are read with it.
-            if !reads {
-                let attributes = before.and_then(|node| self.attributes_before(&entry, kind, node));
-                let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, &opened, &entry.name));
-                entry.attributes.set(attributes).expect("it was made here");
+            Before::Small(text) => {
+                let parent = tree::read(&text).unwrap_or_default();
+                let mut parent = parent.iter().peekable();
+                for (place, entry) in entries.iter().enumerate() {
+                    while parent.next_if(|node| *node.name < *entry.name).is_some() {}
+                    let before = parent.next_if(|node| *node.name == *entry.name);
+                    self.meet(folder, &opened, place, entry, before, &mut found);
+                }
             }
-            entries.push(entry);
+            Before::Large(mut tree) => {
+                for (place, entry) in entries.iter().enumerate() {
+                    // What cannot be read of it is not there: its files are read again.
+                    let before = tree.find(&entry.name).unwrap_or_default();
+                    self.meet(folder, &opened, place, entry, before.as_ref(), &mut found);
+                }
+            }
         }
+        let Found { folders, to_read } = found;
+        let folders = folders
+            .into_iter()
+            .map(|(place, tree)| (place, origins.remove(&entries[place].name).unwrap_or(Origin::Below), tree))
+            .collect();
         let added = to_read.iter().filter(|(_, known)| !known).count();
         add(&self.run.counters.files_new, added as u64);
         add(&self.run.counters.files_changed, (to_read.len() - added) as u64);
         self.queue(folder, entries, folders, &to_read);
+    }
+
+    /// Decides what becomes of an entry, by what the parent has of it.
+    fn meet(
+        &mut self,
+        folder: &Folder,
+        opened: &Opened,
+        place: usize,
+        entry: &Entry,
+        before: Option<&Node<'_>>,
+        found: &mut Found,
+    ) {
+        match entry.kind {
+            NodeKind::Dir => found.folders.push((place, before.and_then(|node| node.subtree))),
+            NodeKind::File => match before.and_then(|node| self.unchanged(entry, node)) {
+                Some(saved) => self.take_unchanged(entry, saved),
+                // A file's attributes are read with it.
+                None => return found.to_read.push((place, before.is_some())),
+            },
+            _ => {}
+        }
+        let attributes = before.and_then(|node| self.attributes_before(entry, node));
+        let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, opened, &entry.name));
+        entry.attributes.set(attributes).expect("it was made here");
     }
 
     /// Publishes a folder's entries to the other workers and queues its parts: files first, so that folders, last in,
@@ -167,23 +206,23 @@ impl Worker<'_> {
         self.run.queue.push(reads.chain(lists.into_iter().rev()));
     }
 
-    fn open_and_read(&self, folder: &Folder) -> io::Result<(Opened, Vec<Listed>)> {
+    fn open_and_read(&self, folder: &Folder) -> io::Result<(Opened, Vec<Entry>, Origins)> {
         if folder.depth >= DEPTH_MAX {
             return Err(io::Error::other(format!(
                 "it lies deeper than {DEPTH_MAX} folders, which cannot be read back"
             )));
         }
         let opened = folder.open()?;
-        let listed = match (&opened, &folder.origin) {
-            (Opened::Folder(fd), _) => self.read_folder(folder, fd)?,
+        let (entries, origins) = match (&opened, &folder.origin) {
+            (Opened::Folder(fd), _) => (self.read_folder(folder, fd)?, Origins::new()),
             (Opened::Told, Origin::Told(places)) => self.look_at_told(places),
-            (Opened::Told, _) => Vec::new(),
+            (Opened::Told, _) => Default::default(),
         };
-        Ok((opened, listed))
+        Ok((opened, entries, origins))
     }
 
     /// Returns the entries of a folder that are saved, sorted by the bytes of their names.
-    fn read_folder(&self, folder: &Folder, fd: &OwnedFd) -> io::Result<Vec<Listed>> {
+    fn read_folder(&self, folder: &Folder, fd: &OwnedFd) -> io::Result<Vec<Entry>> {
         let mut listed = Vec::new();
         let mut scope = self.run.options.excludes.within(|| folder.absolute());
         if let Some(scope) = &mut scope {
@@ -207,7 +246,7 @@ impl Worker<'_> {
                 Err(error) => self.run.unread(&folder.path_of(name.to_bytes()), &error.into()),
             }
         }
-        listed.sort_unstable_by(|a, b| a.entry.name.cmp(&b.entry.name));
+        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(listed)
     }
 
@@ -218,7 +257,7 @@ impl Worker<'_> {
         name: &[u8],
         path: &Path,
         scope: Option<&Scope<'_>>,
-    ) -> Result<Option<Listed>, Errno> {
+    ) -> Result<Option<Entry>, Errno> {
         if scope.is_some_and(|scope| scope.leaves_out_name(name)) {
             return Ok(None);
         }
@@ -243,32 +282,37 @@ impl Worker<'_> {
             FileType::Unknown => return Err(Errno::OPNOTSUPP),
         };
         let metadata = metadata_with(&stat, self.run.options.access_times);
-        let entry = Entry { name: name.into(), metadata, attributes: OnceLock::new(), saved };
-        Ok(Some(Listed { entry, kind, origin: Origin::Below }))
+        Ok(Some(Entry { name: name.into(), kind: kind_of(kind), metadata, attributes: OnceLock::new(), saved }))
     }
 
     /// Returns the entries that come from what the backup was told.
-    fn look_at_told(&self, places: &std::collections::BTreeMap<Vec<u8>, Place>) -> Vec<Listed> {
-        let mut listed = Vec::new();
+    fn look_at_told(&self, places: &BTreeMap<Vec<u8>, Place>) -> (Vec<Entry>, Origins) {
+        let (mut entries, mut origins) = (Vec::new(), Origins::new());
         for (name, place) in places {
             match self.look_at_place(name, place) {
-                Ok(found) => listed.extend(found),
+                Ok(None) => {}
+                Ok(Some((entry, origin))) => {
+                    origins.insert(entry.name.clone(), origin);
+                    entries.push(entry);
+                }
                 Err(error) => self.run.root_failed(place.path(), place.is_named(), error.into()),
             }
         }
-        listed
+        (entries, origins)
     }
 
-    fn look_at_place(&self, name: &[u8], place: &Place) -> Result<Option<Listed>, Errno> {
+    fn look_at_place(&self, name: &[u8], place: &Place) -> Result<Option<(Entry, Origin)>, Errno> {
         match place {
             Place::OnTheWay { path, below } => {
                 // A link on the way to a root is saved as the folder that it leads to.
                 let stat = rustix::fs::statat(CWD, path, AtFlags::empty())?;
                 let metadata = metadata_with(&stat, self.run.options.access_times);
-                let (kind, origin) = (FileType::from_raw_mode(stat.st_mode), Origin::Told(below.clone()));
+                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                    return Err(Errno::NOTDIR);
+                }
                 let (attributes, saved) = Default::default();
-                let entry = Entry { name: name.into(), metadata, attributes, saved };
-                if kind == FileType::Directory { Ok(Some(Listed { entry, kind, origin })) } else { Err(Errno::NOTDIR) }
+                let entry = Entry { name: name.into(), kind: NodeKind::Dir, metadata, attributes, saved };
+                Ok(Some((entry, Origin::Told(below.clone()))))
             }
             Place::Root { path, absolute, device, named, opened } => {
                 let cut = absolute.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -288,27 +332,34 @@ impl Worker<'_> {
                     Some(held) => self.look(held, own_name, Path::new(""), scope.as_ref()),
                     None => self.look(CWD, own_name, path, scope.as_ref()),
                 }?;
-                let origin = Origin::Root(Root {
+                let origin = Origin::Root(Box::new(Root {
                     path: path.clone(),
                     absolute: absolute.clone(),
                     device: *device,
                     named: *named,
                     opened: opened.clone().map_or_else(OnceLock::new, OnceLock::from),
-                });
-                Ok(found.map(|found| Listed { entry: Entry { name: name.into(), ..found.entry }, origin, ..found }))
+                }));
+                Ok(found.map(|found| (Entry { name: name.into(), ..found }, origin)))
             }
         }
     }
 
-    /// Returns the text of a tree of the parent snapshot; none when it cannot be read: everything is then read anew.
-    fn parent_tree(&mut self, tree: &Id) -> Option<Vec<u8>> {
-        match self.blobs.read(BlobKind::Tree, tree) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                tracing::warn!(%tree, error = %error, "a tree of the parent snapshot cannot be read; its files are read again");
-                None
+    /// Returns what the parent snapshot has of a folder; nothing when it cannot be read: everything is then read anew.
+    fn parent_tree(&mut self, folder: &Folder) -> Before {
+        let Some(tree) = &folder.parent_tree else { return Before::Nothing };
+        let read = self.blobs.find(BlobKind::Tree, tree).and_then(|place| {
+            if place.plain_bytes() <= TREE_PIECE_BYTES as u64 {
+                return self.blobs.read(BlobKind::Tree, tree).map(Before::Small);
             }
-        }
+            match self.blobs.read_packed(BlobKind::Tree, tree)?.map(TreeReader::new) {
+                Some(Ok(large)) => Ok(Before::Large(Box::new(large))),
+                _ => self.blobs.read(BlobKind::Tree, tree).map(Before::Small),
+            }
+        });
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%tree, error = %error, "a tree of the parent snapshot cannot be read; its files are read again");
+            Before::Nothing
+        })
     }
 
     /// Returns what the parent saved of a file when nothing says that it changed (restic's rule), and each of its blobs
@@ -335,9 +386,9 @@ impl Worker<'_> {
     /// Returns the attributes that the parent has of an entry, when they can be no others now: the system notes the change
     /// of an attribute as a change of the inode. A change so near to the parent's reading that it may bear the same
     /// moment is not trusted.
-    fn attributes_before(&self, entry: &Entry, kind: FileType, before: &Node<'_>) -> Option<Box<[ExtendedAttribute]>> {
+    fn attributes_before(&self, entry: &Entry, before: &Node<'_>) -> Option<Box<[ExtendedAttribute]>> {
         let (now, then) = (&entry.metadata, &before.metadata);
-        let same = before.kind == kind_of(kind)
+        let same = before.kind == entry.kind
             && now.inode == then.inode
             && now.device_id == then.device_id
             && now.changed == then.changed

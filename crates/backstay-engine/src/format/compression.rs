@@ -1,11 +1,15 @@
 //! zstd with a context that is kept: making one for each blob costs more than compressing a small one.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use super::FormatError;
+use super::id::{GrowingId, Id};
 
 /// Level that restic calls "auto".
 const LEVEL: i32 = 3;
+
+/// Bytes that are decompressed at once where not all are held.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Largest plain size of a file that is no pack: an index of a hundred thousand blobs has 20 MiB, a snapshot a few KiB.
 /// Beyond it is a decompression bomb.
@@ -63,6 +67,81 @@ impl Decompressor {
             Ok(())
         } else {
             Err(FormatError::shape("blob", format!("{found} bytes instead of {plain_bytes} after decompression")))
+        }
+    }
+}
+
+/// Compresses bytes that come piece by piece, so that they need not be held at once.
+pub struct PieceCompressor(zstd::stream::write::Encoder<'static, Vec<u8>>);
+
+impl std::fmt::Debug for PieceCompressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PieceCompressor")
+    }
+}
+
+impl Default for PieceCompressor {
+    fn default() -> Self {
+        Self(zstd::stream::write::Encoder::new(Vec::new(), LEVEL).expect("the level is one of zstd's"))
+    }
+}
+
+impl PieceCompressor {
+    /// Takes the next bytes.
+    pub fn push(&mut self, plain: &[u8]) {
+        self.0.write_all(plain).expect("memory takes it");
+    }
+
+    /// Returns all of them, compressed.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.finish().expect("memory takes it")
+    }
+}
+
+/// Decompresses bytes piece by piece.
+pub struct PieceDecompressor(zstd::stream::read::Decoder<'static, std::io::BufReader<std::io::Cursor<Vec<u8>>>>);
+
+impl std::fmt::Debug for PieceDecompressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PieceDecompressor")
+    }
+}
+
+impl PieceDecompressor {
+    /// Begins with compressed bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`].
+    pub fn new(packed: Vec<u8>) -> Result<Self, FormatError> {
+        let decoder = zstd::stream::read::Decoder::new(std::io::Cursor::new(packed));
+        decoder.map(Self).map_err(|error| FormatError::shape("blob", error))
+    }
+
+    /// Appends about so many bytes more; returns how many, none at the end.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`].
+    pub fn read(&mut self, bytes: usize, out: &mut Vec<u8>) -> Result<usize, FormatError> {
+        let read = (&mut self.0).take(bytes as u64).read_to_end(out);
+        read.map_err(|error| FormatError::shape("blob", error))
+    }
+}
+
+/// Returns the id of what was compressed, and how many bytes it has, without holding it at once.
+///
+/// # Errors
+/// [`FormatError::Shape`].
+pub fn id_of_packed(packed: &[u8]) -> Result<(Id, u64), FormatError> {
+    let shape = |error| FormatError::shape("blob", error);
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(shape)?;
+    let (mut id, mut bytes, mut piece) = (GrowingId::default(), 0, vec![0; PIECE_BYTES]);
+    loop {
+        match decoder.read(&mut piece).map_err(shape)? {
+            0 => return Ok((id.finish(), bytes)),
+            read => {
+                id.push(&piece[..read]);
+                bytes += read as u64;
+            }
         }
     }
 }

@@ -45,6 +45,22 @@ impl Id {
     }
 }
 
+/// The id of bytes that come piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct GrowingId(Sha256);
+
+impl GrowingId {
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the id of all of them.
+    pub fn finish(self) -> Id {
+        Id(self.0.finalize().into())
+    }
+}
+
 /// Returns the value of one hexadecimal digit.
 const fn digit(letter: u8) -> Option<u8> {
     match letter {

@@ -2,12 +2,16 @@
 //!
 //! In memory a blob takes 48 bytes in one sorted list: 32 of id, its pack's number with its kind in the highest bit,
 //! offset, length and plain length. Lists are merged once, at the end of loading; a look-up is a binary search.
+//!
+//! A pack under `packs_to_delete` (rustic's field, which restic reads over) is about to go: its blobs can be read, and
+//! are never taken for known by a backup, also when another index file still names the pack as any other.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::FormatError;
 use super::crypto::SEAL_BYTES;
-use super::id::Id;
+use super::id::{Id, IdSet};
 use super::pack::{BlobKind, HEADER_BYTES, PackedBlob, header_entry_bytes};
 
 /// Blobs that one index file names at the most, as restic does.
@@ -16,10 +20,18 @@ pub const INDEX_BLOBS_MAX: usize = 50_000;
 /// Bit of [`IndexedBlob::pack`] that says that the blob holds a tree.
 const TREE_BIT: u32 = 1 << 31;
 
+/// Bit of [`IndexedBlob::pack`] that says that the pack is about to go: such blobs sort behind all others of their id.
+const PENDING_BIT: u32 = 1 << 30;
+
+/// The pack's number in [`IndexedBlob::pack`].
+const NUMBER: u32 = PENDING_BIT - 1;
+
 /// An index file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct IndexFile {
     packs: Vec<IndexPack>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    packs_to_delete: Vec<IndexPack>,
 }
 
 /// A pack in an index file.
@@ -27,6 +39,11 @@ pub struct IndexFile {
 struct IndexPack {
     id: Id,
     blobs: Vec<IndexBlob>,
+    /// When it was marked, RFC 3339; rustic writes it for other packs too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
 }
 
 /// A blob in an index file.
@@ -51,27 +68,30 @@ enum IndexBlobKind {
 impl IndexFile {
     /// Adds a pack.
     pub fn push(&mut self, pack: Id, blobs: &[PackedBlob]) {
-        let blob = |blob: &PackedBlob| IndexBlob {
-            id: blob.id,
-            kind: match blob.kind {
-                BlobKind::Data => IndexBlobKind::Data,
-                BlobKind::Tree => IndexBlobKind::Tree,
-            },
-            offset: blob.offset,
-            length: blob.length,
-            uncompressed_length: blob.plain_length,
-        };
-        self.packs.push(IndexPack { id: pack, blobs: blobs.iter().map(blob).collect() });
+        let blobs = blobs.iter().map(IndexBlob::from).collect();
+        self.packs.push(IndexPack { id: pack, blobs, time: None, size: None });
+    }
+
+    /// Adds a pack that is about to go: what it holds, its size, and since when.
+    pub fn push_pending(&mut self, pack: Id, blobs: &[PackedBlob], size_bytes: u64, marked_at: Timestamp) {
+        let blobs = blobs.iter().map(IndexBlob::from).collect();
+        let (time, size) = (Some(marked_at.to_string()), Some(size_bytes));
+        self.packs_to_delete.push(IndexPack { id: pack, blobs, time, size });
     }
 
     /// Returns how many blobs it names.
     pub fn blob_count(&self) -> usize {
-        self.packs.iter().map(|pack| pack.blobs.len()).sum()
+        self.packs.iter().chain(&self.packs_to_delete).map(|pack| pack.blobs.len()).sum()
+    }
+
+    /// Returns how many packs it names.
+    pub fn pack_count(&self) -> usize {
+        self.packs.len() + self.packs_to_delete.len()
     }
 
     /// Says whether it names no pack.
     pub fn is_empty(&self) -> bool {
-        self.packs.is_empty()
+        self.pack_count() == 0
     }
 
     /// Returns it as JSON.
@@ -85,6 +105,21 @@ impl IndexFile {
     /// [`FormatError::Shape`].
     pub fn read(plain: &[u8]) -> Result<Self, FormatError> {
         serde_json::from_slice(plain).map_err(|error| FormatError::shape("index", error))
+    }
+}
+
+impl From<&PackedBlob> for IndexBlob {
+    fn from(blob: &PackedBlob) -> Self {
+        Self {
+            id: blob.id,
+            kind: match blob.kind {
+                BlobKind::Data => IndexBlobKind::Data,
+                BlobKind::Tree => IndexBlobKind::Tree,
+            },
+            offset: blob.offset,
+            length: blob.length,
+            uncompressed_length: blob.plain_length,
+        }
     }
 }
 
@@ -129,60 +164,126 @@ pub struct KnownPack {
     pub size_bytes: u64,
 }
 
+/// A pack that is about to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingPack {
+    /// Its id.
+    pub id: Id,
+    /// Its bytes, as far as the index knows them.
+    pub size_bytes: u64,
+    /// Since when; none when the index does not say.
+    pub marked_at: Option<Timestamp>,
+}
+
+/// Which pack of an index: its place in [`Index::packs`] or in [`Index::pending`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PackNumber {
+    /// Of a pack like any other.
+    Known(u32),
+    /// Of a pack that is about to go.
+    Pending(u32),
+}
+
 /// The index of a repository, as it was when it was loaded.
 #[derive(Debug, Default)]
 pub struct Index {
     blobs: Vec<IndexedBlob>,
     packs: Vec<KnownPack>,
+    pending: Vec<PendingPack>,
+    /// Packs that are about to go by one index file and are like any other by another: a prune died between two writes.
+    doubtful: IdSet,
 }
 
 impl Index {
     /// Takes in an index file. [`Index::sort`] must follow the last one.
     pub fn take(&mut self, file: IndexFile) {
         for pack in file.packs {
-            let number = u32::try_from(self.packs.len()).expect("an index names fewer than 2^31 packs");
+            let number = number_of(self.packs.len());
             self.packs.push(KnownPack { id: pack.id, size_bytes: size_of_pack(&pack.blobs) });
-            self.blobs.extend(pack.blobs.iter().map(|blob| IndexedBlob {
-                id: blob.id,
-                pack: match blob.kind {
-                    IndexBlobKind::Data => number,
-                    IndexBlobKind::Tree => number | TREE_BIT,
-                },
-                offset: blob.offset,
-                length: blob.length,
-                plain_length: blob.uncompressed_length.unwrap_or(0),
-            }));
+            self.take_blobs(number, &pack.blobs);
         }
+        for pack in file.packs_to_delete {
+            let number = number_of(self.pending.len()) | PENDING_BIT;
+            let marked_at = pack.time.as_deref().and_then(|time| time.parse().ok());
+            let size_bytes = pack.size.unwrap_or_else(|| size_of_pack(&pack.blobs));
+            self.pending.push(PendingPack { id: pack.id, size_bytes, marked_at });
+            self.take_blobs(number, &pack.blobs);
+        }
+    }
+
+    fn take_blobs(&mut self, number: u32, blobs: &[IndexBlob]) {
+        self.blobs.extend(blobs.iter().map(|blob| IndexedBlob {
+            id: blob.id,
+            pack: match blob.kind {
+                IndexBlobKind::Data => number,
+                IndexBlobKind::Tree => number | TREE_BIT,
+            },
+            offset: blob.offset,
+            length: blob.length,
+            plain_length: blob.uncompressed_length.unwrap_or(0),
+        }));
     }
 
     /// Makes the index ready for look-ups.
     pub fn sort(&mut self) {
         self.blobs.shrink_to_fit();
         self.blobs.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(a.pack.cmp(&b.pack)));
+        let pending: IdSet = self.pending.iter().map(|pack| pack.id).collect();
+        self.doubtful = self.packs.iter().map(|pack| pack.id).filter(|id| pending.contains(id)).collect();
     }
 
-    /// Returns where a blob lies; none when the index does not name it.
+    /// Returns the places of all copies of a blob in the sorted list; those that are about to go come last.
+    pub(crate) fn copies(&self, kind: BlobKind, id: &Id) -> std::ops::Range<usize> {
+        let bit = if kind == BlobKind::Tree { TREE_BIT } else { 0 };
+        let first = self.blobs.partition_point(|blob| (blob.id, blob.pack & TREE_BIT) < (*id, bit));
+        let same = self.blobs[first..].iter().take_while(|blob| blob.id == *id && blob.pack & TREE_BIT == bit);
+        first..first + same.count()
+    }
+
+    /// Returns the blob at a place of the sorted list, and its pack.
+    pub(crate) fn blob(&self, place: usize) -> (PackedBlob, PackNumber) {
+        let blob = &self.blobs[place];
+        let number = blob.pack & NUMBER;
+        let pack = if blob.pack & PENDING_BIT == 0 { PackNumber::Known(number) } else { PackNumber::Pending(number) };
+        let kind = if blob.pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
+        let plain_length = (blob.plain_length > 0).then_some(blob.plain_length);
+        (PackedBlob { id: blob.id, kind, offset: blob.offset, length: blob.length, plain_length }, pack)
+    }
+
+    /// Returns the id of a pack.
+    pub(crate) fn pack_id(&self, number: PackNumber) -> Id {
+        match number {
+            PackNumber::Known(number) => self.packs[number as usize].id,
+            PackNumber::Pending(number) => self.pending[number as usize].id,
+        }
+    }
+
+    /// Returns where a blob lies; none when the index does not name it. One in a pack that is about to go is found when
+    /// there is no other.
     pub fn find(&self, kind: BlobKind, id: &Id) -> Option<BlobPlace> {
-        let first = self.blobs.partition_point(|blob| blob.id < *id);
-        let same = self.blobs[first..].iter().take_while(|blob| blob.id == *id);
-        let wanted = kind == BlobKind::Tree;
-        let blob = same.into_iter().find(|blob| (blob.pack & TREE_BIT != 0) == wanted)?;
-        Some(BlobPlace {
-            pack: self.packs[(blob.pack & !TREE_BIT) as usize].id,
-            offset: blob.offset,
-            length: blob.length,
-            plain_length: (blob.plain_length > 0).then_some(blob.plain_length),
+        let (blob, pack) = self.copies(kind, id).next().map(|place| self.blob(place))?;
+        let (offset, length, plain_length) = (blob.offset, blob.length, blob.plain_length);
+        Some(BlobPlace { pack: self.pack_id(pack), offset, length, plain_length })
+    }
+
+    /// Says whether a backup need not write a blob: it is in a pack that nobody is about to remove.
+    pub fn contains(&self, kind: BlobKind, id: &Id) -> bool {
+        self.copies(kind, id).any(|place| match self.blob(place).1 {
+            PackNumber::Known(number) => {
+                self.doubtful.is_empty() || !self.doubtful.contains(&self.packs[number as usize].id)
+            }
+            PackNumber::Pending(_) => false,
         })
     }
 
-    /// Says whether the index names a blob.
-    pub fn contains(&self, kind: BlobKind, id: &Id) -> bool {
-        self.find(kind, id).is_some()
-    }
-
-    /// Returns the packs that it names.
+    /// Returns the packs that it names, without those that are about to go.
     pub fn packs(&self) -> &[KnownPack] {
         &self.packs
+    }
+
+    /// Returns the packs that are about to go.
+    pub fn pending(&self) -> &[PendingPack] {
+        &self.pending
     }
 
     /// Returns how many blobs it names.
@@ -197,6 +298,10 @@ impl Index {
         let kind = |pack: u32| if pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
         inside.map(|blob| (kind(blob.pack), blob.id)).collect()
     }
+}
+
+fn number_of(count: usize) -> u32 {
+    u32::try_from(count).ok().filter(|number| *number < PENDING_BIT).expect("an index names fewer than 2^30 packs")
 }
 
 /// Returns the bytes of a pack that holds these blobs and no other: restic names each blob of a pack in one index file.
@@ -235,5 +340,28 @@ mod tests {
         assert_eq!(tree, BlobPlace { pack, offset: 40, length: 40, plain_length: Some(90) });
         assert!(!index.contains(BlobKind::Data, &two));
         assert_eq!(index.packs(), [KnownPack { id: pack, size_bytes: 80 + 36 + 37 + 41 }]);
+    }
+
+    #[test]
+    fn what_is_about_to_go_can_be_read_and_is_not_known() {
+        let (one, two, three) = (Id::of(b"1"), Id::of(b"2"), Id::of(b"3"));
+        let (kept, gone, both) = (Id::of(b"kept"), Id::of(b"gone"), Id::of(b"both"));
+        let at = |id| blob(BlobKind::Data, id, 0, None);
+        let (mut old, mut new) = (IndexFile::default(), IndexFile::default());
+        old.push(both, &[at(three)]);
+        new.push(kept, &[at(one)]);
+        new.push_pending(gone, &[at(one), at(two)], 7, Timestamp::UNIX_EPOCH);
+        new.push_pending(both, &[at(three)], 9, Timestamp::UNIX_EPOCH);
+        let mut index = Index::default();
+        index.take(IndexFile::read(&new.write()).unwrap());
+        index.take(old);
+        index.sort();
+        for (id, pack, known) in [(one, kept, true), (two, gone, false), (three, both, false)] {
+            assert_eq!(index.find(BlobKind::Data, &id).unwrap().pack, pack);
+            assert_eq!(index.contains(BlobKind::Data, &id), known);
+        }
+        let marked_at = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(index.pending()[0], PendingPack { id: gone, size_bytes: 7, marked_at });
+        assert!(!String::from_utf8(IndexFile::default().write()).unwrap().contains("delete"), "as restic writes it");
     }
 }

@@ -74,6 +74,16 @@ impl KeyFile {
         }
     }
 
+    /// Returns when it was made, in RFC 3339, as its maker says.
+    pub fn created(&self) -> &str {
+        &self.created
+    }
+
+    /// Returns who made it: the user's name and the machine's, as the maker says.
+    pub fn maker(&self) -> (&str, &str) {
+        (&self.username, &self.hostname)
+    }
+
     /// Opens the master key with a password.
     ///
     /// # Errors

@@ -1,8 +1,12 @@
 //! Trees: the entries of one folder, sorted by the bytes of their names, as JSON with a newline at its end.
 
+use std::cmp::Ordering;
+use std::ops::Range;
+
 use serde::Deserialize;
 
 use super::FormatError;
+use super::compression::PieceDecompressor;
 use super::node::{NewNode, Node, WireNode, push_node};
 
 /// Largest tree that is read: a folder of two million entries. restic has none; a crafted repository must not take all
@@ -33,7 +37,18 @@ impl TreeWriter {
         push_node(&mut self.text, node);
     }
 
-    /// Returns the tree's bytes.
+    /// Returns how many bytes are held.
+    pub fn held_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Hands over the bytes that are held, and goes on without them.
+    pub fn hand_over(&mut self, each: impl FnOnce(&[u8])) {
+        each(&self.text);
+        self.text.clear();
+    }
+
+    /// Returns the tree's bytes that are left.
     pub fn finish(mut self) -> Vec<u8> {
         self.text.extend_from_slice(b"]}\n");
         self.text
@@ -60,6 +75,109 @@ pub fn read(text: &[u8]) -> Result<Vec<Node<'_>>, FormatError> {
             Err(FormatError::shape("tree", format!("`{}` stands after `{}`", names[1], names[0])))
         }
     }
+}
+
+/// What a tree's text begins with, as restic and we write it.
+const BEGIN: &[u8] = b"{\"nodes\":[";
+
+/// Bytes of a tree's text that are added at least where it is read in pieces.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Reads a tree entry by entry, in order, and holds little of it.
+#[derive(Debug)]
+pub struct TreeReader {
+    rest: PieceDecompressor,
+    text: Vec<u8>,
+    /// Where the next entry begins, or what stands before it.
+    at: usize,
+    /// An entry that was looked at and lies ahead.
+    ahead: Option<Range<usize>>,
+}
+
+impl TreeReader {
+    /// Begins with a tree's compressed text.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`], also for text that nobody writes who writes such trees.
+    pub fn new(packed: Vec<u8>) -> Result<Self, FormatError> {
+        let (mut rest, mut text) = (PieceDecompressor::new(packed)?, Vec::new());
+        rest.read(PIECE_BYTES, &mut text)?;
+        match text.starts_with(BEGIN) {
+            true => Ok(Self { rest, text, at: BEGIN.len(), ahead: None }),
+            false => Err(FormatError::shape("tree", "it does not begin with its entries")),
+        }
+    }
+
+    /// Returns the entry of a name, when it is there and lies ahead; names are asked for in their order.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`].
+    pub fn find(&mut self, name: &[u8]) -> Result<Option<Node<'_>>, FormatError> {
+        loop {
+            let place = match self.ahead.take() {
+                Some(place) => place,
+                None => match self.next()? {
+                    Some(place) => place,
+                    None => return Ok(None),
+                },
+            };
+            match read_node(&self.text[place.clone()])?.name[..].cmp(name) {
+                Ordering::Less => {}
+                Ordering::Equal => return read_node(&self.text[place]).map(Some),
+                Ordering::Greater => {
+                    self.ahead = Some(place);
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Returns where the next entry lies in the text that is held; none at the end.
+    fn next(&mut self) -> Result<Option<Range<usize>>, FormatError> {
+        loop {
+            let skipped = self.text[self.at..].iter().take_while(|byte| b", \n\r\t".contains(byte)).count();
+            let begin = self.at + skipped;
+            if self.text.get(begin) == Some(&b']') {
+                return Ok(None);
+            }
+            if let Some(bytes) = object_bytes(&self.text[begin..]) {
+                self.at = begin + bytes;
+                return Ok(Some(begin..self.at));
+            }
+            self.text.drain(..self.at);
+            self.at = 0;
+            // As much again as is held: an entry of any length is looked through a few times at most.
+            if self.rest.read(PIECE_BYTES.max(self.text.len()), &mut self.text)? == 0 {
+                return Err(FormatError::shape("tree", "it ends in the middle"));
+            }
+        }
+    }
+}
+
+fn read_node(text: &[u8]) -> Result<Node<'_>, FormatError> {
+    let node: WireNode<'_> = serde_json::from_slice(text).map_err(|error| FormatError::shape("tree", error))?;
+    node.into_node()
+}
+
+/// Returns how many bytes the object has that text begins with; none when its end is not there.
+fn object_bytes(text: &[u8]) -> Option<usize> {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'{') => depth += 1,
+            (false, b'}') => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -154,6 +272,36 @@ mod tests {
             };
             assert_eq!((nodes[0].kind, nodes[0].metadata.device, nodes[0].metadata.mode), (known, device, 0o644));
         }
+    }
+
+    #[test]
+    fn a_tree_is_read_in_pieces_as_it_is_read_whole() {
+        let name = |at: u32| format!("{at:05}{{\"\\").into_bytes();
+        let mut writer = TreeWriter::new(Vec::new());
+        let blobs = [Id::of(b"x"); 100];
+        for at in (0..20_000).step_by(2) {
+            let many = if at == 9_998 { &[Id::of(b"y"); 40_000][..] } else { &blobs[..at as usize % 100] };
+            writer.push(&node(&name(at), &metadata(), Content::File(many)));
+        }
+        let text = writer.finish();
+        let mut compressor = super::super::compression::PieceCompressor::default();
+        compressor.push(&text);
+        let packed = compressor.finish();
+        let whole = read(&text).unwrap();
+        let by_name: std::collections::BTreeMap<&[u8], &Node<'_>> =
+            whole.iter().map(|node| (&*node.name, node)).collect();
+        let mut pieces = TreeReader::new(packed.clone()).unwrap();
+        // Names that are not there lie between; some are never asked for.
+        for at in (0..20_002).filter(|at| at % 7 != 0) {
+            let wanted = by_name.get(&*name(at)).map(|node| (&node.name, &node.content));
+            let found = pieces.find(&name(at)).unwrap();
+            assert!(found.as_ref().map(|node| (&node.name, &node.content)) == wanted, "{at}");
+        }
+        assert!(pieces.text.len() < 8 << 20);
+        let mut compressor = super::super::compression::PieceCompressor::default();
+        compressor.push(&text[..text.len() - 5]);
+        let mut cut = TreeReader::new(compressor.finish()).unwrap();
+        assert!(cut.find(b"~").is_err());
     }
 
     #[test]

@@ -4,20 +4,32 @@
 //! removes the old one *before* looking a second time: either that second look finds our new lock, or our look finds the
 //! old one gone. Both cannot miss each other.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::judge::STALE_AFTER;
-use super::{LockMode, LockOwner, LockRoom, LockTerms};
+use super::{LockMode, LockOwner, LockRoom, LockTerms, Taken};
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::interrupt::Interrupt;
+
+/// Numbers of guards.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// A storage that says that something was written before 2001 has no clock.
+const NO_CLOCK_BEFORE: Timestamp = Timestamp::constant(978_307_200, 0);
 
 /// A lock that is held. It ends with [`LockGuard::release`], or when this is dropped.
 #[derive(Debug)]
 pub struct LockGuard {
     held: Arc<Held>,
+    number: u64,
+    /// When it was taken: by the storage's clock, and by ours.
+    taken_at: (Timestamp, Instant),
     thread: Option<JoinHandle<()>>,
 }
 
@@ -50,18 +62,21 @@ impl State {
 impl LockGuard {
     pub(super) fn keep(
         room: LockRoom,
-        id: Id,
+        taken: Taken,
         mode: LockMode,
         owner: LockOwner,
         terms: &LockTerms,
         interrupt: Interrupt,
     ) -> Self {
-        let state = State { id, written: (Instant::now(), SystemTime::now()), lost: false, ended: false };
+        let state = State { id: taken.id, written: (Instant::now(), SystemTime::now()), lost: false, ended: false };
         let (refresh_every, state, ended) = (terms.refresh_every, Mutex::new(state), Condvar::new());
         let held = Arc::new(Held { room, mode, owner, refresh_every, interrupt, state, ended });
         let keeper = Arc::clone(&held);
         let thread = std::thread::Builder::new().name("lock".to_owned()).spawn(move || keeper.keep()).ok();
-        Self { held, thread }
+        // A storage that keeps no times has none of this century.
+        let storage_at = if taken.at < NO_CLOCK_BEFORE { Timestamp::now() } else { taken.at };
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self { held, number, taken_at: (storage_at, Instant::now()), thread }
     }
 
     /// Returns the lock's name as it is now: a refresh gives it a new one.
@@ -72,6 +87,18 @@ impl LockGuard {
     /// Returns who may work beside us.
     pub fn mode(&self) -> LockMode {
         self.held.mode
+    }
+
+    /// Returns the moment by the storage's own clock, which all that use the repository share; by ours where the storage
+    /// keeps no times.
+    pub fn storage_now(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.taken_at.1.elapsed()).unwrap_or(SignedDuration::MAX);
+        self.taken_at.0.checked_add(passed).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Returns a number that no other guard of this process has.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Asks the storage whether the lock is still ours. Call it before each step that cannot be undone, and after

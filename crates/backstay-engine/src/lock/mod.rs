@@ -182,7 +182,7 @@ impl Repository {
         loop {
             interrupt.check()?;
             let error = match try_lock(&room, mode, owner, terms, interrupt)? {
-                Ok(id) => return Ok(LockGuard::keep(room, id, mode, owner.clone(), terms, interrupt.clone())),
+                Ok(taken) => return Ok(LockGuard::keep(room, taken, mode, owner.clone(), terms, interrupt.clone())),
                 Err(error) => error,
             };
             let left = terms.wait.saturating_sub(began.elapsed());
@@ -223,6 +223,14 @@ impl Repository {
     }
 }
 
+/// A lock that was just written.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    id: Id,
+    /// When, by the storage's clock.
+    at: Timestamp,
+}
+
 /// Tries once: the outer error ends the taking, the inner one says who keeps us out.
 fn try_lock(
     room: &LockRoom,
@@ -230,7 +238,7 @@ fn try_lock(
     owner: &LockOwner,
     terms: &LockTerms,
     interrupt: &Interrupt,
-) -> Result<Result<Id, EngineError>, EngineError> {
+) -> Result<Result<Taken, EngineError>, EngineError> {
     // A first look, so that whoever must wait does not disturb others by a lock of its own.
     let now = Now::Ours(Timestamp::now());
     let seen = room.look(owner)?;
@@ -258,7 +266,7 @@ fn try_lock(
         return Ok(Err(room.told(other)));
     }
     dead.iter().for_each(|lock| room.clear(&lock.id));
-    Ok(Ok(id))
+    Ok(Ok(Taken { id, at: ours.modified_at }))
 }
 
 /// Sleeps, and notices within a tenth of a second when somebody asks to stop.

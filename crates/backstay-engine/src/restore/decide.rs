@@ -28,6 +28,9 @@ use crate::repository::{BlobReader, Repository};
 /// Bytes that a file system takes as a name, everywhere on Linux.
 const NAME_BYTES_MAX: usize = 255;
 
+/// What is told of an entry with a longer one.
+const LONG_NAME: &str = "its name has more bytes than a file system takes";
+
 /// What is behind the name of what is restored beside something.
 const RENAMED: &[u8] = b".restored";
 
@@ -146,9 +149,9 @@ impl Walk<'_> {
             if !(said.matched || may) {
                 return Ok(());
             }
-            if node.name.len() > NAME_BYTES_MAX {
+            if u16::try_from(node.name.len()).is_err() {
                 let path = shown(&crate::browse::join(&path, &node.name));
-                self.plan.unread.push(path, "its name has more bytes than a file system takes".to_owned());
+                self.plan.unread.push(path, LONG_NAME.to_owned());
                 return Ok(());
             }
             if self.plan.entries.len() >= ROOT as usize {
@@ -203,10 +206,12 @@ impl Walk<'_> {
         wanted: bool,
     ) -> (u32, Held) {
         let metadata = &node.metadata;
-        let there = opened.map_or(Ok(None), |folder| look(folder, &node.name));
+        let long = node.name.len() > NAME_BYTES_MAX;
+        let there = opened.filter(|_| !long).map_or(Ok(None), |folder| look(folder, &node.name));
         let (action, held, problem) = match (above, &there) {
             (Held::Refused, _) => (Action::Fail, Held::Refused, Some("what it lies in cannot be restored".to_owned())),
             (Held::Other, _) => (Action::Skip, Held::Other, None),
+            _ if long => (Action::Fail, Held::Refused, Some(LONG_NAME.to_owned())),
             (_, Err(error)) => (Action::Fail, Held::Refused, Some(format!("could not be looked at: {error}"))),
             (_, Ok(None)) => (Action::Create, Held::Nothing, None),
             (_, Ok(Some(stat))) => self.meet(opened, node, stat),

@@ -20,6 +20,9 @@ const OWN_ATTRIBUTES: [&[u8]; 3] = [b"user.", b"system.posix_acl_", b"security.c
 /// Bytes of the names of a file's attributes at the most, a limit of Linux.
 const NAMES_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of the names that are asked for first: most files have none, or a few.
+const FEW_NAMES_BYTES: usize = 256;
+
 /// What of the metadata is set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
@@ -182,13 +185,19 @@ fn attributes(problems: &mut Problems, wanted: &[ExtendedAttribute], thing: &dyn
             done => note(problems, &format!("attribute {shown}"), done),
         }
     }
-    // The kernel says how long the list is when it is given no room for it.
-    if matches!(thing.names(&mut []), Ok(0) | Err(_)) {
-        return;
-    }
-    let mut names = vec![0; NAMES_BYTES_MAX];
-    let Ok(bytes) = thing.names(&mut names) else { return };
-    for name in names[..bytes].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    let mut few = [0; FEW_NAMES_BYTES];
+    let names = match thing.names(&mut few) {
+        Ok(bytes) => few[..bytes].to_vec(),
+        Err(Errno::RANGE) => {
+            let mut names = vec![0; NAMES_BYTES_MAX];
+            let bytes = thing.names(&mut names).unwrap_or(0);
+            names.truncate(bytes);
+            names
+        }
+        // A file system without attributes has none of its own.
+        Err(_) => return,
+    };
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let own = OWN_ATTRIBUTES.iter().any(|prefix| name.starts_with(prefix));
         if own && !wanted.iter().any(|attribute| attribute.name == name) {
             let shown = String::from_utf8_lossy(name);

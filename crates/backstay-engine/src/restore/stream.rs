@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
+use std::sync::atomic::Ordering;
 
 use backstay_core::domain::unread::Unread;
 use backstay_core::managers::job::chain;
@@ -17,11 +18,11 @@ use super::plan::{Packs, Part};
 use super::tar::{self, TarEntry, TarKind, head, padding};
 use super::target::shown;
 use super::write::ranges_of;
-use crate::browse::{Met, find, join, walk};
+use crate::browse::{DEPTH_MAX, find, join, tree_entries};
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::index::Index;
-use crate::format::node::{Node, NodeKind};
+use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
@@ -133,7 +134,7 @@ impl Stream<'_> {
         &mut self,
         content: &Content,
         from: usize,
-        each: &mut dyn FnMut(&mut Self, &[u8]) -> Result<(), EngineError>,
+        mut each: impl FnMut(&mut Self, &[u8]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let mut plain = Vec::new();
         for range in ranges_of(&content.parts[from..]) {
@@ -153,7 +154,7 @@ impl Stream<'_> {
 
     /// Sends the blobs of a file from one on.
     fn send(&mut self, content: &Content, from: usize) -> Result<(), EngineError> {
-        self.read(content, from, &mut |stream, plain| {
+        self.read(content, from, |stream, plain| {
             stream.out.write_all(plain).map_err(broken)?;
             stream.progress.done(0, plain.len() as u64);
             Ok(())
@@ -164,27 +165,51 @@ impl Stream<'_> {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         let above = names.join(&b'/');
         let mut links = HashMap::new();
-        let (repository, progress, interrupt) = (self.repository, self.progress, self.interrupt);
-        walk(repository, trees, tree, progress, interrupt, &mut |met| match met {
-            Met::Unreadable(path, error) => {
-                self.done.unread.push(shown(&join(&above, path)), chain(&error));
-                Ok(())
+        let repository = self.repository;
+        // A folder is sent when it is looked into: what is in it comes next, as tar programs want it, which set a
+        // folder's times when they leave it.
+        let mut folders = vec![Folder { path: above, depth: 0, tree, node: None }];
+        while let Some(folder) = folders.pop() {
+            self.interrupt.check()?;
+            self.progress.looked.fetch_add(1, Ordering::Relaxed);
+            if let Some(node) = &folder.node {
+                let sent = node.entry(&folder.path);
+                self.out.write_all(&head(&sent)).map_err(broken)?;
             }
-            Met::Entry(path, node) => self.entry(&join(&above, path), node, &mut links),
-        })?;
+            let mut deeper = Vec::new();
+            let listed = tree_entries(repository, trees, &folder.tree, |node| {
+                let path = join(&folder.path, &node.name);
+                match (node.kind, node.subtree) {
+                    (NodeKind::Dir, Some(tree)) if folder.depth < DEPTH_MAX => {
+                        let node = Some(Box::new(FolderNode::from(node)));
+                        deeper.push(Folder { path, depth: folder.depth + 1, tree, node });
+                    }
+                    (NodeKind::Dir, _) => {
+                        self.done.unread.push(shown(&path), format!("it lies deeper than {DEPTH_MAX} folders"));
+                    }
+                    _ => self.entry(&path, node, &mut links)?,
+                }
+                Ok(())
+            });
+            match listed {
+                Ok(()) => {}
+                Err(error) if error.is_harm() => self.done.unread.push(shown(&folder.path), chain(&error)),
+                Err(error) => return Err(error),
+            }
+            folders.extend(deeper.into_iter().rev());
+        }
         self.out.write_all(&tar::END).map_err(broken)
     }
 
-    /// Sends one entry. `links` has the first path of each inode that has several.
+    /// Sends one entry that is no folder. `links` has the first path of each inode that has several.
     fn entry(&mut self, path: &[u8], node: &Node<'_>, links: &mut Links) -> Result<(), EngineError> {
         let kind = match node.kind {
             NodeKind::File => TarKind::File,
-            NodeKind::Dir => TarKind::Dir,
             NodeKind::Symlink => TarKind::Symlink,
             NodeKind::Fifo => TarKind::Fifo,
             NodeKind::CharDevice => TarKind::CharDevice,
             NodeKind::BlockDevice => TarKind::BlockDevice,
-            NodeKind::Socket | NodeKind::Other => {
+            NodeKind::Dir | NodeKind::Socket | NodeKind::Other => {
                 self.done.unread.push(shown(path), "a tar archive has no place for its kind".to_owned());
                 return Ok(());
             }
@@ -199,7 +224,7 @@ impl Stream<'_> {
             group: &node.group,
             attributes: &node.extended_attributes,
         };
-        let set = (node.metadata.links > 1 && kind != TarKind::Dir).then(|| links.entry(set_of(node)));
+        let set = (node.metadata.links > 1).then(|| links.entry(set_of(node)));
         if let Some(Entry::Occupied(first)) = &set {
             (sent.kind, sent.target) = (TarKind::HardLink, first.get());
             return self.out.write_all(&head(&sent)).map_err(broken);
@@ -219,7 +244,7 @@ impl Stream<'_> {
         let mut ahead = Vec::new();
         let read = Content::of(self.index, self.repository, ids).and_then(|content| {
             if content.bytes <= AHEAD_BYTES_MAX {
-                self.read(&content, 0, &mut |_, plain| {
+                self.read(&content, 0, |_, plain| {
                     ahead.extend_from_slice(plain);
                     Ok(())
                 })?;
@@ -245,6 +270,45 @@ impl Stream<'_> {
         self.out.write_all(&[0; tar::BLOCK_BYTES][..padding(content.bytes)]).map_err(broken)?;
         self.file_done(content.bytes);
         Ok(true)
+    }
+}
+
+/// A folder to look into.
+struct Folder {
+    path: Vec<u8>,
+    depth: usize,
+    tree: Id,
+    /// What is sent of it; none of the folder that the archive is of.
+    node: Option<Box<FolderNode>>,
+}
+
+/// What a header says of a folder.
+struct FolderNode {
+    metadata: Metadata,
+    user: String,
+    group: String,
+    attributes: Vec<ExtendedAttribute>,
+}
+
+impl From<&Node<'_>> for FolderNode {
+    fn from(node: &Node<'_>) -> Self {
+        let (user, group) = (node.user.to_string(), node.group.to_string());
+        Self { metadata: node.metadata, user, group, attributes: node.extended_attributes.clone() }
+    }
+}
+
+impl FolderNode {
+    fn entry<'a>(&'a self, path: &'a [u8]) -> TarEntry<'a> {
+        TarEntry {
+            path,
+            kind: TarKind::Dir,
+            metadata: &self.metadata,
+            size_bytes: 0,
+            target: b"",
+            user: &self.user,
+            group: &self.group,
+            attributes: &self.attributes,
+        }
     }
 }
 

@@ -183,10 +183,10 @@ fn an_interrupt_ends_a_restore_and_a_verify_too() {
 }
 
 /// A small file system in memory, taken down at the end.
-struct SmallDisk(std::path::PathBuf);
+pub(crate) struct SmallDisk(pub(crate) std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(place: std::path::PathBuf) -> Option<Self> {
+    pub(crate) fn mount(place: std::path::PathBuf) -> Option<Self> {
         fs::create_dir(&place).unwrap();
         let size = ["-t", "tmpfs", "-o", "size=12m", "tmpfs"];
         let mounted = Command::new("mount").args(size).arg(&place).status().is_ok_and(|status| status.success());

@@ -30,7 +30,20 @@ mod create;
 #[cfg(test)]
 mod replaced;
 #[cfg(test)]
+mod restore_deep;
+#[cfg(test)]
+mod restore_oracle;
+#[cfg(test)]
+mod restore_meet;
+#[cfg(test)]
+mod restore_resume;
+#[cfg(test)]
+mod restore_stream;
+#[cfg(test)]
+mod restore_fail;
+#[cfg(test)]
 mod lock;
+#[cfg(test)]
 mod layout;
 #[cfg(test)]
 mod kinds;
@@ -38,3 +51,15 @@ mod kinds;
 mod stream;
 #[cfg(test)]
 mod moving;
+#[cfg(test)]
+mod mortal;
+#[cfg(test)]
+mod prune;
+#[cfg(test)]
+mod forget;
+#[cfg(test)]
+mod key;
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod together;

@@ -50,7 +50,7 @@ pub(crate) fn pack_key(place: &BlobPlace) -> String {
     FileKind::Pack.key(&place.pack).to_string()
 }
 
-fn remove(storage: &FakeStorage, key: &str) {
+pub(crate) fn remove(storage: &FakeStorage, key: &str) {
     block_on(storage.object_remove(&ObjectKey::new(key).unwrap())).unwrap();
 }
 

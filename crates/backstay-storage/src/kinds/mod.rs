@@ -8,8 +8,9 @@
 
 pub mod local;
 pub mod s3;
+pub mod hot_cold;
 
 use crate::kind::StorageKind;
 
 /// Every storage kind that there is.
-pub const STORAGE_KINDS: &[&dyn StorageKind] = &[&local::Local, &s3::S3];
+pub const STORAGE_KINDS: &[&dyn StorageKind] = &[&local::Local, &s3::S3, &hot_cold::HotColdKind];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use backstay_testkit::conformance::storage::{StorageFixture, storage_conforms};
+use backstay_testkit::fakes::proxy::Fault;
 use backstay_testkit::fakes::storage::FakeStorage;
 use backstay_testkit::peers;
 use serde_json::json;
@@ -11,13 +12,13 @@ use tempfile::TempDir;
 
 use crate::house::Bucket;
 
-struct LocalFixture {
+pub(crate) struct LocalFixture {
     home: TempDir,
     storage: Arc<dyn ObjectStorage>,
 }
 
 impl LocalFixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let settings = json!({ "path": home.path().join("storage") });
         let storage =
@@ -90,4 +91,51 @@ fn a_bucket_of_ceph_conforms() {
 fn a_bucket_of_moto_conforms() {
     let Some(peer) = peers::s3::moto() else { return };
     storage_conforms(&|| Box::new(Bucket::new(peer)));
+}
+
+#[test]
+fn a_bucket_conforms_on_bad_days() {
+    let Some(peer) = peers::s3::moto() else { return };
+    let harmed = std::cell::Cell::new(0);
+    storage_conforms(&|| Box::new(BadDay::new(peer, &harmed)));
+    assert!(harmed.get() > 200, "only {} requests suffered", harmed.get());
+}
+
+/// A bucket behind a proxy that harms each fifth request.
+struct BadDay<'a> {
+    bucket: Bucket,
+    harmed: &'a std::cell::Cell<u64>,
+}
+
+impl<'a> BadDay<'a> {
+    fn new(peer: &'static peers::s3::S3Peer, harmed: &'a std::cell::Cell<u64>) -> Self {
+        let bucket = Bucket::behind_proxy(peer, |_| {});
+        let faults = vec![
+            Fault::Status(500),
+            Fault::Reset,
+            Fault::Status(503),
+            Fault::ResetInBody,
+            Fault::StatusRetryAfter(429),
+            Fault::ShortBody,
+            Fault::LoseAnswer,
+        ];
+        bucket.proxy().harm_regularly(5, faults);
+        Self { bucket, harmed }
+    }
+}
+
+impl StorageFixture for BadDay<'_> {
+    fn storage(&self) -> Arc<dyn ObjectStorage> {
+        self.bucket.storage()
+    }
+
+    fn vanish(&self) {
+        self.bucket.vanish();
+    }
+}
+
+impl Drop for BadDay<'_> {
+    fn drop(&mut self) {
+        self.harmed.set(self.harmed.get() + self.bucket.proxy().harmed());
+    }
 }

@@ -1,9 +1,11 @@
 //! What the tests of S3 share: a bucket of its own on a peer, behind a proxy or not.
-#![expect(clippy::unwrap_used, reason = "a fixture that cannot be made is a failed test")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_storage::kinds::s3::open_without_retries;
+use backstay_storage::pace::SystemPace;
+use backstay_storage::retry::{Retry, RetryRules};
 use backstay_storage::{ObjectStorage, Presence, storage_kind};
 use backstay_testkit::conformance::storage::StorageFixture;
 use backstay_testkit::fakes::proxy::FaultProxy;
@@ -28,12 +30,16 @@ impl Bucket {
         Self { peer, name, proxy: None, storage }
     }
 
-    /// Makes one behind a proxy, with the retries of the product.
-    pub(crate) fn behind_proxy(peer: &'static S3Peer) -> Self {
-        let (name, proxy) = (peer.bucket(), FaultProxy::start(&peer.endpoint));
-        let settings = peer.settings(&proxy.endpoint(), &name);
-        let storage = storage_kind("s3").unwrap().open(&settings, &peer.credentials(), Presence::Create).unwrap();
-        Self { peer, name, proxy: Some(proxy), storage }
+    /// Makes one behind a proxy, with retries that do not wait long.
+    pub(crate) fn behind_proxy(peer: &'static S3Peer, change: impl FnOnce(&mut Value)) -> Self {
+        let bucket = Self::tried_once(peer, change);
+        Self { storage: bucket.with_retries(), ..bucket }
+    }
+
+    /// Returns the same with retries that do not wait long.
+    pub(crate) fn with_retries(&self) -> Arc<dyn ObjectStorage> {
+        let rules = RetryRules { first_wait: Duration::from_millis(2), ..RetryRules::default() };
+        Arc::new(Retry::new(Arc::clone(&self.storage), rules, Arc::new(SystemPace::default())))
     }
 
     /// Makes one behind a proxy whose calls are tried once; `change` may change its settings.

@@ -7,4 +7,12 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod fault;
+#[cfg(test)]
+mod hot_cold;
+#[cfg(test)]
 mod house;
+#[cfg(test)]
+mod s3;
+#[cfg(test)]
+mod wrap;

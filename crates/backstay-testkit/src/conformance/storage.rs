@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
 
-use backstay_storage::{ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use backstay_storage::{ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache, StorageError};
 use bytes::Bytes;
 use futures::executor::block_on;
+use jiff::Timestamp;
 
 /// A storage of its own for one case, and the power to take it away.
 pub trait StorageFixture {
@@ -36,13 +37,15 @@ const CASES: &[Case] = &[
     ("a read past the cache gives the same bytes", bypass),
     ("a storage that went away is an error, never an empty one", absent),
     ("a key never leads out", bad_keys),
+    ("a list goes on after a key, in order, or says that it cannot", list_goes_on),
+    ("what a storage cannot do is refused, never left out", refuses_what_it_cannot),
 ];
 
 /// Holds an adapter against all that the port promises; `begin` gives each case a storage of its own.
 ///
 /// # Panics
 /// With the case's name, when a promise is broken.
-pub fn storage_conforms(begin: &dyn Fn() -> Box<dyn StorageFixture>) {
+pub fn storage_conforms<'a>(begin: &dyn Fn() -> Box<dyn StorageFixture + 'a>) {
     for (promise, case) in CASES {
         let fixture = begin();
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&*fixture)));
@@ -241,4 +244,48 @@ fn bad_keys(fixture: &dyn StorageFixture) {
     for text in ["config", "a/b/c", "..a", "a.", "...", "a b"] {
         assert_eq!(put(&*storage, text, b"x"), PutAnswer::Created, "{text:?}");
     }
+}
+
+fn list_goes_on(fixture: &dyn StorageFixture) {
+    let storage = fixture.storage();
+    for name in ["data/a", "data/b", "data/b/x", "data/c", "datax"] {
+        // A folder and a file of one name cannot both be everywhere.
+        let name = if name == "data/b" { "data/b.x" } else { name };
+        put(&*storage, name, b"x");
+    }
+    let mut found = Vec::new();
+    let mut hand = |object: backstay_storage::ListedObject| found.push(object.key.to_string());
+    let answer = block_on(storage.object_list_after("data", &key("data/b.x"), &mut hand));
+    if storage.capabilities().list_after {
+        answer.expect("it says that it can");
+        assert_eq!(found, ["data/b/x", "data/c"]);
+    } else {
+        assert!(matches!(answer, Err(StorageError::Unsupported { .. })), "{answer:?}");
+    }
+}
+
+fn refuses_what_it_cannot(fixture: &dyn StorageFixture) {
+    let storage = fixture.storage();
+    put(&*storage, "data/x", b"x");
+    let can = storage.capabilities();
+    let is_refused = |error| matches!(error, StorageError::Unsupported { .. });
+    if !can.retention {
+        for name in ["data/y", "keys/y"] {
+            let options = PutOptions { retain_until: Some(Timestamp::MAX), ..PutOptions::default() };
+            let answer = block_on(storage.object_put_with(&key(name), Bytes::new(), options));
+            assert!(answer.is_err_and(is_refused), "an object was put without the protection that was asked for");
+        }
+        assert!(block_on(storage.object_retained_until(&key("data/x"))).is_err_and(is_refused));
+        assert_eq!(names(&*storage, ""), ["data/x"]);
+    }
+    if !can.versions {
+        assert!(block_on(storage.object_versions("", &mut |_| {})).is_err_and(is_refused));
+    }
+    if !can.copy {
+        assert!(block_on(storage.object_copy(&key("data/x"), &key("data/y"))).is_err_and(is_refused));
+    }
+    if !can.warm_up {
+        assert!(block_on(storage.object_warm_up(&key("data/x"), 1)).is_err_and(is_refused));
+    }
+    assert!(block_on(storage.object_is_warm(&key("data/x"))).expect("it is known"), "what was just put is warm");
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub enum Fault {
     Body(&'static str),
     /// The answer, with one text in it replaced by another.
     Replace(&'static str, &'static str),
+    /// The request loses this header on its way, as if the server did not know it.
+    DropHeader(&'static str),
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,7 @@ struct Plan {
     /// Each so-many-th request suffers the next of these.
     regular: Option<(u64, Vec<Fault>)>,
     counts: BTreeMap<&'static str, u64>,
+    heads: BTreeMap<&'static str, String>,
     total: u64,
     harmed: u64,
 }
@@ -55,6 +58,7 @@ struct Shared {
     upstream: String,
     plan: Mutex<Plan>,
     is_over: AtomicBool,
+    open: AtomicU64,
 }
 
 /// The proxy; it ends when it is dropped.
@@ -70,7 +74,12 @@ impl FaultProxy {
         let upstream = endpoint.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared { upstream, plan: Mutex::default(), is_over: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            upstream,
+            plan: Mutex::default(),
+            is_over: AtomicBool::new(false),
+            open: AtomicU64::new(0),
+        });
         let ours = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -78,7 +87,12 @@ impl FaultProxy {
                     break;
                 }
                 let shared = Arc::clone(&ours);
-                std::thread::spawn(move || drop(exchange(client, &shared)));
+                shared.open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    // A client or a server that breaks off is what this proxy is for.
+                    drop(exchange(client, &shared));
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         Self { address, shared }
@@ -120,6 +134,16 @@ impl FaultProxy {
     /// Returns how many requests of a verb came.
     pub fn count(&self, verb: &'static str) -> u64 {
         self.plan().counts.get(verb).copied().unwrap_or(0)
+    }
+
+    /// Returns the head of the newest request of a verb; empty when there was none.
+    pub fn head(&self, verb: &'static str) -> String {
+        self.plan().heads.get(verb).cloned().unwrap_or_default()
+    }
+
+    /// Returns how many exchanges are going on.
+    pub fn open(&self) -> u64 {
+        self.shared.open.load(Ordering::SeqCst)
     }
 
     /// Returns how many requests suffered.
@@ -192,7 +216,11 @@ fn exchange(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let head = read_head(&mut client)?;
     let request = Message { head, body: Vec::new() };
     let verb = request.verb();
-    let fault = shared.plan.lock().expect("no holder panics").next(verb);
+    let fault = {
+        let mut plan = shared.plan.lock().expect("no holder panics");
+        plan.heads.insert(verb, request.head.clone());
+        plan.next(verb)
+    };
     let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut request = request;
     if request.header("expect").is_some() {
@@ -217,6 +245,10 @@ fn exchange(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
         Some(Fault::Reset) => return client.shutdown(Shutdown::Both),
         Some(Fault::Stall) => return wait_for_end(&mut client),
         _ => {}
+    }
+    if let Some(Fault::DropHeader(name)) = &fault {
+        let kept = |line: &&str| !line.split(':').next().unwrap_or_default().eq_ignore_ascii_case(name);
+        request.head = request.head.lines().filter(kept).collect::<Vec<_>>().join("\r\n");
     }
     let answer = forward(&shared.upstream, &request, verb == "HEAD")?;
     let length = answer.header("content-length").unwrap_or("0").to_owned();

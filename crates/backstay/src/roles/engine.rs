@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -34,6 +34,12 @@ pub(crate) struct Access {
     /// The repository has an empty password
     #[arg(long, global = true)]
     insecure_no_password: bool,
+}
+
+/// Returns the name of who runs this, as the system knows it.
+pub(crate) fn username() -> String {
+    let known = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
+    known.unwrap_or_else(crate::roles::system::username)
 }
 
 /// Returns a variable that is set to something.
@@ -72,9 +78,11 @@ impl Access {
     /// # Errors
     /// [`CliError`], with the exit code for a repository that is not there.
     pub(crate) fn storage(&self, presence: Presence) -> Result<Arc<dyn ObjectStorage>, CliError> {
-        let (kind, settings) = place(&self.location()?)?;
+        let region = variable("AWS_DEFAULT_REGION").or_else(|| variable("AWS_REGION"));
+        let (kind, settings) = place(&self.location()?, region)?;
+        let credentials = if kind == "s3" { StorageCredentials::ambient() } else { StorageCredentials::none() };
         let kind = storage_kind(kind).map_err(|error| CliError::from_error(Exit::Failed, &error))?;
-        kind.open(&settings, presence).map_err(|error| crate::cli::engine::error::storage(&error))
+        kind.open(&settings, &credentials, presence).map_err(|error| crate::cli::engine::error::storage(&error))
     }
 
     /// Returns the password.
@@ -173,11 +181,28 @@ pub(crate) fn words(command: &str) -> Option<Vec<String>> {
 }
 
 /// Returns storage kind and settings of a repository as restic names it.
-fn place(location: &str) -> Result<(&'static str, Value), CliError> {
+fn place(location: &str, region: Option<String>) -> Result<(&'static str, Value), CliError> {
     let hint = "Give a path, or s3:https://HOST/BUCKET/PATH.";
+    if let Some(rest) = location.strip_prefix("s3:") {
+        let (scheme, rest) = match rest.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+            Some(_) => return Err(wrong(format!("`{location}` is no repository on S3"), hint)),
+            None => ("https", rest.trim_start_matches('/')),
+        };
+        let mut parts = rest.splitn(3, '/');
+        let [host, bucket, prefix] = std::array::from_fn(|_| parts.next().unwrap_or_default().trim_matches('/'));
+        if host.is_empty() || bucket.is_empty() {
+            return Err(wrong(format!("`{location}` names no bucket"), hint));
+        }
+        let mut settings = json!({ "endpoint": format!("{scheme}://{host}"), "bucket": bucket, "prefix": prefix });
+        if let Some(region) = region {
+            settings["region"] = region.into();
+        }
+        return Ok(("s3", settings));
+    }
     let path = match location.split_once(':') {
         Some(("local", path)) => path,
-        Some((scheme @ ("sftp" | "rest" | "b2" | "azure" | "gs" | "swift" | "rclone" | "s3"), _)) => {
+        Some((scheme @ ("sftp" | "rest" | "b2" | "azure" | "gs" | "swift" | "rclone"), _)) => {
             return Err(wrong(format!("repositories at `{scheme}:` cannot be opened by this program"), hint));
         }
         _ => location,
@@ -206,9 +231,15 @@ mod tests {
 
     #[test]
     fn a_repository_is_a_path_or_a_storage_that_is_known() {
-        assert_eq!(place("/a/b").unwrap(), ("local", json!({ "path": "/a/b" })));
-        assert_eq!(place("local:/a:b").unwrap(), ("local", json!({ "path": "/a:b" })));
-        assert_eq!(place("/a:b").unwrap().1, json!({ "path": "/a:b" }));
-        assert!(place("sftp:host:/x").is_err());
+        assert_eq!(place("/a/b", None).unwrap(), ("local", json!({ "path": "/a/b" })));
+        assert_eq!(place("local:/a:b", None).unwrap(), ("local", json!({ "path": "/a:b" })));
+        assert_eq!(place("/a:b", None).unwrap().1, json!({ "path": "/a:b" }));
+        assert!(place("sftp:host:/x", None).is_err());
+        let s3 = |location: &str| place(location, Some("r".to_owned())).unwrap();
+        let there = json!({ "endpoint": "https://h:9", "bucket": "b", "prefix": "p/q", "region": "r" });
+        assert_eq!(s3("s3:https://h:9/b/p/q/"), ("s3", there.clone()));
+        assert_eq!(s3("s3:h:9/b/p/q").1, there);
+        assert_eq!(s3("s3:http://h/b").1["prefix"], "");
+        assert!(place("s3:https://h", None).is_err() && place("s3:ftp://h/b", None).is_err());
     }
 }

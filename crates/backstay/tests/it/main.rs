@@ -4,7 +4,11 @@
 
 mod support;
 
+mod engine_support;
+
 mod bad_input;
+mod engine_same;
+mod engine_verbs;
 mod elsewhere;
 mod interrupted;
 mod quickstart;

@@ -184,7 +184,7 @@ pub fn clock_jump(before: Timestamp, now: Timestamp, elapsed: Duration) -> Optio
 }
 
 /// Returns how late something is, in words: `late by 3h 20m`.
-pub fn late_words(late: Duration) -> String {
+pub fn delay_words(late: Duration) -> String {
     let minutes = late.as_secs() / 60;
     match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
         (0, 0, minutes) => format!("late by {minutes}m"),

@@ -19,6 +19,7 @@ use futures::executor::block_on;
 use serde_json::Value;
 
 use self::settings::Settings;
+pub use self::settings::settings_of;
 use self::storage::S3Storage;
 use crate::credentials::StorageCredentials;
 use crate::error::StorageError;

@@ -164,6 +164,31 @@ impl Settings {
     }
 }
 
+/// Returns the settings of a bucket that is named as restic names it: `https://host/bucket/prefix`, or without the
+/// scheme, what stands after `s3:`. `region` is what the environment says; absent: the default.
+///
+/// # Errors
+/// [`StorageError::Settings`], naming what is wrong.
+pub fn settings_of(location: &str, region: Option<&str>) -> Result<Value, StorageError> {
+    let (scheme, rest) = match location.split_once("://") {
+        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+        Some(_) => return Err(wrong("endpoint", "is not https://host/bucket/prefix")),
+        None => ("https", location.trim_start_matches('/')),
+    };
+    let mut parts = rest.splitn(3, '/');
+    let mut settings = json!({
+        "endpoint": format!("{scheme}://{}", parts.next().unwrap_or_default()),
+        "bucket": parts.next().unwrap_or_default(),
+    });
+    if let Some(prefix) = parts.next().filter(|prefix| !prefix.trim_matches('/').is_empty()) {
+        settings["prefix"] = json!(prefix);
+    }
+    if let Some(region) = region {
+        settings["region"] = json!(region);
+    }
+    Ok(Settings::parse(&settings)?.row(&settings))
+}
+
 /// Puts a problem beside its field.
 fn wrong(field: &'static str, problem: impl Into<String>) -> StorageError {
     StorageError::Settings { field, problem: problem.into() }
@@ -282,6 +307,26 @@ mod tests {
         check(json!({ "confirm_puts": "yes" }), "settings.confirm_puts: `\"yes\"` is not true or false");
         check(json!({ "stall_seconds": 0 }), "settings.stall_seconds: `0` is not a number from 1 to 600");
         check(json!({ "access_key": "x" }), "settings.endpoint: `access_key` is not a setting of this kind");
+    }
+
+    #[test]
+    fn a_bucket_is_named_as_restic_names_it() {
+        let check = |location, region, expected: Value| {
+            let answer = settings_of(location, region).unwrap_or_else(|error| json!(error.to_string()));
+            assert_eq!(answer, expected, "{location}");
+        };
+        let plain = json!({ "endpoint": "https://s3.example", "bucket": "backups" });
+        check("https://s3.example/backups", None, plain.clone());
+        check("s3.example/backups/", None, plain.clone());
+        check("//s3.example/backups", None, plain);
+        check(
+            "http://127.0.0.1:9000/backups/a/b/",
+            Some("eu-1"),
+            json!({ "endpoint": "http://127.0.0.1:9000", "bucket": "backups", "prefix": "a/b", "region": "eu-1" }),
+        );
+        check("ftp://h/b", None, json!("settings.endpoint: is not https://host/bucket/prefix"));
+        let short = "settings.bucket: `` is not a bucket's name: at least 3 letters, digits, `.`, `-`, `_`";
+        check("https://s3.example", None, json!(short));
     }
 
     #[test]

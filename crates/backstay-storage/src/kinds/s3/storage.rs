@@ -195,7 +195,11 @@ impl Inner {
     }
 
     async fn put(&self, key: &ObjectKey, body: Bytes, options: PutOptions) -> Result<PutAnswer, StorageError> {
-        let told = |failure| self.told("put", key.as_str(), failure);
+        let told = |failure: Failure| match failure.is_missing() {
+            // What is put cannot be missing; it is the bucket.
+            true => StorageError::Absent { place: self.place.clone() },
+            false => self.told("put", key.as_str(), failure),
+        };
         let known = self.conditional.load(Ordering::Relaxed);
         if known != KEPT {
             match self.size(key).await {
@@ -274,6 +278,12 @@ impl Inner {
         let options = ReadOptions { range: asked, ..ReadOptions::default() };
         match way.operator.read_options(key.as_str(), options).await.map_err(|error| Failure::of(&error)) {
             Ok(body) if range.is_some() && body.len() as u64 != wanted_bytes => short(wanted_bytes, body.len() as u64),
+            Ok(body) if range.is_none() && way.header("content-range").is_none() => {
+                // A server without ranges, or one that lies: its other word must agree.
+                let size = self.size(key).await.map_err(told)?;
+                let wrong = || told(Failure::Broken(format!("{} bytes came of {size}", body.len())));
+                if body.len() as u64 == size { Ok(body.to_bytes()) } else { Err(wrong()) }
+            }
             Ok(body) => Ok(body.to_bytes()),
             Err(Failure::Short { found_bytes }) => short(wanted_bytes, found_bytes),
             Err(failure) if failure.is(StatusCode::RANGE_NOT_SATISFIABLE) => {
@@ -284,7 +294,7 @@ impl Inner {
                     _ => Err(told(failure)),
                 }
             }
-            Err(failure) => Err(told(failure)),
+            Err(failure) => Err(told(self.who_is_missing(failure).await)),
         }
     }
 
@@ -293,11 +303,7 @@ impl Inner {
         let way = self.way(Purpose::Watch, Ask::Facts, HeaderMap::new());
         match way.operator.stat(key.as_str()).await {
             Ok(facts) => Ok((facts.content_length(), way)),
-            Err(error) => Err(match Failure::of(&error) {
-                // An answer without a body cannot say whether the object or the bucket is missing.
-                failure if failure.is_missing() => self.who_is_missing(key, failure).await,
-                failure => failure,
-            }),
+            Err(error) => Err(self.who_is_missing(Failure::of(&error)).await),
         }
     }
 
@@ -305,16 +311,25 @@ impl Inner {
         self.facts(key).await.map(|(size, _)| size)
     }
 
-    async fn who_is_missing(&self, _key: &ObjectKey, failure: Failure) -> Failure {
+    /// Asks whether it is the object that is missing or the bucket, when an answer did not say: one to HEAD has no body.
+    async fn who_is_missing(&self, failure: Failure) -> Failure {
+        let Failure::Status { status: StatusCode::NOT_FOUND, code, message, retry_after } = &failure else {
+            return failure;
+        };
+        if !code.is_empty() {
+            return failure;
+        }
         match self.raw(Method::HEAD, self.bucket_url(), Purpose::Watch, String::new()).await {
-            Err(Failure::Status { status: StatusCode::NOT_FOUND, message, retry_after, .. }) => {
-                Failure::Status { status: StatusCode::NOT_FOUND, code: "NoSuchBucket".to_owned(), message, retry_after }
-            }
-            Err(passing @ (Failure::Connection(_) | Failure::Stalled(_))) => passing,
-            Err(Failure::Status { status, code, message, retry_after }) if status.is_server_error() => {
-                Failure::Status { status, code, message, retry_after }
-            }
-            _ => failure,
+            Err(bucket) if bucket.is_missing() => Failure::Status {
+                status: StatusCode::NOT_FOUND,
+                code: "NoSuchBucket".to_owned(),
+                message: message.clone(),
+                retry_after: *retry_after,
+            },
+            Ok(()) => failure,
+            Err(bucket) if bucket.is(StatusCode::FORBIDDEN) => failure,
+            // Nothing is said about the object while the bucket cannot be asked.
+            Err(bucket) => bucket,
         }
     }
 
@@ -374,6 +389,10 @@ impl Inner {
 
     /// Returns the error of a list that did not come to its end.
     fn cut(&self, folder: &str, failure: Failure) -> StorageError {
+        if failure.is_missing() {
+            // A folder that is not there is an empty list; it is the bucket.
+            return StorageError::Absent { place: self.place.clone() };
+        }
         match self.told("list", folder, failure) {
             StorageError::Io { place, source, .. } | StorageError::Refused { place, source, .. } => {
                 StorageError::List { place, folder: folder.to_owned(), source }
@@ -384,9 +403,10 @@ impl Inner {
 
     async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
         let way = self.way(Purpose::Delete, Ask::Done, HeaderMap::new());
-        match way.operator.delete(key.as_str()).await.map_err(|error| Failure::of(&error)) {
-            Err(failure) if failure.is_missing() && !failure.is_absent() => Ok(()),
-            answer => answer.map_err(|failure| self.told("remove", key.as_str(), failure)),
+        let Err(error) = way.operator.delete(key.as_str()).await else { return Ok(()) };
+        match self.who_is_missing(Failure::of(&error)).await {
+            failure if failure.is_missing() && !failure.is_absent() => Ok(()),
+            failure => Err(self.told("remove", key.as_str(), failure)),
         }
     }
 

@@ -44,6 +44,8 @@ pub(super) enum Verb {
     Init(super::init::Verb),
     /// Back up files and folders
     Backup(Box<super::backup::Verb>),
+    /// Bring a snapshot back to a folder
+    Restore(Box<super::restore::Verb>),
     /// List snapshots
     Snapshots(super::snapshots::Verb),
     /// List what a snapshot holds
@@ -56,8 +58,18 @@ pub(super) enum Verb {
     Diff(super::diff::Verb),
     /// Count what snapshots hold
     Stats(super::stats::Verb),
-    /// Print a file of a snapshot
+    /// Print a file of a snapshot, or a folder as a tar archive
     Dump(super::dump::Verb),
+    /// Look for harm
+    Check(super::check::Verb),
+    /// Remove snapshots, by rules or by name
+    Forget(Box<super::forget::Verb>),
+    /// Remove data that no snapshot needs
+    Prune(super::prune::Verb),
+    /// List, add, remove or change keys
+    Key(super::key::Verb),
+    /// Remove locks of the dead
+    Unlock(super::unlock::Verb),
 }
 
 /// Which snapshots are meant.

@@ -1,6 +1,6 @@
 //! `backstay engine backup`: makes a snapshot.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use backstay_core::domain::unread::Unread;
@@ -8,6 +8,7 @@ use backstay_engine::EngineProgress;
 use backstay_engine::archive::exclude::{Case, Excludes, FileSystems};
 use backstay_engine::archive::options::{AccessTimes, ArchiveOptions, ChangeRule, Recheck, RootRule};
 use backstay_engine::archive::run::{archive, rehearse};
+use backstay_engine::archive::stream::{archive_stream, rehearse_stream};
 use backstay_engine::format::id::Id;
 use backstay_engine::format::snapshot::Summary;
 use backstay_engine::format::time::FileTime;
@@ -19,12 +20,13 @@ use serde::Serialize;
 use super::context::{Context, Opened};
 use super::error;
 use super::progress::{Live, Shape};
-use super::roots::{self, RootArgs};
+use super::restore::entries;
+use super::roots::{self, Input, RootArgs};
 use super::size::bytes;
 use super::view::{Grouping, short};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
-use crate::roles::engine::variable;
+use crate::roles::engine::{username, variable};
 use crate::roles::system;
 
 /// Packs that are uploaded at once.
@@ -176,10 +178,11 @@ struct Done {
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
-    let roots = verb.roots.roots(context)?;
     let excludes = verb.excludes.excludes()?;
-    let opened = context.open()?;
-    let guard = context.lock(&opened, LockMode::Shared)?;
+    let (opened, guard) = context.open_locked(LockMode::Shared)?;
+    // Once nothing else can go wrong: a command is started here.
+    let input = verb.roots.input(context)?;
+    let roots = input.roots();
     let engine = |error| error::engine(&error);
     let began_at = Timestamp::now();
     let parent = match verb.force {
@@ -202,7 +205,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
         },
         access_times: if verb.with_atime { AccessTimes::Kept } else { AccessTimes::Left },
         hostname: host(verb),
-        username: system::username(),
+        username: username(),
         tags: tags(verb),
         workers: workers(verb),
         uploads: UPLOADS,
@@ -212,12 +215,22 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let progress = Arc::new(EngineProgress::default());
     let live = Live::begin(context.output, "backing up", Shape::Backup, &progress);
     let done = if verb.dry_run {
-        let rehearsed = rehearse(&opened.repository, &options, &progress, &context.interrupt);
+        let rehearsed = match input {
+            Input::Roots(_) => rehearse(&opened.repository, &options, &progress, &context.interrupt),
+            Input::Stream(name, stream) => {
+                rehearse_stream(&opened.repository, &options, &name, stream, &progress, &context.interrupt)
+            }
+        };
         let rehearsed = guard.explain(rehearsed).map_err(engine)?;
         Done { id: None, summary: rehearsed.summary, unread: rehearsed.unread }
     } else {
-        let archived = guard.explain(archive(&opened.repository, &options, &progress, &context.interrupt));
-        let archived = archived.map_err(engine)?;
+        let archived = match input {
+            Input::Roots(_) => archive(&opened.repository, &options, &progress, &context.interrupt),
+            Input::Stream(name, stream) => {
+                archive_stream(&opened.repository, &options, &name, stream, &progress, &context.interrupt)
+            }
+        };
+        let archived = guard.explain(archived).map_err(engine)?;
         if verb.skip_if_unchanged && archived.is_unchanged() {
             let left = archived.leave();
             Done { id: None, summary: left.summary, unread: left.unread }
@@ -324,7 +337,7 @@ fn tell(context: &Context, verb: &Verb, done: &Done, began_at: Timestamp) -> Exi
     if done.unread.is_empty() {
         return Exit::Done;
     }
-    let heading = format!("{} entries could not be read; the snapshot is without them", done.unread.count);
+    let heading = format!("{} could not be read, and the snapshot is without", entries(done.unread.count));
     let partial = CliError::new(Exit::Partial, heading);
     output.failed(&partial.hint("Make them readable, or leave them out with --exclude, and back up again."))
 }
@@ -345,9 +358,4 @@ fn people(context: &Context, verb: &Verb, done: &Done, elapsed: std::time::Durat
         (false, None) => output.line("the same as its parent: no snapshot was made"),
         (false, Some(id)) => output.line(&format!("snapshot {} saved, {added} added ({packed} stored)", short(&id))),
     }
-}
-
-/// Returns a path for messages.
-pub(super) fn shown(path: &Path) -> String {
-    human::shown(&path.display().to_string())
 }

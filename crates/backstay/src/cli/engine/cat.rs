@@ -34,6 +34,7 @@ pub(super) enum Kind {
     Pack,
     Blob,
     Tree,
+    Lock,
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
@@ -58,6 +59,10 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
         Kind::Key => {
             let id = file_id(repository, FileKind::Key, word)?;
             return pretty(context, &raw(&opened, &FileKind::Key.key(&id))?);
+        }
+        Kind::Lock => {
+            let id = file_id(repository, FileKind::Lock, word)?;
+            return pretty(context, &repository.file_read(FileKind::Lock, &id).map_err(engine)?);
         }
         Kind::Pack => {
             let id = file_id(repository, FileKind::Pack, word)?;

@@ -14,8 +14,7 @@ use super::error;
 use super::output::Output;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
-use crate::roles::engine::Access;
-use crate::roles::system;
+use crate::roles::engine::{Access, username};
 
 /// What a verb is called with.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ impl Context {
         if self.locking.no_lock {
             return Ok(Guard(None));
         }
-        let owner = LockOwner::this_process(system::username());
+        let owner = LockOwner::this_process(username());
         let terms = LockTerms { wait: self.locking.retry_lock.unwrap_or_default(), ..LockTerms::default() };
         let guard = opened.repository.lock(mode, &owner, &terms, &self.interrupt);
         Ok(Guard(Some(guard.map_err(|error| error::engine(&error))?)))
@@ -109,6 +108,11 @@ impl Guard {
             Some(guard) => guard.explain(answer),
             None => answer,
         }
+    }
+
+    /// Returns the lock, for what must be shown it.
+    pub(super) const fn lock(&self) -> Option<&LockGuard> {
+        self.0.as_ref()
     }
 
     /// Releases the lock. One that stays is seen to be dead by the next run, so a failure is told and no more.

@@ -1,18 +1,16 @@
-//! `backstay engine dump`: prints a file of a snapshot.
+//! `backstay engine dump`: prints a file of a snapshot, or a folder as a tar archive.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use backstay_engine::browse;
-use backstay_engine::format::node::NodeKind;
-use backstay_engine::format::pack::BlobKind;
+use backstay_engine::EngineProgress;
 use backstay_engine::lock::LockMode;
-use backstay_engine::select;
+use backstay_engine::restore::{DumpOptions, dump};
 
 use super::args::FilterArgs;
 use super::context::Context;
-use super::error;
+use super::{error, restore};
 use crate::cli::error::{CliError, Exit};
 
 /// What is printed.
@@ -20,41 +18,52 @@ use crate::cli::error::{CliError, Exit};
 pub(super) struct Verb {
     #[command(flatten)]
     filter: FilterArgs,
+    /// The archive of a folder
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["tar"], default_value = "tar")]
+    archive: String,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     target: Option<PathBuf>,
     /// An id, the beginning of one or `latest`, with `:FOLDER` for a folder in it
     #[arg(value_name = "SNAPSHOT[:FOLDER]")]
     snapshot: String,
-    /// The file's path there
+    /// The path of the file or folder there; / for all of it
+    #[arg(value_name = "PATH")]
     file: String,
 }
 
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
-    let (opened, _guard) = context.open_locked(LockMode::Shared)?;
-    let engine = |error| error::engine(&error);
+    let (opened, guard) = context.open_locked(LockMode::Shared)?;
     let (snapshot, folder) = opened.snapshot(&verb.snapshot, &verb.filter.filter(), &context.interrupt)?;
-    let index = opened.index(&context.interrupt)?;
-    let mut blobs = opened.blobs(&index);
-    let root = select::tree_of(&opened.repository, &mut blobs, &snapshot, &folder).map_err(engine)?;
-    let found = browse::find(&opened.repository, &mut blobs, root, verb.file.as_bytes()).map_err(engine)?;
-    if found.kind != NodeKind::File {
-        return Err(error::input(format!("`{}` is no regular file", verb.file), "Name a file, or restore the folder."));
-    }
+    let unwritten = |error: std::io::Error| {
+        let path = verb.target.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        error::input(format!("{path} cannot be written: {error}"), "Name another file with --target.")
+    };
     let mut out: Box<dyn Write> = match &verb.target {
-        Some(path) => Box::new(File::create(path).map_err(|error| unwritten(&error))?),
+        Some(path) => Box::new(File::create(path).map_err(unwritten)?),
+        None if std::io::stdout().is_terminal() && verb.file.trim_matches('/').is_empty() => {
+            let hint = "Name a file with --target, or send it on with |.";
+            return Err(error::input("an archive is nothing for a terminal", hint));
+        }
         None => Box::new(std::io::stdout().lock()),
     };
-    for id in &found.content {
-        context.interrupt.check().map_err(engine)?;
-        let plain = blobs.read(BlobKind::Data, id).map_err(engine)?;
-        out.write_all(&plain).map_err(|error| unwritten(&error))?;
+    let path = verb.file.trim_matches('/').as_bytes();
+    let options = DumpOptions { snapshot: &snapshot.id.to_hex(), sub_path: trim(&folder), path };
+    let dumped = dump(&opened.repository, &options, &mut out, &EngineProgress::default(), &context.interrupt);
+    let dumped = guard.explain(dumped).map_err(|error| error::engine(&error))?;
+    guard.release(context);
+    for entry in &dumped.unread.entries {
+        context.output.warn("dump", &entry.path, &entry.reason);
     }
-    out.flush().map_err(|error| unwritten(&error))?;
-    Ok(Exit::Done)
+    if dumped.unread.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let heading = format!("the archive is without {}", restore::entries(dumped.unread.count));
+    Err(CliError::new(Exit::Failed, heading).hint("The lines above say why."))
 }
 
-fn unwritten(error: &std::io::Error) -> CliError {
-    CliError::new(Exit::Failed, format!("the file could not be written whole: {error}"))
-        .hint("What was written so far is not the whole file.")
+fn trim(path: &[u8]) -> &[u8] {
+    let begin = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(begin, |at| at + 1);
+    &path[begin..end]
 }

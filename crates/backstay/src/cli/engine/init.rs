@@ -9,6 +9,7 @@ use super::context::Context;
 use super::error;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
+use crate::roles::engine::username;
 use crate::roles::system;
 
 /// What is made.
@@ -23,7 +24,7 @@ pub(super) fn run(context: &Context, _: &Verb) -> Result<Exit, CliError> {
     let location = context.access.location()?;
     let password = context.access.password()?;
     let storage = context.access.storage(Presence::Create)?;
-    let maker = Maker { username: system::username(), hostname: system::hostname(), at: jiff::Timestamp::now() };
+    let maker = Maker { username: username(), hostname: system::hostname(), at: jiff::Timestamp::now() };
     let made = Repository::create(storage, &password, maker).map_err(|error| error::engine(&error))?;
     if context.output.json() {
         let id = made.id().to_hex();

@@ -14,6 +14,7 @@ mod progress;
 mod view;
 mod init;
 mod backup;
+mod restore;
 mod roots;
 mod size;
 mod snapshots;
@@ -23,6 +24,11 @@ mod find;
 mod diff;
 mod stats;
 mod dump;
+mod check;
+mod forget;
+mod prune;
+mod key;
+mod unlock;
 
 use std::time::Duration;
 
@@ -77,6 +83,7 @@ fn dispatch(context: &Context, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Init(verb) => init::run(context, &verb),
         Verb::Backup(verb) => backup::run(context, &verb),
+        Verb::Restore(verb) => restore::run(context, &verb),
         Verb::Snapshots(verb) => snapshots::run(context, &verb),
         Verb::Ls(verb) => ls::run(context, &verb),
         Verb::Cat(verb) => cat::run(context, &verb),
@@ -84,5 +91,10 @@ fn dispatch(context: &Context, verb: Verb) -> Result<Exit, CliError> {
         Verb::Diff(verb) => diff::run(context, &verb),
         Verb::Stats(verb) => stats::run(context, &verb),
         Verb::Dump(verb) => dump::run(context, &verb),
+        Verb::Check(verb) => check::run(context, &verb),
+        Verb::Forget(verb) => forget::run(context, &verb),
+        Verb::Prune(verb) => prune::run(context, &verb),
+        Verb::Key(verb) => key::run(context, &verb),
+        Verb::Unlock(verb) => unlock::run(context, &verb),
     }
 }

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use backstay_engine::archive::command::command_stream;
+use backstay_engine::archive::stream::Stream;
 use backstay_engine::pattern::Patterns;
 
 use super::context::Context;
@@ -26,9 +28,37 @@ pub(super) struct RootArgs {
     /// A list of paths, each ended by a zero byte
     #[arg(long, value_name = "F")]
     files_from_raw: Vec<PathBuf>,
+    /// Save what comes on standard input
+    #[arg(long, conflicts_with = "stdin_from_command")]
+    stdin: bool,
+    /// Save what a command writes, which stands behind --; when it fails there is no snapshot
+    #[arg(long)]
+    stdin_from_command: bool,
+    /// The file's name in the snapshot
+    #[arg(long, value_name = "NAME", default_value = "stdin")]
+    stdin_filename: PathBuf,
     /// Files and folders
     #[arg(value_name = "PATH")]
-    pub(super) paths: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
+}
+
+/// What is read.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Files and folders.
+    Roots(Vec<PathBuf>),
+    /// A stream, and its path in the snapshot.
+    Stream(PathBuf, Stream),
+}
+
+impl Input {
+    /// Returns the paths that the snapshot says were read.
+    pub(super) fn roots(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Roots(roots) => roots.clone(),
+            Self::Stream(name, _) => vec![name.clone()],
+        }
+    }
 }
 
 impl RootArgs {
@@ -36,7 +66,25 @@ impl RootArgs {
     ///
     /// # Errors
     /// [`CliError`] when that is nothing, or a list cannot be read.
-    pub(super) fn roots(&self, context: &Context) -> Result<Vec<PathBuf>, CliError> {
+    pub(super) fn input(&self, context: &Context) -> Result<Input, CliError> {
+        let name = || Path::new("/").join(&self.stdin_filename);
+        if self.stdin {
+            let mixed = !(self.paths.is_empty() && self.files_from.is_empty());
+            if mixed {
+                return Err(error::input("standard input and paths do not go together", "Leave the paths out."));
+            }
+            return Ok(Input::Stream(name(), Stream::new(std::io::stdin())));
+        }
+        if self.stdin_from_command {
+            let arguments: Vec<_> = self.paths.iter().map(|path| path.as_os_str().to_owned()).collect();
+            let hint = "Write it behind --, as: backup --stdin-from-command -- pg_dump mydb";
+            let failed = |error| error::input(format!("the command did not start: {error}"), hint);
+            return Ok(Input::Stream(name(), command_stream(&arguments).map_err(failed)?));
+        }
+        self.roots(context).map(Input::Roots)
+    }
+
+    fn roots(&self, context: &Context) -> Result<Vec<PathBuf>, CliError> {
         let mut roots = self.paths.clone();
         for file in &self.files_from {
             let text = list(file)?;

@@ -107,7 +107,7 @@ fn check(text: &str, options: &str, now: &str, expected: &str) {
     let answer = due(&[plan], &calendar, moment(now));
     let words = answer.first().map_or("nothing".to_owned(), |(_, due)| match due {
         Due::Start(found) => {
-            let late = found.late.map_or(String::new(), |late| format!(" {}", late_words(late)));
+            let late = found.late.map_or(String::new(), |late| format!(" {}", delay_words(late)));
             let missed = if found.missed > 0 { format!(" for {} more", found.missed) } else { String::new() };
             format!("start {}{late}{missed}", found.planned_at.strftime("%dT%H:%M"))
         }

@@ -1,0 +1,150 @@
+//! Every tree of every snapshot, each once; and when something is broken, the snapshots and paths that it touches.
+
+use backstay_storage::ReadCache;
+
+use super::Checked;
+use crate::browse::{join, tree_entries};
+use crate::error::EngineError;
+use crate::format::FormatError;
+use crate::format::id::{Id, IdSet};
+use crate::format::index::Index;
+use crate::format::node::NodeKind;
+use crate::format::pack::BlobKind;
+use crate::interrupt::Interrupt;
+use crate::maintenance::bits::Bits;
+use crate::repository::{BlobReader, Repository};
+
+/// What is known of blobs.
+struct Known<'a> {
+    index: &'a Index,
+    broken: &'a Bits,
+    /// Trees that cannot be read.
+    unreadable: IdSet,
+}
+
+impl Known<'_> {
+    /// Says whether a blob cannot be had: no copy of it is whole.
+    fn is_lost(&self, kind: BlobKind, id: &Id) -> bool {
+        let lost = self.index.copies(kind, id).all(|place| self.broken.has(place));
+        lost || kind == BlobKind::Tree && self.unreadable.contains(id)
+    }
+}
+
+/// Looks at all trees.
+pub(super) fn check(
+    repository: &Repository,
+    index: &Index,
+    snapshots: &[Id],
+    broken: &Bits,
+    checked: &mut Checked,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
+    let mut roots = Vec::new();
+    for id in snapshots {
+        interrupt.check()?;
+        checked.snapshots += 1;
+        match repository.snapshot_read(&id.to_hex()) {
+            Ok((_, file)) => roots.push((*id, file.tree)),
+            // It was forgotten since the list was made, by somebody beside us: restic's own check would not see it.
+            Err(EngineError::NoSnapshot { .. }) => checked.snapshots -= 1,
+            Err(error) => checked.harm(format!("snapshot {id}"), error)?,
+        }
+    }
+    let mut known = Known { index, broken, unreadable: IdSet::default() };
+    let before = checked.finding_count;
+    each_tree_once(repository, &mut known, &roots, checked, interrupt)?;
+    if before > 0 || checked.finding_count > before {
+        for (snapshot, tree) in &roots {
+            name_affected(repository, &known, *snapshot, *tree, checked, interrupt)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads each tree once, and finds what no index file names.
+fn each_tree_once(
+    repository: &Repository,
+    known: &mut Known<'_>,
+    roots: &[(Id, Id)],
+    checked: &mut Checked,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
+    let index = known.index;
+    let mut seen = Bits::new(index.blob_count());
+    let mut missing = IdSet::default();
+    let mut trees = Vec::new();
+    let mut meet = |kind: BlobKind, id: &Id, checked: &mut Checked| match index.copies(kind, id).next() {
+        Some(place) => seen.set(place),
+        None => {
+            if missing.insert(*id) {
+                checked.found(format!("blob {id}"), "is in no index".to_owned());
+            }
+            false
+        }
+    };
+    for (_, tree) in roots {
+        if meet(BlobKind::Tree, tree, checked) {
+            trees.push(*tree);
+        }
+    }
+    let mut blobs = BlobReader::new(repository, index, ReadCache::Bypass);
+    while let Some(tree) = trees.pop() {
+        interrupt.check()?;
+        checked.trees += 1;
+        let answer = tree_entries(repository, &mut blobs, &tree, |node| {
+            for id in &node.content {
+                meet(BlobKind::Data, id, checked);
+            }
+            match node.subtree {
+                Some(subtree) if meet(BlobKind::Tree, &subtree, checked) => trees.push(subtree),
+                None if node.kind == NodeKind::Dir => {
+                    let source = FormatError::shape("tree", "a folder without a tree");
+                    return Err(EngineError::Format { place: format!("tree {tree}"), source });
+                }
+                _ => {}
+            }
+            Ok(())
+        });
+        if let Err(error) = answer {
+            known.unreadable.insert(tree);
+            checked.harm(format!("tree {tree}"), error)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names the paths of a snapshot that cannot be restored as they were.
+fn name_affected(
+    repository: &Repository,
+    known: &Known<'_>,
+    snapshot: Id,
+    root: Id,
+    checked: &mut Checked,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
+    if known.is_lost(BlobKind::Tree, &root) {
+        checked.affects(snapshot, b"");
+        return Ok(());
+    }
+    let mut blobs = BlobReader::new(repository, known.index, ReadCache::Use);
+    // A tree that names itself must not keep us for ever.
+    let mut seen = Bits::new(known.index.blob_count());
+    let mut folders = vec![(Vec::new(), root)];
+    while let Some((path, tree)) = folders.pop() {
+        interrupt.check()?;
+        tree_entries(repository, &mut blobs, &tree, |node| {
+            let below = join(&path, &node.name);
+            let lost = node.content.iter().any(|id| known.is_lost(BlobKind::Data, id));
+            let mut is_new =
+                |tree: &Id| known.index.copies(BlobKind::Tree, tree).next().is_some_and(|place| seen.set(place));
+            match node.subtree {
+                Some(subtree) if known.is_lost(BlobKind::Tree, &subtree) => checked.affects(snapshot, &below),
+                Some(subtree) if is_new(&subtree) => folders.push((below, subtree)),
+                None if lost => checked.affects(snapshot, &below),
+                _ => {}
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

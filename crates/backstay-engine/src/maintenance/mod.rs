@@ -1,0 +1,13 @@
+//! What keeps a repository small and whole: forget, prune, check, and its keys.
+//!
+//! Each is a preview, a value that says what would happen, and a second function that does it. `forget` removes
+//! snapshots, `prune` data that no snapshot needs (in two phases, so that a writer whom a lock did not keep out loses
+//! nothing), `check` finds harm, `key` changes who opens the repository. Decision record 0012 has the arguments.
+//!
+//! Absent on purpose: taking locks. The caller takes one and hands its guard in, where one is needed.
+
+mod bits;
+pub mod forget;
+pub mod prune;
+pub mod check;
+pub mod key;

@@ -1,0 +1,149 @@
+//! What a prune knows: the index with its files, each pack once, and which blobs are needed.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+
+use crate::error::EngineError;
+use crate::format::id::{Id, IdMap};
+use crate::format::index::{Index, IndexFile, PackNumber};
+use crate::format::object::FileKind;
+use crate::format::pack::{HEADER_BYTES, PackedBlob, header_entry_bytes};
+use crate::interrupt::Interrupt;
+use crate::repository::Repository;
+
+/// A pack, however many index files name it.
+#[derive(Debug)]
+pub(super) struct Pack {
+    pub(super) id: Id,
+    /// Whether an index file names it like any other: then it is no pack that is about to go, whatever others say.
+    pub(super) is_known: bool,
+    /// Since when it is about to go; none when it is not, or when no index file says since when.
+    pub(super) marked_at: Option<Timestamp>,
+    /// Its bytes by what the index says about its blobs; none when it says nothing about them.
+    pub(super) named_bytes: Option<u64>,
+    /// Its bytes in the storage; none when it is not there.
+    pub(super) there_bytes: Option<u64>,
+    /// Sealed bytes of blobs that are needed, and that this pack is to give.
+    pub(super) used_bytes: u64,
+    /// Sealed bytes of its other blobs.
+    pub(super) unused_bytes: u64,
+}
+
+/// An index file and the numbers of what it names.
+#[derive(Debug)]
+pub(super) struct IndexPart {
+    pub(super) id: Id,
+    pub(super) known: Range<u32>,
+    pub(super) pending: Range<u32>,
+    pub(super) blob_count: usize,
+}
+
+/// The index of a repository with what a prune must know beside it.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) index: Index,
+    pub(super) parts: Vec<IndexPart>,
+    pub(super) packs: Vec<Pack>,
+    /// Packs in the storage that no index file names, with their bytes.
+    pub(super) unnamed: Vec<(Id, u64)>,
+    known: Vec<u32>,
+    pending: Vec<u32>,
+    /// Places of blobs by pack, then offset.
+    order: Vec<u32>,
+    /// Where each pack's places begin in `order`.
+    begins: Vec<u32>,
+}
+
+impl Ledger {
+    /// Reads the index and lists the packs.
+    pub(super) fn read(repository: &Repository, interrupt: &Interrupt) -> Result<Self, EngineError> {
+        let (mut index, mut parts) = (Index::default(), Vec::new());
+        let counts = |index: &Index| (index.packs().len() as u32, index.pending().len() as u32);
+        for id in repository.file_list(FileKind::Index)? {
+            interrupt.check()?;
+            let plain = repository.file_read(FileKind::Index, &id)?;
+            let file = IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source))?;
+            let (before, blob_count) = (counts(&index), file.blob_count());
+            index.take(file);
+            let after = counts(&index);
+            parts.push(IndexPart { id, known: before.0..after.0, pending: before.1..after.1, blob_count });
+        }
+        index.sort();
+        let there = repository.pack_list()?;
+        Ok(Self::new(index, parts, there))
+    }
+
+    fn new(index: Index, parts: Vec<IndexPart>, there: Vec<(Id, u64)>) -> Self {
+        let mut packs: Vec<Pack> = Vec::new();
+        let mut places: IdMap<u32> = IdMap::default();
+        let mut place_of = |id: Id| {
+            *places.entry(id).or_insert_with(|| {
+                let (named_bytes, there_bytes, marked_at) = (None, None, None);
+                let pack =
+                    Pack { id, is_known: false, marked_at, named_bytes, there_bytes, used_bytes: 0, unused_bytes: 0 };
+                packs.push(pack);
+                packs.len() as u32 - 1
+            })
+        };
+        let known: Vec<u32> = index.packs().iter().map(|pack| place_of(pack.id)).collect();
+        let pending: Vec<u32> = index.pending().iter().map(|pack| place_of(pack.id)).collect();
+        known.iter().for_each(|place| packs[*place as usize].is_known = true);
+        for (place, pack) in pending.iter().zip(index.pending()) {
+            let one = &mut packs[*place as usize];
+            // The latest mark counts: whoever marked it again had found it needed between.
+            one.marked_at = if one.is_known { None } else { one.marked_at.max(pack.marked_at) };
+        }
+        let mut unnamed = Vec::new();
+        for (id, bytes) in there {
+            match places.get(&id) {
+                Some(place) => packs[*place as usize].there_bytes = Some(bytes),
+                None => unnamed.push((id, bytes)),
+            }
+        }
+        let mut ledger = Self { index, parts, packs, unnamed, known, pending, order: Vec::new(), begins: Vec::new() };
+        ledger.sort_places();
+        for place in 0..ledger.packs.len() {
+            let blobs = ledger.blobs(place);
+            let end = blobs.iter().map(|(_, blob)| u64::from(blob.offset) + u64::from(blob.length)).max();
+            let entries = blobs.iter().map(|(_, blob)| header_entry_bytes(blob.plain_length.is_some()));
+            ledger.packs[place].named_bytes = end.map(|end| end + HEADER_BYTES + entries.sum::<u64>());
+        }
+        ledger
+    }
+
+    fn sort_places(&mut self) {
+        let count = u32::try_from(self.index.blob_count()).expect("an index of 2^32 blobs does not fit in memory");
+        let mut order: Vec<u32> = (0..count).collect();
+        order.sort_unstable_by_key(|place| {
+            let (blob, number) = self.index.blob(*place as usize);
+            (self.pack_of(number), blob.offset, *place)
+        });
+        let mut begins = Vec::with_capacity(self.packs.len() + 1);
+        let mut at = 0;
+        for pack in 0..=self.packs.len() {
+            let before = |place: &u32| self.pack_of(self.index.blob(*place as usize).1) < pack;
+            at += order[at..].partition_point(before);
+            begins.push(at as u32);
+        }
+        (self.order, self.begins) = (order, begins);
+    }
+
+    /// Returns the place of a pack in [`Ledger::packs`].
+    pub(super) fn pack_of(&self, number: PackNumber) -> usize {
+        match number {
+            PackNumber::Known(number) => self.known[number as usize] as usize,
+            PackNumber::Pending(number) => self.pending[number as usize] as usize,
+        }
+    }
+
+    /// Returns all blobs of a pack in order, each once, with their places in the index.
+    pub(super) fn blobs(&self, pack: usize) -> Vec<(usize, PackedBlob)> {
+        let places = &self.order[self.begins[pack] as usize..self.begins[pack + 1] as usize];
+        let mut blobs: Vec<(usize, PackedBlob)> =
+            places.iter().map(|place| (*place as usize, self.index.blob(*place as usize).0)).collect();
+        // Two index files may name the same blob of the same pack.
+        blobs.dedup_by(|b, a| a.1 == b.1);
+        blobs
+    }
+}

@@ -1,0 +1,331 @@
+//! What becomes of each pack: decided here, nothing is changed.
+
+use backstay_storage::ReadCache;
+use jiff::Timestamp;
+
+use super::PruneOptions;
+use super::ledger::Ledger;
+use crate::browse::tree_entries;
+use crate::error::EngineError;
+use crate::format::FormatError;
+use crate::format::id::Id;
+use crate::format::node::NodeKind;
+use crate::format::object::FileKind;
+use crate::format::pack::BlobKind;
+use crate::interrupt::Interrupt;
+use crate::lock::LockGuard;
+use crate::maintenance::bits::Bits;
+use crate::repository::{BlobReader, Repository};
+
+/// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
+const INDEX_SMALL_BLOBS: usize = 10_000;
+
+/// What becomes of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It stays.
+    Keep,
+    /// What is needed of it is copied, and it is marked.
+    Rewrite,
+    /// Nothing of it is needed: it is marked.
+    Mark,
+    /// It was marked, and the grace is not over.
+    Wait,
+    /// It was marked, and is needed again.
+    Recover,
+    /// It was marked, and the grace is over: it goes.
+    Remove,
+    /// It is not in the storage, and nothing of it is needed: index files need not name it.
+    Forget,
+}
+
+/// What a prune would do, for a person and for programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PrunePreview {
+    /// Snapshots that were looked at.
+    pub snapshots: u64,
+    /// Packs that stay as they are.
+    pub packs_kept: u64,
+    /// Packs of which the needed part is copied.
+    pub packs_rewritten: u64,
+    /// Packs that are marked, without those that are rewritten.
+    pub packs_marked: u64,
+    /// Packs that no index file names, and that are marked too: litter of backups that were cut short.
+    pub packs_unnamed: u64,
+    /// Packs that were marked before and wait for the end of the grace.
+    pub packs_waiting: u64,
+    /// Packs that were marked before and are needed again.
+    pub packs_recovered: u64,
+    /// Packs that are removed now.
+    pub packs_removed: u64,
+    /// Sealed bytes of needed blobs, each once.
+    pub bytes_used: u64,
+    /// Sealed bytes of other blobs in packs that are not about to go.
+    pub bytes_unused: u64,
+    /// Those of them that stay.
+    pub bytes_unused_after: u64,
+    /// Bytes that are copied.
+    pub bytes_rewritten: u64,
+    /// Bytes of the storage that are free at the end.
+    pub bytes_freed: u64,
+    /// Bytes of packs that are marked now: free when a prune comes after the grace.
+    pub bytes_freed_later: u64,
+    /// Index files that are replaced.
+    pub index_files_replaced: u64,
+}
+
+/// What a prune would do. It is worth something only as long as the lock that it was made under.
+#[derive(Debug)]
+pub struct PrunePlan {
+    /// What it comes to.
+    pub preview: PrunePreview,
+    pub(super) ledger: Ledger,
+    pub(super) fates: Vec<Fate>,
+    /// The copy of each needed blob that is to serve it.
+    pub(super) chosen: Bits,
+    /// Index files that are replaced, by their place in the ledger.
+    pub(super) replaced: Vec<usize>,
+    pub(super) now: Timestamp,
+    pub(super) lock: u64,
+}
+
+/// Decides what becomes of each pack. `guard` is a lock of any mode for a preview, and an exclusive one when the plan is
+/// to be applied.
+///
+/// # Errors
+/// [`EngineError`] when a snapshot, a tree or an index file cannot be read, a list is not complete, or a needed pack is
+/// not there whole: nothing is ever removed from a repository that is not known completely.
+pub fn plan(
+    repository: &Repository,
+    options: &PruneOptions,
+    guard: &LockGuard,
+    interrupt: &Interrupt,
+) -> Result<PrunePlan, EngineError> {
+    let snapshots = repository.file_list(FileKind::Snapshot)?;
+    let mut ledger = Ledger::read(repository, interrupt)?;
+    let used = used_blobs(repository, &ledger, &snapshots, interrupt)?;
+    let chosen = choose(&mut ledger, &used);
+    let now = guard.storage_now();
+    let (mut fates, candidates) = decide(repository, &ledger, options, now)?;
+    choose_rewrites(&ledger, options, candidates, &mut fates);
+    let replaced = replaced(&ledger, &fates);
+    let mut preview = sum(&ledger, &fates);
+    preview.snapshots = snapshots.len() as u64;
+    preview.index_files_replaced = replaced.len() as u64;
+    Ok(PrunePlan { preview, ledger, fates, chosen, replaced, now, lock: guard.number() })
+}
+
+/// Returns a bit for each blob that a snapshot needs: at the first of its copies.
+fn used_blobs(
+    repository: &Repository,
+    ledger: &Ledger,
+    snapshots: &[Id],
+    interrupt: &Interrupt,
+) -> Result<Bits, EngineError> {
+    let index = &ledger.index;
+    let mut used = Bits::new(index.blob_count());
+    let mut mark = |kind: BlobKind, id: &Id| match index.copies(kind, id).next() {
+        Some(place) => Ok(used.set(place)),
+        None => Err(EngineError::NoBlob { id: *id, place: repository.place() }),
+    };
+    let mut trees = Vec::new();
+    for id in snapshots {
+        let (_, file) = repository.snapshot_read(&id.to_hex())?;
+        if mark(BlobKind::Tree, &file.tree)? {
+            trees.push(file.tree);
+        }
+    }
+    let mut blobs = BlobReader::new(repository, index, ReadCache::Use);
+    while let Some(tree) = trees.pop() {
+        interrupt.check()?;
+        tree_entries(repository, &mut blobs, &tree, |node| {
+            // Whatever names blobs needs them, of whatever kind it says it is.
+            for id in &node.content {
+                mark(BlobKind::Data, id)?;
+            }
+            match node.subtree {
+                Some(subtree) if mark(BlobKind::Tree, &subtree)? => trees.push(subtree),
+                None if node.kind == NodeKind::Dir => {
+                    let source = FormatError::shape("tree", "a folder without a tree");
+                    return Err(EngineError::Format { place: format!("tree {tree}"), source });
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+    }
+    Ok(used)
+}
+
+/// Chooses one copy of each needed blob, and counts in each pack what it gives.
+fn choose(ledger: &mut Ledger, used: &Bits) -> Bits {
+    let count = ledger.index.blob_count();
+    let mut chosen = Bits::new(count);
+    let mut several = Vec::new();
+    let mut begin = 0;
+    while begin < count {
+        let (blob, _) = ledger.index.blob(begin);
+        let same = |place: &usize| {
+            let (other, _) = ledger.index.blob(*place);
+            (other.id, other.kind) == (blob.id, blob.kind)
+        };
+        let end = begin + (begin..count).take_while(same).count();
+        let mut copies: Vec<(usize, u32, usize)> = (begin..end)
+            .map(|place| {
+                let (blob, number) = ledger.index.blob(place);
+                (ledger.pack_of(number), blob.offset, place)
+            })
+            .collect();
+        copies.sort_unstable();
+        copies.dedup_by_key(|copy| (copy.0, copy.1));
+        match (used.has(begin), &copies[..]) {
+            (true, [(pack, _, place)]) => {
+                chosen.set(*place);
+                ledger.packs[*pack].used_bytes += u64::from(blob.length);
+            }
+            (true, _) => several.push(copies),
+            (false, _) => {
+                for (pack, _, place) in copies {
+                    ledger.packs[pack].unused_bytes += u64::from(ledger.index.blob(place).0.length);
+                }
+            }
+        }
+        begin = end;
+    }
+    for copies in several {
+        // From a pack that stays anyway, if there is one.
+        let best = copies.iter().copied().max_by_key(|(pack, _, _)| {
+            let pack = &ledger.packs[*pack];
+            (pack.there_bytes == pack.named_bytes, pack.is_known, pack.used_bytes)
+        });
+        for copy in copies {
+            let bytes = u64::from(ledger.index.blob(copy.2).0.length);
+            if Some(copy) == best {
+                chosen.set(copy.2);
+                ledger.packs[copy.0].used_bytes += bytes;
+            } else {
+                ledger.packs[copy.0].unused_bytes += bytes;
+            }
+        }
+    }
+    chosen
+}
+
+/// Decides on all packs but those that might be rewritten, which stay for now and are returned.
+fn decide(
+    repository: &Repository,
+    ledger: &Ledger,
+    options: &PruneOptions,
+    now: Timestamp,
+) -> Result<(Vec<Fate>, Vec<usize>), EngineError> {
+    let grace = i128::try_from(options.grace.as_nanos()).unwrap_or(i128::MAX);
+    let mut candidates = Vec::new();
+    let mut fates = Vec::with_capacity(ledger.packs.len());
+    for (place, pack) in ledger.packs.iter().enumerate() {
+        let needed = pack.used_bytes > 0;
+        if needed && pack.there_bytes != pack.named_bytes {
+            let found = pack.there_bytes.map_or("is not in the storage".to_owned(), |bytes| {
+                format!("has {bytes} bytes instead of {}", pack.named_bytes.unwrap_or(0))
+            });
+            let source = FormatError::shape("pack", format!("it {found}; nothing is pruned before that is mended"));
+            return Err(repository.told(FileKind::Pack, &pack.id, source));
+        }
+        let waited = |at: Timestamp| now.as_nanosecond() - at.as_nanosecond() >= grace;
+        fates.push(match (pack.is_known, needed, pack.there_bytes) {
+            (true, true, _) => {
+                if pack.unused_bytes > 0 {
+                    candidates.push(place);
+                }
+                Fate::Keep
+            }
+            (false, true, _) => Fate::Recover,
+            (_, false, None) => Fate::Forget,
+            (true, false, _) => Fate::Mark,
+            // A mark without a time is made anew.
+            (false, false, _) if pack.marked_at.is_none() => Fate::Mark,
+            (false, false, _) if pack.marked_at.is_some_and(waited) => Fate::Remove,
+            (false, false, _) => Fate::Wait,
+        });
+    }
+    Ok((fates, candidates))
+}
+
+/// Rewrites packs, those with the largest unused part first, until no more unused bytes stay than allowed.
+fn choose_rewrites(ledger: &Ledger, options: &PruneOptions, mut candidates: Vec<usize>, fates: &mut [Fate]) {
+    let used_bytes: u64 = ledger.packs.iter().map(|pack| pack.used_bytes).sum();
+    let mut unused_bytes: u64 = candidates.iter().map(|place| ledger.packs[*place].unused_bytes).sum();
+    let (allowed, mut left) = (options.unused.bytes(used_bytes), options.rewrite_bytes_max.unwrap_or(u64::MAX));
+    // By unused against used bytes, multiplied out.
+    candidates.sort_unstable_by(|a, b| {
+        let (a, b) = (&ledger.packs[*a], &ledger.packs[*b]);
+        let share = |one: &super::ledger::Pack, other: &super::ledger::Pack| {
+            u128::from(one.unused_bytes) * u128::from(other.used_bytes)
+        };
+        share(b, a).cmp(&share(a, b)).then(a.id.cmp(&b.id))
+    });
+    for place in candidates {
+        let pack = &ledger.packs[place];
+        if unused_bytes <= allowed {
+            return;
+        }
+        if pack.used_bytes <= left {
+            left -= pack.used_bytes;
+            unused_bytes -= pack.unused_bytes;
+            fates[place] = Fate::Rewrite;
+        }
+    }
+}
+
+/// Returns the index files that are no longer true, and small ones with them.
+fn replaced(ledger: &Ledger, fates: &[Fate]) -> Vec<usize> {
+    use crate::format::index::PackNumber::{Known, Pending};
+    let is_true = |place: &usize| {
+        let part = &ledger.parts[*place];
+        part.known.clone().all(|number| fates[ledger.pack_of(Known(number))] == Fate::Keep)
+            && part.pending.clone().all(|number| fates[ledger.pack_of(Pending(number))] == Fate::Wait)
+    };
+    let all = 0..ledger.parts.len();
+    if all.clone().all(|place| is_true(&place)) {
+        return Vec::new();
+    }
+    all.filter(|place| !is_true(place) || ledger.parts[*place].blob_count < INDEX_SMALL_BLOBS).collect()
+}
+
+fn sum(ledger: &Ledger, fates: &[Fate]) -> PrunePreview {
+    let mut sum = PrunePreview::default();
+    for (pack, fate) in ledger.packs.iter().zip(fates) {
+        sum.bytes_used += pack.used_bytes;
+        let bytes = pack.there_bytes.unwrap_or(0);
+        if pack.is_known {
+            sum.bytes_unused += pack.unused_bytes;
+        }
+        match fate {
+            Fate::Keep => {
+                sum.packs_kept += 1;
+                sum.bytes_unused_after += pack.unused_bytes;
+            }
+            Fate::Rewrite => {
+                sum.packs_rewritten += 1;
+                sum.bytes_rewritten += pack.used_bytes;
+                sum.bytes_freed_later += bytes;
+            }
+            Fate::Mark => {
+                sum.packs_marked += 1;
+                sum.bytes_freed_later += bytes;
+            }
+            Fate::Wait => sum.packs_waiting += 1,
+            Fate::Recover => {
+                sum.packs_recovered += 1;
+                sum.bytes_unused_after += pack.unused_bytes;
+            }
+            Fate::Remove => {
+                sum.packs_removed += 1;
+                sum.bytes_freed += bytes;
+            }
+            Fate::Forget => {}
+        }
+    }
+    sum.packs_unnamed = ledger.unnamed.len() as u64;
+    sum.bytes_freed_later += ledger.unnamed.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    sum
+}
