@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use backstay_agent::EngineReader;
@@ -30,7 +31,9 @@ async fn over_the_wire() -> JobsHarness {
         history: database.clone(),
         jobs: database.clone(),
         clock,
-        hold_alone: Arc::new(|_| Box::pin(async { panic!("no promise of this suite holds a repository alone") })),
+        hold_alone: Arc::new(|_| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            panic!("no promise of this suite holds a repository alone")
+        }),
         kept,
     };
     let context = context(&stores);
