@@ -173,7 +173,8 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn snapshots_of(count: usize) -> String {
+/// Returns a count of snapshots in words.
+pub(super) fn snapshots_of(count: usize) -> String {
     if count == 1 { "1 snapshot".to_owned() } else { format!("{count} snapshots") }
 }
 

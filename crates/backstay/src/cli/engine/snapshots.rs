@@ -68,7 +68,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
         let heading = cut(view::HEADING.map(str::to_owned).to_vec());
         let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
         output.screen.table(&heading, snapshots.iter().map(|snapshot| cut(view::row(snapshot))).collect());
-        output.note(&format!("{} snapshots", snapshots.len()));
+        output.note(&super::forget::snapshots_of(snapshots.len()));
     }
     Ok(exit_after(harm))
 }
