@@ -125,7 +125,13 @@ fn redact(value: &mut Value) {
             }
             fields.values_mut().for_each(redact);
         }
-        Value::Array(values) => values.iter_mut().for_each(redact),
+        Value::Array(values) => {
+            values.iter_mut().for_each(redact);
+            // restic tells groups in no order.
+            if values.iter().all(|value| value.get("group_key").is_some() || value.get("keep").is_some()) {
+                values.sort_by_key(Value::to_string);
+            }
+        }
         _ => {}
     }
 }
