@@ -67,7 +67,8 @@ impl Held {
         self.lock().values().for_each(|lease| lease.interrupt.raise());
     }
 
-    fn keys(&self) -> Vec<LeaseKey> {
+    /// Returns the leases.
+    pub fn keys(&self) -> Vec<LeaseKey> {
         self.lock().keys().copied().collect()
     }
 

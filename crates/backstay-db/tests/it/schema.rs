@@ -49,6 +49,9 @@ async fn migrations_go_up_and_down_and_up() {
         "snapshot",
         "evidence",
         "event",
+        "job_due",
+        "event_anchor",
+        "secret",
     ] {
         assert!(first.iter().any(|(name, _)| name == table), "{table}");
     }
