@@ -3,7 +3,7 @@
 //! When told to end, running jobs are interrupted and given back to the queue, so that another agent takes them at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::id::AgentId;
@@ -69,15 +69,19 @@ pub async fn run(jobs: Arc<dyn Jobs>, options: AgentOptions, end: CancellationTo
             held: held.keys(),
             count_max: free,
         };
+        // Counted from before the request: how long its answer takes is time of the lease.
+        let asked = Instant::now();
         let leased = if free == 0 { Ok(Vec::new()) } else { jobs.job_lease(&request).await };
         match leased {
             Ok(leased) if !leased.is_empty() => {
                 for job in leased {
                     let (jobs, options, held) = (Arc::clone(&jobs), options.clone(), held.clone());
                     let wake = Arc::clone(&options.wake);
+                    let interrupt = Interrupt::default();
+                    held.take(job.lease_key(), interrupt.clone(), asked);
                     let ended = end.clone();
                     running.spawn(async move {
-                        run_one(jobs, options, held, job, ended).await;
+                        run_one(jobs, options, held, job, interrupt, ended).await;
                         wake.notify_one();
                     });
                 }
@@ -104,11 +108,16 @@ pub async fn run(jobs: Arc<dyn Jobs>, options: AgentOptions, end: CancellationTo
 }
 
 /// Does one job from its lease to its end.
-async fn run_one(jobs: Arc<dyn Jobs>, options: AgentOptions, held: Held, job: Job<Leased>, end: CancellationToken) {
+async fn run_one(
+    jobs: Arc<dyn Jobs>,
+    options: AgentOptions,
+    held: Held,
+    job: Job<Leased>,
+    interrupt: Interrupt,
+    end: CancellationToken,
+) {
     let key = job.lease_key();
     let (job_id, kind) = (job.id, job.kind().word());
-    let interrupt = Interrupt::default();
-    held.take(key, interrupt.clone());
     if end.is_cancelled() {
         interrupt.raise();
     }

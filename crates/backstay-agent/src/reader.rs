@@ -139,7 +139,7 @@ fn entry_of(found: Found) -> Entry {
             NodeKind::File => EntryKind::File,
             NodeKind::Dir => EntryKind::Dir,
             NodeKind::Symlink => EntryKind::Symlink,
-            NodeKind::Other => EntryKind::Other,
+            _ => EntryKind::Other,
         },
         size_bytes: if found.kind == NodeKind::File { found.metadata.size } else { 0 },
         modified_at: Timestamp::new(modified.seconds, nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use backstay_core::domain::job::LeasedRepository;
 use backstay_engine::repository::Maker;
 use backstay_engine::{EngineError, Repository};
-use backstay_storage::{ObjectStorage, Presence, StorageError, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, StorageError, storage_kind};
 
 /// Opens the storage of a repository.
 fn storage(leased: &LeasedRepository, presence: Presence) -> Result<Arc<dyn ObjectStorage>, StorageError> {
     let settings = &leased.repository.storage;
-    storage_kind(&settings.kind)?.open(&settings.settings, presence)
+    storage_kind(&settings.kind)?.open(&settings.settings, &StorageCredentials::none(), presence)
 }
 
 /// Opens a repository that must be there.

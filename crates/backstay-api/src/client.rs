@@ -1,5 +1,7 @@
 //! A typed client: one function an operation, named as in the table.
 
+use std::time::Duration;
+
 use reqwest::header::{ACCEPT, AUTHORIZATION};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -11,9 +13,13 @@ use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
 use crate::types::kind::KindView;
+use crate::types::lease::{
+    CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
+};
 use crate::types::list::Rows;
 use crate::types::plan::{PlanCreate, PlanRequested, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
+use crate::types::result::{FinishTell, StateWire};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
 use crate::types::tenant::TenantView;
@@ -51,7 +57,11 @@ pub struct Client {
     http: reqwest::Client,
     server: String,
     token: SecretString,
+    time_max: Duration,
 }
+
+/// Longest that a call may take: longer than the server gives itself, so that its own words are heard.
+const CALL_TIME_MAX: Duration = Duration::from_secs(90);
 
 impl Client {
     /// Makes a client of the server at a URL such as `http://127.0.0.1:7400`.
@@ -63,7 +73,13 @@ impl Client {
         // The API is spoken to directly: a proxy of the environment is for the web.
         let http = reqwest::Client::builder().no_proxy().build();
         let http = http.map_err(|source| ClientError::Transport { url: server.clone(), source })?;
-        Ok(Self { http, server, token })
+        Ok(Self { http, server, token, time_max: CALL_TIME_MAX })
+    }
+
+    /// Returns a client of the same server whose calls take at most so long.
+    #[must_use]
+    pub fn within(&self, time_max: Duration) -> Self {
+        Self { time_max, ..self.clone() }
     }
 
     /// Makes a call. `id` stands for the path's parameter.
@@ -86,12 +102,17 @@ impl Client {
             .request(method, &url)
             .header(ACCEPT, "application/json")
             .header(AUTHORIZATION, format!("Bearer {}", self.token.expose_secret()))
+            .timeout(self.time_max)
             .query(query);
         if let Some(body) = body {
             request = request.json(body);
         }
         let answer = request.send().await.map_err(told)?;
         let status = answer.status();
+        if status == reqwest::StatusCode::NO_CONTENT {
+            let foreign = |_| ClientError::Foreign { url: url.clone(), status: status.as_u16() };
+            return serde_json::from_value(serde_json::Value::Null).map_err(foreign);
+        }
         if status.is_success() {
             return answer.json().await.map_err(told);
         }
@@ -165,6 +186,18 @@ calls! {
     job_show(id: &str) -> JobDetail = get(JobShow, id);
     /// Asks for a job's end.
     job_cancel(id: &str) -> JobView = get(JobCancel, id);
+    /// Leases jobs to an agent.
+    job_lease(agent_id: &str, body: &LeaseAsk) -> LeaseGiven = tell(JobLease, agent_id, body);
+    /// Sends an agent's heartbeat.
+    job_renew(agent_id: &str, body: &RenewAsk) -> Renewed = tell(JobRenew, agent_id, body);
+    /// Tells how far a leased job is.
+    job_progress(id: &str, body: &ProgressTell) -> StandingView = tell(JobProgress, id, body);
+    /// Stores an intent for the job's next attempt.
+    job_checkpoint(id: &str, body: &CheckpointTell) -> () = tell(JobCheckpoint, id, body);
+    /// Gives a leased job back.
+    job_wait(id: &str, body: &WaitTell) -> () = tell(JobWait, id, body);
+    /// Hands a result in.
+    job_finish(id: &str, body: &FinishTell) -> StateWire = tell(JobFinish, id, body);
     /// Returns snapshots, newest first.
     snapshot_list(query: &SnapshotQuery) -> Rows<SnapshotView> = ask(SnapshotList, "", query);
     /// Returns the entries of a folder in a snapshot.

@@ -32,6 +32,18 @@ pub enum Operation {
     JobShow,
     /// Asks for a job's end.
     JobCancel,
+    /// Leases jobs to an agent.
+    JobLease,
+    /// An agent's heartbeat.
+    JobRenew,
+    /// How far a leased job is.
+    JobProgress,
+    /// Stores a leased job's intent.
+    JobCheckpoint,
+    /// Gives a leased job back for a while.
+    JobWait,
+    /// Takes in what came of an attempt.
+    JobFinish,
     /// Snapshots, newest first.
     SnapshotList,
     /// Entries of a folder in a snapshot.
@@ -70,7 +82,7 @@ pub struct Endpoint {
     pub status: u16,
     /// One sentence for the document.
     pub description: &'static str,
-    /// The command line's verb for it.
+    /// The command line's verb for it; empty for what agents say, which no person types.
     pub verb: &'static str,
 }
 
@@ -105,6 +117,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::JobList, "job_list", (GET, "/api/v1/jobs", 200), "job list", "Returns jobs, newest first."),
     row(Operation::JobShow, "job_show", (GET, "/api/v1/jobs/{id}", 200), "job show", "Returns one job with its progress, attempts and what it could not read."),
     row(Operation::JobCancel, "job_cancel", (POST, "/api/v1/jobs/{id}/cancel", 202), "job cancel", "Asks for a job's end."),
+    row(Operation::JobLease, "job_lease", (POST, "/api/v1/agents/{id}/lease", 200), "", "Leases jobs to an agent, each with all that it needs, secrets included. Counts as a heartbeat."),
+    row(Operation::JobRenew, "job_renew", (POST, "/api/v1/agents/{id}/renew", 200), "", "Sends an agent's heartbeat and returns the standing of each lease."),
+    row(Operation::JobProgress, "job_progress", (POST, "/api/v1/jobs/{id}/progress", 200), "", "Tells how far a leased job is."),
+    row(Operation::JobCheckpoint, "job_checkpoint", (POST, "/api/v1/jobs/{id}/checkpoint", 204), "", "Stores an intent for the job's next attempt."),
+    row(Operation::JobWait, "job_wait", (POST, "/api/v1/jobs/{id}/wait", 204), "", "Gives a leased job back while another system works."),
+    row(Operation::JobFinish, "job_finish", (POST, "/api/v1/jobs/{id}/finish", 200), "", "Takes in what came of an attempt, and returns the job's new state."),
     row(Operation::SnapshotList, "snapshot_list", (GET, "/api/v1/snapshots", 200), "snapshot list", "Returns snapshots, newest first."),
     row(Operation::SnapshotEntries, "snapshot_entries", (GET, "/api/v1/snapshots/{id}/entries", 200), "snapshot ls", "Returns the entries of a folder in a snapshot."),
     row(Operation::SnapshotRestore, "snapshot_restore", (POST, "/api/v1/snapshots/{id}/restore", 202), "snapshot restore", "Asks for a restore of a snapshot to a folder."),

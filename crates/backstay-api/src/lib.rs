@@ -2,7 +2,7 @@
 //!
 //! [`endpoint`] is the table: the router, the document, the client and the command line are all held against it.
 //! [`types`] are plain; they become domain values at the server's door and nowhere else. [`client`] is what every verb of
-//! the command line speaks through.
+//! the command line speaks through; [`jobs`] is the far end of the port between agents and the control plane.
 //!
 //! Absent on purpose: handlers, rows, rules. Who comes in: `backstay-server` and the binary's `cli/`.
 
@@ -11,7 +11,9 @@ pub mod types;
 pub mod problem;
 pub mod openapi;
 pub mod client;
+pub mod jobs;
 
 pub use client::{Client, ClientError};
 pub use endpoint::{ENDPOINTS, Endpoint, Operation};
+pub use jobs::JobsClient;
 pub use problem::Problem;

@@ -19,9 +19,13 @@ use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
 use crate::types::kind::KindView;
+use crate::types::lease::{
+    CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
+};
 use crate::types::list::Rows;
 use crate::types::plan::{PlanCreate, PlanRequested, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
+use crate::types::result::{FinishTell, StateWire};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
 use crate::types::tenant::TenantView;
@@ -53,11 +57,11 @@ fn rows<T: ToSchema>() -> Body {
 struct Shape {
     query: Vec<utoipa::openapi::path::Parameter>,
     request: Option<Body>,
-    answer: Body,
+    answer: Option<Body>,
 }
 
 fn takes_none(answer: Body) -> Shape {
-    Shape { query: Vec::new(), request: None, answer }
+    Shape { query: Vec::new(), request: None, answer: Some(answer) }
 }
 
 fn takes_query<Q: IntoParams>(answer: Body) -> Shape {
@@ -66,6 +70,10 @@ fn takes_query<Q: IntoParams>(answer: Body) -> Shape {
 
 fn takes_body<R: ToSchema>(answer: Body) -> Shape {
     Shape { request: Some(body::<R>()), ..takes_none(answer) }
+}
+
+fn gives_none(shape: Shape) -> Shape {
+    Shape { answer: None, ..shape }
 }
 
 fn shape(operation: Operation) -> Shape {
@@ -83,6 +91,12 @@ fn shape(operation: Operation) -> Shape {
         Operation::JobList => takes_query::<JobQuery>(rows::<JobView>()),
         Operation::JobShow => takes_none(body::<JobDetail>()),
         Operation::JobCancel => takes_none(body::<JobView>()),
+        Operation::JobLease => takes_body::<LeaseAsk>(body::<LeaseGiven>()),
+        Operation::JobRenew => takes_body::<RenewAsk>(body::<Renewed>()),
+        Operation::JobProgress => takes_body::<ProgressTell>(body::<StandingView>()),
+        Operation::JobCheckpoint => gives_none(takes_body::<CheckpointTell>(body::<Problem>())),
+        Operation::JobWait => gives_none(takes_body::<WaitTell>(body::<Problem>())),
+        Operation::JobFinish => takes_body::<FinishTell>(body::<StateWire>()),
         Operation::SnapshotList => takes_query::<SnapshotQuery>(rows::<SnapshotView>()),
         Operation::SnapshotEntries => takes_query::<EntryQuery>(rows::<EntryView>()),
         Operation::SnapshotRestore => takes_body::<SnapshotRestore>(body::<JobAccepted>()),
@@ -100,12 +114,15 @@ pub fn document() -> OpenApi {
     let mut items: Vec<(&str, PathItem)> = Vec::new();
     for row in ENDPOINTS {
         let Shape { query, request, answer } = shape(row.operation);
-        schemas.extend(answer.schemas);
+        let answer_name = answer.map(|answer| {
+            schemas.extend(answer.schemas);
+            answer.name
+        });
         let request_name = request.map(|request| {
             schemas.extend(request.schemas);
             request.name
         });
-        let operation = operation(row, query, request_name.as_deref(), &answer.name);
+        let operation = operation(row, query, request_name.as_deref(), answer_name.as_deref());
         let item = PathItem::new(method(row.method), operation);
         match items.iter_mut().find(|(path, _)| *path == row.path) {
             Some((_, known)) => known.merge_operations(item),
@@ -128,16 +145,22 @@ fn operation(
     row: &Endpoint,
     query: Vec<utoipa::openapi::path::Parameter>,
     request: Option<&str>,
-    answer: &str,
+    answer: Option<&str>,
 ) -> utoipa::openapi::path::Operation {
     let json = |name: &str| ContentBuilder::new().schema(Some(Ref::from_schema_name(name))).build();
     let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
-    let success = ResponseBuilder::new().description("Success").content("application/json", json(answer));
+    let mut success = ResponseBuilder::new().description("Success");
+    if let Some(answer) = answer {
+        success = success.content("application/json", json(answer));
+    }
     let failure = ResponseBuilder::new().description("What went wrong").content(PROBLEM_TYPE, problem);
     let mut built = OperationBuilder::new()
         .operation_id(Some(row.name))
         .summary(Some(row.description))
-        .description(Some(format!("Command line: `backstay {}`.", row.verb)))
+        .description(Some(match row.verb {
+            "" => "Agents say this; no verb of the command line does.".to_owned(),
+            verb => format!("Command line: `backstay {verb}`."),
+        }))
         .security(SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []))
         .response(row.status.to_string(), success)
         .response("default", failure);

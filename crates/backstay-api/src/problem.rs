@@ -21,3 +21,11 @@ pub struct Problem {
     #[serde(default)]
     pub hint: String,
 }
+
+/// Stable words that programs of ours look at.
+pub mod code {
+    /// The lease is over: the caller stops and says nothing more.
+    pub const LEASE_LOST: &str = "lease_lost";
+    /// There is no such row.
+    pub const NOT_FOUND: &str = "not_found";
+}

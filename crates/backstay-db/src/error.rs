@@ -100,8 +100,9 @@ mod sqlite {
 /// PostgreSQL's codes (its manual, appendix A): serialisation failure, deadlock.
 const POSTGRES_CONFLICTS: [&str; 2] = ["40001", "40P01"];
 
-/// MariaDB's codes (its manual, error codes): lock wait timeout, deadlock, record changed since last read.
-const MARIADB_CONFLICTS: [u16; 3] = [1205, 1213, 1020];
+/// MariaDB's codes (its manual, error codes): deadlock, record changed since last read. A lock that was waited for too
+/// long is none: the caller has waited enough.
+const MARIADB_CONFLICTS: [u16; 2] = [1213, 1020];
 
 /// Returns what a driver said, if it was the database that spoke.
 fn spoken(error: &DbErr) -> Option<&sqlx::Error> {

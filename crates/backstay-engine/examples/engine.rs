@@ -18,7 +18,7 @@ use backstay_engine::repository::Maker;
 use backstay_engine::restore::{RestoreOptions, restore};
 use backstay_engine::verify::{VerifyOptions, verify};
 use backstay_engine::{EngineProgress, Interrupt, Repository};
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -51,7 +51,7 @@ fn workers() -> usize {
 
 fn storage(path: &str, presence: Presence) -> Result<Arc<dyn ObjectStorage>, Box<dyn Error>> {
     let path = std::path::absolute(path)?;
-    Ok(storage_kind("local")?.open(&serde_json::json!({ "path": path }), presence)?)
+    Ok(storage_kind("local")?.open(&serde_json::json!({ "path": path }), &StorageCredentials::none(), presence)?)
 }
 
 fn init(repository: &str) -> Done {
@@ -80,16 +80,13 @@ fn backup(repository: &str, tree: &str) -> Done {
     let (repository, parent) = open(repository)?;
     let recheck = if std::env::var_os("ENGINE_NO_RECHECK").is_some() { Recheck::Off } else { Recheck::Each };
     let options = ArchiveOptions {
-        root: std::path::absolute(tree)?,
         parent,
         hostname: "bench".to_owned(),
         username: "engine".to_owned(),
-        tags: Vec::new(),
-        program_version: "backstay engine example".to_owned(),
-        started_at: Timestamp::now(),
         workers: workers(),
         uploads: 2,
         recheck,
+        ..ArchiveOptions::new(vec![std::path::absolute(tree)?], "backstay-example 0", Timestamp::now())
     };
     let archived = archive(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
     let published = archived.publish(Timestamp::now())?;
@@ -100,7 +97,7 @@ fn backup(repository: &str, tree: &str) -> Done {
 fn bring_back(repository: &str, target: &str) -> Done {
     let (repository, newest) = open(repository)?;
     let snapshot = newest.ok_or("there is no snapshot")?.to_hex();
-    let options = RestoreOptions { snapshot: &snapshot, target: Path::new(target), workers: workers() };
+    let options = RestoreOptions { workers: workers(), ..RestoreOptions::new(&snapshot, Path::new(target)) };
     let done = restore(&repository, &options, &EngineProgress::default(), &Interrupt::default())?;
     println!("files {} bytes {}", done.files, done.bytes);
     ended(&done.unread)

@@ -16,7 +16,7 @@ use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
 /// Deepest folder that is looked into: a crafted snapshot may name a tree in itself.
-const DEPTH_MAX: usize = 8_192;
+pub(crate) const DEPTH_MAX: usize = 8_192;
 
 /// An entry by itself, without the tree that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]

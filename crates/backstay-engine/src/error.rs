@@ -1,6 +1,7 @@
 //! What can go wrong with a repository as a whole, and what it asks for.
 
 use std::io;
+use std::time::Duration;
 
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::job::FailureClass;
@@ -90,6 +91,28 @@ pub enum EngineError {
         /// What the system said.
         source: io::Error,
     },
+    /// A thread of the run panicked.
+    #[error("a thread that {does} failed by a fault of this program; its words are on standard error")]
+    Panicked {
+        /// What the thread does.
+        does: &'static str,
+    },
+    /// Others use the repository, and we may not beside them.
+    #[error("{place} is locked by {holder}, since {since}")]
+    Locked {
+        /// Who, for a person.
+        holder: String,
+        /// Since when, by the holder's clock.
+        since: String,
+        /// The storage.
+        place: String,
+    },
+    /// Our lock is gone: somebody took us for dead, or removed it by hand.
+    #[error("our lock of {place} is gone: somebody removed it, or it could not be refreshed in time")]
+    LockLost {
+        /// The storage.
+        place: String,
+    },
     /// What we sealed did not open to what it was: memory or processor are broken.
     #[error("the blob {id} did not open to what was sealed: memory or processor of this machine may be broken")]
     Machine {
@@ -103,6 +126,8 @@ impl EngineError {
     pub const fn disposition(&self) -> Disposition {
         match self {
             Self::Storage(error) => error.disposition(),
+            // Whoever holds it ends, or is stale in half an hour.
+            Self::Locked { .. } | Self::LockLost { .. } => Disposition::Retry { after: Duration::from_secs(60) },
             _ => Disposition::Operator,
         }
     }
@@ -122,9 +147,10 @@ impl EngineError {
             Self::Storage(_) => FailureClass::Storage,
             Self::Source { .. } => FailureClass::Source,
             Self::Target { .. } | Self::Write { .. } => FailureClass::Target,
-            Self::Interrupted | Self::Machine { .. } => FailureClass::Internal,
+            Self::Interrupted | Self::Machine { .. } | Self::Panicked { .. } => FailureClass::Internal,
             Self::NoRepository { .. } => FailureClass::RepositoryMissing,
             Self::Password { .. } => FailureClass::Password,
+            Self::Locked { .. } | Self::LockLost { .. } => FailureClass::Repository,
             Self::Format { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,
             Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
             Self::NoPath { .. } => FailureClass::Repository,

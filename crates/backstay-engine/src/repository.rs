@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use backstay_storage::{ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
 use bytes::Bytes;
 use futures::executor::block_on;
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ const KEYS_TRIED_MAX: usize = 20;
 #[derive(Debug)]
 pub struct Repository {
     storage: Arc<dyn ObjectStorage>,
-    key: SealKey,
+    key: Arc<SealKey>,
     config: Config,
     chunker: Chunker,
 }
@@ -102,12 +102,22 @@ impl Repository {
     fn assemble(storage: Arc<dyn ObjectStorage>, key: SealKey, config: Config) -> Result<Self, EngineError> {
         let told = |source| EngineError::Format { place: storage.place(), source };
         let chunker = Chunker::new(config.polynomial().map_err(told)?);
-        Ok(Self { storage, key, config, chunker })
+        Ok(Self { storage, key: Arc::new(key), config, chunker })
     }
 
     /// Returns the key that seals everything in it.
     pub(crate) fn key(&self) -> &SealKey {
         &self.key
+    }
+
+    /// Returns the key, to be held beyond the repository's own life.
+    pub(crate) fn shared_key(&self) -> &Arc<SealKey> {
+        &self.key
+    }
+
+    /// Returns where its objects lie.
+    pub(crate) fn storage(&self) -> &Arc<dyn ObjectStorage> {
+        &self.storage
     }
 
     /// Returns what cuts its files.
@@ -118,6 +128,11 @@ impl Repository {
     /// Returns the repository's own id, as its config has it.
     pub fn id(&self) -> Id {
         self.config.id()
+    }
+
+    /// Returns its config as JSON.
+    pub fn config_plain(&self) -> Vec<u8> {
+        self.config.write()
     }
 
     /// Returns where it lies, for a person.
@@ -131,9 +146,9 @@ impl Repository {
     /// [`EngineError`]; an index file that cannot be read is an error, never a smaller index.
     pub fn index_load(&self, interrupt: &Interrupt) -> Result<Index, EngineError> {
         let mut index = Index::default();
-        for id in self.file_list(FileKind::Index)? {
-            interrupt.check()?;
-            let plain = self.file_read(FileKind::Index, &id)?;
+        for id in interrupt.block_on(self.ids(FileKind::Index))?? {
+            let sealed = interrupt.block_on(self.sealed(FileKind::Index, &id))??;
+            let plain = self.unseal(FileKind::Index, &id, sealed)?;
             index.take(IndexFile::read(&plain).map_err(|source| self.told(FileKind::Index, &id, source))?);
         }
         index.sort();
@@ -145,12 +160,17 @@ impl Repository {
     /// # Errors
     /// [`EngineError::Storage`] when the list is not complete.
     pub fn file_list(&self, kind: FileKind) -> Result<Vec<Id>, EngineError> {
+        Ok(block_on(self.ids(kind))?)
+    }
+
+    async fn ids(&self, kind: FileKind) -> Result<Vec<Id>, StorageError> {
         let mut ids = Vec::new();
-        block_on(self.storage.object_list(kind.folder(), &mut |object| {
+        let mut each = |object: ListedObject| {
             let name = object.key.as_str().rsplit('/').next().unwrap_or_default();
             // What is not named by an id is not the repository's: restic reads over it too.
             ids.extend(Id::from_hex(name));
-        }))?;
+        };
+        self.storage.object_list(kind.folder(), &mut each).await?;
         Ok(ids)
     }
 
@@ -172,7 +192,15 @@ impl Repository {
     /// # Errors
     /// [`EngineError::Format`], [`EngineError::Storage`].
     pub fn file_read(&self, kind: FileKind, id: &Id) -> Result<Vec<u8>, EngineError> {
-        let mut sealed = block_on(self.storage.object_get(&kind.key(id), None, ReadCache::Use))?.to_vec();
+        self.unseal(kind, id, block_on(self.sealed(kind, id))?)
+    }
+
+    async fn sealed(&self, kind: FileKind, id: &Id) -> Result<Bytes, StorageError> {
+        self.storage.object_get(&kind.key(id), None, ReadCache::Use).await
+    }
+
+    fn unseal(&self, kind: FileKind, id: &Id, sealed: Bytes) -> Result<Vec<u8>, EngineError> {
+        let mut sealed = sealed.to_vec();
         let found = Id::of(&sealed);
         let told = |source| self.told(kind, id, source);
         if found != *id {
@@ -205,11 +233,17 @@ impl Repository {
     /// Returns a range of a pack.
     ///
     /// # Errors
-    /// [`EngineError::Storage`].
-    pub(crate) fn pack_read(&self, pack: &Id, range: Range<u64>, cache: ReadCache) -> Result<Bytes, EngineError> {
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`].
+    pub(crate) fn pack_read(
+        &self,
+        pack: &Id,
+        range: Range<u64>,
+        cache: ReadCache,
+        interrupt: &Interrupt,
+    ) -> Result<Bytes, EngineError> {
         let wanted_bytes = range.end.saturating_sub(range.start);
         let key = FileKind::Pack.key(pack);
-        let body = block_on(self.storage.object_get(&key, Some(range), cache))?;
+        let body = interrupt.block_on(self.storage.object_get(&key, Some(range), cache))??;
         let found_bytes = body.len() as u64;
         if found_bytes == wanted_bytes {
             Ok(body)
@@ -293,6 +327,7 @@ pub struct BlobReader<'a> {
     repository: &'a Repository,
     index: &'a Index,
     cache: ReadCache,
+    interrupt: Interrupt,
     decompressor: Decompressor,
     /// Packs of which this reader has had the caches emptied: once each, or every blob would be fetched again.
     emptied: IdSet,
@@ -307,10 +342,16 @@ impl<'a> BlobReader<'a> {
             repository,
             index,
             cache,
+            interrupt: Interrupt::default(),
             decompressor: Decompressor::default(),
             emptied: IdSet::default(),
             bytes_fetched: 0,
         }
+    }
+
+    /// Lets its reads be given up when somebody asks to stop.
+    pub fn interruptible(self, interrupt: &Interrupt) -> Self {
+        Self { interrupt: interrupt.clone(), ..self }
     }
 
     /// Returns the index that it looks blobs up in.
@@ -341,7 +382,7 @@ impl<'a> BlobReader<'a> {
         let range = begin..begin + u64::from(place.length);
         let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
         let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
-        let mut sealed = self.repository.pack_read(&place.pack, range, cache)?.to_vec();
+        let mut sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
         self.bytes_fetched += sealed.len() as u64;
         let mut plain = Vec::new();
         self.open(&place, id, &mut sealed, &mut plain)?;

@@ -84,6 +84,56 @@ pub enum StorageError {
         /// What the system said.
         source: io::Error,
     },
+    /// The storage asks for patience: it is overloaded, or counts requests.
+    #[error("{place} is busy ({action} {key})")]
+    Busy {
+        /// The storage.
+        place: String,
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        key: String,
+        /// How long it asks us to wait; absent when it does not say.
+        after: Option<Duration>,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The object is there, and so cold that it cannot be read before it was warmed up.
+    #[error("the object {key} in {place} is frozen; it must be warmed up before it can be read")]
+    Frozen {
+        /// The storage.
+        place: String,
+        /// The key.
+        key: String,
+    },
+    /// No credential was given for what is to be done.
+    #[error("{place} was opened without a credential for {purpose}")]
+    Credential {
+        /// The storage.
+        place: String,
+        /// What it would be for.
+        purpose: &'static str,
+    },
+    /// This storage cannot do that; its capabilities say so.
+    #[error("{place} cannot {action}")]
+    Unsupported {
+        /// The storage.
+        place: String,
+        /// What was asked.
+        action: &'static str,
+    },
+    /// The storage understood, and says no in a way that trying again does not change.
+    #[error("{place} refused ({action} {key})")]
+    Refused {
+        /// The storage.
+        place: String,
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        key: String,
+        /// What it said.
+        source: io::Error,
+    },
     /// Anything else that the system said.
     #[error("{place} failed ({action} {key})")]
     Io {
@@ -98,11 +148,15 @@ pub enum StorageError {
     },
 }
 
+/// Shortest wait after a failure that may pass, when the storage does not name one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl StorageError {
     /// Returns what the error asks for.
-    pub const fn disposition(&self) -> Disposition {
+    pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Io { .. } | Self::List { .. } => Disposition::Retry { after: Duration::from_secs(5) },
+            Self::Io { .. } | Self::List { .. } => Disposition::Retry { after: PATIENCE },
+            Self::Busy { after, .. } => Disposition::Retry { after: after.unwrap_or(PATIENCE) },
             _ => Disposition::Operator,
         }
     }

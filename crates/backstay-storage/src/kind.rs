@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::credentials::StorageCredentials;
 use crate::error::StorageError;
 use crate::kinds::STORAGE_KINDS;
 use crate::object::ObjectStorage;
@@ -34,11 +35,16 @@ pub trait StorageKind: Send + Sync {
     /// [`StorageError::Settings`], naming the setting.
     fn parse(&self, settings: &Value) -> Result<Value, StorageError>;
 
-    /// Opens the storage.
+    /// Opens the storage. Settings hold no secret: credentials come beside them. May reach over the network, and blocks.
     ///
     /// # Errors
-    /// [`StorageError::Absent`] when it must be there and is not.
-    fn open(&self, settings: &Value, presence: Presence) -> Result<Arc<dyn ObjectStorage>, StorageError>;
+    /// [`StorageError::Absent`] when it must be there and is not; [`StorageError::Credential`] when one is missing.
+    fn open(
+        &self,
+        settings: &Value,
+        credentials: &StorageCredentials,
+        presence: Presence,
+    ) -> Result<Arc<dyn ObjectStorage>, StorageError>;
 }
 
 /// Returns the kind of this name.

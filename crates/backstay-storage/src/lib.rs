@@ -7,10 +7,17 @@
 
 pub mod object;
 pub mod error;
+pub mod credentials;
 pub mod kind;
 pub mod kinds;
+pub mod pace;
+pub mod retry;
+mod runtime;
 
+pub use credentials::{AccessKey, PartCredentials, Purpose, StorageCredentials};
 pub use error::StorageError;
 pub use kind::{Presence, StorageKind, storage_kind};
 pub use kinds::STORAGE_KINDS;
-pub use object::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache};
+pub use object::{
+    Capabilities, ListedObject, ObjectKey, ObjectStorage, ObjectVersion, Part, PutAnswer, PutOptions, ReadCache,
+};

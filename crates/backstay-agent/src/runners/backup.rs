@@ -9,7 +9,7 @@ use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository, Outco
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::ports::job::{JobResult, Standing};
 use backstay_core::ports::source::Opened;
-use backstay_engine::archive::options::{ArchiveOptions, Recheck};
+use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::archive::publish::Published;
 use backstay_engine::archive::run::archive;
 use backstay_engine::format::id::Id;
@@ -51,16 +51,13 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
 fn options_of(runner: &Runner, root: PathBuf, parent: Option<Id>, plan_name: &str) -> ArchiveOptions {
     let options = &runner.options;
     ArchiveOptions {
-        root,
         parent,
         hostname: options.hostname.clone(),
         username: options.username.clone(),
         tags: vec![format!("plan:{plan_name}")],
-        program_version: options.program_version.clone(),
-        started_at: options.clock.now(),
         workers: options.threads,
         uploads: UPLOADS,
-        recheck: Recheck::Each,
+        ..ArchiveOptions::new(vec![root], options.program_version.clone(), options.clock.now())
     }
 }
 

@@ -20,8 +20,11 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let (repository, foreign_id, target) = (job.state.repository.clone(), snapshot.foreign_id.clone(), target.clone());
     let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
     let workers = runner.options.threads;
+    // Another attempt of this job finishes what one that died began.
+    let resume = job.id.to_string();
     let thread = move || {
-        let options = RestoreOptions { snapshot: &foreign_id, target: &target, workers };
+        let options =
+            RestoreOptions { workers, resume: Some(&resume), ..RestoreOptions::new(&foreign_id, &target) };
         restore(&open(&repository)?, &options, &progress, &interrupt)
     };
     let restored = tokio::task::spawn_blocking(thread).await??;

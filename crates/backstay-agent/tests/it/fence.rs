@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use backstay_agent::heartbeat::{Held, beat};
@@ -182,7 +182,7 @@ async fn an_agent_stops_by_itself_before_its_lease_ends() {
     let (held, end) = (Held::default(), CancellationToken::new());
     let key = LeaseKey { job_id: JobId::new(Timestamp::UNIX_EPOCH, [4; 10]), token: AttemptToken(1) };
     let interrupt = Interrupt::default();
-    held.take(key, interrupt.clone());
+    held.take(key, interrupt.clone(), Instant::now());
     let beating =
         tokio::spawn(beat(jobs, AgentId::new(Timestamp::UNIX_EPOCH, [6; 10]), TTL, held.clone(), end.clone()));
     tokio::time::sleep(TTL / 2).await;
@@ -191,6 +191,32 @@ async fn an_agent_stops_by_itself_before_its_lease_ends() {
     tokio::time::sleep(TTL / 2 - TTL / 12).await;
     assert!(interrupt.is_raised());
     assert_eq!(held.standing(&key), Standing::Lost);
+    end.cancel();
+    beating.await.unwrap();
+}
+
+/// The answer to a first lease was almost a lease's time on its way: it is over before its work can begin. Red when a
+/// lease counts from its arrival.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_lease_counts_from_when_it_was_asked_for() {
+    let (job, finished, done) = (Mutex::new(None), Mutex::default(), Notify::new());
+    let jobs = Arc::new(Scripted { job, renewal: Some(Standing::Held), finished, done });
+    let (held, end) = (Held::default(), CancellationToken::new());
+    let long = Duration::from_secs(3_600);
+    let beating =
+        tokio::spawn(beat(jobs.clone(), AgentId::new(Timestamp::UNIX_EPOCH, [6; 10]), long, held.clone(), end.clone()));
+    let key = LeaseKey { job_id: JobId::new(Timestamp::UNIX_EPOCH, [4; 10]), token: AttemptToken(1) };
+    let interrupt = Interrupt::default();
+    held.take(key, interrupt.clone(), Instant::now().checked_sub(long).unwrap());
+    while !interrupt.is_raised() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(held.standing(&key), Standing::Lost);
+    // One that is older than a third is renewed at once, and not after another third.
+    held.release(&key);
+    held.take(key, Interrupt::default(), Instant::now().checked_sub(long / 2).unwrap());
+    jobs.done.notified().await;
+    assert_eq!(held.standing(&key), Standing::Held);
     end.cancel();
     beating.await.unwrap();
 }

@@ -90,7 +90,10 @@ fn leased(path: &str) -> LeasedRepository {
 /// Makes a repository and a snapshot of a folder in it.
 fn saved(leased: &LeasedRepository, root: std::path::PathBuf) -> String {
     let settings = &leased.repository.storage.settings;
-    let storage = storage_kind("local").unwrap().open(settings, Presence::Create).unwrap();
+    let storage = storage_kind("local")
+        .unwrap()
+        .open(settings, &backstay_storage::StorageCredentials::none(), Presence::Create)
+        .unwrap();
     let at = Timestamp::UNIX_EPOCH;
     let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at };
     let repository = backstay_engine::Repository::create(storage, &leased.password, maker).unwrap();

@@ -1,7 +1,7 @@
 //! Jobs.
 
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobState, Progress, Target, Trigger};
-use backstay_core::domain::unread::Unread;
+use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread, UnreadEntry};
 use backstay_core::ports::store::Enqueued;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -80,6 +80,13 @@ pub struct CountsView {
 impl From<JobCounts> for CountsView {
     fn from(counts: JobCounts) -> Self {
         let JobCounts { files, files_unmodified, dirs, bytes, bytes_added, bytes_stored, unread } = counts;
+        Self { files, files_unmodified, dirs, bytes, bytes_added, bytes_stored, unread }
+    }
+}
+
+impl From<CountsView> for JobCounts {
+    fn from(counts: CountsView) -> Self {
+        let CountsView { files, files_unmodified, dirs, bytes, bytes_added, bytes_stored, unread } = counts;
         Self { files, files_unmodified, dirs, bytes, bytes_added, bytes_stored, unread }
     }
 }
@@ -229,6 +236,15 @@ impl From<&Unread> for UnreadView {
         let entries = unread.entries.iter();
         let entries = entries.map(|entry| UnreadEntryView { path: entry.path.clone(), reason: entry.reason.clone() });
         Self { count: unread.count, entries: entries.collect() }
+    }
+}
+
+impl From<UnreadView> for Unread {
+    fn from(view: UnreadView) -> Self {
+        let entries = view.entries.into_iter().take(UNREAD_NAMED_MAX);
+        let entries: Vec<_> = entries.map(|entry| UnreadEntry { path: entry.path, reason: entry.reason }).collect();
+        // What is named is counted, whatever the number says: nothing unread is lost on the way.
+        Self { count: view.count.max(entries.len() as u64), entries }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One file a noun, as everywhere. Answers are made from domain values here; requests are judged by the server.
 
+pub mod wire;
 pub mod list;
 pub mod tenant;
 pub mod kind;
@@ -9,6 +10,9 @@ pub mod repository;
 pub mod source;
 pub mod plan;
 pub mod job;
+pub mod lease;
+pub mod work;
+pub mod result;
 pub mod snapshot;
 pub mod evidence;
 pub mod event;

@@ -1,11 +1,24 @@
 //! When a plan's items are backed up.
 //!
-//! A schedule is data here, judged when it is made; `due` joins it with the scheduler.
+//! A schedule is judged when it is made; then [`due`] says what is to start now and [`next`] what will. An occurrence is
+//! named by its planned instant alone, whatever the clock that saw it: a unique key on (plan, planned instant) makes it
+//! once. Jitter moves the start, never the name.
 
+mod due;
+mod window;
+
+use std::str::FromStr;
 use std::time::Duration;
 
 use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
+
+pub use due::{
+    CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, clock_jump, due, jitter_of,
+    late_words, next, next_due_at,
+};
+pub use window::{Calendar, Maintenance};
 
 /// Shortest interval between two occurrences: a backup a minute is a loop, not a schedule.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
@@ -30,6 +43,20 @@ pub enum OverlapKey {
     Tenant,
 }
 
+/// What becomes of an occurrence whose start window passed while nothing could start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CatchUp {
+    /// The newest of them is started once, marked late.
+    Once,
+    /// It is skipped and told.
+    Never,
+}
+
+super::job::words!(CatchUp: Once = "once", Never = "never");
+
+/// Start window of a schedule that names none: an hour holds a restart of the installation and a queue.
+pub const START_WINDOW_DEFAULT: Duration = Duration::from_secs(3_600);
+
 /// A schedule that can be evaluated: its parts were judged when it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
@@ -37,6 +64,8 @@ pub struct Schedule {
     time_zone: String,
     jitter: Duration,
     overlap: OverlapKey,
+    start_window: Duration,
+    catch_up: CatchUp,
 }
 
 /// Why a schedule cannot be.
@@ -47,6 +76,12 @@ pub enum ScheduleError {
     Interval {
         /// What was given.
         given: Duration,
+    },
+    /// A text that is no length of time.
+    #[error("schedule.every `{given}` is not a length of time; write one such as 6h, 90m or 1d12h")]
+    Every {
+        /// What was given.
+        given: String,
     },
     /// An expression that cron does not know.
     #[error("schedule.cron `{expression}` cannot be read: {reason}")]
@@ -72,6 +107,8 @@ impl Schedule {
             time_zone: "UTC".to_owned(),
             jitter: Duration::ZERO,
             overlap: OverlapKey::Plan,
+            start_window: START_WINDOW_DEFAULT,
+            catch_up: CatchUp::Once,
         }
     }
 
@@ -88,17 +125,34 @@ impl Schedule {
         match &rhythm {
             Rhythm::Every(given) if *given < INTERVAL_MIN => return Err(ScheduleError::Interval { given: *given }),
             Rhythm::Cron(expression) => {
-                expression.parse::<Cron>().map_err(|error| ScheduleError::Cron {
-                    expression: expression.clone(),
-                    reason: error.to_string(),
-                })?;
+                parse_cron(expression)?;
             }
             Rhythm::Every(_) | Rhythm::OnRequest => {}
         }
         if TimeZone::get(&time_zone).is_err() {
             return Err(ScheduleError::TimeZone { zone: time_zone });
         }
-        Ok(Self { rhythm, time_zone, jitter, overlap })
+        Ok(Self { rhythm, time_zone, jitter, overlap, ..Self::on_request() })
+    }
+
+    /// Returns the same schedule with another start window.
+    pub fn with_start_window(self, start_window: Duration) -> Self {
+        Self { start_window, ..self }
+    }
+
+    /// Returns the same schedule with another rule for what was missed.
+    pub fn with_catch_up(self, catch_up: CatchUp) -> Self {
+        Self { catch_up, ..self }
+    }
+
+    /// Returns how long after its moment an occurrence may still start on time.
+    pub fn start_window(&self) -> Duration {
+        self.start_window
+    }
+
+    /// Returns what becomes of an occurrence that could not start in its window.
+    pub fn catch_up(&self) -> CatchUp {
+        self.catch_up
     }
 
     /// Returns what names the occurrences.
@@ -122,6 +176,37 @@ impl Schedule {
     }
 }
 
+/// Reads a cron expression of five fields or a nickname such as `@daily`.
+fn parse_cron(expression: &str) -> Result<Cron, ScheduleError> {
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    parser
+        .parse(expression)
+        .map_err(|error| ScheduleError::Cron { expression: expression.to_owned(), reason: error.to_string() })
+}
+
+impl FromStr for Rhythm {
+    type Err = ScheduleError;
+
+    /// Reads `every 6h`, `@every 90m`, a cron expression or its nickname; an empty text is on request.
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self::OnRequest);
+        }
+        let Some(interval) = text.strip_prefix("@every ").or_else(|| text.strip_prefix("every ")) else {
+            parse_cron(text)?;
+            return Ok(Self::Cron(text.to_owned()));
+        };
+        let span: jiff::Span =
+            interval.trim().parse().map_err(|_| ScheduleError::Every { given: interval.trim().to_owned() })?;
+        // An interval knows no calendar: its day has 24 hours in every zone.
+        let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+        let length = length.ok().and_then(|length| Duration::try_from(length).ok());
+        let given = length.ok_or_else(|| ScheduleError::Every { given: interval.trim().to_owned() })?;
+        if given < INTERVAL_MIN { Err(ScheduleError::Interval { given }) } else { Ok(Self::Every(given)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +215,25 @@ mod tests {
         let answer = Schedule::new(rhythm, zone.to_owned(), Duration::ZERO, OverlapKey::Plan)
             .map_or_else(|error| error.to_string(), |schedule| format!("{:?}", schedule.rhythm()));
         assert!(answer.starts_with(expected), "{answer}");
+    }
+
+    fn read(text: &str, expected: &str) {
+        let answer = text.parse::<Rhythm>().map_or_else(|error| error.to_string(), |rhythm| format!("{rhythm:?}"));
+        assert!(answer.starts_with(expected), "{text}: {answer}");
+    }
+
+    #[test]
+    fn a_rhythm_is_read_from_a_line() {
+        read("", "OnRequest");
+        read("30 2 * * *", "Cron(\"30 2 * * *\")");
+        read("@daily", "Cron(\"@daily\")");
+        read("every 6h", "Every(21600s)");
+        read("@every 1d12h", "Every(129600s)");
+        read("every 30s", "schedule.every is 30s");
+        read("every moon", "schedule.every `moon` is not a length");
+        read("every 1mo", "schedule.every `1mo` is not a length");
+        read("0 0 30 2 * *", "schedule.cron `0 0 30 2 * *` cannot be read");
+        read("@fortnightly", "schedule.cron `@fortnightly` cannot be read");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::context::Context;
 use super::lease::job_in_hand;
 use super::request::short;
-use crate::domain::attempt::LeaseKey;
+use crate::domain::attempt::{AttemptEnd, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::event::EventKind;
 use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
@@ -19,7 +19,7 @@ use crate::domain::lease::LEASE_BATCH_MAX;
 use crate::domain::snapshot::{PublishedSnapshot, Snapshot};
 use crate::domain::unread::Unread;
 use crate::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
-use crate::ports::store::{Settlement, StoreError};
+use crate::ports::store::{Page, Settlement, SnapshotFilter, StoreError};
 
 /// How often a settlement is decided anew when the rows that it rests on moved: each try means that somebody else
 /// got on.
@@ -88,6 +88,49 @@ impl JobManager {
         }
         rows.event = self.event_of(job, &rows);
         Ok(rows)
+    }
+
+    /// Returns how an attempt ended; none while it runs.
+    async fn ended(&self, lease: LeaseKey) -> Result<Option<AttemptEnd>, StoreError> {
+        let attempts = self.context.history.attempt_list(lease.job_id).await?;
+        let attempt = attempts.into_iter().find(|attempt| attempt.key == lease);
+        Ok(attempt.and_then(|attempt| attempt.ended).map(|(_, end)| end))
+    }
+
+    /// Returns the state that this very result led to when it was handed in before: its answer was lost on the way. None
+    /// when the lease ended in another way, or with another result.
+    async fn repeated(&self, lease: LeaseKey, result: &JobResult) -> Result<Option<JobState>, LeaseError> {
+        let job = self.context.jobs.job_get(lease.job_id).await?;
+        if job.attempt_token != lease.token || self.ended(lease).await? != Some(AttemptEnd::Finished) {
+            return Ok(None);
+        }
+        let same = match (result, &job.state) {
+            (JobResult::BackedUp { outcome, snapshot, counts, .. }, JobState::Succeeded { outcome: known, .. }) => {
+                let filter = SnapshotFilter { item_id: job.item_id, repository_id: Some(job.repository_id) };
+                let rows = self.context.history.snapshot_list(filter, Page::first()).await?;
+                let made = rows.iter().find(|row| row.job_id == job.id);
+                outcome == known
+                    && *counts == job.counts
+                    && made.is_some_and(|row| row.foreign_id == snapshot.foreign_id)
+            }
+            (JobResult::Restored { outcome, counts, .. }, JobState::Succeeded { outcome: known, .. }) => {
+                outcome == known && *counts == job.counts
+            }
+            (JobResult::Verified { findings, counts }, JobState::Succeeded { .. }) => {
+                findings.verdict() == Verdict::Proved && *counts == job.counts
+            }
+            (JobResult::Verified { findings, counts }, JobState::Damaged { message, .. }) => {
+                *message == damage(findings) && *counts == job.counts
+            }
+            (
+                JobResult::Failed(failure),
+                JobState::Failed { class, message, .. } | JobState::Parked { class, message },
+            ) => (failure.class, &failure.message) == (*class, message),
+            (JobResult::Failed(failure), JobState::Waiting { reason, .. }) => failure.message == *reason,
+            (JobResult::Failed(_) | JobResult::Cancelled, JobState::Cancelled { .. }) => true,
+            _ => false,
+        };
+        Ok(same.then_some(job.state))
     }
 
     /// Returns the state that a failure leads to.
@@ -222,7 +265,11 @@ impl Jobs for JobManager {
             evidence: None,
             event: None,
         };
-        self.context.jobs.job_settle(lease, &rows).await
+        match self.context.jobs.job_settle(lease, &rows).await {
+            // Its answer was lost on the way, and it is told again.
+            Err(LeaseError::Lost { .. }) if self.ended(lease).await? == Some(AttemptEnd::Waited) => Ok(()),
+            answer => answer,
+        }
     }
 
     async fn job_finish(&self, lease: LeaseKey, result: &JobResult) -> Result<JobState, LeaseError> {
@@ -239,6 +286,7 @@ impl Jobs for JobManager {
                 // Between the look and the write a wish to cancel arrived, or another job took the record's place in
                 // the chain: what is to be written is decided anew.
                 Err(LeaseError::Store(StoreError::Move { .. } | StoreError::Taken { .. })) if tries_left > 0 => {}
+                Err(lost @ LeaseError::Lost { .. }) => return self.repeated(lease, result).await?.ok_or(lost),
                 Err(error) => return Err(error),
             }
         }

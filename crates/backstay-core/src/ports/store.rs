@@ -69,6 +69,15 @@ pub enum StoreError {
         /// What was asked.
         to: StateName,
     },
+    /// The control plane refused, and asking again would not change that: a token without the right, a request that
+    /// another version made.
+    #[error("the control plane refused ({code}): {detail}")]
+    Refused {
+        /// Stable word of the problem.
+        code: String,
+        /// What it says.
+        detail: String,
+    },
     /// The database did not answer, is locked or is full.
     #[error("the database did not do what it was asked")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

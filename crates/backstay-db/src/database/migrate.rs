@@ -32,9 +32,11 @@ pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), OpenError> {
 async fn migrate_at_once(db: &DatabaseConnection) -> Result<(), OpenError> {
     let tx = begin(db).await.map_err(open_error)?;
     if tx.get_database_backend() == DbBackend::Postgres {
+        // Building an index of a large history takes its time, and so does waiting for the process that does it.
+        tx.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            .await
+            .map_err(open_error)?;
         tx.execute_unprepared(ADVISORY_LOCK).await.map_err(open_error)?;
-        // Building an index of a large history takes its time.
-        tx.execute_unprepared("SET LOCAL statement_timeout = 0").await.map_err(open_error)?;
     }
     steps(&tx).await?;
     tx.commit().await.map_err(open_error)

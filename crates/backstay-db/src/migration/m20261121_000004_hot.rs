@@ -29,6 +29,7 @@ impl MigrationTrait for Hot {
             create_index(manager, table, name, index).await?;
         }
         drop_index(manager, "job", "ix_job_lease").await?;
+        drop_index(manager, "snapshot", "ix_snapshot_newest").await?;
         add_column(manager, "lease", "disowned_at", ColumnDef::new("disowned_at").big_integer().null().take()).await?;
         manager.get_connection().execute_unprepared(FILL).await.map(drop)
     }
@@ -37,6 +38,8 @@ impl MigrationTrait for Hot {
         drop_column(manager, "lease", "disowned_at").await?;
         let lease = Index::create().col("state").col("breach_at").col(("priority", IndexOrder::Desc)).col("id").take();
         create_index(manager, "job", "ix_job_lease", lease).await?;
+        let newest = Index::create().col("item_id").col("repository_id").col("taken_at").take();
+        create_index(manager, "snapshot", "ix_snapshot_newest", newest).await?;
         for (table, name, _) in indexes().into_iter().filter(|(table, ..)| *table != "job_due") {
             drop_index(manager, table, name).await?;
         }
@@ -79,6 +82,12 @@ fn indexes() -> Vec<(&'static str, &'static str, IndexCreateStatement)> {
         ("job_due", "ix_job_due_claim", claim),
         ("job_due", "ix_job_due_time", index().col("state").col("due_at").take()),
         ("job_due", "ix_job_due_repository", index().col("repository_id").col("repository_access").take()),
+        // Two of one moment are told apart by their ids, without sorting all of the item.
+        (
+            "snapshot",
+            "ix_snapshot_newest_good",
+            index().col("item_id").col("repository_id").col("taken_at").col("id").take(),
+        ),
         ("job", "ix_job_state", index().col("state").col("id").take()),
         ("job", "ix_job_finished", index().col("finished_at").take()),
     ]

@@ -10,17 +10,24 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use crate::OnFile;
 use crate::server::OnServer;
 
-/// Returns a row source `numbers(n)` of the numbers from 1, and the text of a number with 36 letters.
-fn numbers(backend: DbBackend, count: u32) -> (String, &'static str) {
+/// Returns a row source `numbers(n)` of the numbers from 1.
+fn numbers(backend: DbBackend, count: u32) -> String {
     match backend {
-        DbBackend::Postgres => (format!("generate_series(1, {count}) AS numbers(n)"), "lpad(CAST(n AS text), 36, '0')"),
-        DbBackend::MySql => (format!("(SELECT seq AS n FROM seq_1_to_{count}) AS numbers"), "lpad(n, 36, '0')"),
-        _ => (
-            format!(
-                "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) SELECT n FROM s)"
-            ),
-            "printf('%036d', n)",
+        DbBackend::Postgres => format!("generate_series(1, {count}) AS numbers(n)"),
+        DbBackend::MySql => format!("(SELECT seq AS n FROM seq_1_to_{count}) AS numbers"),
+        _ => format!(
+            "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) SELECT n FROM s)"
         ),
+    }
+}
+
+/// Returns an id made of a number, as an expression; `group` keeps those of several groups apart.
+fn id_of(backend: DbBackend, group: u8) -> String {
+    let head = format!("'0197f0c2-0000-7000-800{group}-'");
+    match backend {
+        DbBackend::Postgres => format!("{head} || lpad(CAST(n AS text), 12, '0')"),
+        DbBackend::MySql => format!("CONCAT({head}, lpad(n, 12, '0'))"),
+        _ => format!("{head} || printf('%012d', n)"),
     }
 }
 
@@ -29,8 +36,8 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     let backend = db.get_database_backend();
     let (tenant, item, plan) = (world.tenant.id, world.items[0].id, world.plan.id);
     let repository = world.repository.id;
-    let (many, id) = numbers(backend, 20_000);
-    let (few, _) = numbers(backend, 300);
+    let (many, few) = (numbers(backend, 20_000), numbers(backend, 300));
+    let (id, queued) = (id_of(backend, 1), id_of(backend, 2));
     let counts = "file_count, file_unmodified_count, dir_count, content_bytes, added_bytes, stored_bytes, unread_count";
     let job = |id: &str, more: &str, values: &str, from: &str| {
         format!(
@@ -40,11 +47,6 @@ async fn fill(db: &DatabaseConnection, world: &World) {
              0, 0, 0, {values} FROM {from}"
         )
     };
-    let queued = match backend {
-        DbBackend::Postgres => "lpad(CAST(n AS text), 36, 'f')",
-        DbBackend::MySql => "lpad(n, 36, 'f')",
-        _ => "'ffffffffffff' || printf('%024d', n)",
-    };
     let ended = format!("'{plan}', '{item}', 'succeeded', 'complete', 1000000 + n * 1000");
     let due = |id: &str, state: &str| {
         format!(
@@ -53,9 +55,9 @@ async fn fill(db: &DatabaseConnection, world: &World) {
         )
     };
     for sql in [
-        job(id, "plan_id, item_id, state, outcome, finished_at", &ended, &many),
-        job(queued, "state, not_before_at", "'queued', 1000000 + n", &few),
-        due(queued, "queued"),
+        job(&id, "plan_id, item_id, state, outcome, finished_at", &ended, &many),
+        job(&queued, "state, not_before_at", "'queued', 1000000 + n", &few),
+        due(&queued, "queued"),
         format!(
             "INSERT INTO snapshot (id, tenant_id, item_id, repository_id, job_id, foreign_id, taken_at, outcome, {counts}) \
              SELECT {id}, '{tenant}', '{item}', '{repository}', {id}, {id}, n, 'complete', 0, 0, 0, 0, 0, 0, 0 FROM {many}"

@@ -2,19 +2,22 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::attributes::Bearer;
 use super::counters::add;
-use super::folder::{Entry, Folder, Saved};
+use super::folder::{Entry, Folder, Opened, Origin, Saved};
 use super::run::Worker;
 use crate::error::EngineError;
 use crate::format::chunker::CHUNK_BYTES_MAX;
 use crate::format::id::Id;
+use crate::format::node::ExtendedAttribute;
 use crate::format::pack::BlobKind;
 
 /// Bytes that are read ahead of the cut: two of the largest blobs, so that a full buffer always holds a whole one.
@@ -33,34 +36,57 @@ enum NotSaved {
 impl Worker<'_> {
     /// Reads a batch of files of one folder.
     pub(super) fn read_batch(&mut self, folder: &Arc<Folder>, batch: &[usize]) {
-        let fd = match self.run.open_folder(&folder.path) {
-            Ok(fd) => fd,
+        let opened = match folder.open() {
+            Ok(opened) => opened,
             // The folder was removed, and its files with it.
             Err(Errno::NOENT) => return,
             Err(error) => {
                 for place in batch {
-                    let path = folder.path.join(OsStr::from_bytes(&folder.entries()[*place].name));
-                    self.run.unread(&path, &error.into());
+                    self.run.unread(&folder.path_of(&folder.entries()[*place].name), &error.into());
                 }
                 return;
             }
         };
         for place in batch {
             let entry = &folder.entries()[*place];
-            match self.read_file(&fd, entry) {
-                Ok(saved) => entry.saved.set(saved).expect("a file is read once"),
-                Err(NotSaved::Gone) => {}
-                Err(NotSaved::Unread(error)) => {
-                    self.run.unread(&folder.path.join(OsStr::from_bytes(&entry.name)), &error);
+            let read = match self.run.links.take(entry) {
+                Some((saved, attributes)) => {
+                    self.count_file(&saved);
+                    Ok((saved, attributes))
                 }
+                None => self.read_file(folder, &opened, entry),
+            };
+            match read {
+                Ok((saved, attributes)) => {
+                    self.run.links.keep(entry, &saved, &attributes);
+                    entry.attributes.set(attributes).expect("a file is read once");
+                    entry.saved.set(saved).expect("a file is read once");
+                }
+                Err(NotSaved::Gone) => {}
+                Err(NotSaved::Unread(error)) => match &folder.origin {
+                    Origin::Told(places) => {
+                        let place = &places[&*entry.name];
+                        self.run.root_failed(place.path(), place.is_named(), error);
+                    }
+                    _ => self.run.unread(&folder.path_of(&entry.name), &error),
+                },
                 Err(NotSaved::Stop) => return,
             }
         }
     }
 
     /// Reads one file into blobs.
-    fn read_file(&mut self, folder: &OwnedFd, entry: &Entry) -> Result<Saved, NotSaved> {
-        let file = open_file(folder, &entry.name)?;
+    fn read_file(
+        &mut self,
+        folder: &Folder,
+        opened: &Opened,
+        entry: &Entry,
+    ) -> Result<(Saved, Box<[ExtendedAttribute]>), NotSaved> {
+        let file = match opened {
+            Opened::Folder(fd) => open_file(fd, Path::new(OsStr::from_bytes(&entry.name))),
+            Opened::Told => open_file(CWD, &folder.path_of(&entry.name)),
+        }?;
+        let attributes = self.attributes_from(folder, &entry.name, &Bearer::Open(&file));
         let mut content: Vec<Id> = Vec::new();
         let (mut filled, mut ended, mut size) = (0, false, 0u64);
         loop {
@@ -97,7 +123,15 @@ impl Worker<'_> {
         }
         self.run.progress.done(1, 0);
         add(&self.run.counters.bytes, size);
-        Ok(Saved::File(content.into(), size))
+        Ok((Saved::File(content.into(), size), attributes))
+    }
+
+    /// Counts a file that was read under another name.
+    fn count_file(&self, saved: &Saved) {
+        if let Saved::File(_, size) = saved {
+            self.run.progress.done(1, *size);
+            add(&self.run.counters.bytes, *size);
+        }
     }
 
     /// Ends the run with a failure.
@@ -108,11 +142,11 @@ impl Worker<'_> {
 }
 
 /// Opens a regular file: never follows a link, never waits for a FIFO's other end.
-fn open_file(folder: &OwnedFd, name: &[u8]) -> Result<OwnedFd, NotSaved> {
+fn open_file(folder: impl AsFd, name: &Path) -> Result<OwnedFd, NotSaved> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     // Reading must not change the time of last access; only a file's owner may ask for that.
-    let opened = match rustix::fs::openat(folder, name, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(Errno::PERM) => rustix::fs::openat(folder, name, flags, Mode::empty()),
+    let opened = match rustix::fs::openat(&folder, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(&folder, name, flags, Mode::empty()),
         answer => answer,
     };
     let file = match opened {

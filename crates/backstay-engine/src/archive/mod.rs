@@ -15,13 +15,22 @@
 //! caller renews its lease between [`archive`](run::archive) and [`Archived::publish`](publish::Archived::publish).
 
 pub mod options;
+pub mod exclude;
+mod pattern;
+mod lines;
 pub mod run;
 pub mod publish;
+pub mod stream;
+pub mod command;
+mod roots;
 mod queue;
 mod folder;
 mod walk;
 pub(crate) use walk::metadata_of as walk_metadata;
+mod attributes;
 mod files;
+mod links;
+mod close;
 mod known;
 mod owners;
 mod packer;

@@ -106,6 +106,11 @@ impl<'a> Packer<'a> {
         if Id::of(plain) == blob.id { Ok(()) } else { Err(EngineError::Machine { id: blob.id }) }
     }
 
+    /// Counts bytes of a file that was read elsewhere.
+    pub(super) fn count_bytes(&self, bytes: u64) {
+        add(&self.counters.bytes, bytes);
+    }
+
     /// Sends what is left.
     pub(super) fn finish(mut self) {
         for kind in [BlobKind::Data, BlobKind::Tree] {

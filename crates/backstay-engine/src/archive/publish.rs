@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::counters::{Counters, get};
 use super::options::ArchiveOptions;
+use super::run::PARTIAL_TAG;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::object::FileKind;
@@ -16,8 +17,9 @@ use crate::repository::Repository;
 pub struct Archived<'a> {
     repository: &'a Repository,
     options: &'a ArchiveOptions,
+    paths: Vec<String>,
     tree: Id,
-    parent: Option<Id>,
+    parent: Option<(Id, SnapshotFile)>,
     summary: Summary,
     unread: Unread,
     bytes_stored: u64,
@@ -38,12 +40,26 @@ pub struct Published {
     pub bytes_stored: u64,
 }
 
+/// What a backup read and would have published.
+#[derive(Debug)]
+pub struct Rehearsed {
+    /// Its tree.
+    pub tree: Id,
+    /// What making it took.
+    pub summary: Summary,
+    /// What could not be read.
+    pub unread: Unread,
+    /// Bytes that were written to storage; none in a rehearsal.
+    pub bytes_stored: u64,
+}
+
 impl<'a> Archived<'a> {
     pub(super) fn new(
         repository: &'a Repository,
         options: &'a ArchiveOptions,
+        paths: Vec<String>,
         tree: Id,
-        parent: Option<Id>,
+        parent: Option<(Id, SnapshotFile)>,
         counters: Counters,
     ) -> Self {
         let files = [&counters.files_new, &counters.files_changed, &counters.files_unmodified].map(get);
@@ -64,7 +80,17 @@ impl<'a> Archived<'a> {
         };
         let bytes_stored = get(&counters.stored);
         let unread = counters.unread.into_inner().expect("no holder panics");
-        Self { repository, options, tree, parent, summary, unread, bytes_stored }
+        Self { repository, options, paths, tree, parent, summary, unread, bytes_stored }
+    }
+
+    /// Says whether the parent snapshot has the same tree, bit for bit: publishing it would say nothing new.
+    pub fn is_unchanged(&self) -> bool {
+        self.parent.as_ref().is_some_and(|(_, parent)| parent.tree == self.tree)
+    }
+
+    /// Returns what was read and written, and publishes nothing. What was written stays, in no snapshot, until a prune.
+    pub fn leave(self) -> Rehearsed {
+        Rehearsed { tree: self.tree, summary: self.summary, unread: self.unread, bytes_stored: self.bytes_stored }
     }
 
     /// Writes the snapshot file. The caller has made sure, just before, that it still holds its lease.
@@ -76,13 +102,13 @@ impl<'a> Archived<'a> {
         self.summary.backup_end = ended_at.to_string();
         let mut tags = self.options.tags.clone();
         if !self.unread.is_empty() {
-            tags.push("partial".to_owned());
+            tags.push(PARTIAL_TAG.to_owned());
         }
         let file = SnapshotFile {
             time: self.options.started_at.to_string(),
-            parent: self.parent,
+            parent: self.parent.map(|(id, _)| id),
             tree: self.tree,
-            paths: vec![self.options.root.display().to_string()],
+            paths: self.paths,
             hostname: self.options.hostname.clone(),
             username: self.options.username.clone(),
             tags,

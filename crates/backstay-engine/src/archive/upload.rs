@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::counters::{Counters, add};
+use super::options::Writing;
 use crate::error::EngineError;
 use crate::format::index::{INDEX_BLOBS_MAX, IndexFile};
 use crate::format::object::FileKind;
@@ -24,6 +25,7 @@ pub(super) struct Uploads<'a> {
     repository: &'a Repository,
     counters: &'a Counters,
     interrupt: &'a Interrupt,
+    writing: Writing,
     sender: Mutex<Option<Sender<FinishedPack>>>,
     receiver: Receiver<FinishedPack>,
     pending: Mutex<(IndexFile, usize)>,
@@ -39,12 +41,14 @@ impl<'a> Uploads<'a> {
         counters: &'a Counters,
         interrupt: &'a Interrupt,
         uploads: usize,
+        writing: Writing,
     ) -> Self {
         let (sender, receiver) = bounded(uploads.max(1));
         Self {
             repository,
             counters,
             interrupt,
+            writing,
             sender: Mutex::new(Some(sender)),
             receiver,
             pending: Mutex::default(),
@@ -89,10 +93,15 @@ impl<'a> Uploads<'a> {
     fn upload(&self, pack: FinishedPack) -> Result<(), EngineError> {
         let FinishedPack { id, body, blobs } = pack;
         let body = Bytes::from(body);
-        self.repository.pack_write(&id, body.clone())?;
-        add(&self.counters.stored, body.len() as u64);
+        if self.writing == Writing::Real {
+            self.repository.pack_write(&id, body.clone())?;
+            add(&self.counters.stored, body.len() as u64);
+        }
         if let Ok(buffer) = body.try_into_mut() {
             self.buffers.lock().expect("no holder panics").push(buffer.into());
+        }
+        if self.writing == Writing::Rehearsed {
+            return Ok(());
         }
         let full = {
             let mut pending = self.pending.lock().expect("no holder panics");
@@ -140,7 +149,7 @@ struct Draining<'a>(&'a Uploads<'a>);
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.failed.store(true, Ordering::Release);
+            self.0.fail(EngineError::Panicked { does: "uploads" });
             self.0.receiver.iter().for_each(drop);
         }
     }

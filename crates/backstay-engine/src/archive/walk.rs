@@ -4,16 +4,22 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, Dir, FileType, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::attributes::Bearer;
 use super::counters::add;
-use super::folder::{Entry, Folder, Saved, Task};
+use super::exclude::Scope;
+use super::folder::{Entry, Folder, Opened, Origin, Root, Saved, Task};
+use super::options::{AccessTimes, ChangeRule};
+use super::roots::Place;
 use super::run::Worker;
-use crate::error::EngineError;
-use crate::format::node::{Metadata, Node, NodeKind};
+use crate::browse::DEPTH_MAX;
+use crate::format::id::Id;
+use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::format::time::FileTime;
 use crate::format::tree;
@@ -28,6 +34,8 @@ const BATCH_BYTES_MAX: u64 = 32 << 20;
 struct Listed {
     entry: Entry,
     kind: FileType,
+    /// Where its own entries come from, when it is a folder.
+    origin: Origin,
 }
 
 /// Says whether an error means that the name is there no more. A name that is something else now is not gone: it was
@@ -38,10 +46,19 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// Returns the metadata that a tree stores.
 pub(crate) fn metadata_of(stat: &Stat) -> Metadata {
+    metadata_with(stat, AccessTimes::Left)
+}
+
+fn metadata_with(stat: &Stat, access_times: AccessTimes) -> Metadata {
     let time = |seconds, nanoseconds| FileTime { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0) };
+    let modified = time(stat.st_mtime, stat.st_mtime_nsec);
     Metadata {
         mode: stat.st_mode & 0o7777,
-        modified: time(stat.st_mtime, stat.st_mtime_nsec),
+        modified,
+        accessed: match access_times {
+            AccessTimes::Left => modified,
+            AccessTimes::Kept => time(stat.st_atime, stat.st_atime_nsec),
+        },
         changed: time(stat.st_ctime, stat.st_ctime_nsec),
         uid: stat.st_uid,
         gid: stat.st_gid,
@@ -49,27 +66,38 @@ pub(crate) fn metadata_of(stat: &Stat) -> Metadata {
         device_id: stat.st_dev,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         links: stat.st_nlink as _,
+        device: stat.st_rdev,
+    }
+}
+
+/// Returns what a tree calls a sort of entry.
+const fn kind_of(kind: FileType) -> NodeKind {
+    match kind {
+        FileType::RegularFile => NodeKind::File,
+        FileType::Directory => NodeKind::Dir,
+        FileType::Symlink => NodeKind::Symlink,
+        FileType::Fifo => NodeKind::Fifo,
+        FileType::Socket => NodeKind::Socket,
+        FileType::CharacterDevice => NodeKind::CharDevice,
+        FileType::BlockDevice => NodeKind::BlockDevice,
+        FileType::Unknown => NodeKind::Other,
     }
 }
 
 impl Worker<'_> {
     /// Lists a folder, takes unchanged files from the parent, and queues what is left.
     pub(super) fn list(&mut self, folder: &Arc<Folder>) {
-        let opened = self.run.open_folder(&folder.path).map_err(io::Error::from);
-        let listed = match opened.and_then(|fd| self.read_folder(folder, &fd)) {
-            Ok(listed) => listed,
-            // Without the root there is no state to save.
-            Err(source) if folder.above.is_none() => {
-                let path = folder.path.display().to_string();
-                return self.run.fail(EngineError::Source { path, source });
-            }
-            Err(error) if is_gone(&error) => {
-                folder.set_gone();
-                Vec::new()
-            }
+        let (opened, listed) = match self.open_and_read(folder) {
+            Ok(found) => found,
             Err(error) => {
-                self.run.unread(&folder.path, &error);
-                Vec::new()
+                if let Origin::Root(root) = &folder.origin {
+                    self.run.root_failed(&root.path, root.named, error);
+                } else if is_gone(&error) {
+                    folder.set_gone();
+                } else {
+                    self.run.unread(&folder.path(), &error);
+                }
+                (Opened::Told, Vec::new())
             }
         };
         let parent_text = folder.parent_tree.and_then(|tree| self.parent_tree(&tree));
@@ -77,24 +105,34 @@ impl Worker<'_> {
         let mut parent = parent.iter().peekable();
         let (mut folders, mut to_read) = (Vec::new(), Vec::new());
         let mut entries = Vec::with_capacity(listed.len());
-        for Listed { mut entry, kind } in listed {
+        for Listed { entry, kind, origin } in listed {
             let place = entries.len();
             while parent.next_if(|node| *node.name < *entry.name).is_some() {}
             let before = parent.next_if(|node| *node.name == *entry.name);
+            let mut reads = false;
             match kind {
-                FileType::Directory => folders.push((place, before.and_then(|node| node.subtree))),
+                FileType::Directory => folders.push((place, origin, before.and_then(|node| node.subtree))),
                 FileType::RegularFile => match before.and_then(|node| self.unchanged(&entry, node)) {
-                    Some(saved) => self.take_unchanged(&mut entry, saved),
-                    None => to_read.push((place, before.is_some())),
+                    Some(saved) => self.take_unchanged(&entry, saved),
+                    None => {
+                        to_read.push((place, before.is_some()));
+                        reads = true;
+                    }
                 },
                 _ => {}
+            }
+            // A file's attributes are read with it.
+            if !reads {
+                let attributes = before.and_then(|node| self.attributes_before(&entry, kind, node));
+                let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, &opened, &entry.name));
+                entry.attributes.set(attributes).expect("it was made here");
             }
             entries.push(entry);
         }
         let added = to_read.iter().filter(|(_, known)| !known).count();
         add(&self.run.counters.files_new, added as u64);
         add(&self.run.counters.files_changed, (to_read.len() - added) as u64);
-        self.queue(folder, entries, &folders, &to_read);
+        self.queue(folder, entries, folders, &to_read);
     }
 
     /// Publishes a folder's entries to the other workers and queues its parts: files first, so that folders, last in,
@@ -103,7 +141,7 @@ impl Worker<'_> {
         &self,
         folder: &Arc<Folder>,
         entries: Vec<Entry>,
-        folders: &[(usize, Option<crate::format::id::Id>)],
+        folders: Vec<(usize, Origin, Option<Id>)>,
         to_read: &[(usize, bool)],
     ) {
         let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -121,20 +159,37 @@ impl Worker<'_> {
                 }
             }
         }
-        let below = |(place, tree): &(usize, _)| {
-            let path = folder.path.join(OsStr::from_bytes(&entries[*place].name));
-            Task::List(Folder::new(path, Some((Arc::clone(folder), *place)), *tree))
-        };
-        let lists: Vec<Task> = folders.iter().map(below).collect();
-        folder.expect(batches.len() + lists.len());
+        folder.expect(batches.len() + folders.len());
         folder.entries.set(entries).expect("a folder is listed once");
+        let below = |(place, origin, tree)| Task::List(Folder::new(origin, Some((Arc::clone(folder), place)), tree));
+        let lists: Vec<Task> = folders.into_iter().map(below).collect();
         let reads = batches.into_iter().map(|batch| Task::Read(Arc::clone(folder), batch));
         self.run.queue.push(reads.chain(lists.into_iter().rev()));
+    }
+
+    fn open_and_read(&self, folder: &Folder) -> io::Result<(Opened, Vec<Listed>)> {
+        if folder.depth >= DEPTH_MAX {
+            return Err(io::Error::other(format!(
+                "it lies deeper than {DEPTH_MAX} folders, which cannot be read back"
+            )));
+        }
+        let opened = folder.open()?;
+        let listed = match (&opened, &folder.origin) {
+            (Opened::Folder(fd), _) => self.read_folder(folder, fd)?,
+            (Opened::Told, Origin::Told(places)) => self.look_at_told(places),
+            (Opened::Told, _) => Vec::new(),
+        };
+        Ok((opened, listed))
     }
 
     /// Returns the entries of a folder that are saved, sorted by the bytes of their names.
     fn read_folder(&self, folder: &Folder, fd: &OwnedFd) -> io::Result<Vec<Listed>> {
         let mut listed = Vec::new();
+        let mut scope = self.run.options.excludes.within(|| folder.absolute());
+        if let Some(scope) = &mut scope {
+            let device = folder.root().map_or(0, |(root, _)| root.device);
+            scope.look(fd, device, &mut |name, error| self.run.unread(&folder.path_of(name), &error));
+        }
         for entry in Dir::read_from(fd)? {
             // A folder can have millions of entries; what is not listed to its end is not saved when the run ends here.
             if self.run.stopped() {
@@ -145,45 +200,108 @@ impl Worker<'_> {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let path = || folder.path.join(OsStr::from_bytes(name.to_bytes()));
-            let stat = match rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => stat,
+            match self.look(fd, name.to_bytes(), Path::new(OsStr::from_bytes(name.to_bytes())), scope.as_ref()) {
+                Ok(found) => listed.extend(found),
                 // Removed since the folder was read: a state without it is a state that was.
-                Err(Errno::NOENT) => continue,
-                Err(error) => {
-                    self.run.unread(&path(), &error.into());
-                    continue;
-                }
-            };
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            let entry = Entry { name: name.to_bytes().into(), metadata: metadata_of(&stat), saved: Default::default() };
-            match kind {
-                FileType::RegularFile | FileType::Directory => {}
-                FileType::Symlink => match rustix::fs::readlinkat(fd, name, Vec::new()) {
-                    Ok(target) => {
-                        entry.saved.set(Saved::Symlink(target.into_bytes().into())).expect("it was made here");
-                    }
-                    Err(Errno::NOENT) => continue,
-                    Err(error) => {
-                        self.run.unread(&path(), &error.into());
-                        continue;
-                    }
-                },
-                // A socket holds nothing; restic leaves them out too.
-                FileType::Socket => continue,
-                _ => {
-                    self.run.unread(&path(), &io::Error::other("devices and FIFOs are not saved yet"));
-                    continue;
-                }
+                Err(Errno::NOENT) => {}
+                Err(error) => self.run.unread(&folder.path_of(name.to_bytes()), &error.into()),
             }
-            listed.push(Listed { entry, kind });
         }
         listed.sort_unstable_by(|a, b| a.entry.name.cmp(&b.entry.name));
         Ok(listed)
     }
 
+    /// Returns what one name is; none for what is left out.
+    fn look(
+        &self,
+        fd: impl std::os::fd::AsFd,
+        name: &[u8],
+        path: &Path,
+        scope: Option<&Scope<'_>>,
+    ) -> Result<Option<Listed>, Errno> {
+        if scope.is_some_and(|scope| scope.leaves_out_name(name)) {
+            return Ok(None);
+        }
+        // No path is the open folder itself.
+        let stat = match path.as_os_str().is_empty() {
+            true => rustix::fs::fstat(&fd)?,
+            false => rustix::fs::statat(&fd, path, AtFlags::SYMLINK_NOFOLLOW)?,
+        };
+        if scope.is_some_and(|scope| scope.leaves_out(&stat)) {
+            return Ok(None);
+        }
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let saved = match kind {
+            FileType::RegularFile | FileType::Directory => OnceLock::new(),
+            FileType::Symlink => {
+                Saved::Symlink(rustix::fs::readlinkat(&fd, path, Vec::new())?.into_bytes().into()).into()
+            }
+            FileType::Fifo => Saved::Fifo.into(),
+            FileType::Socket => Saved::Socket.into(),
+            FileType::CharacterDevice => Saved::CharDevice.into(),
+            FileType::BlockDevice => Saved::BlockDevice.into(),
+            FileType::Unknown => return Err(Errno::OPNOTSUPP),
+        };
+        let metadata = metadata_with(&stat, self.run.options.access_times);
+        let entry = Entry { name: name.into(), metadata, attributes: OnceLock::new(), saved };
+        Ok(Some(Listed { entry, kind, origin: Origin::Below }))
+    }
+
+    /// Returns the entries that come from what the backup was told.
+    fn look_at_told(&self, places: &std::collections::BTreeMap<Vec<u8>, Place>) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        for (name, place) in places {
+            match self.look_at_place(name, place) {
+                Ok(found) => listed.extend(found),
+                Err(error) => self.run.root_failed(place.path(), place.is_named(), error.into()),
+            }
+        }
+        listed
+    }
+
+    fn look_at_place(&self, name: &[u8], place: &Place) -> Result<Option<Listed>, Errno> {
+        match place {
+            Place::OnTheWay { path, below } => {
+                // A link on the way to a root is saved as the folder that it leads to.
+                let stat = rustix::fs::statat(CWD, path, AtFlags::empty())?;
+                let metadata = metadata_with(&stat, self.run.options.access_times);
+                let (kind, origin) = (FileType::from_raw_mode(stat.st_mode), Origin::Told(below.clone()));
+                let (attributes, saved) = Default::default();
+                let entry = Entry { name: name.into(), metadata, attributes, saved };
+                if kind == FileType::Directory { Ok(Some(Listed { entry, kind, origin })) } else { Err(Errno::NOTDIR) }
+            }
+            Place::Root { path, absolute, device, named, opened } => {
+                let cut = absolute.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                let (above, own_name) = (&absolute[..cut.max(1)], &absolute[cut + 1..]);
+                // What was named is never left out, as with restic since 0.17; what is in it may be.
+                let mut scope = match named {
+                    true => None,
+                    false => self.run.options.excludes.within(|| above.to_vec()),
+                };
+                if let Some(scope) = &mut scope {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    let above = rustix::fs::openat(CWD, above, flags, Mode::empty())?;
+                    let complain = &mut |_: &[u8], error| self.run.unread(path, &error);
+                    scope.look(&above, *device, complain);
+                }
+                let found = match opened {
+                    Some(held) => self.look(held, own_name, Path::new(""), scope.as_ref()),
+                    None => self.look(CWD, own_name, path, scope.as_ref()),
+                }?;
+                let origin = Origin::Root(Root {
+                    path: path.clone(),
+                    absolute: absolute.clone(),
+                    device: *device,
+                    named: *named,
+                    opened: opened.clone().map_or_else(OnceLock::new, OnceLock::from),
+                });
+                Ok(found.map(|found| Listed { entry: Entry { name: name.into(), ..found.entry }, origin, ..found }))
+            }
+        }
+    }
+
     /// Returns the text of a tree of the parent snapshot; none when it cannot be read: everything is then read anew.
-    fn parent_tree(&mut self, tree: &crate::format::id::Id) -> Option<Vec<u8>> {
+    fn parent_tree(&mut self, tree: &Id) -> Option<Vec<u8>> {
         match self.blobs.read(BlobKind::Tree, tree) {
             Ok(text) => Some(text),
             Err(error) => {
@@ -193,23 +311,65 @@ impl Worker<'_> {
         }
     }
 
-    /// Returns what the parent saved of a file when nothing says that it changed: same size, modification, change and
-    /// inode (restic's rule), and each of its blobs is there.
+    /// Returns what the parent saved of a file when nothing says that it changed (restic's rule), and each of its blobs
+    /// is there.
     fn unchanged(&self, entry: &Entry, before: &Node<'_>) -> Option<Saved> {
         let (now, then) = (&entry.metadata, &before.metadata);
+        let rule = self.run.options.change_rule;
         let same = before.kind == NodeKind::File
             && now.size == then.size
             && now.modified == then.modified
-            && now.changed == then.changed
-            && now.inode == then.inode
+            && (rule != ChangeRule::Full || now.changed == then.changed)
+            && (rule == ChangeRule::IgnoreInode || now.inode == then.inode)
             && before.content.iter().all(|id| self.run.known.indexed(BlobKind::Data, id));
-        same.then(|| Saved::File(before.content.clone().into(), then.size))
+        same.then(|| Saved::File(before.content[..].into(), then.size))
     }
 
-    fn take_unchanged(&self, entry: &mut Entry, saved: Saved) {
+    fn take_unchanged(&self, entry: &Entry, saved: Saved) {
         entry.saved.set(saved).expect("it was made here");
         add(&self.run.counters.files_unmodified, 1);
         add(&self.run.counters.bytes, entry.metadata.size);
         self.run.progress.done(1, entry.metadata.size);
+    }
+
+    /// Returns the attributes that the parent has of an entry, when they can be no others now: the system notes the change
+    /// of an attribute as a change of the inode. A change so near to the parent's reading that it may bear the same
+    /// moment is not trusted.
+    fn attributes_before(&self, entry: &Entry, kind: FileType, before: &Node<'_>) -> Option<Box<[ExtendedAttribute]>> {
+        let (now, then) = (&entry.metadata, &before.metadata);
+        let same = before.kind == kind_of(kind)
+            && now.inode == then.inode
+            && now.device_id == then.device_id
+            && now.changed == then.changed
+            && now.modified == then.modified
+            && self.run.attributes_until.is_some_and(|until| now.changed < until);
+        same.then(|| before.extended_attributes[..].into())
+    }
+
+    /// Reads the attributes of an entry. What cannot be read is counted and named; the entry is saved without it.
+    fn attributes_of(&mut self, folder: &Folder, opened: &Opened, name: &[u8]) -> Box<[ExtendedAttribute]> {
+        self.attributes_from(folder, name, &Bearer::entry(opened, name, || folder.path_of(name)))
+    }
+
+    /// Reads the attributes of what bears them.
+    pub(super) fn attributes_from(
+        &mut self,
+        folder: &Folder,
+        name: &[u8],
+        bearer: &Bearer<'_>,
+    ) -> Box<[ExtendedAttribute]> {
+        let unread = |words: String| self.run.unread(&folder.path_of(name), &io::Error::other(words));
+        match self.attributes.read(bearer) {
+            Ok((attributes, words)) => {
+                words.into_iter().for_each(unread);
+                attributes
+            }
+            // It went away; what it was is a state that was.
+            Err(Errno::NOENT) => Default::default(),
+            Err(error) => {
+                unread(format!("its attributes cannot be listed: {error}"));
+                Default::default()
+            }
+        }
     }
 }

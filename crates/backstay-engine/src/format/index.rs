@@ -189,6 +189,14 @@ impl Index {
     pub fn blob_count(&self) -> usize {
         self.blobs.len()
     }
+
+    /// Returns the blobs that the packs which `wanted` takes hold.
+    pub fn blobs_in(&self, wanted: impl Fn(&Id) -> bool) -> Vec<(BlobKind, Id)> {
+        let wanted: Vec<bool> = self.packs.iter().map(|pack| wanted(&pack.id)).collect();
+        let inside = self.blobs.iter().filter(|blob| wanted[(blob.pack & !TREE_BIT) as usize]);
+        let kind = |pack: u32| if pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
+        inside.map(|blob| (kind(blob.pack), blob.id)).collect()
+    }
 }
 
 /// Returns the bytes of a pack that holds these blobs and no other: restic names each blob of a pack in one index file.

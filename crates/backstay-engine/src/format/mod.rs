@@ -19,6 +19,7 @@ pub mod tree;
 pub mod name;
 pub mod time;
 pub mod snapshot;
+pub mod lock;
 
 /// Why bytes are not what the format demands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

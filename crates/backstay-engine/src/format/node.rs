@@ -1,11 +1,13 @@
 //! One entry of a folder, as a tree stores it.
 //!
-//! Fields and their order are restic's, so that the same folder gives the same tree. Of a tree that restic wrote, fields
-//! that we do not use (extended attributes, devices) are read over.
+//! Fields and their order are restic's, so that the same folder gives the same tree. Of a tree that another program
+//! wrote, fields that we do not know (attributes of Windows, what a later restic adds) are read over.
 
 use std::borrow::Cow;
 use std::io::Write;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::FormatError;
@@ -22,8 +24,39 @@ pub enum NodeKind {
     Dir,
     /// A symbolic link.
     Symlink,
-    /// A FIFO, socket or device, or what a later version knows.
+    /// A FIFO.
+    Fifo,
+    /// A socket that has a name.
+    Socket,
+    /// A device that is read by characters.
+    CharDevice,
+    /// A device that is read by blocks.
+    BlockDevice,
+    /// What a later version knows, or `irregular`.
     Other,
+}
+
+impl NodeKind {
+    /// Returns the word of a tree for it; none for what we do not know.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "dir",
+            Self::Symlink => "symlink",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::CharDevice => "chardev",
+            Self::BlockDevice => "dev",
+            Self::Other => "irregular",
+        }
+    }
+
+    /// Returns what a tree's word says.
+    fn of(word: &str) -> Self {
+        use NodeKind::{BlockDevice, CharDevice, Dir, Fifo, File, Socket, Symlink};
+        let known = [File, Dir, Symlink, Fifo, Socket, CharDevice, BlockDevice];
+        known.into_iter().find(|kind| kind.word() == word).unwrap_or(Self::Other)
+    }
 }
 
 /// Metadata that all entries have.
@@ -33,6 +66,8 @@ pub struct Metadata {
     pub mode: u32,
     /// Last modification.
     pub modified: FileTime,
+    /// Last access, or the modification where that is not kept: it changes with every reading.
+    pub accessed: FileTime,
     /// Last change of the inode.
     pub changed: FileTime,
     /// Owner.
@@ -47,6 +82,34 @@ pub struct Metadata {
     pub size: u64,
     /// Names that the inode has.
     pub links: u64,
+    /// Number of the device that a device file stands for, as `st_rdev` has it.
+    pub device: u64,
+}
+
+/// An extended attribute: access lists and capabilities are some of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ExtendedAttribute {
+    /// Its name with its namespace, as `user.mime_type`; valid UTF-8 where it is written.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// An entry as it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct NewNode<'a> {
+    /// Its name, any bytes.
+    pub name: &'a [u8],
+    /// Its metadata.
+    pub metadata: &'a Metadata,
+    /// Name of its owner; empty when there is none.
+    pub user: &'a str,
+    /// Name of its group; empty when there is none.
+    pub group: &'a str,
+    /// Its extended attributes, in the order in which the system lists them.
+    pub extended_attributes: &'a [ExtendedAttribute],
+    /// What it holds.
+    pub content: Content<'a>,
 }
 
 /// What an entry holds besides metadata, for writing.
@@ -58,11 +121,38 @@ pub enum Content<'a> {
     Dir(Id),
     /// Where a symbolic link leads, as bytes.
     Symlink(&'a [u8]),
+    /// Nothing: a FIFO.
+    Fifo,
+    /// Nothing: a socket.
+    Socket,
+    /// A device's number alone, which its metadata has.
+    CharDevice,
+    /// The same of a device that is read by blocks.
+    BlockDevice,
+}
+
+impl Content<'_> {
+    /// Returns the kind of an entry that holds this.
+    const fn kind(self) -> NodeKind {
+        match self {
+            Self::File(_) => NodeKind::File,
+            Self::Dir(_) => NodeKind::Dir,
+            Self::Symlink(_) => NodeKind::Symlink,
+            Self::Fifo => NodeKind::Fifo,
+            Self::Socket => NodeKind::Socket,
+            Self::CharDevice => NodeKind::CharDevice,
+            Self::BlockDevice => NodeKind::BlockDevice,
+        }
+    }
 }
 
 /// Bits of Go's `os.FileMode`.
 const GO_DIR: u32 = 1 << 31;
 const GO_SYMLINK: u32 = 1 << 27;
+const GO_DEVICE: u32 = 1 << 26;
+const GO_FIFO: u32 = 1 << 25;
+const GO_SOCKET: u32 = 1 << 24;
+const GO_CHAR_DEVICE: u32 = 1 << 21;
 const GO_SETUID: u32 = 1 << 23;
 const GO_SETGID: u32 = 1 << 22;
 const GO_STICKY: u32 = 1 << 20;
@@ -74,6 +164,10 @@ fn go_mode(kind: NodeKind, mode: u32) -> u32 {
     let kind = match kind {
         NodeKind::Dir => GO_DIR,
         NodeKind::Symlink => GO_SYMLINK,
+        NodeKind::Fifo => GO_FIFO,
+        NodeKind::Socket => GO_SOCKET,
+        NodeKind::CharDevice => GO_DEVICE | GO_CHAR_DEVICE,
+        NodeKind::BlockDevice => GO_DEVICE,
         NodeKind::File | NodeKind::Other => 0,
     };
     mode & 0o777 | special | kind
@@ -86,27 +180,22 @@ fn unix_mode(mode: u32) -> u32 {
     mode & 0o777 | special
 }
 
-/// Appends one entry as JSON. `user` and `group` are names, empty when there are none.
-pub fn push_node(out: &mut Vec<u8>, name: &[u8], metadata: &Metadata, user: &str, group: &str, content: Content<'_>) {
-    let (kind, word) = match content {
-        Content::File(_) => (NodeKind::File, "file"),
-        Content::Dir(_) => (NodeKind::Dir, "dir"),
-        Content::Symlink(_) => (NodeKind::Symlink, "symlink"),
-    };
+/// Appends one entry as JSON.
+pub fn push_node(out: &mut Vec<u8>, node: &NewNode<'_>) {
+    let (metadata, kind) = (node.metadata, node.content.kind());
     out.extend_from_slice(b"{\"name\":");
-    push_string(out, quote(name).as_bytes());
+    push_string(out, quote(node.name).as_bytes());
     out.extend_from_slice(b",\"type\":\"");
-    out.extend_from_slice(word.as_bytes());
+    out.extend_from_slice(kind.word().as_bytes());
     out.push(b'"');
     push_number(out, "mode", go_mode(kind, metadata.mode).into());
-    // The time of last access is left out of backups, as restic does without --with-atime: it says the modification's.
-    for (name, time) in [("mtime", metadata.modified), ("atime", metadata.modified), ("ctime", metadata.changed)] {
+    for (name, time) in [("mtime", metadata.modified), ("atime", metadata.accessed), ("ctime", metadata.changed)] {
         write!(out, ",\"{name}\":\"").expect("memory takes it");
         time.push(out);
         out.push(b'"');
     }
     write!(out, ",\"uid\":{},\"gid\":{}", metadata.uid, metadata.gid).expect("memory takes it");
-    for (name, value) in [("user", user), ("group", group)] {
+    for (name, value) in [("user", node.user), ("group", node.group)] {
         if !value.is_empty() {
             write!(out, ",\"{name}\":").expect("memory takes it");
             push_string(out, value.as_bytes());
@@ -117,16 +206,22 @@ pub fn push_node(out: &mut Vec<u8>, name: &[u8], metadata: &Metadata, user: &str
     if kind == NodeKind::File {
         push_number(out, "size", metadata.size);
     }
-    // restic leaves a folder's count out: it changes with every folder below it.
-    push_number(out, "links", if kind == NodeKind::Dir { 0 } else { metadata.links });
-    if let Content::Symlink(target) = content {
+    // restic leaves the count of these out: a folder's changes with every folder below it.
+    if !matches!(kind, NodeKind::Dir | NodeKind::Fifo | NodeKind::Socket) {
+        push_number(out, "links", metadata.links);
+    }
+    if let Content::Symlink(target) = node.content {
         push_target(out, target);
     }
-    match content {
-        Content::File(blobs) => push_ids(out, blobs),
-        Content::Dir(_) | Content::Symlink(_) => out.extend_from_slice(b",\"content\":null"),
+    push_attributes(out, node.extended_attributes);
+    if matches!(kind, NodeKind::CharDevice | NodeKind::BlockDevice) {
+        push_number(out, "device", metadata.device);
     }
-    if let Content::Dir(tree) = content {
+    match node.content {
+        Content::File(blobs) => push_ids(out, blobs),
+        _ => out.extend_from_slice(b",\"content\":null"),
+    }
+    if let Content::Dir(tree) = node.content {
         out.extend_from_slice(b",\"subtree\":\"");
         tree.push_hex(out);
         out.push(b'"');
@@ -134,14 +229,24 @@ pub fn push_node(out: &mut Vec<u8>, name: &[u8], metadata: &Metadata, user: &str
     out.push(b'}');
 }
 
+/// Appends extended attributes, if there are any.
+fn push_attributes(out: &mut Vec<u8>, attributes: &[ExtendedAttribute]) {
+    for (at, attribute) in attributes.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b",\"extended_attributes\":[{\"name\":" } else { b",{\"name\":" });
+        push_string(out, &attribute.name);
+        write!(out, ",\"value\":\"{}\"}}", STANDARD.encode(&attribute.value)).expect("memory takes it");
+    }
+    if !attributes.is_empty() {
+        out.push(b']');
+    }
+}
+
 /// Appends where a link leads. Bytes that are no UTF-8 are kept beside, as restic does since 0.16.
 fn push_target(out: &mut Vec<u8>, target: &[u8]) {
-    use base64::Engine as _;
     out.extend_from_slice(b",\"linktarget\":");
     push_string(out, target);
     if std::str::from_utf8(target).is_err() {
-        let raw = base64::engine::general_purpose::STANDARD.encode(target);
-        write!(out, ",\"linktarget_raw\":\"{raw}\"").expect("memory takes it");
+        write!(out, ",\"linktarget_raw\":\"{}\"", STANDARD.encode(target)).expect("memory takes it");
     }
 }
 
@@ -206,12 +311,18 @@ pub struct Node<'a> {
     pub kind: NodeKind,
     /// Its metadata.
     pub metadata: Metadata,
+    /// Name of its owner; empty when none was known.
+    pub user: Cow<'a, str>,
+    /// Name of its group; empty when none was known.
+    pub group: Cow<'a, str>,
     /// The blobs of a regular file.
     pub content: Vec<Id>,
     /// The tree of a folder; none for all others.
     pub subtree: Option<Id>,
     /// Where a symbolic link leads; empty for all others.
     pub target: Cow<'a, [u8]>,
+    /// Its extended attributes.
+    pub extended_attributes: Vec<ExtendedAttribute>,
 }
 
 #[derive(Deserialize)]
@@ -225,11 +336,17 @@ pub(super) struct WireNode<'a> {
     #[serde(default, borrow)]
     mtime: Cow<'a, str>,
     #[serde(default, borrow)]
+    atime: Cow<'a, str>,
+    #[serde(default, borrow)]
     ctime: Cow<'a, str>,
     #[serde(default)]
     uid: u32,
     #[serde(default)]
     gid: u32,
+    #[serde(default, borrow)]
+    user: Cow<'a, str>,
+    #[serde(default, borrow)]
+    group: Cow<'a, str>,
     #[serde(default)]
     inode: u64,
     #[serde(default)]
@@ -242,10 +359,33 @@ pub(super) struct WireNode<'a> {
     linktarget: Cow<'a, str>,
     #[serde(default, borrow)]
     linktarget_raw: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    extended_attributes: Option<Vec<WireAttribute<'a>>>,
+    #[serde(default)]
+    device: u64,
     #[serde(default)]
     content: Option<Vec<Id>>,
     #[serde(default)]
     subtree: Option<Id>,
+}
+
+#[derive(Deserialize)]
+struct WireAttribute<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, borrow)]
+    value: Option<Cow<'a, str>>,
+}
+
+impl WireAttribute<'_> {
+    /// Judges an attribute. A name of nothing or with a zero in it could not be set, or would be another.
+    fn into_attribute(self) -> Result<ExtendedAttribute, FormatError> {
+        if self.name.is_empty() || self.name.contains('\0') {
+            return Err(FormatError::shape("tree", format!("`{}` cannot be the name of an attribute", self.name)));
+        }
+        let value = self.value.map_or(Ok(Vec::new()), |raw| decode(&raw))?;
+        Ok(ExtendedAttribute { name: self.name.into_owned().into_bytes(), value })
+    }
 }
 
 impl<'a> WireNode<'a> {
@@ -259,12 +399,7 @@ impl<'a> WireNode<'a> {
             let name = String::from_utf8_lossy(&name).into_owned();
             return Err(FormatError::shape("tree", format!("`{name}` cannot be the name of an entry")));
         }
-        let kind = match &*self.kind {
-            "file" => NodeKind::File,
-            "dir" => NodeKind::Dir,
-            "symlink" => NodeKind::Symlink,
-            _ => NodeKind::Other,
-        };
+        let kind = NodeKind::of(&self.kind);
         let time = |text: &str, field: &str| match text {
             "" => Ok(FileTime::default()),
             text => FileTime::read(text)
@@ -273,6 +408,7 @@ impl<'a> WireNode<'a> {
         let metadata = Metadata {
             mode: unix_mode(self.mode),
             modified: time(&self.mtime, "mtime")?,
+            accessed: time(&self.atime, "atime")?,
             changed: time(&self.ctime, "ctime")?,
             uid: self.uid,
             gid: self.gid,
@@ -280,6 +416,7 @@ impl<'a> WireNode<'a> {
             device_id: self.device_id,
             size: self.size,
             links: self.links,
+            device: self.device,
         };
         let target = match self.linktarget_raw {
             Some(raw) => Cow::Owned(decode(&raw)?),
@@ -291,13 +428,22 @@ impl<'a> WireNode<'a> {
         if kind == NodeKind::Dir && self.subtree.is_none() {
             return Err(FormatError::shape("tree", "a folder names no tree"));
         }
-        let content = self.content.unwrap_or_default();
-        Ok(Node { name, kind, metadata, content, subtree: self.subtree, target })
+        let attributes = self.extended_attributes.unwrap_or_default();
+        Ok(Node {
+            name,
+            kind,
+            metadata,
+            user: self.user,
+            group: self.group,
+            content: self.content.unwrap_or_default(),
+            subtree: self.subtree,
+            target,
+            extended_attributes: attributes.into_iter().map(WireAttribute::into_attribute).collect::<Result<_, _>>()?,
+        })
     }
 }
 
 /// Reads base64.
 fn decode(raw: &str) -> Result<Vec<u8>, FormatError> {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(raw).map_err(|error| FormatError::shape("tree", error))
+    STANDARD.decode(raw).map_err(|error| FormatError::shape("tree", error))
 }

@@ -15,6 +15,8 @@ pub enum FileKind {
     Snapshot,
     /// The master key, sealed by a password.
     Key,
+    /// Who uses the repository.
+    Lock,
 }
 
 impl FileKind {
@@ -25,6 +27,7 @@ impl FileKind {
             Self::Index => "index",
             Self::Snapshot => "snapshots",
             Self::Key => "keys",
+            Self::Lock => "locks",
         }
     }
 
@@ -35,6 +38,7 @@ impl FileKind {
             Self::Index => "index",
             Self::Snapshot => "snapshot",
             Self::Key => "key",
+            Self::Lock => "lock",
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::FormatError;
-use super::node::{Content, Metadata, Node, WireNode, push_node};
+use super::node::{NewNode, Node, WireNode, push_node};
 
 /// Largest tree that is read: a folder of two million entries. restic has none; a crafted repository must not take all
 /// memory.
@@ -25,12 +25,12 @@ impl TreeWriter {
     }
 
     /// Adds an entry. Entries come sorted by the bytes of their names.
-    pub fn push(&mut self, name: &[u8], metadata: &Metadata, user: &str, group: &str, content: Content<'_>) {
+    pub fn push(&mut self, node: &NewNode<'_>) {
         if !self.first {
             self.text.push(b',');
         }
         self.first = false;
-        push_node(&mut self.text, name, metadata, user, group, content);
+        push_node(&mut self.text, node);
     }
 
     /// Returns the tree's bytes.
@@ -65,7 +65,7 @@ pub fn read(text: &[u8]) -> Result<Vec<Node<'_>>, FormatError> {
 #[cfg(test)]
 mod tests {
     use super::super::id::Id;
-    use super::super::node::NodeKind;
+    use super::super::node::{Content, ExtendedAttribute, Metadata, NodeKind};
     use super::super::time::FileTime;
     use super::*;
 
@@ -74,6 +74,7 @@ mod tests {
         Metadata {
             mode: 0o4755,
             modified: time,
+            accessed: time,
             changed: time,
             uid: 1,
             gid: 2,
@@ -81,15 +82,21 @@ mod tests {
             device_id: 4,
             size: 5,
             links: 1,
+            device: 0,
         }
+    }
+
+    fn node<'a>(name: &'a [u8], metadata: &'a Metadata, content: Content<'a>) -> NewNode<'a> {
+        NewNode { name, metadata, user: "", group: "", extended_attributes: &[], content }
     }
 
     #[test]
     fn a_tree_is_written_as_restic_writes_it() {
         let mut writer = TreeWriter::new(Vec::new());
         let id = Id::of(b"x");
-        writer.push(b"a\n", &metadata(), "ada", "", Content::File(&[id]));
-        writer.push(b"l", &Metadata { size: 0, mode: 0o777, ..metadata() }, "", "", Content::Symlink(b"/to"));
+        writer.push(&NewNode { user: "ada", ..node(b"a\n", &metadata(), Content::File(&[id])) });
+        let plain = Metadata { size: 0, mode: 0o777, ..metadata() };
+        writer.push(&node(b"l", &plain, Content::Symlink(b"/to")));
         let text = String::from_utf8(writer.finish()).unwrap();
         let times =
             r#""mtime":"2023-11-14T22:13:20.12Z","atime":"2023-11-14T22:13:20.12Z","ctime":"2023-11-14T22:13:20.12Z""#;
@@ -105,14 +112,64 @@ mod tests {
     #[test]
     fn a_tree_is_read_back() {
         let mut writer = TreeWriter::new(Vec::new());
-        writer.push(b"d", &metadata(), "", "", Content::Dir(Id::of(b"t")));
-        writer.push(b"l\xff", &metadata(), "", "", Content::Symlink(b"to<\n\xff"));
+        writer.push(&node(b"d", &metadata(), Content::Dir(Id::of(b"t"))));
+        writer.push(&node(b"l\xff", &metadata(), Content::Symlink(b"to<\n\xff")));
         let text = writer.finish();
         assert!(String::from_utf8_lossy(&text).contains(r#""linktarget":"to\u003c\n\ufffd","linktarget_raw":"#));
         let nodes = read(&text).unwrap();
         assert_eq!((nodes[0].kind, nodes[0].subtree), (NodeKind::Dir, Some(Id::of(b"t"))));
         assert_eq!((&*nodes[1].name, &*nodes[1].target), (&b"l\xff"[..], &b"to<\n\xff"[..]));
         assert_eq!(nodes[0].metadata, Metadata { size: 0, links: 0, ..metadata() });
+    }
+
+    /// As restic 0.14 and 0.19 wrote them, by `restic cat blob`.
+    #[test]
+    fn entries_without_content_are_written_as_restic_writes_them() {
+        let times =
+            r#""mtime":"2023-11-14T22:13:20.12Z","atime":"2023-11-14T22:13:20.12Z","ctime":"2023-11-14T22:13:20.12Z""#;
+        let facts = format!(r#"{times},"uid":1,"gid":2,"inode":3,"device_id":4"#);
+        let attribute = |name: &[u8], value: &[u8]| ExtendedAttribute { name: name.to_vec(), value: value.to_vec() };
+        let attributes = [attribute(b"user.b", b"\0\xff"), attribute(b"user.<a>", b"")];
+        let written =
+            r#""extended_attributes":[{"name":"user.b","value":"AP8="},{"name":"user.\u003ca\u003e","value":""}]"#;
+        for (content, expected) in [
+            (Content::BlockDevice, format!(r#""dev","mode":67109284,{facts},"links":1,{written},"device":1797"#)),
+            (Content::CharDevice, format!(r#""chardev","mode":69206436,{facts},"links":1,{written},"device":1797"#)),
+            (Content::Fifo, format!(r#""fifo","mode":33554852,{facts},{written}"#)),
+            (Content::Socket, format!(r#""socket","mode":16777636,{facts},{written}"#)),
+        ] {
+            let mut writer = TreeWriter::new(Vec::new());
+            let metadata = Metadata { mode: 0o644, size: 9, device: 1_797, ..metadata() };
+            writer.push(&NewNode { extended_attributes: &attributes, ..node(b"n", &metadata, content) });
+            let text = writer.finish();
+            let whole = format!("{{\"nodes\":[{{\"name\":\"n\",\"type\":{expected},\"content\":null}}]}}\n");
+            assert_eq!(String::from_utf8_lossy(&text), whole);
+            let nodes = read(&text).unwrap();
+            assert_eq!(nodes[0].extended_attributes, attributes);
+            let (device, known) = match content {
+                Content::BlockDevice => (1_797, NodeKind::BlockDevice),
+                Content::CharDevice => (1_797, NodeKind::CharDevice),
+                Content::Fifo => (0, NodeKind::Fifo),
+                _ => (0, NodeKind::Socket),
+            };
+            assert_eq!((nodes[0].kind, nodes[0].metadata.device, nodes[0].metadata.mode), (known, device, 0o644));
+        }
+    }
+
+    #[test]
+    fn what_a_later_restic_says_is_read_over() {
+        let text =
+            br#"{"nodes":[{"name":"x","type":"whiteout","error":"e","generic_attributes":{"a":[1]},"later":{"b":2},
+            "user":"ada","group":"staff","atime":"1970-01-01T00:00:01Z","extended_attributes":null}],"also":1}"#;
+        let nodes = read(text).unwrap();
+        assert_eq!((nodes[0].kind, &*nodes[0].user, &*nodes[0].group), (NodeKind::Other, "ada", "staff"));
+        assert_eq!(nodes[0].metadata.accessed.seconds, 1);
+        for attribute in
+            [r#"{"name":"","value":""}"#, r#"{"name":"a\u0000b","value":""}"#, r#"{"name":"a","value":"?"}"#]
+        {
+            let text = format!(r#"{{"nodes":[{{"name":"x","type":"file","extended_attributes":[{attribute}]}}]}}"#);
+            assert!(read(text.as_bytes()).is_err(), "{attribute}");
+        }
     }
 
     #[test]

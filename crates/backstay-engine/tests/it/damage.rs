@@ -73,7 +73,7 @@ fn a_folder_that_is_there_is_not_restored_into() {
         fs::write(path, b"mine").unwrap();
     }
     for place in [&target, &file] {
-        let options = RestoreOptions { snapshot: &hex, target: place, workers: 1 };
+        let options = RestoreOptions::new(&hex, place);
         let done = restore(&house.repository, &options, &EngineProgress::default(), &Interrupt::default());
         assert!(matches!(done, Err(EngineError::Target { .. })), "{done:?}");
     }
@@ -93,7 +93,7 @@ fn crafted(nodes: impl FnOnce(&mut Forge, &Path) -> Vec<String>) -> (House, Vec<
     let id = forge.publish(tree);
     let target = house.home.path().join("target");
     let hex = id.to_hex();
-    let options = RestoreOptions { snapshot: &hex, target: &target, workers: 2 };
+    let options = RestoreOptions::new(&hex, &target);
     let done = restore(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
     let inside = contents(&target, Bits::All).len();
     assert_eq!(contents(house.home.path(), Bits::All).len(), before + inside, "something lies outside the target");

@@ -167,7 +167,7 @@ fn an_interrupt_ends_a_restore_and_a_verify_too() {
             interrupt.raise();
         });
         let (hex, target) = (id.to_hex(), house.home.path().join("target"));
-        let options = backstay_engine::restore::RestoreOptions { snapshot: &hex, target: &target, workers: 2 };
+        let options = backstay_engine::restore::RestoreOptions::new(&hex, &target);
         let done =
             backstay_engine::restore::restore(&house.repository, &options, &EngineProgress::default(), &interrupt);
         assert!(matches!(done, Err(EngineError::Interrupted)), "{done:?}");

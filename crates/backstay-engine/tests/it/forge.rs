@@ -46,6 +46,12 @@ impl Forge {
 
     /// Writes pack, index and a snapshot, and returns the snapshot's id.
     pub(crate) fn publish(self, tree: Id) -> Id {
+        let text = format!(r#"{{"time":"2026-01-01T00:00:00Z","tree":"{tree}","paths":["/"]}}"#);
+        self.publish_file(&SnapshotFile::read(text.as_bytes()).unwrap())
+    }
+
+    /// Writes pack, index and this snapshot, and returns its id.
+    pub(crate) fn publish_file(self, snapshot: &SnapshotFile) -> Id {
         let pack = self.pack.finish(&self.key);
         let mut index = IndexFile::default();
         index.push(pack.id, &pack.blobs);
@@ -60,7 +66,6 @@ impl Forge {
         };
         put(FileKind::Pack, &pack.id, pack.body);
         file(FileKind::Index, &index.write());
-        let text = format!(r#"{{"time":"2026-01-01T00:00:00Z","tree":"{tree}","paths":["/"]}}"#);
-        file(FileKind::Snapshot, &SnapshotFile::read(text.as_bytes()).unwrap().write())
+        file(FileKind::Snapshot, &snapshot.write())
     }
 }

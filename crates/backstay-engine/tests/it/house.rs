@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use backstay_core::domain::evidence::Findings;
 use backstay_core::domain::sample::SampleRule;
-use backstay_engine::archive::options::{ArchiveOptions, Recheck};
+use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::archive::publish::Published;
 use backstay_engine::archive::run::archive;
 use backstay_engine::format::id::Id;
@@ -14,7 +14,7 @@ use backstay_engine::repository::Maker;
 use backstay_engine::restore::{RestoreOptions, Restored, restore};
 use backstay_engine::verify::{VerifyOptions, verify};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use backstay_testkit::fakes::storage::FakeStorage;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -43,7 +43,10 @@ pub(crate) fn maker() -> Maker {
 
 /// Opens a local storage.
 pub(crate) fn local(path: &Path) -> Arc<dyn ObjectStorage> {
-    storage_kind("local").unwrap().open(&json!({ "path": path }), Presence::Create).unwrap()
+    storage_kind("local")
+        .unwrap()
+        .open(&json!({ "path": path }), &StorageCredentials::none(), Presence::Create)
+        .unwrap()
 }
 
 impl House {
@@ -95,7 +98,7 @@ impl House {
     pub(crate) fn try_restore(&self, snapshot: &Id) -> (Result<Restored, EngineError>, PathBuf) {
         let target = self.home.path().join(format!("target-{}", rand::random::<u32>()));
         let hex = snapshot.to_hex();
-        let options = RestoreOptions { snapshot: &hex, target: &target, workers: 2 };
+        let options = RestoreOptions::new(&hex, &target);
         let done = restore(&self.repository, &options, &EngineProgress::default(), &Interrupt::default());
         (done, below(&target, &self.tree()))
     }
@@ -131,16 +134,13 @@ pub(crate) fn below(target: &Path, path: &Path) -> PathBuf {
 
 pub(crate) fn options(root: &Path, parent: Option<Id>) -> ArchiveOptions {
     ArchiveOptions {
-        root: root.to_path_buf(),
         parent,
         hostname: HOST.to_owned(),
         username: "ada".to_owned(),
         tags: vec!["plan:test".to_owned()],
-        program_version: "backstay test".to_owned(),
-        started_at: Timestamp::now(),
         workers: 2,
         uploads: 2,
-        recheck: Recheck::Each,
+        ..ArchiveOptions::new(vec![root.to_path_buf()], "backstay test", Timestamp::now())
     }
 }
 

@@ -29,3 +29,12 @@ mod fault;
 mod create;
 #[cfg(test)]
 mod replaced;
+#[cfg(test)]
+mod lock;
+mod layout;
+#[cfg(test)]
+mod kinds;
+#[cfg(test)]
+mod stream;
+#[cfg(test)]
+mod moving;

@@ -10,7 +10,7 @@ use super::house::{HOST, House, PASSWORD};
 /// A restic.
 pub(crate) struct Restic {
     pub(crate) version: &'static str,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
 /// Returns the restics that are here: both, or the test is skipped aloud, or red in CI.
@@ -41,6 +41,11 @@ fn find(version: &'static str, variable: &str) -> Option<Restic> {
 }
 
 impl Restic {
+    /// Returns where it lies.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Runs restic on the repository of a house.
     pub(crate) fn output(&self, home: &Path, arguments: &[&str]) -> Output {
         Command::new(&self.program)

@@ -9,30 +9,9 @@ use std::time::Duration;
 use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::{EngineError, EngineProgress, Interrupt};
 use backstay_testkit::fakes::storage::{Call, Harm};
-use rustix::fs::{CWD, FileType, Mode};
 
 use super::house::{House, backup, options};
 use super::tree;
-
-fn named(unread: &backstay_core::domain::unread::Unread) -> Vec<String> {
-    let mut names: Vec<String> =
-        unread.entries.iter().map(|entry| entry.path.rsplit('/').next().unwrap().to_owned()).collect();
-    names.sort();
-    names
-}
-
-#[test]
-fn a_fifo_is_named_and_never_waited_for() {
-    let house = House::local();
-    fs::write(house.tree().join("file"), b"x").unwrap();
-    let fifo = house.tree().join("fifo");
-    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    let done = house.backup(None);
-    assert_eq!((done.unread.count, named(&done.unread)), (1, vec!["fifo".to_owned()]));
-    let (_, file) = house.repository.snapshot_read(&done.id.to_hex()).unwrap();
-    assert_eq!(file.tags, ["plan:test", "partial"]);
-    assert_eq!((done.summary.total_files_processed, house.verify(&done.id).files_compared), (1, 1));
-}
 
 #[test]
 fn what_went_away_while_we_read_is_not_saved_and_no_error() {

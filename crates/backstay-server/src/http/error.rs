@@ -4,7 +4,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use backstay_api::Problem;
-use backstay_api::problem::PROBLEM_TYPE;
+use backstay_api::problem::{PROBLEM_TYPE, code};
+use backstay_api::types::wire::WireError;
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::name::NameError;
 use backstay_core::domain::schedule::ScheduleError;
@@ -12,6 +13,7 @@ use backstay_core::domain::secret::SecretReferenceError;
 use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::snapshot::ReadError;
 use backstay_core::ports::store::StoreError;
 
@@ -67,12 +69,18 @@ impl From<StoreError> for ApiError {
         let detail = chain(&error);
         match &error {
             StoreError::NotFound { .. } => {
-                Self::new(StatusCode::NOT_FOUND, "not_found", detail, "A list shows what there is.")
+                Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, detail, "A list shows what there is.")
             }
             StoreError::Taken { .. } => Self::new(StatusCode::CONFLICT, "taken", detail, "Choose another name."),
             StoreError::Move { .. } => {
                 Self::new(StatusCode::CONFLICT, "wrong_state", detail, "Look at the job again: it has moved on.")
             }
+            StoreError::Refused { code, .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "refused",
+                &detail,
+                &format!("The server behind this one says {code}."),
+            ),
             StoreError::Unreadable { .. } => {
                 tracing::error!(error = detail, "a row cannot be read");
                 let hint = "The database holds something that no version wrote; keep a copy of it and report this.";
@@ -84,6 +92,28 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail, hint)
             }
         }
+    }
+}
+
+impl From<LeaseError> for ApiError {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Store(error) => error.into(),
+            LeaseError::Lost { .. } => {
+                let hint = "Stop this attempt and say nothing more: the job is somebody else's, or nobody's.";
+                Self::new(StatusCode::CONFLICT, code::LEASE_LOST, error, hint)
+            }
+            LeaseError::Secret { .. } => {
+                let hint = "Put the secret back where the repository's password reference says.";
+                Self::new(StatusCode::CONFLICT, "secret_missing", chain(&error), hint)
+            }
+        }
+    }
+}
+
+impl From<WireError> for ApiError {
+    fn from(error: WireError) -> Self {
+        Self::invalid(error.field, error.problem)
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod state;
 pub mod router;
+mod agent;
 mod auth;
 mod error;
 mod extract;

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::Request;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::http::header::CACHE_CONTROL;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use backstay_api::{ENDPOINTS, Operation};
 use tokio::net::TcpListener;
@@ -14,10 +18,14 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::error::{ApiError, not_found};
 use super::state::ServerState;
-use super::{auth, event, evidence, job, kind, plan, repository, snapshot, source, tenant};
+use super::{agent, auth, event, evidence, job, kind, plan, repository, snapshot, source, tenant};
 
 /// Largest request: a declaration has a few kilobytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Largest result of a job: a thousand unread paths of four kilobytes, each byte written out in six. A result that could
+/// not be handed in would be a backup that nobody knows of.
+const RESULT_BYTES_MAX: usize = 32 << 20;
 
 /// Longest that a request may take: a look into a snapshot on slow storage. Long work is a job.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
@@ -41,8 +49,16 @@ pub fn router(state: ServerState) -> Router {
         .layer(from_fn_with_state(state.clone(), auth::check))
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(never_kept))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIME_MAX))
         .with_state(state)
+}
+
+/// Says of each answer that nobody on the way may keep it: one of them carries secrets, and all of them age at once.
+async fn never_kept(request: Request, next: Next) -> Response {
+    let mut answer = next.run(request).await;
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// Returns the handler of an operation.
@@ -62,6 +78,12 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::JobList => get(job::job_list),
         Operation::JobShow => get(job::job_show),
         Operation::JobCancel => post(job::job_cancel),
+        Operation::JobLease => post(agent::job_lease),
+        Operation::JobRenew => post(agent::job_renew),
+        Operation::JobProgress => post(agent::job_progress),
+        Operation::JobCheckpoint => post(agent::job_checkpoint),
+        Operation::JobWait => post(agent::job_wait),
+        Operation::JobFinish => post(agent::job_finish).layer(DefaultBodyLimit::max(RESULT_BYTES_MAX)),
         Operation::SnapshotList => get(snapshot::snapshot_list),
         Operation::SnapshotEntries => get(snapshot::snapshot_entries),
         Operation::SnapshotRestore => post(snapshot::snapshot_restore),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use backstay_core::domain::id::ItemId;
 use backstay_core::domain::secret::Secret;
 use backstay_core::managers::context::Context;
+use backstay_core::ports::job::Jobs;
 use backstay_core::ports::snapshot::SnapshotReader;
 use backstay_core::ports::source::SourceKind;
 use backstay_core::ports::storage::StorageJudge;
@@ -15,6 +16,8 @@ use tokio::sync::Notify;
 pub struct ServerState {
     /// The ports.
     pub context: Context,
+    /// Leases jobs and takes in what came of them, for agents elsewhere.
+    pub jobs: Arc<dyn Jobs>,
     /// Looks into snapshots.
     pub reader: Arc<dyn SnapshotReader>,
     /// The source kinds.

@@ -1,4 +1,9 @@
-//! The server's adapters held against the suites of their ports, beside the fakes.
+//! The server's adapters held against the suites of their ports, beside the fakes, and the API on loopback.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
+
+mod jobs;
+mod served;
 
 use backstay_core::domain::secret::SecretReference;
 use backstay_server::secrets::file::FileSecrets;

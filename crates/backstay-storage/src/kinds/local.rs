@@ -19,9 +19,10 @@ use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
+use crate::credentials::StorageCredentials;
 use crate::error::StorageError;
 use crate::kind::{Presence, StorageKind};
-use crate::object::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache};
+use crate::object::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache};
 
 /// Beginning of the names of files that are being written where nameless files do not exist. restic ignores them.
 const TEMPORARY_PREFIX: &str = ".backstay-tmp-";
@@ -61,7 +62,12 @@ impl StorageKind for Local {
         Ok(json!({ "path": path }))
     }
 
-    fn open(&self, settings: &Value, presence: Presence) -> Result<Arc<dyn ObjectStorage>, StorageError> {
+    fn open(
+        &self,
+        settings: &Value,
+        _credentials: &StorageCredentials,
+        presence: Presence,
+    ) -> Result<Arc<dyn ObjectStorage>, StorageError> {
         let settings = self.parse(settings)?;
         let root = PathBuf::from(settings["path"].as_str().unwrap_or_default());
         Ok(Arc::new(LocalStorage::open(root, presence)?))
@@ -180,7 +186,15 @@ impl ObjectStorage for LocalStorage {
         self.root.display().to_string()
     }
 
-    async fn object_put(&self, key: &ObjectKey, body: Bytes) -> Result<PutAnswer, StorageError> {
+    async fn object_put_with(
+        &self,
+        key: &ObjectKey,
+        body: Bytes,
+        options: PutOptions,
+    ) -> Result<PutAnswer, StorageError> {
+        if options.retain_until.is_some() {
+            return Err(self.cannot("protect objects"));
+        }
         self.put(key, &body).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound if !self.is_there() => StorageError::Absent { place: self.place() },
             _ => self.told("write", key, error),

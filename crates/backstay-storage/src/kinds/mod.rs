@@ -7,8 +7,9 @@
 //! purpose: what a kind is (`kind`), and what objects mean.
 
 pub mod local;
+pub mod s3;
 
 use crate::kind::StorageKind;
 
 /// Every storage kind that there is.
-pub const STORAGE_KINDS: &[&dyn StorageKind] = &[&local::Local];
+pub const STORAGE_KINDS: &[&dyn StorageKind] = &[&local::Local, &s3::S3];

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use backstay_storage::{ObjectStorage, Presence, storage_kind};
+use backstay_storage::{ObjectStorage, Presence, StorageCredentials, storage_kind};
 use backstay_testkit::conformance::storage::{StorageFixture, storage_conforms};
 use backstay_testkit::fakes::storage::FakeStorage;
+use backstay_testkit::peers;
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::house::Bucket;
 
 struct LocalFixture {
     home: TempDir,
@@ -17,7 +20,8 @@ impl LocalFixture {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let settings = json!({ "path": home.path().join("storage") });
-        let storage = storage_kind("local").unwrap().open(&settings, Presence::Create).unwrap();
+        let storage =
+            storage_kind("local").unwrap().open(&settings, &StorageCredentials::none(), Presence::Create).unwrap();
         Self { home, storage }
     }
 }
@@ -60,7 +64,7 @@ fn the_fake_conforms() {
 fn a_storage_that_must_be_there_is_not_made() {
     let home = tempfile::tempdir().unwrap();
     let settings = json!({ "path": home.path().join("nothing") });
-    let answer = storage_kind("local").unwrap().open(&settings, Presence::Existing);
+    let answer = storage_kind("local").unwrap().open(&settings, &StorageCredentials::none(), Presence::Existing);
     assert!(matches!(answer, Err(backstay_storage::StorageError::Absent { .. })), "{answer:?}");
     assert!(!home.path().join("nothing").exists());
 }
@@ -74,4 +78,16 @@ fn objects_are_for_their_owner_alone() {
     let mode = |path: &str| std::fs::metadata(fixture.home.path().join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode("storage/data/ab/x"), 0o400);
     assert_eq!((mode("storage"), mode("storage/data"), mode("storage/data/ab")), (0o700, 0o700, 0o700));
+}
+
+#[test]
+fn a_bucket_of_ceph_conforms() {
+    let Some(peer) = peers::s3::ceph() else { return };
+    storage_conforms(&|| Box::new(Bucket::new(peer)));
+}
+
+#[test]
+fn a_bucket_of_moto_conforms() {
+    let Some(peer) = peers::s3::moto() else { return };
+    storage_conforms(&|| Box::new(Bucket::new(peer)));
 }

@@ -2,8 +2,10 @@
 //!
 //! [`jobs_promises`](crate::jobs_promises) makes one test of each promise. A harness is the port under test and the
 //! stores behind it, by which a test asks for jobs and sees what became of them. Rooms: `road` (from lease to finish),
-//! `result` (which result leads to which state), `refusal` (who may not write).
+//! `result` (which result leads to which state), `again` (calls whose answers were lost),
+//! `refusal` (who may not write).
 
+pub mod again;
 pub mod refusal;
 pub mod result;
 pub mod road;
@@ -100,6 +102,10 @@ macro_rules! jobs_promises {
             result::a_restore_succeeds_as_it_went,
             result::a_failure_goes_where_its_disposition_says,
             result::the_last_of_many_failures_parks_the_job,
+            again::the_same_result_again_is_answered_alike,
+            again::other_numbers_are_another_result,
+            again::a_result_after_a_rescue_is_never_taken_for_a_repetition,
+            again::what_a_holder_tells_may_be_told_twice,
             refusal::a_lost_lease_is_refused,
             refusal::a_result_is_taken_in_once,
             refusal::a_job_whose_secret_is_missing_fails_and_is_not_handed_over,

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache, StorageError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -161,7 +161,15 @@ impl ObjectStorage for FakeStorage {
         "memory".to_owned()
     }
 
-    async fn object_put(&self, key: &ObjectKey, body: Bytes) -> Result<PutAnswer, StorageError> {
+    async fn object_put_with(
+        &self,
+        key: &ObjectKey,
+        body: Bytes,
+        options: PutOptions,
+    ) -> Result<PutAnswer, StorageError> {
+        if options.retain_until.is_some() {
+            return Err(self.cannot("protect objects"));
+        }
         let harm = self.begin(Call::Put, key.as_str())?;
         let mut inner = self.lock();
         if harm == Some(Harm::LoseWrite) {

@@ -81,4 +81,6 @@ pub(crate) enum Noun {
     /// What happened
     #[command(subcommand)]
     Event(super::event::Verb),
+    /// Work on a restic repository in this process, with no server: restic's commands by restic's names
+    Engine(super::engine::Engine),
 }

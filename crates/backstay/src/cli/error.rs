@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Partial = 3,
     /// There is no repository where one should be.
     NoRepository = 10,
+    /// Others use the repository.
+    Locked = 11,
     /// No key opens with the password.
     Password = 12,
     /// Ended by a signal or a cancel.
@@ -79,6 +81,17 @@ impl CliError {
     #[cfg(test)]
     pub(crate) fn heading(&self) -> String {
         self.heading.clone()
+    }
+
+    /// Returns the exit code.
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Returns heading and causes in one line, for programs.
+    pub(crate) fn line(&self) -> String {
+        let causes = self.causes.iter().map(String::as_str);
+        std::iter::once(self.heading.as_str()).chain(causes).collect::<Vec<_>>().join(": ")
     }
 
     /// Prints it to standard error and returns the exit code. Names in it may hold anything: each part stays one line.

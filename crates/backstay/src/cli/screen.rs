@@ -57,6 +57,11 @@ impl Screen {
         if rows.is_empty() {
             return self.say(none);
         }
+        self.table(heading, rows);
+    }
+
+    /// Prints rows as a table. A cell may hold any text: it stays one line.
+    pub(crate) fn table(&self, heading: &[&str], rows: Vec<Vec<String>>) {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(heading.iter().map(|word| word.to_uppercase()));

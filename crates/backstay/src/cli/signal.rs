@@ -12,6 +12,12 @@ impl Signals {
         Self(kinds.map(|kind| signal(kind).ok()))
     }
 
+    /// Begins to listen to SIGINT and SIGTERM alone: restic sends SIGHUP to a process to learn whether it lives.
+    pub(crate) fn listen_but_hangup() -> Self {
+        let Self([interrupt, terminate, _]) = Self::listen();
+        Self([interrupt, terminate, None])
+    }
+
     /// Waits for the next one. Giving the wait up loses none.
     pub(crate) async fn next(&mut self) {
         let wait = async |signal: &mut Option<Signal>| match signal {

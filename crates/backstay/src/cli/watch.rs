@@ -82,7 +82,7 @@ impl Watch {
 }
 
 /// Returns one line: what, files, bytes, rate, time left.
-fn progress_line(words: &str, progress: Option<&ProgressView>, elapsed: Duration) -> String {
+pub(super) fn progress_line(words: &str, progress: Option<&ProgressView>, elapsed: Duration) -> String {
     let Some(progress) = progress else { return format!("{words}: waiting for an agent") };
     match progress.phase.as_str() {
         "opening" => return format!("{words}: opening source and repository"),
@@ -109,7 +109,7 @@ fn progress_line(words: &str, progress: Option<&ProgressView>, elapsed: Duration
 }
 
 /// Returns the time left at the pace so far; none before there is a pace, or when the total is not known.
-fn time_left(progress: &ProgressView, elapsed: Duration) -> Option<Duration> {
+pub(super) fn time_left(progress: &ProgressView, elapsed: Duration) -> Option<Duration> {
     let cost = |files: u64, bytes: u64| bytes as f64 + (files * FILE_COST_BYTES) as f64;
     let total = cost(progress.files_total?, progress.bytes_total?);
     let done = cost(progress.files_done, progress.bytes_done);

@@ -89,8 +89,10 @@ impl Installation {
         take_over(&context).await.map_err(StartError::TakeOver)?;
         let wake = Arc::new(Notify::new());
         let token = random_token();
+        let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
         let state = ServerState {
             context: context.clone(),
+            jobs: jobs.clone(),
             reader: Arc::new(EngineReader::default()),
             source_kinds: SOURCE_KINDS,
             storage_kinds: storage_judges().into(),
@@ -112,7 +114,6 @@ impl Installation {
         });
         if with_agent == WithAgent::Yes {
             tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
-            let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
             tasks.spawn(backstay_agent::run(jobs, agent_options(&context, wake), end.clone()));
         }
         Ok(Self { client, url, end, tasks, lock })

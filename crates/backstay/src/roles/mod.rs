@@ -1,10 +1,11 @@
 //! What the program can be: each role reads its configuration, chooses adapters and starts.
 //!
 //! `data_dir` is where an installation on one machine keeps everything, `installation` puts its parts together,
-//! `quickstart` and `up` are the roles that exist so far.
+//! `quickstart` and `up` are the roles that exist so far; `engine` is for one process without a control plane.
 
 pub(crate) mod data_dir;
 pub(crate) mod installation;
 pub(crate) mod system;
 pub(crate) mod quickstart;
 pub(crate) mod up;
+pub(crate) mod engine;

@@ -1,0 +1,370 @@
+//! What a leased job is told and given: twins of the domain's instruction and work.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use backstay_core::domain::item::Item;
+use backstay_core::domain::job::{Instruction, Outcome, Reconciliation, Target, Work};
+use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::domain::source::Source;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::job::CountsView;
+use super::wire::{WireError, base64, bytes, instant_some, parse, parse_some, word};
+
+/// What a job is told besides what its plan, item and repository say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum InstructionWire {
+    /// Make a snapshot of the item.
+    Backup,
+    /// Bring a snapshot to a target.
+    Restore {
+        /// Id of the snapshot.
+        snapshot_id: String,
+        /// Where to.
+        target: TargetWire,
+        /// How it meets what is there.
+        reconciliation: String,
+    },
+    /// Read a sample of a snapshot back.
+    Verify {
+        /// Id of the snapshot.
+        snapshot_id: String,
+        /// How much of it.
+        sample: SampleWire,
+    },
+}
+
+/// Where a restore goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetWire {
+    /// A folder by its absolute path.
+    Directory(String),
+    /// A folder whose path is not UTF-8, base64.
+    DirectoryBase64(String),
+}
+
+/// How much is read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SampleWire {
+    /// At least so many files.
+    pub files_min: u64,
+    /// At least this share of the bytes, in hundredths.
+    pub bytes_percent: u8,
+    /// The choice follows from it.
+    pub seed: u64,
+}
+
+/// What the holder of a lease needs to do the job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WorkWire {
+    /// Make a snapshot.
+    Backup {
+        /// What is read.
+        source: SourceWire,
+        /// Which item of it.
+        item: ItemWire,
+        /// The item's newest snapshot in the repository.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<SnapshotWire>,
+        /// The plan's name.
+        plan_name: String,
+    },
+    /// Bring a snapshot to a target.
+    Restore {
+        /// Which snapshot.
+        snapshot: SnapshotWire,
+        /// Where to.
+        target: TargetWire,
+        /// How it meets what is there.
+        reconciliation: String,
+    },
+    /// Read back and compare.
+    Verify {
+        /// Which snapshot.
+        snapshot: SnapshotWire,
+        /// How much of it.
+        sample: SampleWire,
+        /// The source to compare with.
+        source: SourceWire,
+        /// The item that the snapshot is of.
+        item: ItemWire,
+    },
+}
+
+/// A source, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SourceWire {
+    /// Its id.
+    pub id: String,
+    /// Id of the tenant.
+    pub tenant_id: String,
+    /// Its name.
+    pub name: String,
+    /// Source kind.
+    pub kind: String,
+    /// Settings of that kind.
+    #[schema(value_type = Object)]
+    pub settings: serde_json::Value,
+}
+
+/// An item, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ItemWire {
+    /// Its id.
+    pub id: String,
+    /// Id of its source.
+    pub source_id: String,
+    /// How the source calls it.
+    pub name: String,
+    /// When a discovery did not find it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vanished_at: Option<String>,
+    /// When it was last confirmed unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<String>,
+}
+
+/// A snapshot, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SnapshotWire {
+    /// Its id.
+    pub id: String,
+    /// Id of the tenant.
+    pub tenant_id: String,
+    /// Id of the item.
+    pub item_id: String,
+    /// Id of the repository.
+    pub repository_id: String,
+    /// Id of the job that made it.
+    pub job_id: String,
+    /// How the repository calls it.
+    pub foreign_id: String,
+    /// Id of the snapshot that it cannot be restored without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
+    /// When its data was read.
+    pub taken_at: String,
+    /// `complete`, `partial` or `unchanged`.
+    pub outcome: String,
+    /// What it holds.
+    pub counts: CountsView,
+    /// Nobody may delete it before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_until: Option<String>,
+}
+
+impl From<&Target> for TargetWire {
+    fn from(target: &Target) -> Self {
+        let Target::Directory(path) = target;
+        match path.to_str() {
+            Some(text) => Self::Directory(text.to_owned()),
+            None => Self::DirectoryBase64(base64(path.as_os_str().as_bytes())),
+        }
+    }
+}
+
+impl TargetWire {
+    fn read(&self) -> Result<Target, WireError> {
+        Ok(Target::Directory(match self {
+            Self::Directory(text) => PathBuf::from(text),
+            Self::DirectoryBase64(text) => OsString::from_vec(bytes("target", text)?).into(),
+        }))
+    }
+}
+
+impl From<SampleRule> for SampleWire {
+    fn from(SampleRule { files_min, bytes_percent, seed }: SampleRule) -> Self {
+        Self { files_min, bytes_percent, seed }
+    }
+}
+
+impl From<SampleWire> for SampleRule {
+    fn from(SampleWire { files_min, bytes_percent, seed }: SampleWire) -> Self {
+        Self { files_min, bytes_percent, seed }
+    }
+}
+
+impl From<&Instruction> for InstructionWire {
+    fn from(instruction: &Instruction) -> Self {
+        match instruction {
+            Instruction::Backup => Self::Backup,
+            Instruction::Restore { snapshot_id, target, reconciliation } => Self::Restore {
+                snapshot_id: snapshot_id.to_string(),
+                target: target.into(),
+                reconciliation: reconciliation.word().to_owned(),
+            },
+            Instruction::Verify { snapshot_id, sample } => {
+                Self::Verify { snapshot_id: snapshot_id.to_string(), sample: (*sample).into() }
+            }
+        }
+    }
+}
+
+impl InstructionWire {
+    /// Judges what a job is told.
+    ///
+    /// # Errors
+    /// An id or a word that is none.
+    pub fn read(&self) -> Result<Instruction, WireError> {
+        Ok(match self {
+            Self::Backup => Instruction::Backup,
+            Self::Restore { snapshot_id, target, reconciliation } => Instruction::Restore {
+                snapshot_id: parse("snapshot_id", snapshot_id)?,
+                target: target.read()?,
+                reconciliation: word("reconciliation", reconciliation, Reconciliation::from_word)?,
+            },
+            Self::Verify { snapshot_id, sample } => {
+                Instruction::Verify { snapshot_id: parse("snapshot_id", snapshot_id)?, sample: (*sample).into() }
+            }
+        })
+    }
+}
+
+impl From<&Source> for SourceWire {
+    fn from(source: &Source) -> Self {
+        Self {
+            id: source.id.to_string(),
+            tenant_id: source.tenant_id.to_string(),
+            name: source.name.to_string(),
+            kind: source.kind.clone(),
+            settings: source.settings.clone(),
+        }
+    }
+}
+
+impl TryFrom<SourceWire> for Source {
+    type Error = WireError;
+
+    fn try_from(wire: SourceWire) -> Result<Self, WireError> {
+        Ok(Self {
+            id: parse("source.id", &wire.id)?,
+            tenant_id: parse("source.tenant_id", &wire.tenant_id)?,
+            name: parse("source.name", &wire.name)?,
+            kind: wire.kind,
+            settings: wire.settings,
+        })
+    }
+}
+
+impl From<&Item> for ItemWire {
+    fn from(item: &Item) -> Self {
+        Self {
+            id: item.id.to_string(),
+            source_id: item.source_id.to_string(),
+            name: item.name.clone(),
+            vanished_at: instant_some(item.vanished_at),
+            confirmed_at: instant_some(item.confirmed_at),
+        }
+    }
+}
+
+impl TryFrom<ItemWire> for Item {
+    type Error = WireError;
+
+    fn try_from(wire: ItemWire) -> Result<Self, WireError> {
+        Ok(Self {
+            id: parse("item.id", &wire.id)?,
+            source_id: parse("item.source_id", &wire.source_id)?,
+            name: wire.name,
+            vanished_at: parse_some("item.vanished_at", wire.vanished_at.as_deref())?,
+            confirmed_at: parse_some("item.confirmed_at", wire.confirmed_at.as_deref())?,
+        })
+    }
+}
+
+impl From<&Snapshot> for SnapshotWire {
+    fn from(row: &Snapshot) -> Self {
+        Self {
+            id: row.id.to_string(),
+            tenant_id: row.tenant_id.to_string(),
+            item_id: row.item_id.to_string(),
+            repository_id: row.repository_id.to_string(),
+            job_id: row.job_id.to_string(),
+            foreign_id: row.foreign_id.clone(),
+            parent_id: row.parent_id.map(|id| id.to_string()),
+            taken_at: row.taken_at.to_string(),
+            outcome: row.outcome.word().to_owned(),
+            counts: row.counts.into(),
+            protected_until: instant_some(row.protected_until),
+        }
+    }
+}
+
+impl TryFrom<SnapshotWire> for Snapshot {
+    type Error = WireError;
+
+    fn try_from(wire: SnapshotWire) -> Result<Self, WireError> {
+        Ok(Self {
+            id: parse("snapshot.id", &wire.id)?,
+            tenant_id: parse("snapshot.tenant_id", &wire.tenant_id)?,
+            item_id: parse("snapshot.item_id", &wire.item_id)?,
+            repository_id: parse("snapshot.repository_id", &wire.repository_id)?,
+            job_id: parse("snapshot.job_id", &wire.job_id)?,
+            foreign_id: wire.foreign_id,
+            parent_id: parse_some("snapshot.parent_id", wire.parent_id.as_deref())?,
+            taken_at: parse("snapshot.taken_at", &wire.taken_at)?,
+            outcome: word("snapshot.outcome", &wire.outcome, Outcome::from_word)?,
+            counts: wire.counts.into(),
+            protected_until: parse_some("snapshot.protected_until", wire.protected_until.as_deref())?,
+        })
+    }
+}
+
+impl From<&Work> for WorkWire {
+    fn from(work: &Work) -> Self {
+        match work {
+            Work::Backup { source, item, parent, plan_name } => Self::Backup {
+                source: source.into(),
+                item: item.into(),
+                parent: parent.as_ref().map(Into::into),
+                plan_name: plan_name.clone(),
+            },
+            Work::Restore { snapshot, target, reconciliation } => Self::Restore {
+                snapshot: snapshot.into(),
+                target: target.into(),
+                reconciliation: reconciliation.word().to_owned(),
+            },
+            Work::Verify { snapshot, sample, source, item } => Self::Verify {
+                snapshot: snapshot.into(),
+                sample: (*sample).into(),
+                source: source.into(),
+                item: item.into(),
+            },
+        }
+    }
+}
+
+impl WorkWire {
+    /// Judges what a job is given.
+    ///
+    /// # Errors
+    /// An id, a name, an instant or a word that is none.
+    pub fn read(self) -> Result<Work, WireError> {
+        Ok(match self {
+            Self::Backup { source, item, parent, plan_name } => Work::Backup {
+                source: source.try_into()?,
+                item: item.try_into()?,
+                parent: parent.map(TryInto::try_into).transpose()?,
+                plan_name,
+            },
+            Self::Restore { snapshot, target, reconciliation } => Work::Restore {
+                snapshot: snapshot.try_into()?,
+                target: target.read()?,
+                reconciliation: word("reconciliation", &reconciliation, Reconciliation::from_word)?,
+            },
+            Self::Verify { snapshot, sample, source, item } => Work::Verify {
+                snapshot: snapshot.try_into()?,
+                sample: sample.into(),
+                source: source.try_into()?,
+                item: item.try_into()?,
+            },
+        })
+    }
+}

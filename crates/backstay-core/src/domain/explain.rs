@@ -1,0 +1,287 @@
+//! Why something ran, did not run, waits, is kept, and what is to come: in words, from the functions that decide.
+//!
+//! Nothing is decided here. Each line is what `due`, `meet`, `admit`, `forecast` or `keep` answered, so that an
+//! explanation cannot say anything else than what happens. Who comes in: the API's explain pages and the CLI.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::digest::time_words;
+use super::fairness::{Admission, Candidate, Caps, Slot, Wait, admit};
+use super::id::{JobId, TenantId};
+use super::job::{FailureClass, JobState, Trigger};
+use super::overlap::Meeting;
+use super::rpo::{Age, Forecast};
+use super::schedule::{Calendar, Due, MISSED_COUNTED_MAX, Pause, Planned, Skip, due, late_words, next};
+
+/// Ends of jobs that an estimate of a start looks at; beyond them nobody can say.
+pub const STEPS_MAX: usize = 200;
+
+/// Days that "the next month" has.
+const MONTH_DAYS: u64 = 30;
+
+/// Says of a plan what its schedule does now and in the next thirty days.
+pub fn plan(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp, zone: &TimeZone) -> Vec<String> {
+    let mut lines = Vec::new();
+    if plan.pause == Pause::Paused {
+        lines.push("it is paused: its occurrences are skipped".to_owned());
+    }
+    if let Some(reason) = calendar.held(plan.tenant_id, now) {
+        lines.push(format!("nothing starts now: {reason}"));
+    }
+    lines.extend(due(&[*plan], calendar, now).iter().map(|(_, answer)| due_words(answer, zone)));
+    lines.extend(month(plan, calendar, now, zone));
+    lines
+}
+
+/// Says what a tick does about an occurrence.
+pub fn due_words(answer: &Due, zone: &TimeZone) -> String {
+    match answer {
+        Due::Start(found) => {
+            let name = moment(found.planned_at, zone);
+            let late = found.late.map_or(String::new(), |late| format!(", {}", late_words(late)));
+            let missed = match found.missed {
+                0 => String::new(),
+                MISSED_COUNTED_MAX => format!(", and stands for {MISSED_COUNTED_MAX} or more that were missed"),
+                count => format!(", and stands for {count} that were missed"),
+            };
+            format!("the occurrence of {name} starts{late}{missed}")
+        }
+        Due::Skip { planned_at, skip: Skip::Paused } => {
+            format!("the occurrence of {} is skipped: the plan is paused", moment(*planned_at, zone))
+        }
+        Due::Skip { planned_at, skip: Skip::Missed { late } } => format!(
+            "the occurrence of {} is skipped: it would be {} and the plan does not catch up",
+            moment(*planned_at, zone),
+            late_words(*late)
+        ),
+        Due::Hold { planned_at, reason } => {
+            format!("the occurrence of {} is held back: {reason}", moment(*planned_at, zone))
+        }
+    }
+}
+
+/// Says what the next thirty days of a plan look like.
+fn month(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp, zone: &TimeZone) -> Vec<String> {
+    let until = now.saturating_add(Duration::from_secs(MONTH_DAYS * 86_400)).unwrap_or(Timestamp::MAX);
+    // One a minute is the closest that a schedule can be.
+    let most = (MONTH_DAYS * 24 * 60) as usize;
+    let starts: Vec<Timestamp> = next(plan, now, most)
+        .into_iter()
+        .map(|(_, start_at)| start_at)
+        .take_while(|start_at| *start_at <= until)
+        .collect();
+    let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+        return vec![match next(plan, now, 1).first() {
+            Some((_, start_at)) => {
+                format!("it does not start in the next {MONTH_DAYS} days; then at {}", moment(*start_at, zone))
+            }
+            None => "it starts on request only".to_owned(),
+        }];
+    };
+    let (first_words, last_words) = (moment(*first, zone), moment(*last, zone));
+    let mut lines = vec![format!(
+        "in the next {MONTH_DAYS} days it starts {} times, from {first_words} to {last_words}",
+        starts.len()
+    )];
+    for window in &calendar.maintenance {
+        let inside = starts.iter().filter(|start| window.from <= **start && **start < window.until).count();
+        if inside > 0 && window.tenant_id.is_none_or(|tenant| tenant == plan.tenant_id) {
+            let until = moment(window.until, zone);
+            lines.push(format!("{inside} of them fall into maintenance `{}` and wait until {until}", window.name));
+        }
+    }
+    lines
+}
+
+/// Says what an occurrence meets; the names are those of plans.
+pub fn meeting_words(meeting: &Meeting, name: impl Fn(super::id::PlanId) -> String, zone: &TimeZone) -> String {
+    match meeting {
+        Meeting::Free => "nothing that it must not overlap is running".to_owned(),
+        Meeting::Waits { plan_id, until: Some(until) } => {
+            format!("it waits for {} and is skipped at {}", name(*plan_id), moment(*until, zone))
+        }
+        Meeting::Waits { plan_id, until: None } => {
+            format!("it waits for {} as long as it takes, because it was skipped the last time", name(*plan_id))
+        }
+        Meeting::SkippedForItself { planned_at } => {
+            format!("skipped: its own occurrence of {} is not done yet", moment(*planned_at, zone))
+        }
+        Meeting::SkippedForAnother { plan_id } => {
+            format!("skipped: its start window ended while {} was running", name(*plan_id))
+        }
+    }
+}
+
+/// Says of an item how old its newest good snapshot is and what is to be expected.
+pub fn item(age: Age, forecast: Forecast, now: Timestamp, zone: &TimeZone) -> Vec<String> {
+    let newest = age.newest_at.map_or("it has no good snapshot".to_owned(), |at| {
+        let old = Duration::try_from(now.duration_since(at)).unwrap_or(Duration::ZERO);
+        format!("its newest good snapshot is of {}, {} ago", moment(at, zone), time_words(old))
+    });
+    vec![newest, forecast.words(zone, now)]
+}
+
+/// A running job with the moment at which it is expected to end.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// The job.
+    pub job: Candidate,
+    /// When it is expected to end; in the past when it takes longer than its like.
+    pub ends_at: Timestamp,
+}
+
+/// The queue as it is now, with what is known of its jobs' durations.
+pub struct Queue<'a> {
+    /// What waits.
+    pub queued: &'a [Candidate],
+    /// What runs.
+    pub running: &'a [Running],
+    /// How many may.
+    pub caps: &'a Caps,
+    /// The tenants' weights.
+    pub weights: &'a HashMap<TenantId, u32>,
+    /// What a job is expected to need.
+    pub expected: &'a dyn Fn(&Candidate) -> Duration,
+}
+
+/// Where a queued job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its place among all that wait, from 1.
+    pub position: usize,
+    /// How many wait.
+    pub of: usize,
+    /// Why it waits; none when it may start now.
+    pub wait: Option<Wait>,
+    /// When it is expected to start; none when nobody can say.
+    pub starts_at: Option<Timestamp>,
+}
+
+impl Queue<'_> {
+    /// Returns where a job stands: what `admit` says now, and after each expected end of a running job until its turn
+    /// comes. None when it is not in the queue.
+    pub fn place(&self, job: JobId, now: Timestamp) -> Option<Place> {
+        let mut queued = self.queued.to_vec();
+        let mut running = self.running.to_vec();
+        let first = self.admission(&queued, &running);
+        let line: Vec<JobId> = first.admitted.iter().copied().chain(first.waiting.iter().map(|(id, _)| *id)).collect();
+        let position = line.iter().position(|id| *id == job)? + 1;
+        let wait = first.waiting.into_iter().find(|(id, _)| *id == job).map(|(_, wait)| wait);
+        let mut clock = now;
+        let mut starts_at = None;
+        for _ in 0..STEPS_MAX {
+            let admitted = self.admission(&queued, &running).admitted;
+            if admitted.contains(&job) {
+                starts_at = Some(clock);
+                break;
+            }
+            let (goes, stays): (Vec<_>, Vec<_>) = queued.into_iter().partition(|one| admitted.contains(&one.job_id));
+            queued = stays;
+            running.extend(goes.into_iter().map(|job| {
+                let ends_at = clock.saturating_add((self.expected)(&job)).unwrap_or(Timestamp::MAX);
+                Running { job, ends_at }
+            }));
+            let Some(end) = running.iter().map(|running| running.ends_at).min() else { break };
+            clock = clock.max(end);
+            running.retain(|running| running.ends_at > clock);
+        }
+        Some(Place { position, of: line.len(), wait, starts_at })
+    }
+
+    fn admission(&self, queued: &[Candidate], running: &[Running]) -> Admission {
+        let inside: Vec<Candidate> = running.iter().map(|running| running.job.clone()).collect();
+        admit(queued, &inside, self.caps, self.weights)
+    }
+}
+
+/// Says of a job why it exists, what it does now and what comes next. `place` is for a queued one.
+pub fn job(trigger: &Trigger, state: &JobState, place: Option<&Place>, now: Timestamp, zone: &TimeZone) -> Vec<String> {
+    let why = match trigger {
+        Trigger::Occurrence(planned_at) => format!("its plan's schedule names {}", moment(*planned_at, zone)),
+        Trigger::Request => "a person or a program asked for it".to_owned(),
+        Trigger::FollowUp(job) => format!("job {job} asked for it when it ended"),
+    };
+    let mut lines = vec![why];
+    match state {
+        JobState::Queued { not_before } if *not_before > now => {
+            lines.push(format!("it is not to start before {}", moment(*not_before, zone)));
+        }
+        JobState::Queued { .. } => lines.push("it waits for an agent".to_owned()),
+        JobState::Leased { agent_id } => lines.push(format!("agent {agent_id} works at it")),
+        JobState::Waiting { wake_at, reason } => {
+            lines.push(format!("it waits until {}: {reason}", moment(*wake_at, zone)));
+        }
+        JobState::Succeeded { outcome, finished_at } => {
+            lines.push(format!("it succeeded at {}: {}", moment(*finished_at, zone), outcome.word()));
+        }
+        JobState::Failed { class, message, finished_at } => {
+            lines.push(format!("it failed at {}: {message}", moment(*finished_at, zone)));
+            lines.push(format!("it is not tried again: {}", class_words(*class)));
+        }
+        JobState::Damaged { message, finished_at } => {
+            lines.push(format!("it found harm at {}: {message}", moment(*finished_at, zone)));
+        }
+        JobState::Cancelling { agent_id } => lines.push(format!("agent {agent_id} was asked to stop")),
+        JobState::Cancelled { finished_at } => {
+            lines.push(format!("a person ended it at {}", moment(*finished_at, zone)));
+        }
+        JobState::Parked { class, message } => {
+            lines.push(format!("it failed too often in one way: {message}"));
+            lines.push(format!("it stays until a person or a change of the plan lifts it: {}", class_words(*class)));
+        }
+    }
+    if let (JobState::Queued { .. }, Some(place)) = (state, place) {
+        lines.push(format!("it is number {} of {} in the queue", place.position, place.of));
+        lines.extend(place.wait.as_ref().map(wait_words));
+        lines.push(match place.starts_at {
+            Some(at) if at <= now => "an agent that is free takes it now".to_owned(),
+            Some(at) => format!("it is expected to start at {}", moment(at, zone)),
+            None => "nobody can say yet when it starts".to_owned(),
+        });
+    }
+    lines
+}
+
+/// Says why a queued job waits.
+pub fn wait_words(wait: &Wait) -> String {
+    match wait {
+        Wait::Repository { job_id } => format!("job {job_id} holds its repository"),
+        Wait::Behind { job_id } => format!("job {job_id} is older and waits for the repository alone"),
+        Wait::Cap { slot, cap } => {
+            let of = match slot {
+                Slot::Global => "in the installation".to_owned(),
+                Slot::Tenant(_) => "of its tenant".to_owned(),
+                Slot::Host(host) => format!("on host {host}"),
+                Slot::Repository(_) => "on its repository".to_owned(),
+                Slot::Endpoint(endpoint) => format!("at storage {endpoint}"),
+                Slot::Kind(kind) => format!("of kind {}", kind.word()),
+            };
+            format!("{cap} jobs may run at a time {of}, and they do")
+        }
+    }
+}
+
+const fn class_words(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Source => "look at the source",
+        FailureClass::Storage => "look at the storage",
+        FailureClass::StorageFull => "make room on the storage, or prune",
+        FailureClass::Repository => "verify the repository",
+        FailureClass::RepositoryMissing => "the repository is not where it was",
+        FailureClass::Password => "look at the repository's password",
+        FailureClass::Target => "look at the restore's target",
+        FailureClass::AgentLost => "agents end while they work at it; look at their memory and their logs",
+        FailureClass::Internal => "this is a fault of ours; please tell us",
+    }
+}
+
+fn moment(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Whether a failed job is tried again, and when.
+//!
+//! The error's disposition says whether trying again can help at all; its class says how patiently. Failures are counted
+//! in a row for each class: another class begins a new row, and [`ATTEMPTS_MAX`] ends them all.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::disposition::Disposition;
+use super::id::JobId;
+use super::job::{AfterFailure, FAILURES_BEFORE_PARKED, FailureClass};
+
+/// Attempts without a result, of whatever classes, after which a job is parked: classes that take turns end too.
+pub const ATTEMPTS_MAX: u32 = 3 * FAILURES_BEFORE_PARKED;
+
+/// Failures of one class in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streak {
+    /// The class of the newest failure.
+    pub class: FailureClass,
+    /// How many of it in a row.
+    pub count: u32,
+    /// How many attempts in a row had no result, of whatever class.
+    pub attempts: u32,
+}
+
+impl Streak {
+    /// Returns the row after one more failure.
+    pub fn after(previous: Option<Self>, class: FailureClass) -> Self {
+        let same = previous.filter(|previous| previous.class == class).map_or(0, |previous| previous.count);
+        let attempts = previous.map_or(0, |previous| previous.attempts);
+        Self { class, count: same.saturating_add(1), attempts: attempts.saturating_add(1) }
+    }
+}
+
+/// How patiently failures of one class are met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// The wait after the first failure; it doubles with each.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+    /// Failures in a row before the job is parked.
+    pub failures_max: u32,
+}
+
+/// Returns how patiently failures of a class are met.
+pub const fn patience(class: FailureClass) -> Patience {
+    let (first, longest, failures_max) = match class {
+        // The agent's end says nothing about the work: soon, on another agent. One that kills agents is parked early.
+        FailureClass::AgentLost => (5, 300, 5),
+        // A network or a server that restarts: a night of tries.
+        FailureClass::Storage | FailureClass::Source | FailureClass::Target => (15, 3_600, FAILURES_BEFORE_PARKED),
+        // Somebody must make room; a prune may.
+        FailureClass::StorageFull => (900, 4 * 3_600, FAILURES_BEFORE_PARKED),
+        // These seldom pass: an answer that was cut, a file that is being replaced.
+        FailureClass::Repository | FailureClass::RepositoryMissing | FailureClass::Password => (300, 3_600, 3),
+        FailureClass::Internal => (60, 3_600, 3),
+    };
+    Patience { first: Duration::from_secs(first), longest: Duration::from_secs(longest), failures_max }
+}
+
+/// Returns where a failed attempt leads. The wait is never shorter than what the error asks for, and up to a quarter
+/// longer by a share that follows from the job and the attempt, so that a thousand jobs do not come back at once.
+pub fn after_attempt(job: JobId, disposition: Disposition, streak: Streak) -> AfterFailure {
+    let Disposition::Retry { after } = disposition else { return AfterFailure::Fail };
+    let patience = patience(streak.class);
+    if streak.count >= patience.failures_max || streak.attempts >= ATTEMPTS_MAX {
+        return AfterFailure::Park;
+    }
+    let doubled = patience.first.saturating_mul(1 << streak.count.saturating_sub(1).min(16)).min(patience.longest);
+    let wait = doubled.max(after);
+    AfterFailure::Wait(wait.saturating_add(wait.mul_f64(share(job, streak.attempts) / 4.0)))
+}
+
+/// Returns a number from 0 to below 1 that follows from the job and the attempt.
+fn share(job: JobId, attempt: u32) -> f64 {
+    let hash = Sha256::new().chain_update(job.uuid().as_bytes()).chain_update(attempt.to_be_bytes()).finalize();
+    f64::from(u16::from_be_bytes([hash[0], hash[1]])) / 65_536.0
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn job(number: u8) -> JobId {
+        JobId::new(Timestamp::UNIX_EPOCH, [number; 10])
+    }
+
+    /// Failures in a row, `storage*3 agent_lost`, and where the last one leads.
+    fn check(failures: &str, disposition: Disposition, expected: &str) {
+        let mut streak = None;
+        for word in failures.split_whitespace() {
+            let (class, count) = word.split_once('*').unwrap_or((word, "1"));
+            for _ in 0..count.parse().unwrap() {
+                streak = Some(Streak::after(streak, FailureClass::from_word(class).unwrap()));
+            }
+        }
+        let answer = after_attempt(job(1), disposition, streak.unwrap());
+        if let (AfterFailure::Wait(wait), Some(seconds)) = (answer, expected.strip_prefix("wait ")) {
+            let least = Duration::from_secs(seconds.parse().unwrap());
+            assert!(wait >= least && wait < least.mul_f64(1.25), "{failures}: {wait:?}");
+            return;
+        }
+        assert_eq!(format!("{answer:?}"), expected, "{failures}");
+    }
+
+    #[test]
+    fn where_failures_lead() {
+        let soon = Disposition::Retry { after: Duration::ZERO };
+        check("storage", soon, "wait 15");
+        check("storage*3", soon, "wait 60");
+        check("storage*7", soon, "wait 960");
+        check("storage*8", soon, "Park");
+        check("storage*7 agent_lost", soon, "wait 5");
+        check("agent_lost*5", soon, "Park");
+        check("internal*3", soon, "Park");
+        check("storage_full", soon, "wait 900");
+        check("storage", Disposition::Retry { after: Duration::from_secs(7_200) }, "wait 7200");
+        check("storage", Disposition::Operator, "Fail");
+        check("storage", Disposition::Partial, "Fail");
+        let turns = "storage agent_lost ".repeat(12);
+        check(&turns, soon, "Park");
+    }
+
+    #[test]
+    fn jobs_come_back_one_by_one() {
+        let soon = Disposition::Retry { after: Duration::ZERO };
+        let streak = Streak::after(None, FailureClass::StorageFull);
+        let waits: std::collections::HashSet<_> =
+            (0..100).map(|number| format!("{:?}", after_attempt(job(number), soon, streak))).collect();
+        assert!(waits.len() > 90, "{}", waits.len());
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_of_failures_ends(classes in prop::collection::vec(prop::sample::select(FailureClass::ALL), 24..40), after in 0u64..10_000) {
+            let mut streak = None;
+            let mut parked = false;
+            for class in classes {
+                let next = Streak::after(streak, class);
+                match after_attempt(job(1), Disposition::Retry { after: Duration::from_secs(after) }, next) {
+                    AfterFailure::Park => parked = true,
+                    AfterFailure::Wait(wait) => prop_assert!(wait >= Duration::from_secs(after) && wait >= patience(class).first),
+                    AfterFailure::Fail => prop_assert!(false, "what may pass is not given up"),
+                }
+                streak = Some(next);
+            }
+            prop_assert!(parked);
+        }
+    }
+}

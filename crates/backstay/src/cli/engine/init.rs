@@ -1,0 +1,36 @@
+//! `backstay engine init`: makes a repository.
+
+use backstay_engine::Repository;
+use backstay_engine::repository::Maker;
+use backstay_storage::Presence;
+use serde_json::json;
+
+use super::context::Context;
+use super::error;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::human;
+use crate::roles::system;
+
+/// What is made.
+#[derive(Debug, clap::Args)]
+pub(super) struct Verb {
+    /// The format: there is one, 2
+    #[arg(long, value_name = "N", value_parser = ["2", "stable", "latest"], default_value = "stable")]
+    repository_version: String,
+}
+
+pub(super) fn run(context: &Context, _: &Verb) -> Result<Exit, CliError> {
+    let location = context.access.location()?;
+    let password = context.access.password()?;
+    let storage = context.access.storage(Presence::Create)?;
+    let maker = Maker { username: system::username(), hostname: system::hostname(), at: jiff::Timestamp::now() };
+    let made = Repository::create(storage, &password, maker).map_err(|error| error::engine(&error))?;
+    if context.output.json() {
+        let id = made.id().to_hex();
+        context.output.value(&json!({ "message_type": "initialized", "id": id, "repository": location }));
+        return Ok(Exit::Done);
+    }
+    context.output.line(&format!("made repository {} in {}", &made.id().to_hex()[..10], human::shown(&made.place())));
+    context.output.note("keep the password: without it nobody can read the repository, you included");
+    Ok(Exit::Done)
+}
