@@ -82,7 +82,7 @@ async fn carry(mut near: TcpStream, port: u16, mut wire: watch::Receiver<Wire>, 
                     }
                     Wire::CutAfter(text) if has(text) => {
                         far.write_all(sent).await.unwrap();
-                        far.read(&mut back).await.unwrap();
+                        assert!(far.read(&mut back).await.unwrap() > 0, "the server answers");
                         cuts.fetch_add(1, Ordering::SeqCst);
                         return;
                     }

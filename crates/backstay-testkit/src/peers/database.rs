@@ -69,7 +69,7 @@ impl Engine {
         let told = String::from_utf8_lossy(&up.stderr);
         if up.status.code() == Some(NOT_TO_BE_HAD) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{told}");
-            eprintln!("\n########## SKIPPED: {} ##########\n", told.trim());
+            super::shout(told.trim());
             return None;
         }
         assert!(up.status.success(), "{told}");
