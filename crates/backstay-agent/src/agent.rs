@@ -63,7 +63,12 @@ pub async fn run(jobs: Arc<dyn Jobs>, options: AgentOptions, end: CancellationTo
     let running = TaskTracker::new();
     while !end.is_cancelled() {
         let free = options.slots.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
-        let request = LeaseRequest { agent_id: options.agent_id, kinds: options.kinds.clone(), count_max: free };
+        let request = LeaseRequest {
+            agent_id: options.agent_id,
+            kinds: options.kinds.clone(),
+            held: held.keys(),
+            count_max: free,
+        };
         // Counted from before the request: how long its answer takes is time of the lease.
         let asked = Instant::now();
         let leased = if free == 0 { Ok(Vec::new()) } else { jobs.job_lease(&request).await };

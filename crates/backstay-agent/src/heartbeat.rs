@@ -101,7 +101,8 @@ impl Held {
         self.lock().by_key.values().for_each(|lease| lease.interrupt.raise());
     }
 
-    fn keys(&self) -> Vec<LeaseKey> {
+    /// Returns the leases.
+    pub fn keys(&self) -> Vec<LeaseKey> {
         self.lock().by_key.keys().copied().collect()
     }
 

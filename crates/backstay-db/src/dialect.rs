@@ -1,7 +1,9 @@
 //! What databases say differently, one named function each. Every other statement is the same on all of them.
 
-use sea_orm::sea_query::{ColumnDef, OnConflict};
-use sea_orm::{DbBackend, Iden};
+use sea_orm::sea_query::{ColumnDef, LockType, OnConflict};
+use sea_orm::{ActiveModelTrait, ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait};
+
+use crate::error::is_taken;
 
 /// Returns the database's present moment as an expression: microseconds since 1970, as a 64-bit integer.
 ///
@@ -25,10 +27,37 @@ pub(crate) fn long_text(backend: DbBackend, name: &'static str) -> ColumnDef {
     column
 }
 
-/// Returns the clause that makes an insert do nothing when *any* unique key is taken. MariaDB has no such clause and
-/// instead sets the primary key to itself.
-pub(crate) fn taken_does_nothing(primary_key: impl Iden) -> OnConflict {
-    let mut clause = OnConflict::new();
-    clause.do_nothing_on([primary_key]);
-    clause
+/// Says whether the database changes schemas in transactions. MariaDB commits each such statement by itself.
+pub(crate) fn is_transactional(backend: DbBackend) -> bool {
+    backend != DbBackend::MySql
+}
+
+/// Returns the lock on a row that others refer to and that is itself never deleted. On PostgreSQL it lets new rows refer
+/// to it meanwhile; MariaDB has one lock for both.
+pub(crate) fn parent_lock(backend: DbBackend) -> LockType {
+    match backend {
+        DbBackend::Postgres => LockType::NoKeyUpdate,
+        _ => LockType::Update,
+    }
+}
+
+/// Inserts a row unless *any* of its unique keys is taken, and says whether it did.
+///
+/// MariaDB has no clause for that: `INSERT IGNORE` hides other errors too, and `ON DUPLICATE KEY UPDATE` counts a found
+/// row like a new one. There the refusal is an error of the statement alone, and the transaction goes on; PostgreSQL
+/// would end it.
+pub(crate) async fn insert_unless_taken<A>(tx: &DatabaseTransaction, row: A) -> Result<bool, DbErr>
+where
+    A: ActiveModelTrait,
+{
+    let mut insert = A::Entity::insert(row);
+    if tx.get_database_backend() == DbBackend::MySql {
+        return match insert.exec_without_returning(tx).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_taken(&error) => Ok(false),
+            Err(error) => Err(error),
+        };
+    }
+    insert = insert.on_conflict(OnConflict::new().do_nothing().to_owned());
+    Ok(insert.exec_without_returning(tx).await? == 1)
 }

@@ -41,7 +41,19 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A migration failed; its transaction was rolled back.
+    /// The server did not answer, or refused us.
+    #[error("the database cannot be reached")]
+    Unreachable {
+        /// What the driver said.
+        source: DbErr,
+    },
+    /// The address of a server makes no sense. It may hold a password, so it is not repeated.
+    #[error("the address of the database cannot be read: {problem}")]
+    Address {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A migration failed. SQLite and PostgreSQL took back what it did; MariaDB goes on from there at the next start.
     #[error("the database's schema could not be brought up to date")]
     Migration {
         /// What the driver said.
@@ -53,7 +65,7 @@ impl OpenError {
     /// Returns what the error asks for.
     pub const fn disposition(&self) -> Disposition {
         match self {
-            Self::Busy { .. } => Disposition::Retry { after: Duration::from_secs(1) },
+            Self::Busy { .. } | Self::Unreachable { .. } => Disposition::Retry { after: Duration::from_secs(1) },
             _ => Disposition::Operator,
         }
     }
@@ -85,17 +97,42 @@ mod sqlite {
     pub(super) const NOT_A_DATABASE: i32 = 26;
 }
 
+/// PostgreSQL's codes (its manual, appendix A): serialisation failure, deadlock.
+const POSTGRES_CONFLICTS: [&str; 2] = ["40001", "40P01"];
+
+/// MariaDB's codes (its manual, error codes): deadlock, record changed since last read. A lock that was waited for too
+/// long is none: the caller has waited enough.
+const MARIADB_CONFLICTS: [u16; 2] = [1213, 1020];
+
+/// Returns what a driver said, if it was the database that spoke.
+fn spoken(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Says whether a transaction was ended for another one's sake: nothing of it was written.
+pub(crate) fn is_conflict(error: &DbErr) -> bool {
+    let Some(sqlx::Error::Database(said)) = spoken(error) else { return false };
+    if let Some(said) = said.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return POSTGRES_CONFLICTS.contains(&said.code());
+    }
+    said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .is_some_and(|said| MARIADB_CONFLICTS.contains(&said.number()))
+}
+
 fn cause(error: &DbErr) -> Cause {
     match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => return Cause::Unique,
         Some(SqlErr::ForeignKeyConstraintViolation(_)) => return Cause::Parent,
         _ => {}
     }
-    match error {
-        DbErr::Conn(RuntimeErr::SqlxError(error))
-        | DbErr::Exec(RuntimeErr::SqlxError(error))
-        | DbErr::Query(RuntimeErr::SqlxError(error)) => driver_cause(error),
-        DbErr::TryIntoErr { .. } | DbErr::Type(_) | DbErr::Json(_) => Cause::Value(error.to_string()),
+    match (spoken(error), error) {
+        (Some(error), _) => driver_cause(error),
+        (None, DbErr::TryIntoErr { .. } | DbErr::Type(_) | DbErr::Json(_)) => Cause::Value(error.to_string()),
         _ => Cause::Unavailable,
     }
 }
@@ -103,20 +140,35 @@ fn cause(error: &DbErr) -> Cause {
 fn driver_cause(error: &sqlx::Error) -> Cause {
     match error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Cause::Value(error.to_string()),
-        sqlx::Error::Database(said) => {
-            if matches!(said.kind(), sqlx::error::ErrorKind::CheckViolation | sqlx::error::ErrorKind::NotNullViolation)
-            {
-                return Cause::Check(said.message().to_owned());
+        sqlx::Error::Database(said) => match said.kind() {
+            sqlx::error::ErrorKind::CheckViolation | sqlx::error::ErrorKind::NotNullViolation => {
+                Cause::Check(said.message().to_owned())
             }
-            let code = said.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
-            match code & 0xff {
-                sqlite::BUSY | sqlite::LOCKED => Cause::Busy,
-                sqlite::CORRUPT | sqlite::NOT_A_DATABASE => Cause::Corrupt,
-                _ => Cause::Unavailable,
+            _ if said.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() => {
+                sqlite_cause(said.code().and_then(|code| code.parse().ok()).unwrap_or_default())
             }
-        }
+            _ => Cause::Unavailable,
+        },
         _ => Cause::Unavailable,
     }
+}
+
+fn sqlite_cause(code: i32) -> Cause {
+    match code & 0xff {
+        sqlite::BUSY | sqlite::LOCKED => Cause::Busy,
+        sqlite::CORRUPT | sqlite::NOT_A_DATABASE => Cause::Corrupt,
+        _ => Cause::Unavailable,
+    }
+}
+
+/// Wraps what the driver said where SeaORM does not.
+pub(crate) fn sqlx_error(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}
+
+/// Says whether an insert failed because a unique key is taken.
+pub(crate) fn is_taken(error: &DbErr) -> bool {
+    matches!(cause(error), Cause::Unique)
 }
 
 /// Returns what a store says about an error that is none of its promises.
@@ -145,6 +197,20 @@ pub(crate) fn open_error(error: DbErr) -> OpenError {
     match cause(&error) {
         Cause::Busy => OpenError::Busy { source: error },
         Cause::Corrupt => OpenError::Corrupt { source: error },
+        _ if is_unreachable(&error) => OpenError::Unreachable { source: error },
         _ => OpenError::Migration { source: error },
+    }
+}
+
+/// Says whether the driver had no connection, or lost it.
+fn is_unreachable(error: &DbErr) -> bool {
+    match spoken(error) {
+        Some(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => true,
+        Some(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) => true,
+        // A refused login, a database that does not exist, a server that stops or starts.
+        Some(sqlx::Error::Database(said)) => said.code().is_some_and(|code| {
+            ["28", "3D", "08", "57P"].iter().any(|class| code.starts_with(class)) || code == "42000"
+        }),
+        _ => false,
     }
 }

@@ -9,7 +9,7 @@ use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::store::{
     ChainedEvent, EvidenceFilter, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
 };
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use crate::Database;
 use crate::declaration::found;
@@ -21,6 +21,45 @@ pub(crate) fn rows_limit(rows_max: u32) -> u64 {
     u64::from(rows_max.min(PAGE_ROWS_MAX))
 }
 
+/// Returns the question for a page of snapshots.
+pub(crate) fn snapshot_question(filter: SnapshotFilter, page: Page<SnapshotId>) -> Select<snapshot::Entity> {
+    let mut query = snapshot::Entity::find();
+    if let Some(tenant) = filter.tenant_id {
+        query = query.filter(snapshot::Column::TenantId.eq(tenant.to_string()));
+    }
+    if let Some(item) = filter.item_id {
+        query = query.filter(snapshot::Column::ItemId.eq(item.to_string()));
+    }
+    if let Some(repository) = filter.repository_id {
+        query = query.filter(snapshot::Column::RepositoryId.eq(repository.to_string()));
+    }
+    if let Some(before) = page.before {
+        query = query.filter(snapshot::Column::Id.lt(before.to_string()));
+    }
+    query.order_by_desc(snapshot::Column::Id).limit(rows_limit(page.rows_max))
+}
+
+/// Returns the question for an item's newest good snapshot.
+pub(crate) fn newest_good_question(item: ItemId, repository: RepositoryId) -> Select<snapshot::Entity> {
+    let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
+    snapshot::Entity::find()
+        .filter(snapshot::Column::ItemId.eq(item.to_string()))
+        .filter(snapshot::Column::RepositoryId.eq(repository.to_string()))
+        .filter(snapshot::Column::Outcome.is_in(good))
+        .order_by_desc(snapshot::Column::TakenAt)
+        .order_by_desc(snapshot::Column::Id)
+        .limit(1)
+}
+
+/// Returns the question for a page of a tenant's events.
+pub(crate) fn event_question(tenant: TenantId, from_sequence: i64, rows_max: u32) -> Select<event::Entity> {
+    event::Entity::find()
+        .filter(event::Column::TenantId.eq(tenant.to_string()))
+        .filter(event::Column::Sequence.gte(from_sequence))
+        .order_by_asc(event::Column::Sequence)
+        .limit(rows_limit(rows_max))
+}
+
 #[async_trait]
 impl HistoryStore for Database {
     async fn snapshot_get(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {
@@ -29,21 +68,7 @@ impl HistoryStore for Database {
     }
 
     async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError> {
-        let mut query = snapshot::Entity::find();
-        if let Some(tenant) = filter.tenant_id {
-            query = query.filter(snapshot::Column::TenantId.eq(tenant.to_string()));
-        }
-        if let Some(item) = filter.item_id {
-            query = query.filter(snapshot::Column::ItemId.eq(item.to_string()));
-        }
-        if let Some(repository) = filter.repository_id {
-            query = query.filter(snapshot::Column::RepositoryId.eq(repository.to_string()));
-        }
-        if let Some(before) = page.before {
-            query = query.filter(snapshot::Column::Id.lt(before.to_string()));
-        }
-        let query = query.order_by_desc(snapshot::Column::Id).limit(rows_limit(page.rows_max));
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        let rows = snapshot_question(filter, page).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(snapshot::Model::read).collect()
     }
 
@@ -52,14 +77,7 @@ impl HistoryStore for Database {
         item: ItemId,
         repository: RepositoryId,
     ) -> Result<Option<Snapshot>, StoreError> {
-        let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
-        let query = snapshot::Entity::find()
-            .filter(snapshot::Column::ItemId.eq(item.to_string()))
-            .filter(snapshot::Column::RepositoryId.eq(repository.to_string()))
-            .filter(snapshot::Column::Outcome.is_in(good))
-            .order_by_desc(snapshot::Column::TakenAt)
-            .order_by_desc(snapshot::Column::Id);
-        let row = query.one(&self.reader).await.map_err(store_error)?;
+        let row = newest_good_question(item, repository).one(&self.reader).await.map_err(store_error)?;
         row.map(snapshot::Model::read).transpose()
     }
 
@@ -109,12 +127,7 @@ impl HistoryStore for Database {
         from_sequence: i64,
         rows_max: u32,
     ) -> Result<Vec<ChainedEvent>, StoreError> {
-        let query = event::Entity::find()
-            .filter(event::Column::TenantId.eq(tenant.to_string()))
-            .filter(event::Column::Sequence.gte(from_sequence))
-            .order_by_asc(event::Column::Sequence)
-            .limit(rows_limit(rows_max));
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        let rows = event_question(tenant, from_sequence, rows_max).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(event::Model::read).collect()
     }
 

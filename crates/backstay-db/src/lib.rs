@@ -5,7 +5,7 @@
 //! same names as in the core; `entity/` says how a row becomes a domain value and back.
 //!
 //! Absent on purpose: decisions. What may follow what is asked of the core (`StateName::may_become`) before anything is
-//! written. No secret is ever in a row. SQLite today; PostgreSQL and MariaDB come from the same statements, so whatever
+//! written. No secret is ever in a row but sealed (`seal`). SQLite, PostgreSQL and MariaDB get the same statements; whatever
 //! differs between them has a named function in `dialect`. Who comes in: a role opens a [`Database`] and hands it on as
 //! three ports.
 
@@ -26,7 +26,13 @@ mod event;
 mod history;
 mod meter;
 mod job;
+mod retention;
+mod seal;
 
-pub use database::Database;
+#[doc(hidden)]
+pub mod question;
+
+pub use database::{Database, ServerOptions};
 pub use error::OpenError;
 pub use now::Now;
+pub use seal::{MasterKey, MasterKeyError, MasterKeys, SealError, SealedSecrets};

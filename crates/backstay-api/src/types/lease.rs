@@ -47,6 +47,8 @@ impl TryFrom<&LeaseWire> for LeaseKey {
 pub struct LeaseAsk {
     /// Job kinds that it has runners for.
     pub kinds: Vec<String>,
+    /// All leases that it knows it holds; others that it has had for a while are taken from it.
+    pub held: Vec<LeaseWire>,
     /// Most jobs that it wants now.
     pub count_max: u32,
 }
@@ -54,7 +56,8 @@ pub struct LeaseAsk {
 impl From<&LeaseRequest> for LeaseAsk {
     fn from(request: &LeaseRequest) -> Self {
         let kinds = request.kinds.iter().map(|kind| kind.word().to_owned()).collect();
-        Self { kinds, count_max: request.count_max }
+        let held = request.held.iter().copied().map(LeaseWire::from).collect();
+        Self { kinds, held, count_max: request.count_max }
     }
 }
 
@@ -65,7 +68,8 @@ impl LeaseAsk {
     /// A kind that is not known.
     pub fn request(&self, agent_id: AgentId) -> Result<LeaseRequest, WireError> {
         let kinds = self.kinds.iter().map(|kind| word("kinds", kind, JobKind::from_word)).collect::<Result<_, _>>()?;
-        Ok(LeaseRequest { agent_id, kinds, count_max: self.count_max })
+        let held = self.held.iter().map(LeaseKey::try_from).collect::<Result<_, _>>()?;
+        Ok(LeaseRequest { agent_id, kinds, held, count_max: self.count_max })
     }
 }
 

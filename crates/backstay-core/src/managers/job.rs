@@ -227,7 +227,8 @@ impl JobManager {
 impl Jobs for JobManager {
     async fn job_lease(&self, request: &LeaseRequest) -> Result<Vec<Job<Leased>>, LeaseError> {
         let count_max = request.count_max.min(LEASE_BATCH_MAX);
-        let claimed = self.context.jobs.job_lease(request.agent_id, &request.kinds, count_max, self.ttl).await?;
+        let LeaseRequest { agent_id, kinds, held, .. } = request;
+        let claimed = self.context.jobs.job_lease(*agent_id, kinds, held, count_max, self.ttl).await?;
         let (mut in_hand, mut refused) = (Vec::with_capacity(claimed.len()), Ok(()));
         for row in claimed {
             let lease = LeaseKey { job_id: row.job.id, token: row.job.attempt_token };

@@ -26,6 +26,9 @@ pub struct LeaseRequest {
     pub agent_id: AgentId,
     /// The kinds that it has runners for.
     pub kinds: Vec<JobKind>,
+    /// All leases that it knows it holds. One that it has had for a while and does not name was never received, or
+    /// dropped: its job is given to somebody again.
+    pub held: Vec<LeaseKey>,
     /// Most jobs that it wants now; at most `LEASE_BATCH_MAX` are given.
     pub count_max: u32,
 }

@@ -287,6 +287,7 @@ pub struct Settlement {
 #[async_trait]
 pub trait JobStore: Send + Sync {
     /// Puts a queued job in, with its event; for an overlap or a known occurrence only the event `skipped`, when given.
+    /// The same job again is [`Enqueued::New`] again, and nothing is told.
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError>;
 
     /// Returns a job.
@@ -302,11 +303,14 @@ pub trait JobStore: Send + Sync {
     async fn job_unread_get(&self, id: JobId) -> Result<Unread, StoreError>;
 
     /// Leases up to `count_max` due jobs of these kinds to an agent, by time to breach, then priority, then age, and
-    /// extends its heartbeat by `ttl`. A job whose repository is held in a way that excludes it is passed over.
+    /// extends its heartbeat by `ttl`. A job whose repository is held in a way that excludes it is passed over. So is one
+    /// that shares a repository which an earlier job of the queue has waited ten minutes to hold alone.
+    /// Leases that the agent has had for a `ttl` and that are not among `held` are lost from now on.
     async fn job_lease(
         &self,
         agent: AgentId,
         kinds: &[JobKind],
+        held: &[LeaseKey],
         count_max: u32,
         ttl: Duration,
     ) -> Result<Vec<Claimed>, StoreError>;

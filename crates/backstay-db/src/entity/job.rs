@@ -173,6 +173,16 @@ impl Model {
         }
     }
 
+    /// Says whether this is the row that was enqueued as `other`, whatever became of it since.
+    pub(crate) fn is_as_enqueued(&self, other: &Self) -> bool {
+        let never_changed = |row: &Self| {
+            let owners = (row.tenant_id.clone(), row.plan_id.clone(), row.item_id.clone(), row.repository_id.clone());
+            let why = (row.trigger_kind.clone(), row.occurrence_at, row.follow_up_of.clone(), row.created_at);
+            (owners, why, row.set_id.clone(), row.set_place, row.instruction_json.clone())
+        };
+        self.id == other.id && never_changed(self) == never_changed(other)
+    }
+
     fn row(&self) -> Row<'_> {
         Row::of("job", &self.id)
     }

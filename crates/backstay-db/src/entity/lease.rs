@@ -23,6 +23,8 @@ pub(crate) struct Model {
     pub(crate) files_total: Option<i64>,
     pub(crate) bytes_total: Option<i64>,
     pub(crate) unread_count: i64,
+    /// When its agent asked for work and did not name it; progress takes that back.
+    pub(crate) disowned_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -40,6 +42,7 @@ impl Model {
             files_total: progress.files_total.map(count_cell),
             bytes_total: progress.bytes_total.map(count_cell),
             unread_count: count_cell(progress.unread),
+            disowned_at: None,
             ..self
         }
     }

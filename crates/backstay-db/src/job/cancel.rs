@@ -7,10 +7,11 @@ use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::{DatabaseTransaction, EntityTrait};
 
+use super::due::{due_locked, due_put};
 use super::state::{job_locked, move_to};
 use crate::entity::checkpoint;
 use crate::error::store_error;
-use crate::event::event_append;
+use crate::event::{event_append, tenant_locked};
 
 /// Cancels a job or asks its holder to stop, and returns the new state.
 pub(super) async fn cancel(
@@ -19,6 +20,8 @@ pub(super) async fn cancel(
     now: Timestamp,
     cancelled: &Event,
 ) -> Result<JobState, StoreError> {
+    tenant_locked(tx, cancelled.tenant_id).await?;
+    due_locked(tx, id).await?;
     let row = job_locked(tx, id).await?;
     let job = row.clone().read()?;
     let next = match &job.state {
@@ -31,6 +34,7 @@ pub(super) async fn cancel(
         // The row is locked since it was read, so this cannot be; and if it is, nothing must be told.
         return Err(StoreError::Move { job_id: id, from: job.state.name(), to: next.name() });
     }
+    due_put(tx, &row, &next).await?;
     if next.name() == StateName::Cancelled {
         checkpoint::Entity::delete_by_id(id.to_string()).exec(tx).await.map_err(store_error)?;
         event_append(tx, cancelled).await?;

@@ -1,7 +1,16 @@
 //! Leases due jobs to an agent, in the order of their need.
 //!
-//! One transaction: the candidates are read with their rows locked (what another claimer has locked is passed over),
-//! each is moved from queued to leased under that very condition, and its lease, attempt and epoch are written with it.
+//! One transaction: the candidates are read from the hot table with their rows locked (what another claimer has locked is
+//! passed over), each is moved from queued to leased under that very condition, and its lease, attempt and epoch are
+//! written with it.
+//!
+//! A job that wants its repository alone waits until those who share it have ended. For [`ALONE_PATIENCE`] later ones may
+//! overtake it; after that, those that come after it in the queue's order wait until it has run, so that it gets its turn
+//! within the longest running job. This ends [`ALONE_HOLD_MAX`] after it was due: when no agent can run it, backups must
+//! not stand still for its sake.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use backstay_core::domain::attempt::AttemptToken;
 use backstay_core::domain::id::AgentId;
@@ -9,21 +18,30 @@ use backstay_core::domain::job::{Job, JobKind, JobState, StateName};
 use backstay_core::domain::repository::{RepositoryAccess, RepositoryEpoch};
 use backstay_core::ports::store::{Claimed, StoreError};
 use jiff::Timestamp;
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait as _, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, Select,
 };
 
+use super::due::due_put;
 use super::state::move_to;
 use crate::declaration::found;
-use crate::entity::{attempt, checkpoint, job, lease, repository};
+use crate::dialect::parent_lock;
+use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
 use crate::error::{insert_error, store_error};
 use crate::now::Now;
+use crate::row::micros_of;
 
 /// Candidates read beyond those wanted: some may be passed over because an earlier one of the same claim excludes them,
 /// or because their rows cannot be read. One bad row must not hold the queue up.
 const CANDIDATES_SPARE: u64 = 16;
+
+/// How long a job that wants its repository alone is overtaken by jobs that share it: a prune can wait, a backup less.
+const ALONE_PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// How long after it was due a job that wants its repository alone keeps others waiting at most.
+const ALONE_HOLD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Leases up to `count_max` due jobs of these kinds.
 pub(super) async fn claim(
@@ -38,7 +56,11 @@ pub(super) async fn claim(
         return Ok(claimed);
     }
     let leased_at = now.read(tx).await?;
-    for row in candidates(tx, now, kinds, u64::from(count_max) + CANDIDATES_SPARE).await? {
+    let due = candidates(tx, leased_at, kinds, u64::from(count_max) + CANDIDATES_SPARE).await?;
+    let ids = due.iter().map(|due| &due.job_id);
+    let rows = job::Entity::find().filter(job::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
+    let mut rows: HashMap<String, job::Model> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    for row in due.into_iter().filter_map(|due| rows.remove(&due.job_id)) {
         if claimed.len() == count_max as usize {
             break;
         }
@@ -54,42 +76,70 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
-/// Returns due jobs whose repository is free for them: by time to breach, then priority, then age.
+/// Returns the hot rows of due jobs whose repository is free for them: by time to breach, then priority, then age. The
+/// moment was read before by the deciding clock: a job that became due since then is leased the next time.
 async fn candidates(
     tx: &DatabaseTransaction,
-    now: &Now,
+    now: Timestamp,
     kinds: &[JobKind],
     rows_max: u64,
-) -> Result<Vec<job::Model>, StoreError> {
-    let alone = RepositoryAccess::Alone;
-    let excluding = Query::select()
-        .column(lease::Column::JobId)
-        .from(lease::Entity)
-        .and_where(
-            Expr::col((lease::Entity, lease::Column::RepositoryId)).equals((job::Entity, job::Column::RepositoryId)),
-        )
-        .and_where(
-            Expr::col((lease::Entity, lease::Column::RepositoryAccess)).eq(job::access_word(alone)).or(Expr::col((
-                job::Entity,
-                job::Column::RepositoryAccess,
-            ))
-            .eq(job::access_word(alone))),
-        )
-        .take();
-    job::Entity::find()
-        .filter(job::Column::State.eq(StateName::Queued.word()))
-        .filter(job::Column::Kind.is_in(kinds.iter().map(|kind| kind.word())))
-        .filter(Expr::col((job::Entity, job::Column::NotBeforeAt)).lte(now.expr(tx.get_database_backend())))
-        .filter(Expr::exists(excluding).not())
-        .order_by_asc(job::Column::BreachAt)
-        .order_by_desc(job::Column::Priority)
-        .order_by_asc(job::Column::Id)
-        .limit(rows_max)
+) -> Result<Vec<job_due::Model>, StoreError> {
+    question(now, kinds, rows_max)
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .all(tx)
         .await
         .map_err(store_error)
 }
+
+/// Returns the claim's question, without its locks.
+pub(crate) fn question(now: Timestamp, kinds: &[JobKind], rows_max: u64) -> Select<job_due::Entity> {
+    job_due::Entity::find()
+        .filter(job_due::Column::State.eq(StateName::Queued.word()))
+        .filter(job_due::Column::Kind.is_in(kinds.iter().map(|kind| kind.word())))
+        .filter(job_due::Column::DueAt.lte(now.as_microsecond()))
+        .filter(Expr::exists(excluding_leases()).not())
+        .filter(Expr::exists(waiting_alone(now)).not())
+        .order_by_asc(job_due::Column::BreachAt)
+        .order_by_desc(job_due::Column::Priority)
+        .order_by_asc(job_due::Column::JobId)
+        .limit(rows_max)
+}
+
+/// Returns the leases that keep a candidate from its repository.
+fn excluding_leases() -> SelectStatement {
+    let alone = job::access_word(RepositoryAccess::Alone);
+    let here = |column| Expr::col((job_due::Entity, column));
+    let theirs = |column| Expr::col((lease::Entity, column));
+    Query::select()
+        .column(lease::Column::JobId)
+        .from(lease::Entity)
+        .and_where(theirs(lease::Column::RepositoryId).equals((job_due::Entity, job_due::Column::RepositoryId)))
+        .and_where(
+            theirs(lease::Column::RepositoryAccess).eq(alone).or(here(job_due::Column::RepositoryAccess).eq(alone)),
+        )
+        .take()
+}
+
+/// Returns the queued jobs that want the repository of a candidate alone, have been overtaken long enough, and come
+/// before it in the queue's order.
+fn waiting_alone(now: Timestamp) -> SelectStatement {
+    let before = |by: Duration| now.as_microsecond().saturating_sub(micros_of(by));
+    let other = |column| Expr::col((ALONE, column));
+    Query::select()
+        .column((ALONE, job_due::Column::JobId))
+        .from_as(job_due::Entity, ALONE)
+        .and_where(other(job_due::Column::RepositoryId).equals((job_due::Entity, job_due::Column::RepositoryId)))
+        .and_where(other(job_due::Column::RepositoryAccess).eq(job::access_word(RepositoryAccess::Alone)))
+        .and_where(other(job_due::Column::State).eq(StateName::Queued.word()))
+        .and_where(other(job_due::Column::DueAt).lte(before(ALONE_PATIENCE)))
+        .and_where(other(job_due::Column::DueAt).gt(before(ALONE_HOLD_MAX)))
+        .and_where(other(job_due::Column::JobId).not_equals((job_due::Entity, job_due::Column::JobId)))
+        .and_where(other(job_due::Column::BreachAt).lte(Expr::col((job_due::Entity, job_due::Column::BreachAt))))
+        .take()
+}
+
+/// The name under which the hot table is asked a second time.
+const ALONE: &str = "alone";
 
 /// Leases one job; none when its repository is held by an earlier job of the same claim, or the job was taken.
 async fn claim_one(
@@ -107,6 +157,7 @@ async fn claim_one(
     if moved.map_err(store_error)?.rows_affected == 0 {
         return Ok(None);
     }
+    due_put(tx, row, &state).await?;
     lease_add(tx, agent, leased_at, row, token).await?;
     let epoch = epoch_of_lease(tx, repository, access).await?;
     let checkpoint = checkpoint::Entity::find_by_id(&row.id).one(tx).await.map_err(store_error)?;
@@ -115,13 +166,13 @@ async fn claim_one(
 }
 
 /// Returns the job's repository, locked, if no lease excludes this access to it. This is the rule; the condition in
-/// [`candidates`] only keeps excluded jobs from filling the list.
+/// [`question`] only keeps excluded jobs from filling the list.
 async fn repository_free(
     tx: &DatabaseTransaction,
     row: &job::Model,
     access: RepositoryAccess,
 ) -> Result<Option<repository::Model>, StoreError> {
-    let query = repository::Entity::find_by_id(&row.repository_id).lock_exclusive();
+    let query = repository::Entity::find_by_id(&row.repository_id).lock(parent_lock(tx.get_database_backend()));
     let repository = found(query.one(tx).await.map_err(store_error)?, "repository", &row.repository_id)?;
     let leases = lease::Entity::find().filter(lease::Column::RepositoryId.eq(&row.repository_id));
     let excluding = match access {
@@ -157,6 +208,7 @@ async fn lease_add(
         files_total: None,
         bytes_total: None,
         unread_count: 0,
+        disowned_at: None,
     };
     let insert = lease::Entity::insert(lease.into_active_model()).exec_without_returning(tx).await;
     insert.map_err(|error| insert_error(error, "lease", &row.id))?;

@@ -5,13 +5,15 @@ use backstay_core::domain::job::{Job, StateName};
 use backstay_core::ports::store::{Enqueued, StoreError};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
-use crate::dialect::taken_does_nothing;
+use super::due::due_add;
+use crate::dialect::insert_unless_taken;
 use crate::entity::job;
 use crate::error::{insert_error, store_error};
-use crate::event::event_append;
+use crate::event::{event_append, tenant_locked};
 use crate::row::Row;
 
-/// Inserts the job with its event; when a key is taken, only `skipped` is told.
+/// Inserts the job with its event; when a key is taken, only `skipped` is told. The same job twice is one job: whoever
+/// did not hear the first answer gets it again, and nothing is told.
 pub(super) async fn enqueue(
     tx: &DatabaseTransaction,
     job: &Job,
@@ -22,13 +24,15 @@ pub(super) async fn enqueue(
         return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
     }
     let row = job::Model::of(job);
-    let insert = job::Entity::insert(row.clone().into_active_model())
-        .on_conflict(taken_does_nothing(job::Column::Id))
-        .exec_without_returning(tx)
-        .await
-        .map_err(|error| insert_error(error, "job", &row.id))?;
-    if insert == 1 {
+    tenant_locked(tx, job.tenant_id).await?;
+    let inserted = insert_unless_taken(tx, row.clone().into_active_model()).await;
+    if inserted.map_err(|error| insert_error(error, "job", &row.id))? {
+        due_add(tx, &row, &job.state).await?;
         event_append(tx, enqueued).await?;
+        return Ok(Enqueued::New(job.id));
+    }
+    let same = job::Entity::find_by_id(&row.id).one(tx).await.map_err(store_error)?;
+    if same.is_some_and(|same| same.is_as_enqueued(&row)) {
         return Ok(Enqueued::New(job.id));
     }
     let answer = standing_in_the_way(tx, &row).await?;

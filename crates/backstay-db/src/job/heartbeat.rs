@@ -12,7 +12,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::Database;
-use crate::dialect::taken_does_nothing;
+use crate::dialect::insert_unless_taken;
 use crate::entity::{agent, job, lease};
 use crate::error::{insert_error, store_error};
 use crate::now::Now;
@@ -54,12 +54,35 @@ pub(super) async fn begin(
         return Ok(true);
     }
     let row = agent::Model { id: id.clone(), first_seen_at: at, expires_at: at + micros_of(ttl) };
-    let inserted = agent::Entity::insert(row.into_active_model())
-        .on_conflict(taken_does_nothing(agent::Column::Id))
-        .exec_without_returning(tx)
-        .await
-        .map_err(|error| insert_error(error, "agent", id))?;
-    Ok(inserted == 1)
+    insert_unless_taken(tx, row.into_active_model()).await.map_err(|error| insert_error(error, "agent", id))
+}
+
+/// Marks the leases that an agent has had for a `ttl` and does not name when it asks for work: the answer that brought
+/// them was lost, or it dropped them. The rescuer ends them. Younger ones may be on their way still.
+pub(super) async fn disown(
+    tx: &DatabaseTransaction,
+    now: &Now,
+    agent: AgentId,
+    named: &[LeaseKey],
+    ttl: Duration,
+) -> Result<(), StoreError> {
+    let query = lease::Entity::find().filter(lease::Column::AgentId.eq(agent.to_string()));
+    let rows = query.filter(lease::Column::DisownedAt.is_null()).all(tx).await.map_err(store_error)?;
+    let is_named =
+        |row: &lease::Model| named.iter().any(|key| key.token.0 == row.token && key.job_id.to_string() == row.job_id);
+    let unnamed: Vec<String> = rows.into_iter().filter(|row| !is_named(row)).map(|row| row.job_id).collect();
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    let at = now.read(tx).await?.as_microsecond();
+    let disowned = lease::Entity::update_many()
+        .col_expr(lease::Column::DisownedAt, Expr::val(at))
+        .filter(lease::Column::JobId.is_in(unnamed))
+        .filter(lease::Column::AgentId.eq(agent.to_string()))
+        .filter(lease::Column::LeasedAt.lte(at.saturating_sub(micros_of(ttl))))
+        .exec(tx)
+        .await;
+    disowned.map(drop).map_err(store_error)
 }
 
 /// Extends a heartbeat that has not ended, and returns what each lease is worth.

@@ -12,12 +12,13 @@
 //! that it was asked for. Who comes in: the core's managers, through `JobStore`.
 
 mod state;
+mod due;
 mod enqueue;
 mod heartbeat;
-mod claim;
+pub(crate) mod claim;
 mod held;
 mod settle;
-mod rescue;
+pub(crate) mod rescue;
 mod cancel;
 
 use std::time::Duration;
@@ -32,7 +33,7 @@ use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Settlement, StoreError};
 use jiff::Timestamp;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use crate::Database;
 use crate::database::commit;
@@ -41,13 +42,40 @@ use crate::entity::{job, job_unread, lease};
 use crate::error::store_error;
 use crate::history::rows_limit;
 
+/// Returns the question for a page of jobs.
+pub(crate) fn list_question(filter: JobFilter, page: Page<JobId>) -> Select<job::Entity> {
+    let mut query = job::Entity::find();
+    if let Some(tenant) = filter.tenant_id {
+        query = query.filter(job::Column::TenantId.eq(tenant.to_string()));
+    }
+    if let Some(plan) = filter.plan_id {
+        query = query.filter(job::Column::PlanId.eq(plan.to_string()));
+    }
+    if let Some(item) = filter.item_id {
+        query = query.filter(job::Column::ItemId.eq(item.to_string()));
+    }
+    if let Some(kind) = filter.kind {
+        query = query.filter(job::Column::Kind.eq(kind.word()));
+    }
+    if let Some(state) = filter.state {
+        query = query.filter(job::Column::State.eq(state.word()));
+    }
+    if let Some(before) = page.before {
+        query = query.filter(job::Column::Id.lt(before.to_string()));
+    }
+    query.order_by_desc(job::Column::Id).limit(rows_limit(page.rows_max))
+}
+
 #[async_trait]
 impl JobStore for Database {
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
-        let tx = self.begin().await?;
-        let answer = enqueue::enqueue(&tx, job, enqueued, skipped).await?;
-        commit(tx).await?;
-        Ok(answer)
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            let answer = enqueue::enqueue(&tx, job, enqueued, skipped).await?;
+            commit(tx).await?;
+            Ok(answer)
+        })
+        .await
     }
 
     async fn job_get(&self, id: JobId) -> Result<Job, StoreError> {
@@ -56,27 +84,7 @@ impl JobStore for Database {
     }
 
     async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError> {
-        let mut query = job::Entity::find();
-        if let Some(tenant) = filter.tenant_id {
-            query = query.filter(job::Column::TenantId.eq(tenant.to_string()));
-        }
-        if let Some(plan) = filter.plan_id {
-            query = query.filter(job::Column::PlanId.eq(plan.to_string()));
-        }
-        if let Some(item) = filter.item_id {
-            query = query.filter(job::Column::ItemId.eq(item.to_string()));
-        }
-        if let Some(kind) = filter.kind {
-            query = query.filter(job::Column::Kind.eq(kind.word()));
-        }
-        if let Some(state) = filter.state {
-            query = query.filter(job::Column::State.eq(state.word()));
-        }
-        if let Some(before) = page.before {
-            query = query.filter(job::Column::Id.lt(before.to_string()));
-        }
-        let query = query.order_by_desc(job::Column::Id).limit(rows_limit(page.rows_max));
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        let rows = list_question(filter, page).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(job::Model::read).collect()
     }
 
@@ -94,24 +102,29 @@ impl JobStore for Database {
         &self,
         agent: AgentId,
         kinds: &[JobKind],
+        held: &[LeaseKey],
         count_max: u32,
         ttl: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let tx = self.begin().await?;
-        if !heartbeat::begin(&tx, &self.now, agent, ttl).await? {
-            return Ok(Vec::new());
-        }
-        let claimed = claim::claim(&tx, &self.now, agent, kinds, count_max).await?;
-        commit(tx).await?;
-        Ok(claimed)
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            if !heartbeat::begin(&tx, &self.now, agent, ttl).await? {
+                return Ok(Vec::new());
+            }
+            heartbeat::disown(&tx, &self.now, agent, held, ttl).await?;
+            let claimed = claim::claim(&tx, &self.now, agent, kinds, count_max).await?;
+            commit(tx).await?;
+            Ok(claimed)
+        })
+        .await
     }
 
     async fn job_renew(&self, agent: AgentId, leases: &[LeaseKey], ttl: Duration) -> Result<Vec<Standing>, StoreError> {
-        heartbeat::renew(self, agent, leases, ttl).await
+        self.retrying(|| heartbeat::renew(self, agent, leases, ttl)).await
     }
 
     async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError> {
-        heartbeat::retire(self, agent).await
+        self.retrying(|| heartbeat::retire(self, agent)).await
     }
 
     async fn agent_list_alive(&self) -> Result<Vec<AgentId>, StoreError> {
@@ -119,22 +132,31 @@ impl JobStore for Database {
     }
 
     async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {
-        let tx = self.begin().await?;
-        let standing = held::progress_put(&tx, &self.now, lease, progress).await?;
-        commit(tx).await?;
-        Ok(standing)
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            let standing = held::progress_put(&tx, &self.now, lease, progress).await?;
+            commit(tx).await?;
+            Ok(standing)
+        })
+        .await
     }
 
     async fn job_checkpoint_put(&self, lease: LeaseKey, checkpoint: &Checkpoint) -> Result<(), LeaseError> {
-        let tx = self.begin().await?;
-        held::checkpoint_put(&tx, &self.now, lease, checkpoint).await?;
-        Ok(commit(tx).await?)
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            held::checkpoint_put(&tx, &self.now, lease, checkpoint).await?;
+            Ok(commit(tx).await?)
+        })
+        .await
     }
 
     async fn job_settle(&self, lease: LeaseKey, settlement: &Settlement) -> Result<(), LeaseError> {
-        let tx = self.begin().await?;
-        settle::settle(&tx, &self.now, lease, settlement).await?;
-        Ok(commit(tx).await?)
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            settle::settle(&tx, &self.now, lease, settlement).await?;
+            Ok(commit(tx).await?)
+        })
+        .await
     }
 
     async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError> {
@@ -148,10 +170,13 @@ impl JobStore for Database {
         state: &JobState,
         event: &Event,
     ) -> Result<bool, StoreError> {
-        let tx = self.begin().await?;
-        let rescued = rescue::rescue(&tx, &self.now, lease, stall_limit, state, event).await?;
-        commit(tx).await?;
-        Ok(rescued)
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            let rescued = rescue::rescue(&tx, &self.now, lease, stall_limit, state, event).await?;
+            commit(tx).await?;
+            Ok(rescued)
+        })
+        .await
     }
 
     async fn job_wake(&self) -> Result<u64, StoreError> {
@@ -159,9 +184,12 @@ impl JobStore for Database {
     }
 
     async fn job_cancel(&self, id: JobId, now: Timestamp, cancelled: &Event) -> Result<JobState, StoreError> {
-        let tx = self.begin().await?;
-        let state = cancel::cancel(&tx, id, now, cancelled).await?;
-        commit(tx).await?;
-        Ok(state)
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            let state = cancel::cancel(&tx, id, now, cancelled).await?;
+            commit(tx).await?;
+            Ok(state)
+        })
+        .await
     }
 }

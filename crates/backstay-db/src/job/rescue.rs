@@ -6,18 +6,22 @@ use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
 use backstay_core::domain::event::Event;
 use backstay_core::domain::job::{JobState, StateName};
 use backstay_core::ports::store::{LostLease, StoreError};
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use jiff::Timestamp;
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 
+use super::due::due_put;
 use super::heartbeat::{alive_agents, is_alive};
 use super::settle::lease_end;
 use super::state::{job_locked, move_to};
 use crate::Database;
-use crate::entity::{agent, job, lease};
+use crate::database::commit;
+use crate::entity::{agent, job, job_due, lease};
 use crate::error::store_error;
-use crate::event::event_append;
+use crate::event::{event_append, tenant_locked};
 use crate::history::rows_limit;
 use crate::now::Now;
 use crate::row::micros_of;
@@ -25,12 +29,16 @@ use crate::row::micros_of;
 // What the bulk update of `wake` writes, asked of the core's table when this is compiled.
 const _: () = assert!(StateName::Waiting.may_become(StateName::Queued));
 
-/// Returns the condition of a lease that is over at `now`: its agent's heartbeat has ended, or it made no progress
-/// within the stall limit.
+/// Most jobs that one transaction wakes: a bound on how long it holds its locks.
+const WAKE_ROWS_MAX: u64 = 200;
+
+/// Returns the condition of a lease that is over at `now`: its agent's heartbeat has ended, its agent does not know of it,
+/// or it made no progress within the stall limit.
 fn is_over(now: &Now, db: &impl ConnectionTrait, stall_limit: Duration) -> Condition {
     let now = || now.expr(db.get_database_backend());
     Condition::any()
         .add(lease::Column::AgentId.not_in_subquery(alive_agents(now())))
+        .add(lease::Column::DisownedAt.is_not_null())
         .add(Expr::col(lease::Column::ProgressedAt).lt(now().sub(micros_of(stall_limit))))
 }
 
@@ -64,7 +72,9 @@ pub(super) async fn list_lost(
             // It was settled between these queries.
             continue;
         };
-        let reason = if alive.iter().any(|agent| agent.id == lease.agent_id) {
+        let reason = if lease.disowned_at.is_some() {
+            format!("its agent {} does not know of it", lease.agent_id)
+        } else if alive.iter().any(|agent| agent.id == lease.agent_id) {
             format!("it made no progress for {} s", stall_limit.as_secs())
         } else {
             format!("the heartbeat of its agent {} ended", lease.agent_id)
@@ -87,6 +97,7 @@ pub(super) async fn rescue(
     state: &JobState,
     event: &Event,
 ) -> Result<bool, StoreError> {
+    tenant_locked(tx, event.tenant_id).await?;
     let lease = lease::Entity::find_by_id(key.job_id.to_string())
         .filter(lease::Column::Token.eq(key.token.0))
         .filter(is_over(now, tx, stall_limit))
@@ -104,6 +115,7 @@ pub(super) async fn rescue(
     if update.exec(tx).await.map_err(store_error)?.rows_affected == 0 {
         return Ok(false);
     }
+    due_put(tx, &row, state).await?;
     lease_end(tx, key, now.read(tx).await?, AttemptEnd::Lost, state.name()).await?;
     event_append(tx, event).await?;
     Ok(true)
@@ -111,16 +123,55 @@ pub(super) async fn rescue(
 
 /// Queues waiting jobs whose time has come, each from the moment that it waited for.
 pub(super) async fn wake(db: &Database) -> Result<u64, StoreError> {
-    let now = db.now.expr(db.writer.get_database_backend());
+    let mut woken = 0;
+    loop {
+        let count = db.retrying(|| wake_some(db)).await?;
+        woken += count;
+        if count < WAKE_ROWS_MAX {
+            return Ok(woken);
+        }
+    }
+}
+
+/// Returns the question for waiting jobs whose time has come.
+pub(crate) fn wake_question(now: Timestamp) -> Select<job_due::Entity> {
+    job_due::Entity::find()
+        .filter(job_due::Column::State.eq(StateName::Waiting.word()))
+        .filter(job_due::Column::DueAt.lte(now.as_microsecond()))
+        .order_by_asc(job_due::Column::DueAt)
+        .limit(WAKE_ROWS_MAX)
+}
+
+/// Wakes a batch. What another replica is waking is passed over.
+async fn wake_some(db: &Database) -> Result<u64, StoreError> {
+    let tx = db.begin().await?;
+    let now = db.now.read(&tx).await?;
+    let due = wake_question(now)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .all(&tx)
+        .await
+        .map_err(store_error)?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let ids = || due.iter().map(|due| &due.job_id);
     let woken = job::Entity::update_many()
         .col_expr(job::Column::State, Expr::val(StateName::Queued.word()))
         // In this order: MariaDB assigns from left to right.
         .col_expr(job::Column::NotBeforeAt, Expr::col(job::Column::WakeAt))
         .col_expr(job::Column::WakeAt, Expr::val(None::<i64>))
         .col_expr(job::Column::Message, Expr::val(None::<String>))
+        .filter(job::Column::Id.is_in(ids()))
         .filter(job::Column::State.eq(StateName::Waiting.word()))
-        .filter(Expr::col(job::Column::WakeAt).lte(now))
-        .exec(&db.writer)
-        .await;
-    woken.map(|woken| woken.rows_affected).map_err(store_error)
+        .exec(&tx)
+        .await
+        .map_err(store_error)?;
+    job_due::Entity::update_many()
+        .col_expr(job_due::Column::State, Expr::val(StateName::Queued.word()))
+        .filter(job_due::Column::JobId.is_in(ids()))
+        .exec(&tx)
+        .await
+        .map_err(store_error)?;
+    commit(tx).await?;
+    Ok(woken.rows_affected)
 }

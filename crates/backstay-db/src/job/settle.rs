@@ -2,7 +2,7 @@
 
 use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::id::JobId;
+use backstay_core::domain::id::{JobId, TenantId};
 use backstay_core::domain::job::{JobCounts, StateName};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::unread::Unread;
@@ -12,11 +12,12 @@ use jiff::Timestamp;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, UpdateMany};
 
+use super::due::due_put;
 use super::held::lease_alive;
 use super::state::{job_locked, move_to};
 use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snapshot};
 use crate::error::{insert_error, store_error};
-use crate::event::event_append;
+use crate::event::{event_append, tenant_locked};
 use crate::now::Now;
 use crate::row::count_cell;
 
@@ -27,6 +28,9 @@ pub(super) async fn settle(
     key: LeaseKey,
     settlement: &Settlement,
 ) -> Result<(), LeaseError> {
+    if let Some(tenant) = tenant_of(settlement) {
+        tenant_locked(tx, tenant).await?;
+    }
     lease_alive(tx, now, key).await?;
     let row = job_locked(tx, key.job_id).await?;
     let to = settlement.state.name();
@@ -40,6 +44,7 @@ pub(super) async fn settle(
     if update.exec(tx).await.map_err(store_error)?.rows_affected == 0 {
         return Err(LeaseError::Lost { job_id: key.job_id, token: key.token });
     }
+    due_put(tx, &row, &settlement.state).await?;
     // A back-off is a result too; only a job that was given back without counting a failure has waited.
     let waited = to == StateName::Waiting && i64::from(settlement.failures) == row.failure_count;
     let ending = if waited { AttemptEnd::Waited } else { AttemptEnd::Finished };
@@ -55,6 +60,13 @@ pub(super) async fn settle(
         event_append(tx, event).await?;
     }
     Ok(())
+}
+
+/// Returns the tenant whose rows a settlement adds, if it adds any.
+fn tenant_of(settlement: &Settlement) -> Option<TenantId> {
+    let of_event = settlement.event.as_ref().map(|event| event.tenant_id);
+    let of_snapshot = settlement.snapshot.as_ref().map(|snapshot| snapshot.tenant_id);
+    of_event.or(of_snapshot).or(settlement.evidence.as_ref().map(|record| record.place.tenant_id))
 }
 
 /// Removes the lease, writes how its attempt ended, and drops the checkpoint of a job that has come to its end.

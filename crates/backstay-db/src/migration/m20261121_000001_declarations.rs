@@ -3,6 +3,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, never_negative, number, number_some, parent, word};
+use super::step::{create_index, create_table, drop_table};
 use crate::dialect::long_text;
 
 /// The step.
@@ -18,7 +19,7 @@ impl MigrationTrait for Declarations {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
         for table in [tenant(), source(backend), item(backend), repository(backend), plan(backend), job_set()] {
-            manager.create_table(table).await?;
+            create_table(manager, table).await?;
         }
         // A name is unique for its owner. Item names are paths of any length, hence the key over their hash; it also
         // keeps databases that compare without regard to case from taking /A and /a for one.
@@ -29,18 +30,18 @@ impl MigrationTrait for Declarations {
             ("repository", vec!["tenant_id", "name"]),
             ("plan", vec!["tenant_id", "name"]),
         ] {
-            let mut index = Index::create().name(format!("uq_{table}_name")).table(table).unique().take();
+            let mut index = Index::create().unique().take();
             for column in columns {
                 index.col(column);
             }
-            manager.create_index(index).await?;
+            create_index(manager, table, &format!("uq_{table}_name"), index).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["job_set", "plan", "repository", "item", "source", "tenant"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            drop_table(manager, table).await?;
         }
         Ok(())
     }

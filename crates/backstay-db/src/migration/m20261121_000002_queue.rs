@@ -7,6 +7,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{COUNTS, exactly_when, id, id_some, never_negative, number, number_some, parent, word, word_some};
+use super::step::{create_index, create_table, drop_table};
 use crate::dialect::long_text;
 
 /// The step.
@@ -27,17 +28,17 @@ impl MigrationTrait for Queue {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
         for table in [job(backend), agent(), lease(), attempt(), checkpoint(), job_unread(backend)] {
-            manager.create_table(table).await?;
+            create_table(manager, table).await?;
         }
-        for index in indexes() {
-            manager.create_index(index).await?;
+        for (table, name, index) in indexes() {
+            create_index(manager, table, name, index).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["job_unread", "checkpoint", "attempt", "lease", "agent", "job"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            drop_table(manager, table).await?;
         }
         Ok(())
     }
@@ -196,23 +197,21 @@ fn job_unread(backend: sea_orm::DbBackend) -> TableCreateStatement {
         .take()
 }
 
-fn indexes() -> Vec<IndexCreateStatement> {
-    let index = |name: &str| Index::create().name(name).take();
+fn indexes() -> Vec<(&'static str, &'static str, IndexCreateStatement)> {
+    let index = Index::create;
     vec![
-        index("uq_job_live_key").table("job").col("live_key").unique().take(),
-        index("uq_job_occurrence_key").table("job").col("occurrence_key").unique().take(),
+        ("job", "uq_job_live_key", index().col("live_key").unique().take()),
+        ("job", "uq_job_occurrence_key", index().col("occurrence_key").unique().take()),
         // The claim walks the queued jobs in the order in which they are leased; finished ones lie elsewhere in it.
-        index("ix_job_lease")
-            .table("job")
-            .col("state")
-            .col("breach_at")
-            .col(("priority", IndexOrder::Desc))
-            .col("id")
-            .take(),
-        index("ix_job_plan").table("job").col("plan_id").col("id").take(),
-        index("ix_job_item").table("job").col("item_id").col("id").take(),
-        index("ix_agent_expires_at").table("agent").col("expires_at").take(),
-        index("ix_lease_agent").table("lease").col("agent_id").take(),
-        index("ix_lease_repository").table("lease").col("repository_id").col("repository_access").take(),
+        (
+            "job",
+            "ix_job_lease",
+            index().col("state").col("breach_at").col(("priority", IndexOrder::Desc)).col("id").take(),
+        ),
+        ("job", "ix_job_plan", index().col("plan_id").col("id").take()),
+        ("job", "ix_job_item", index().col("item_id").col("id").take()),
+        ("agent", "ix_agent_expires_at", index().col("expires_at").take()),
+        ("lease", "ix_lease_agent", index().col("agent_id").take()),
+        ("lease", "ix_lease_repository", index().col("repository_id").col("repository_access").take()),
     ]
 }

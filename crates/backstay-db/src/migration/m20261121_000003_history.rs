@@ -5,6 +5,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{COUNTS, id, id_some, never_negative, number, number_some, parent, word, word_some};
+use super::step::{create_index, create_table, drop_table};
 use crate::dialect::long_text;
 
 /// The step.
@@ -20,17 +21,17 @@ impl MigrationTrait for History {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
         for table in [snapshot(), evidence(backend), event(backend)] {
-            manager.create_table(table).await?;
+            create_table(manager, table).await?;
         }
-        for index in indexes() {
-            manager.create_index(index).await?;
+        for (table, name, index) in indexes() {
+            create_index(manager, table, name, index).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["event", "evidence", "snapshot"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            drop_table(manager, table).await?;
         }
         Ok(())
     }
@@ -102,14 +103,14 @@ fn event(backend: sea_orm::DbBackend) -> TableCreateStatement {
         .take()
 }
 
-fn indexes() -> Vec<IndexCreateStatement> {
-    let index = |name: &str| Index::create().name(name).take();
+fn indexes() -> Vec<(&'static str, &'static str, IndexCreateStatement)> {
+    let index = Index::create;
     vec![
-        index("uq_snapshot_foreign_id").table("snapshot").col("repository_id").col("foreign_id").unique().take(),
-        index("ix_snapshot_newest").table("snapshot").col("item_id").col("repository_id").col("taken_at").take(),
-        index("ix_snapshot_item").table("snapshot").col("item_id").col("id").take(),
-        index("ix_snapshot_repository").table("snapshot").col("repository_id").col("id").take(),
-        index("uq_evidence_sequence").table("evidence").col("item_id").col("sequence").unique().take(),
-        index("uq_event_sequence").table("event").col("tenant_id").col("sequence").unique().take(),
+        ("snapshot", "uq_snapshot_foreign_id", index().col("repository_id").col("foreign_id").unique().take()),
+        ("snapshot", "ix_snapshot_newest", index().col("item_id").col("repository_id").col("taken_at").take()),
+        ("snapshot", "ix_snapshot_item", index().col("item_id").col("id").take()),
+        ("snapshot", "ix_snapshot_repository", index().col("repository_id").col("id").take()),
+        ("evidence", "uq_evidence_sequence", index().col("item_id").col("sequence").unique().take()),
+        ("event", "uq_event_sequence", index().col("tenant_id").col("sequence").unique().take()),
     ]
 }

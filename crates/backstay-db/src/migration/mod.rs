@@ -2,19 +2,23 @@
 //!
 //! Rules: a step that was released is never edited; foreign keys stand only inside `CREATE TABLE` (SQLite cannot add
 //! one later) and one statement alters one thing; words of states and kinds are written out here, so that a step means
-//! the same in ten years (a test compares them with the core's lists). Each step runs in a transaction of its own, its
-//! entry in the table of migrations included: half a step does not exist. (MariaDB commits each `CREATE` by itself; it
-//! will need a note here.)
+//! the same in ten years (a test compares them with the core's lists). All missing steps run in one transaction, so half
+//! an upgrade does not exist; MariaDB commits each `CREATE` by itself, and there a step may be run twice and each of its
+//! statements does nothing the second time (`step`).
 //!
-//! Read the steps in order: what people declare, the queue, what happened, the API's door.
+//! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the
+//! API's door.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
 mod column;
+mod step;
 mod m20261121_000001_declarations;
 mod m20261121_000002_queue;
 mod m20261121_000003_history;
-mod m20261121_000004_access;
+mod m20261121_000004_hot;
+mod m20261121_000005_secret;
+mod m20261121_000006_access;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -28,7 +32,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_declarations::Declarations),
             Box::new(m20261121_000002_queue::Queue),
             Box::new(m20261121_000003_history::History),
-            Box::new(m20261121_000004_access::Access),
+            Box::new(m20261121_000004_hot::Hot),
+            Box::new(m20261121_000005_secret::Secret),
+            Box::new(m20261121_000006_access::Access),
         ]
     }
 }

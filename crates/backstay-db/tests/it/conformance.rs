@@ -1,4 +1,4 @@
-//! The suites of the stores and of the port `Jobs` on SQLite: in a file and in memory.
+//! The suites of the stores and of the port `Jobs` on SQLite (in a file and in memory), PostgreSQL and MariaDB.
 
 use std::sync::Arc;
 
@@ -6,8 +6,10 @@ use backstay_db::Database;
 use backstay_testkit::conformance::job::JobsHarness;
 use backstay_testkit::conformance::world::Stores;
 use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::peers::database::Engine;
 use futures::FutureExt as _;
 
+use crate::server::OnServer;
 use crate::{OnFile, hold_alone};
 
 async fn on_file() -> Stores {
@@ -39,6 +41,22 @@ async fn manager_in_memory() -> JobsHarness {
     JobsHarness::of_manager(in_memory().await)
 }
 
+async fn on_postgresql() -> Option<Stores> {
+    OnServer::new(Engine::Postgresql).await.map(OnServer::stores)
+}
+
+async fn on_mariadb() -> Option<Stores> {
+    OnServer::new(Engine::Mariadb).await.map(OnServer::stores)
+}
+
+async fn manager_on_postgresql() -> Option<JobsHarness> {
+    on_postgresql().await.map(JobsHarness::of_manager)
+}
+
+async fn manager_on_mariadb() -> Option<JobsHarness> {
+    on_mariadb().await.map(JobsHarness::of_manager)
+}
+
 mod store_on_file {
     backstay_testkit::store_promises!(super::on_file);
 }
@@ -68,4 +86,20 @@ async fn the_database_keeps_the_promises_of_figures() {
     let on_file = OnFile::new().await;
     let database = on_file.database.clone();
     backstay_testkit::conformance::meter::exercise(&database, on_file.stores()).await;
+}
+
+mod store_on_postgresql {
+    backstay_testkit::store_promises!(super::on_postgresql);
+}
+
+mod store_on_mariadb {
+    backstay_testkit::store_promises!(super::on_mariadb);
+}
+
+mod jobs_on_postgresql {
+    backstay_testkit::jobs_promises!(super::manager_on_postgresql);
+}
+
+mod jobs_on_mariadb {
+    backstay_testkit::jobs_promises!(super::manager_on_mariadb);
 }

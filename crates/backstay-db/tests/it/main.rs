@@ -1,14 +1,22 @@
 //! The SQL adapter against the suites of its ports, and what only a database has: a file, a schema, checks.
 //!
-//! `conformance` runs the suites on a file in a temporary folder and in memory; `schema` walks the migrations up and
-//! down and offers bad rows to the checks; `file` opens what is not ours to open. Absent on purpose: promises of the
-//! ports; they stand in `backstay-testkit`.
+//! `conformance` runs the suites on a file in a temporary folder, in memory, and on PostgreSQL and MariaDB (`server` gives
+//! each test a database of its own there); `schema` and `migrate` walk the migrations up and down and offer bad rows;
+//! `race`, `harm` (with `proxy`), `large` and `kept` are what databases do to each other, to us, and over the years; `file`
+//! opens what is not ours to open. Absent on purpose: promises of the ports; they stand in `backstay-testkit`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
 
 mod conformance;
 mod file;
+mod harm;
+mod kept;
+mod large;
+mod migrate;
+mod proxy;
+mod race;
 mod schema;
+mod server;
 
 use std::sync::Arc;
 
@@ -65,5 +73,7 @@ async fn raw(path: &std::path::Path) -> DatabaseConnection {
 /// Makes a queued job one that holds its repository alone: no instruction of the core does yet.
 async fn hold_alone(raw: &DatabaseConnection, id: JobId) {
     let sql = format!("UPDATE job SET repository_access = 'alone' WHERE id = '{id}' AND state = 'queued'");
+    assert_eq!(raw.execute_unprepared(&sql).await.unwrap().rows_affected(), 1);
+    let sql = format!("UPDATE job_due SET repository_access = 'alone' WHERE job_id = '{id}'");
     assert_eq!(raw.execute_unprepared(&sql).await.unwrap().rows_affected(), 1);
 }

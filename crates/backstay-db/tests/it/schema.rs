@@ -53,6 +53,9 @@ async fn migrations_go_up_and_down_and_up() {
         "api_token",
         "remembered_answer",
         "change_record",
+        "job_due",
+        "event_anchor",
+        "secret",
     ] {
         assert!(first.iter().any(|(name, _)| name == table), "{table}");
     }
@@ -102,32 +105,6 @@ async fn the_words_of_the_checks_are_those_of_the_core() {
     let roles = set(Role::ALL.iter().map(|word| word.word()).collect());
     assert_eq!((listed("api_token", "(role"), listed("change_record", "(role")), (roles.clone(), roles));
     assert_eq!(listed("event", "(kind"), set(EventKind::ALL.iter().map(|word| word.word()).collect()));
-}
-
-/// The claim's question is answered from one index in order: no sort, no row of history.
-#[tokio::test]
-async fn the_claim_walks_one_index() {
-    let db = empty().await;
-    Migrator::up(&db, None).await.unwrap();
-    let explain = async |sql: &str| {
-        let explain = Statement::from_string(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows = db.query_all_raw(explain).await.unwrap();
-        rows.iter().map(|row| row.try_get::<String>("", "detail").unwrap()).collect::<Vec<_>>().join("; ")
-    };
-    let plan = explain(
-        "SELECT * FROM job WHERE state = 'queued' AND kind IN ('backup') AND not_before_at <= 5 AND NOT EXISTS \
-         (SELECT 1 FROM lease WHERE lease.repository_id = job.repository_id AND (lease.repository_access = 'alone' \
-         OR job.repository_access = 'alone')) ORDER BY breach_at ASC, priority DESC, id ASC LIMIT 20",
-    );
-    let plan = plan.await;
-    assert!(plan.contains("INDEX ix_job_lease (state=?)") && !plan.contains("TEMP B-TREE"), "{plan}");
-    assert!(plan.contains("ix_lease_repository"), "{plan}");
-    let plan = explain(
-        "SELECT * FROM snapshot WHERE item_id = 'a' AND repository_id = 'b' AND outcome IN ('complete', 'unchanged') \
-         ORDER BY taken_at DESC, id DESC LIMIT 1",
-    );
-    let plan = plan.await;
-    assert!(plan.contains("ix_snapshot_newest (item_id=? AND repository_id=?)"), "{plan}");
 }
 
 /// Rows that no version of ours writes are refused by the database itself.
@@ -227,7 +204,7 @@ async fn garbage_is_named_and_does_not_hold_the_queue_up() {
         .await
         .unwrap();
     let whole = world.queued(1).await;
-    let claimed = world.claim(world.agent(), 1).await;
+    let claimed = world.claim_naming(world.agent(), &[], 1).await;
     assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [whole], "the bad row is passed over");
 
     raw.execute_unprepared("UPDATE tenant SET name = 'A B'").await.unwrap();

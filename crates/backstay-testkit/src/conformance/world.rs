@@ -22,7 +22,7 @@ use backstay_core::domain::unread::Unread;
 use backstay_core::ports::clock::Clock as _;
 use backstay_core::ports::random::ten_bytes;
 use backstay_core::ports::store::{
-    ChainedEvent, Claimed, DeclarationStore, Enqueued, HistoryStore, JobStore, Settlement,
+    ChainedEvent, Claimed, DeclarationStore, Enqueued, HistoryStore, JobFilter, JobStore, Page, Settlement,
 };
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -181,9 +181,17 @@ impl World {
         job.id
     }
 
-    /// Leases up to `count_max` jobs of any kind.
+    /// Leases up to `count_max` jobs of any kind to an agent that knows of all leases that it has.
     pub async fn claim(&self, agent: AgentId, count_max: u32) -> Vec<Claimed> {
-        self.jobs.job_lease(agent, JobKind::ALL, count_max, TTL).await.unwrap()
+        let of_agent = |job: &&Job| matches!(job.state, JobState::Leased { agent_id } | JobState::Cancelling { agent_id } if agent_id == agent);
+        let jobs = self.jobs.job_list(JobFilter::default(), Page::first()).await.unwrap();
+        let held = jobs.iter().filter(of_agent).map(|job| LeaseKey { job_id: job.id, token: job.attempt_token });
+        self.claim_naming(agent, &held.collect::<Vec<_>>(), count_max).await
+    }
+
+    /// Leases up to `count_max` jobs of any kind to an agent that knows of these leases.
+    pub async fn claim_naming(&self, agent: AgentId, held: &[LeaseKey], count_max: u32) -> Vec<Claimed> {
+        self.jobs.job_lease(agent, JobKind::ALL, held, count_max, TTL).await.unwrap()
     }
 
     /// Puts a backup in the queue and leases it.

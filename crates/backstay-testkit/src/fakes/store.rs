@@ -47,8 +47,10 @@ struct LeaseRow {
     agent: AgentId,
     repository: RepositoryId,
     access: RepositoryAccess,
+    leased_at: Timestamp,
     progressed_at: Timestamp,
     progress: Option<Progress>,
+    disowned: bool,
 }
 
 /// All rows.

@@ -4,6 +4,7 @@
 //! the path of a file with endpoint and test-only keys. A peer that cannot be had here fails the test when `CI=true`,
 //! and is a loud skip elsewhere. It is left running: the next test binary finds it.
 
+pub mod database;
 pub mod s3;
 
 use std::collections::BTreeMap;

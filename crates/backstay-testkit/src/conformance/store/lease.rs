@@ -8,7 +8,7 @@ use backstay_core::domain::attempt::{AttemptEnd, AttemptToken, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{AgentId, JobId};
-use backstay_core::domain::job::{FailureClass, JobState, Outcome, Phase, Progress, StateName};
+use backstay_core::domain::job::{FailureClass, Job, JobState, Outcome, Phase, Progress, StateName};
 use backstay_core::domain::repository::RepositoryEpoch;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Settlement, StoreError};
@@ -369,4 +369,83 @@ pub async fn one_claim_does_not_mix_alone_and_shared(stores: Stores) {
     let second = world.claim(agent, 9).await;
     assert_eq!(second.len(), 2, "the two that share");
     assert!(second.iter().all(|row| row.epoch == RepositoryEpoch(1)));
+}
+
+/// Who wants a repository alone is overtaken for ten minutes; then later jobs of its repository wait until it has run,
+/// more urgent ones do not, and after a day nobody waits for it any more.
+///
+/// Red without `claim::waiting_alone` in `claim::question`, or without any one of its bounds.
+pub async fn who_waits_to_be_alone_gets_its_turn(stores: Stores) {
+    let world = World::new(stores, 6).await;
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let agent = world.agent();
+    let first = world.leased(0, agent).await;
+    let prune = world.queued(1).await;
+    (world.stores.hold_alone)(prune).await;
+    let keep = async |count: u64, keys: &[LeaseKey]| {
+        for _ in 0..count * 3 {
+            world.clock.advance(Duration::from_secs(20));
+            world.jobs.job_renew(agent, keys, TTL).await.unwrap();
+        }
+    };
+    keep(9, &[first]).await;
+    let overtakes = world.leased(2, agent).await;
+    keep(1, &[first, overtakes]).await;
+    let late = world.queued(3).await;
+    assert!(world.claim(agent, 9).await.is_empty(), "after ten minutes nothing overtakes it");
+    let urgent = Job { breach_at: world.now() - minutes(60), ..world.backup(4) };
+    world.enqueue(&urgent).await;
+    let claimed = world.claim(agent, 9).await;
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [urgent.id], "what comes before it goes on");
+    for key in [first, overtakes, key_of(&claimed[0])] {
+        world.jobs.job_settle(key, &world.success()).await.unwrap();
+    }
+    let claimed = world.claim(agent, 9).await;
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [prune], "it has its turn, alone");
+    world.jobs.job_settle(key_of(&claimed[0]), &world.success()).await.unwrap();
+    let claimed = world.claim(agent, 9).await;
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [late]);
+
+    // One that nobody can run: backups of its repository go on after a day.
+    let stuck = world.queued(1).await;
+    (world.stores.hold_alone)(stuck).await;
+    keep(11, &[key_of(&claimed[0])]).await;
+    let waits = world.queued(5).await;
+    assert!(world.claim(agent, 9).await.is_empty());
+    keep(24 * 60 - 11, &[key_of(&claimed[0])]).await;
+    let claimed = world.claim(agent, 9).await;
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [waits]);
+}
+
+/// An agent that asks for work names what it holds. What it has had for a while and does not name is lost, for the
+/// answer that brought it may have been; what it was given just now may be on its way.
+///
+/// Red without `heartbeat::disown`, without any one of its conditions, or without its line in `rescue::is_over`.
+pub async fn what_an_agent_does_not_name_is_lost(stores: Stores) {
+    let world = World::new(stores, 3).await;
+    let (agent, other) = (world.agent(), world.agent());
+    let (named, unheard) = (world.leased(0, agent).await, world.leased(1, agent).await);
+    let of_other = world.leased(2, other).await;
+    let both = [named, unheard];
+    world.clock.advance(TTL - Duration::from_micros(1));
+    world.jobs.job_renew(agent, &both, TTL).await.unwrap();
+    world.jobs.job_renew(other, &[of_other], TTL).await.unwrap();
+    world.claim_naming(agent, &[named], 9).await;
+    assert_eq!(lost(&world).await, [], "it may be on its way");
+    world.clock.advance(Duration::from_micros(1));
+    world.claim_naming(agent, &[named], 9).await;
+    let found = lost(&world).await;
+    assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [unheard.job_id]);
+    assert!(found[0].1.contains("does not know"), "{}", found[0].1);
+    // Who tells progress has it after all: the request was an old one.
+    world.jobs.job_progress_put(unheard, &Progress::begun()).await.unwrap();
+    assert_eq!(lost(&world).await, []);
+    world.claim_naming(agent, &[named], 9).await;
+    assert!(!rescue(&world, named).await);
+    assert!(!rescue(&world, of_other).await);
+    assert!(rescue(&world, unheard).await);
+    assert_all_writes_lost(&world, unheard).await;
+    let again = world.claim_naming(agent, &[named], 9).await;
+    assert_eq!(again.iter().map(key_of).collect::<Vec<_>>(), [LeaseKey { token: AttemptToken(2), ..unheard }]);
+    world.jobs.job_settle(named, &world.success()).await.unwrap();
 }

@@ -157,6 +157,25 @@ pub async fn only_a_queued_job_is_enqueued(stores: Stores) {
     assert_eq!(world.told().await, [EventKind::Enqueued]);
 }
 
+/// Who asks again because it did not hear the answer gets it again, whatever became of the job since; there is one job
+/// and one event.
+///
+/// Red without the question for the same job in `enqueue::enqueue`.
+pub async fn the_same_job_again_is_the_same_answer(stores: Stores) {
+    let world = World::new(stores, 2).await;
+    let occurrence = Job { trigger: Trigger::Occurrence(world.now()), ..world.backup(1) };
+    for job in [world.backup(0), occurrence] {
+        assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+        assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+        let claimed = world.claim(world.agent(), 9).await;
+        assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+        world.jobs.job_settle(key_of(&claimed[0]), &world.success()).await.unwrap();
+        assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+        assert!(world.claim(world.agent(), 9).await.is_empty());
+    }
+    assert_eq!(world.told().await, [EventKind::Enqueued, EventKind::Enqueued]);
+}
+
 /// The queue's order: soonest breach first, then higher priority, then the older job.
 ///
 /// Red without any one of the three `order_by` of `claim::candidates`.
@@ -197,8 +216,8 @@ pub async fn what_is_not_due_or_not_asked_for_is_not_leased(stores: Stores) {
     assert!(world.claim(world.agent(), 9).await.is_empty());
     world.clock.advance(Duration::from_micros(1));
     let others = [JobKind::Restore, JobKind::Verify, JobKind::Prune];
-    assert!(world.jobs.job_lease(agent, &others, 9, TTL).await.unwrap().is_empty());
-    assert!(world.jobs.job_lease(agent, &[], 9, TTL).await.unwrap().is_empty());
+    assert!(world.jobs.job_lease(agent, &others, &[], 9, TTL).await.unwrap().is_empty());
+    assert!(world.jobs.job_lease(agent, &[], &[], 9, TTL).await.unwrap().is_empty());
     assert!(world.claim(agent, 0).await.is_empty());
     world.queued(1).await;
     world.queued(2).await;

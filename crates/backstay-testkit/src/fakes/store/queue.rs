@@ -66,9 +66,36 @@ impl Rows {
         lease.filter(|lease| self.is_alive(lease.agent, now)).ok_or_else(|| lost(key))
     }
 
+    /// Marks leases that their agent has had for a while and does not name.
+    fn disown(&mut self, agent: AgentId, held: &[LeaseKey], ttl: Duration, now: Timestamp) {
+        for (job_id, lease) in self.leases.iter_mut().filter(|(_, lease)| lease.agent == agent) {
+            let named = held.contains(&LeaseKey { job_id: *job_id, token: lease.token });
+            lease.disowned |= !named && later(lease.leased_at, ttl) <= now;
+        }
+    }
+
+    /// Says whether an earlier job has waited for ten minutes, and not yet for a day, to hold this one's repository alone.
+    fn waits_for_alone(&self, job: &Job, now: Timestamp) -> bool {
+        let patience = Duration::from_secs(600)..Duration::from_secs(86_400);
+        let waited = |other: &Job| match other.state {
+            JobState::Queued { not_before } => Duration::try_from(now.duration_since(not_before)).ok(),
+            _ => None,
+        };
+        self.jobs.values().any(|other| {
+            other.id != job.id
+                && other.repository_id == job.repository_id
+                && other.breach_at <= job.breach_at
+                && self.access_of(other) == RepositoryAccess::Alone
+                && waited(other).is_some_and(|waited| patience.contains(&waited))
+        })
+    }
+
     fn why_over(&self, lease: &LeaseRow, stall_limit: Duration, now: Timestamp) -> Option<String> {
         if !self.is_alive(lease.agent, now) {
             return Some(format!("the heartbeat of its agent {} ended", lease.agent));
+        }
+        if lease.disowned {
+            return Some(format!("its agent {} does not know of it", lease.agent));
         }
         let stalled = later(lease.progressed_at, stall_limit) < now;
         stalled.then(|| format!("it made no progress for {} s", stall_limit.as_secs()))
@@ -117,8 +144,10 @@ impl Rows {
             agent,
             repository: job.repository_id,
             access,
+            leased_at: now,
             progressed_at: now,
             progress: None,
+            disowned: false,
         };
         self.leases.insert(id, lease);
         self.attempts.push(Attempt { key, agent_id: agent, leased_at: now, ended: None });
@@ -143,6 +172,16 @@ impl JobStore for FakeStores {
         self.write(|rows, _| {
             if job.state.name() != StateName::Queued {
                 return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
+            }
+            let same = rows.jobs.get(&job.id).cloned().map(|row| Job {
+                state: job.state.clone(),
+                attempt_token: job.attempt_token,
+                failures: job.failures,
+                counts: job.counts,
+                ..row
+            });
+            if same.as_ref() == Some(job) {
+                return Ok(Enqueued::New(job.id));
             }
             if let Some(other) = rows.standing_in_the_way(job) {
                 skipped.into_iter().for_each(|skipped| rows.event_append(skipped));
@@ -185,6 +224,7 @@ impl JobStore for FakeStores {
         &self,
         agent: AgentId,
         kinds: &[JobKind],
+        held: &[LeaseKey],
         count_max: u32,
         ttl: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
@@ -194,6 +234,7 @@ impl JobStore for FakeStores {
                 return Ok(Vec::new());
             }
             rows.agents.insert(agent, later(now, ttl));
+            rows.disown(agent, held, ttl, now);
             let due = |job: &&Job| {
                 kinds.contains(&job.kind()) && matches!(job.state, JobState::Queued { not_before } if not_before <= now)
             };
@@ -201,7 +242,7 @@ impl JobStore for FakeStores {
             queue.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.id));
             let mut claimed = Vec::new();
             for job in queue {
-                if claimed.len() < count_max as usize && rows.is_free_for(&job) {
+                if claimed.len() < count_max as usize && rows.is_free_for(&job) && !rows.waits_for_alone(&job, now) {
                     claimed.push(rows.claim_one(job.id, agent, now)?);
                 }
             }
@@ -241,7 +282,7 @@ impl JobStore for FakeStores {
         self.write(|rows, now| {
             let mut lease = rows.lease_alive(key, now)?.clone();
             if lease.progress.as_ref() != Some(progress) {
-                (lease.progress, lease.progressed_at) = (Some(*progress), now);
+                (lease.progress, lease.progressed_at, lease.disowned) = (Some(*progress), now, false);
                 rows.leases.insert(key.job_id, lease);
             }
             Ok(rows.standing(key))

@@ -5,6 +5,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, id_some, number, number_some, parent, word};
+use super::step::{create_index, create_table, drop_index, drop_table};
 use crate::dialect::long_text;
 
 /// The step.
@@ -20,20 +21,20 @@ impl MigrationTrait for Access {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
         for table in [api_token(), remembered_answer(backend), change_record(backend)] {
-            manager.create_table(table).await?;
+            create_table(manager, table).await?;
         }
-        for index in indexes() {
-            manager.create_index(index).await?;
+        for (table, name, index) in indexes() {
+            create_index(manager, table, name, index).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for (table, index) in [("job", "ix_job_tenant"), ("snapshot", "ix_snapshot_tenant")] {
-            manager.drop_index(Index::drop().name(index).table(table).to_owned()).await?;
+            drop_index(manager, table, index).await?;
         }
         for table in ["change_record", "remembered_answer", "api_token"] {
-            manager.drop_table(Table::drop().table(table).take()).await?;
+            drop_table(manager, table).await?;
         }
         Ok(())
     }
@@ -88,15 +89,19 @@ fn change_record(backend: sea_orm::DbBackend) -> TableCreateStatement {
         .take()
 }
 
-fn indexes() -> Vec<IndexCreateStatement> {
-    let index = |name: &str| Index::create().name(name).take();
+fn indexes() -> Vec<(&'static str, &'static str, IndexCreateStatement)> {
+    let columns = |columns: &[&'static str]| {
+        let mut index = Index::create();
+        columns.iter().for_each(|column| drop(index.col(*column)));
+        index.take()
+    };
     vec![
-        index("uq_api_token_hash").table("api_token").col("hash").unique().take(),
-        index("ix_api_token_tenant").table("api_token").col("tenant_id").col("id").take(),
-        index("ix_remembered_answer_asked").table("remembered_answer").col("asked_at").take(),
-        index("uq_change_record_sequence").table("change_record").col("sequence").unique().take(),
+        ("api_token", "uq_api_token_hash", columns(&["hash"]).unique().take()),
+        ("api_token", "ix_api_token_tenant", columns(&["tenant_id", "id"])),
+        ("remembered_answer", "ix_remembered_answer_asked", columns(&["asked_at"])),
+        ("change_record", "uq_change_record_sequence", columns(&["sequence"]).unique().take()),
         // Lists of one tenant, newest first.
-        index("ix_job_tenant").table("job").col("tenant_id").col("id").take(),
-        index("ix_snapshot_tenant").table("snapshot").col("tenant_id").col("id").take(),
+        ("job", "ix_job_tenant", columns(&["tenant_id", "id"])),
+        ("snapshot", "ix_snapshot_tenant", columns(&["tenant_id", "id"])),
     ]
 }

@@ -1,0 +1,115 @@
+//! Connections: who writes, who reads, and the clock that decides expiry.
+//!
+//! Read `sqlite` (one connection writes, four read), then `server` (PostgreSQL and MariaDB: one pool for both), then
+//! `migrate` (the schema is brought up to date before anybody gets a connection, by one process at a time), then
+//! `retry` (what is done again when a server chose a transaction as the victim of a deadlock).
+//!
+//! Absent on purpose: queries. Who comes in: a role opens a [`Database`]; the rest of this crate begins transactions.
+
+pub(crate) mod migrate;
+pub(crate) mod retry;
+mod server;
+mod sqlite;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use backstay_core::ports::clock::Clock;
+use backstay_core::ports::store::StoreError;
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
+};
+
+use crate::error::{OpenError, store_error};
+use crate::now::Now;
+
+pub use server::ServerOptions;
+
+/// The database, as the three stores of the core. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub(crate) writer: DatabaseConnection,
+    pub(crate) reader: DatabaseConnection,
+    pub(crate) now: Now,
+}
+
+impl Database {
+    /// Opens the SQLite file at `path`, made if it is missing (readable by its owner only), with the newest schema.
+    /// Expiry is decided by the database's clock.
+    ///
+    /// # Errors
+    /// [`OpenError`]: made by a newer program, in use, damaged, or not to be opened at all.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, Now::Database).await
+    }
+
+    /// As [`Database::open`], with the clock of a simulation if so wished.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn open_with(path: &Path, now: Now) -> Result<Self, OpenError> {
+        let (writer, reader) = sqlite::open(path).await?;
+        Ok(Self { writer, reader, now })
+    }
+
+    /// Opens a database that lives in memory and ends with its last clone; `clock` decides expiry.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_in_memory(clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let writer = sqlite::open_in_memory().await?;
+        Ok(Self { reader: writer.clone(), writer, now: Now::Clock(clock) })
+    }
+
+    /// Connects to a database of a server, which must exist and may be empty, and brings its schema up to date.
+    /// `address` is `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, or the same with `mysql` or `mariadb`.
+    ///
+    /// # Errors
+    /// [`OpenError`]: no such address, no answer, made by a newer program.
+    pub async fn connect(address: &str, options: ServerOptions) -> Result<Self, OpenError> {
+        let pool = server::connect(address, &options).await?;
+        Ok(Self { reader: pool.clone(), writer: pool, now: options.now })
+    }
+
+    /// Returns the connection that writes. For tests, which must be able to damage a database; the product has ports.
+    #[doc(hidden)]
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Waits for statements that run, then closes all connections.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the last page could not be written.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.reader.close().await.map_err(store_error)?;
+        self.writer.close().await.map_err(store_error)
+    }
+
+    /// Begins a transaction that writes. Dropped without a commit, it leaves nothing behind. Every connection to a
+    /// server was told `READ COMMITTED` when it was made: rows are locked by name, and claims do not wait for gaps.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        begin(&self.writer).await.map_err(store_error)
+    }
+
+    /// Says whether statements wait for another process's, on a server.
+    pub(crate) fn is_server(&self) -> bool {
+        self.writer.get_database_backend() != DbBackend::Sqlite
+    }
+}
+
+/// Begins a transaction; on SQLite with its write lock, before it reads what it decides by.
+pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, sea_orm::DbErr> {
+    let immediate = TransactionOptions {
+        isolation_level: None,
+        access_mode: None,
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+    };
+    db.begin_with_options(immediate).await
+}
+
+/// Ends a transaction with its writes on disk.
+pub(crate) async fn commit(transaction: DatabaseTransaction) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(store_error)
+}

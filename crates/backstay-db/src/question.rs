@@ -1,0 +1,52 @@
+//! The questions whose cost must not grow with history, for the test that asks each database how it would answer them.
+
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::job::{JobKind, StateName};
+use backstay_core::ports::store::{JobFilter, Page, SnapshotFilter};
+use jiff::Timestamp;
+use sea_orm::{DbBackend, QueryTrait as _, Statement};
+
+use crate::history::{event_question, newest_good_question, snapshot_question};
+use crate::job::claim::question;
+use crate::job::list_question;
+use crate::job::rescue::wake_question;
+use crate::retention::ended_question;
+
+/// Whose rows are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// A tenant with many events.
+    pub tenant: TenantId,
+    /// An item with many jobs and snapshots.
+    pub item: ItemId,
+    /// Its plan.
+    pub plan: PlanId,
+    /// Its repository.
+    pub repository: RepositoryId,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// Returns the questions by name, as the stores ask them (without locks, which change no plan).
+pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
+    let page = Page { before: None, rows_max: 50 };
+    let jobs = |filter| list_question(filter, page).build(backend);
+    let any = JobFilter::default();
+    let snapshots =
+        |filter| snapshot_question(filter, Page::<SnapshotId> { before: None, rows_max: 50 }).build(backend);
+    let (item, repository) = (Some(asked.item), Some(asked.repository));
+    vec![
+        ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
+        ("wake", wake_question(asked.now).build(backend)),
+        ("jobs", jobs(any)),
+        ("jobs of a plan", jobs(JobFilter { plan_id: Some(asked.plan), ..any })),
+        ("jobs of an item", jobs(JobFilter { item_id: item, ..any })),
+        ("jobs in a state", jobs(JobFilter { state: Some(StateName::Queued), ..any })),
+        ("snapshots", snapshots(SnapshotFilter::default())),
+        ("snapshots of an item", snapshots(SnapshotFilter { item_id: item, repository_id: None })),
+        ("snapshots of a repository", snapshots(SnapshotFilter { item_id: None, repository_id: repository })),
+        ("newest good snapshot", newest_good_question(asked.item, asked.repository).build(backend)),
+        ("events", event_question(asked.tenant, 19_900, 50).build(backend)),
+        ("jobs to sweep", ended_question(Timestamp::from_second(2).unwrap_or_default(), 50).build(backend)),
+    ]
+}

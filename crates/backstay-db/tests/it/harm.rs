@@ -1,0 +1,226 @@
+//! Servers that go away: a claimer killed in the middle, a wire cut at the commit, a database that is gone for a while.
+//! What was asked then is asked again, and the answer is right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_core::domain::disposition::Disposition;
+use backstay_core::domain::event::EventKind;
+use backstay_core::domain::job::{JobKind, JobState, Outcome};
+use backstay_core::ports::job::{LeaseError, Standing};
+use backstay_core::ports::store::{Enqueued, JobStore as _, Page, Settlement, SnapshotFilter, StoreError};
+use backstay_db::{Database, Now, ServerOptions};
+use backstay_testkit::conformance::world::{STALL_LIMIT, TTL, World, key_of};
+use backstay_testkit::peers::database::Engine;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement, TransactionTrait as _};
+
+use crate::proxy::{Proxy, Wire};
+use crate::server::OnServer;
+
+/// A world on a server, and the same database by a wire that can be cut.
+struct Far {
+    world: World,
+    raw: DatabaseConnection,
+    database: Database,
+    proxy: Proxy,
+}
+
+/// How long a connection is waited for where one is to be had.
+const PATIENT: Duration = Duration::from_secs(20);
+
+impl Far {
+    async fn new(engine: Engine, items: usize, acquire_timeout: Duration) -> Option<Self> {
+        let near = OnServer::new(engine).await?;
+        let proxy = Proxy::to(near.place.port()).await;
+        let options =
+            ServerOptions { now: Now::Clock(Arc::new(near.clock.clone())), connections_max: 4, acquire_timeout };
+        let database = Database::connect(&near.place.address_through(proxy.port), options).await.unwrap();
+        let raw = near.raw.clone();
+        Some(Self { world: World::new(near.stores(), items).await, raw, database, proxy })
+    }
+}
+
+fn assert_may_pass(error: &StoreError) {
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    assert!(matches!(error.disposition(), Disposition::Retry { .. }));
+}
+
+/// Nobody knows whether a commit was done whose answer was lost. Each call may be repeated, and then there is one job,
+/// one lease, one snapshot, one event, whether it was done or not.
+async fn a_cut_commit_is_asked_again(engine: Engine, done: bool) {
+    let Some(Far { world, database, proxy, .. }) = Far::new(engine, 2, PATIENT).await else { return };
+    // The statement as each driver sends it; what a connection is told first has the word too.
+    let commit = match engine {
+        Engine::Postgresql => "COMMIT\0",
+        Engine::Mariadb => "\u{3}COMMIT",
+    };
+    let wire = if done { Wire::CutAfter(commit) } else { Wire::CutBefore(commit) };
+    let job = world.backup(0);
+    let told = world.event(EventKind::Enqueued, &job);
+    proxy.set(wire);
+    assert_may_pass(&database.job_enqueue(&job, &told, None).await.unwrap_err());
+    assert_eq!(proxy.cuts(), 1);
+    assert_eq!(world.jobs.job_get(job.id).await.is_ok(), done);
+    proxy.set(Wire::Whole);
+    assert_eq!(database.job_enqueue(&job, &told, None).await.unwrap(), Enqueued::New(job.id));
+    assert_eq!(world.told().await, [EventKind::Enqueued]);
+
+    let agent = world.agent();
+    proxy.set(wire);
+    assert_may_pass(&database.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap_err());
+    assert_eq!(proxy.cuts(), 2);
+    proxy.set(Wire::Whole);
+    let mut claimed = database.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap();
+    assert_eq!(claimed.is_empty(), done, "it is leased already, and the agent has not heard so");
+    if done {
+        world.clock.advance(TTL - Duration::from_secs(1));
+        assert_eq!(database.job_renew(agent, &[], TTL).await.unwrap(), []);
+        world.clock.advance(Duration::from_secs(1));
+        assert!(database.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap().is_empty());
+        for lost in database.job_list_lost(STALL_LIMIT, 9).await.unwrap() {
+            let key = backstay_core::domain::attempt::LeaseKey { job_id: lost.job.id, token: lost.job.attempt_token };
+            let (state, told) =
+                (JobState::Queued { not_before: world.now() }, world.event(EventKind::Rescued, &lost.job));
+            assert!(database.job_rescue(key, STALL_LIMIT, &state, &told).await.unwrap());
+        }
+        claimed = database.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap();
+    }
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [job.id]);
+    let key = key_of(&claimed[0]);
+
+    let rows = Settlement {
+        snapshot: Some(world.snapshot(&job, "ab", Outcome::Complete)),
+        event: Some(world.event(EventKind::Succeeded, &job)),
+        ..world.success()
+    };
+    proxy.set(wire);
+    let cut = database.job_settle(key, &rows).await.unwrap_err();
+    assert!(matches!(&cut, LeaseError::Store(StoreError::Unavailable(_))), "{cut:?}");
+    assert_eq!(proxy.cuts(), 3);
+    proxy.set(Wire::Whole);
+    let again = database.job_settle(key, &rows).await;
+    match done {
+        true => assert!(matches!(again, Err(LeaseError::Lost { .. })), "{again:?}"),
+        false => again.unwrap(),
+    }
+    assert_eq!(world.job(job.id).await.state, rows.state);
+    assert_eq!(world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap().len(), 1);
+    let told = world.told().await;
+    assert_eq!(told.iter().filter(|kind| **kind == EventKind::Succeeded).count(), 1, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_cut_before_postgresql_heard_of_it() {
+    a_cut_commit_is_asked_again(Engine::Postgresql, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_cut_after_postgresql_did_it() {
+    a_cut_commit_is_asked_again(Engine::Postgresql, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_cut_before_mariadb_heard_of_it() {
+    a_cut_commit_is_asked_again(Engine::Mariadb, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_cut_after_mariadb_did_it() {
+    a_cut_commit_is_asked_again(Engine::Mariadb, true).await;
+}
+
+/// While the database is away each call says that it may pass; when it is back everything goes on as if nothing had
+/// been, leases included.
+async fn a_database_that_was_away(engine: Engine) {
+    let Some(Far { world, database, proxy, .. }) = Far::new(engine, 3, Duration::from_secs(1)).await else { return };
+    let agent = world.agent();
+    world.queued(0).await;
+    let claimed = database.job_lease(agent, JobKind::ALL, &[], 1, TTL).await.unwrap();
+    let key = key_of(&claimed[0]);
+    proxy.set(Wire::Cut);
+    assert_may_pass(&database.job_get(key.job_id).await.unwrap_err());
+    assert_may_pass(&database.job_renew(agent, &[key], TTL).await.unwrap_err());
+    let job = world.backup(1);
+    let told = world.event(EventKind::Enqueued, &job);
+    assert_may_pass(&database.job_enqueue(&job, &told, None).await.unwrap_err());
+    assert!(matches!(database.job_settle(key, &world.success()).await, Err(LeaseError::Store(_))));
+    proxy.set(Wire::Whole);
+    // A machine that is busy may need more than the one second for a new connection.
+    while database.job_get(key.job_id).await.is_err() {}
+    assert_eq!(database.job_renew(agent, &[key], TTL).await.unwrap(), [Standing::Held]);
+    assert_eq!(database.job_enqueue(&job, &told, None).await.unwrap(), Enqueued::New(job.id));
+    database.job_settle(key, &world.success()).await.unwrap();
+    let claimed = database.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap();
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [job.id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_was_away() {
+    a_database_that_was_away(Engine::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_was_away() {
+    a_database_that_was_away(Engine::Mariadb).await;
+}
+
+/// Returns the connection of this database that waits for a lock.
+async fn who_waits(raw: &DatabaseConnection, engine: Engine) -> i64 {
+    let sql = match engine {
+        Engine::Postgresql => {
+            "SELECT CAST(pid AS BIGINT) AS id FROM pg_stat_activity WHERE datname = current_database() AND \
+             wait_event_type = 'Lock'"
+        }
+        Engine::Mariadb => {
+            "SELECT CAST(t.trx_mysql_thread_id AS SIGNED) AS id FROM information_schema.innodb_trx t JOIN \
+             information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.db = DATABASE() AND \
+             t.trx_state = 'LOCK WAIT'"
+        }
+    };
+    loop {
+        let rows = raw.query_all_raw(Statement::from_string(raw.get_database_backend(), sql)).await.unwrap();
+        if let [row] = rows.as_slice() {
+            return row.try_get("", "id").unwrap();
+        }
+        // MariaDB shows an old picture of its transactions to whoever asks again within a tenth of a second.
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// A claimer whose connection the server ends in the middle of its transaction leaves nothing behind: the next claimer
+/// gets the job, as the first one that ever had it.
+async fn a_killed_claimer_leaves_nothing(engine: Engine) {
+    let Some(Far { world, raw, database, proxy: _wire }) = Far::new(engine, 1, PATIENT).await else { return };
+    let id = world.queued(0).await;
+    // The claim has locked the job's place in the queue when it comes to the repository, and waits there.
+    let stands = raw.begin().await.unwrap();
+    stands.execute_unprepared("SELECT id FROM repository FOR UPDATE").await.unwrap();
+    let claimer = {
+        let (database, agent) = (database.clone(), world.agent());
+        tokio::spawn(async move { database.job_lease(agent, JobKind::ALL, &[], 9, TTL).await })
+    };
+    let waits = who_waits(&raw, engine).await;
+    let passed_over = world.claim(world.agent(), 9).await;
+    assert!(passed_over.is_empty(), "what another claimer has locked is passed over");
+    let kill = match engine {
+        Engine::Postgresql => format!("SELECT pg_terminate_backend({waits})"),
+        Engine::Mariadb => format!("KILL {waits}"),
+    };
+    raw.execute_unprepared(&kill).await.unwrap();
+    assert_may_pass(&claimer.await.unwrap().unwrap_err());
+    stands.rollback().await.unwrap();
+    let claimed = database.job_lease(world.agent(), JobKind::ALL, &[], 9, TTL).await.unwrap();
+    assert_eq!(claimed.iter().map(|row| (row.job.id, row.job.attempt_token.0)).collect::<Vec<_>>(), [(id, 1)]);
+    assert_eq!(world.history.attempt_list(id).await.unwrap().len(), 1);
+    database.job_settle(key_of(&claimed[0]), &world.success()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimer_killed_by_postgresql() {
+    a_killed_claimer_leaves_nothing(Engine::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimer_killed_by_mariadb() {
+    a_killed_claimer_leaves_nothing(Engine::Mariadb).await;
+}

@@ -1,0 +1,175 @@
+//! What is kept and what is not: sweeps of history, dead agents, sealed secrets; on each database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_core::domain::event::{EventKind, chain_hash};
+use backstay_core::domain::secret::Secret;
+use backstay_core::ports::store::{Settlement, StoreError};
+use backstay_db::{Database, MasterKey, MasterKeys, SealError, SealedSecrets};
+use backstay_testkit::conformance::world::{TTL, World};
+use backstay_testkit::fakes::random::SeededRandom;
+use backstay_testkit::peers::database::Engine;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use secrecy::ExposeSecret as _;
+
+use crate::OnFile;
+use crate::server::OnServer;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What ended long ago goes, in batches; what is younger, or has not ended, stays; the chain of events can be verified
+/// from its anchor on, and goes on.
+async fn history_is_swept(database: Database, world: World) {
+    let agent = world.agent();
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        let key = world.leased(0, agent).await;
+        let event = Some(world.event(EventKind::Succeeded, &world.job(key.job_id).await));
+        world.jobs.job_settle(key, &Settlement { event, ..world.success() }).await.unwrap();
+        ended.push(key.job_id);
+        world.clock.advance(DAY);
+    }
+    let waiting = world.queued(1).await;
+    let now = world.now();
+    assert_eq!(database.job_sweep(now, 9).await.unwrap(), 0, "two months are kept, whatever is asked");
+    assert_eq!(database.event_sweep(world.tenant.id, now, 99).await.unwrap(), 0);
+    world.clock.advance(DAY * 61);
+    let cut = now.checked_sub(DAY).unwrap();
+    assert_eq!(database.job_sweep(cut, 1).await.unwrap(), 1);
+    assert_eq!(database.job_sweep(cut, 9).await.unwrap(), 1, "the third is of the day of the cut");
+    assert_eq!(database.job_sweep(cut, 9).await.unwrap(), 0);
+    for id in &ended[..2] {
+        assert!(matches!(world.jobs.job_get(*id).await, Err(StoreError::NotFound { .. })));
+        assert!(world.history.attempt_list(*id).await.unwrap().is_empty());
+    }
+    world.job(ended[2]).await;
+    world.job(waiting).await;
+
+    assert_eq!(database.event_anchor(world.tenant.id).await.unwrap(), None);
+    assert_eq!(database.event_sweep(world.tenant.id, cut, 3).await.unwrap(), 3);
+    assert_eq!(database.event_sweep(world.tenant.id, cut, 9).await.unwrap(), 1);
+    let anchor = database.event_anchor(world.tenant.id).await.unwrap().unwrap();
+    assert_eq!(anchor.0, 4);
+    world.clock.advance(DAY * 90);
+    let verify = async |from: i64, previous: &str| {
+        let mut previous = previous.to_owned();
+        let events = world.history.event_list(world.tenant.id, 1, 99).await.unwrap();
+        for (place, row) in (from..).zip(&events) {
+            assert_eq!((row.sequence, &row.hash), (place, &chain_hash(&row.event, place, Some(&previous))));
+            previous.clone_from(&row.hash);
+        }
+        events.len()
+    };
+    assert_eq!(verify(5, &anchor.1).await, 3);
+    assert_eq!(database.event_sweep(world.tenant.id, world.now(), 99).await.unwrap(), 3);
+    let anchor = database.event_anchor(world.tenant.id).await.unwrap().unwrap();
+    world.queued(2).await;
+    assert_eq!(verify(8, &anchor.1).await, 1, "an empty chain goes on from its anchor");
+
+    assert_eq!(database.agent_sweep(DAY).await.unwrap(), 1, "the agent is long dead");
+    let holder = world.agent();
+    let claimed = world.claim(holder, 1).await;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(database.agent_sweep(DAY).await.unwrap(), 0, "it lives");
+    world.clock.advance(TTL + DAY * 2);
+    assert_eq!(database.agent_sweep(DAY).await.unwrap(), 0, "it holds a lease, which the rescuer has to end first");
+}
+
+/// Secrets come back; not from another row, not under another key, and never as text; rotation leaves no old key.
+async fn secrets_are_sealed(database: Database, raw: DatabaseConnection) {
+    let key = |letter: u8| MasterKey::new([letter; 32]);
+    let with = |keys: MasterKeys| SealedSecrets::new(database.clone(), keys, Arc::new(SeededRandom::new(5)));
+    let old = with(MasterKeys::new(key(1), Vec::new()));
+    let secret = Secret::from("correct horse ü");
+    let read =
+        async |store: &SealedSecrets, name: &str| store.get(name).await.map(|got| got.expose_secret().to_owned());
+    assert!(matches!(read(&old, "repo").await, Err(SealError::Missing { .. })));
+    old.put("repo", &Secret::from("first")).await.unwrap();
+    old.put("repo", &secret).await.unwrap();
+    old.put("other", &Secret::from("other one")).await.unwrap();
+    assert_eq!(read(&old, "repo").await.unwrap(), "correct horse ü");
+    let printed = format!("{old:?} {:?}", key(1));
+    assert!(printed.contains(key(1).id()) && !printed.contains("correct") && !printed.contains("1, 1"), "{printed}");
+
+    let wrong = with(MasterKeys::new(key(2), Vec::new()));
+    let refused = read(&wrong, "repo").await.unwrap_err();
+    assert!(matches!(&refused, SealError::Key { key_id, .. } if key_id == key(1).id()), "{refused:?}");
+    assert!(refused.to_string().contains(key(1).id()) && refused.to_string().contains(key(2).id()), "{refused}");
+    assert!(wrong.rotate().await.is_err());
+    assert_eq!(read(&old, "repo").await.unwrap(), "correct horse ü", "a rotation that cannot open changes nothing");
+
+    let both = with(MasterKeys::new(key(2), vec![key(1)]));
+    assert_eq!(read(&both, "repo").await.unwrap(), "correct horse ü");
+    assert_eq!((both.rotate().await.unwrap(), both.rotate().await.unwrap()), (2, 0));
+    assert_eq!(read(&wrong, "repo").await.unwrap(), "correct horse ü", "the old key is needed no more");
+    assert!(matches!(read(&old, "repo").await, Err(SealError::Key { .. })));
+
+    let rows = raw.query_all_raw(Statement::from_string(raw.get_database_backend(), "SELECT sealed FROM secret"));
+    for row in rows.await.unwrap() {
+        let sealed: Vec<u8> = row.try_get("", "sealed").unwrap();
+        assert!(!String::from_utf8_lossy(&sealed).contains("horse"));
+    }
+    let copy = "UPDATE secret SET sealed = (SELECT s.sealed FROM (SELECT * FROM secret) s WHERE s.id = 'other')";
+    raw.execute_unprepared(copy).await.unwrap();
+    assert_eq!(read(&wrong, "other").await.unwrap(), "other one");
+    let refused = read(&wrong, "repo").await.unwrap_err();
+    assert!(matches!(&refused, SealError::Broken { row, .. } if row == "repo"), "{refused:?}");
+    wrong.remove("repo").await.unwrap();
+    wrong.remove("repo").await.unwrap();
+    assert!(matches!(read(&wrong, "repo").await, Err(SealError::Missing { .. })));
+}
+
+#[test]
+fn a_master_key_is_32_bytes() {
+    let id = MasterKey::new([7; 32]).id().to_owned();
+    let hex = Secret::from(format!(" {}\n", "07".repeat(32)));
+    assert_eq!(MasterKey::parse(&hex).unwrap().id(), id);
+    assert_eq!(MasterKey::parse(&Secret::from("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")).unwrap().id(), id);
+    for text in ["", "hunter2", "0707"] {
+        let refused = MasterKey::parse(&Secret::from(text)).unwrap_err();
+        assert!(text.is_empty() || !refused.to_string().contains(text));
+    }
+}
+
+#[tokio::test]
+async fn history_is_swept_on_a_file() {
+    let here = OnFile::new().await;
+    history_is_swept(here.database.clone(), World::new(here.stores(), 3).await).await;
+}
+
+async fn history_is_swept_on_a_server(engine: Engine) {
+    let Some(here) = OnServer::new(engine).await else { return };
+    history_is_swept(here.database.clone(), World::new(here.stores(), 3).await).await;
+}
+
+#[tokio::test]
+async fn history_is_swept_on_postgresql() {
+    history_is_swept_on_a_server(Engine::Postgresql).await;
+}
+
+#[tokio::test]
+async fn history_is_swept_on_mariadb() {
+    history_is_swept_on_a_server(Engine::Mariadb).await;
+}
+
+#[tokio::test]
+async fn secrets_are_sealed_on_a_file() {
+    let here = OnFile::new().await;
+    secrets_are_sealed(here.database, here.raw).await;
+}
+
+async fn secrets_are_sealed_on_a_server(engine: Engine) {
+    let Some(here) = OnServer::new(engine).await else { return };
+    secrets_are_sealed(here.database, here.raw).await;
+}
+
+#[tokio::test]
+async fn secrets_are_sealed_on_postgresql() {
+    secrets_are_sealed_on_a_server(Engine::Postgresql).await;
+}
+
+#[tokio::test]
+async fn secrets_are_sealed_on_mariadb() {
+    secrets_are_sealed_on_a_server(Engine::Mariadb).await;
+}

@@ -1,0 +1,149 @@
+//! A database with a history: twenty thousand ended jobs, snapshots and events, and a few hundred jobs in the queue. Each
+//! database says how it answers the questions of every day, and it never is by reading all rows.
+
+use backstay_core::ports::clock::Clock as _;
+use backstay_db::question::{Asked, all};
+use backstay_testkit::conformance::world::World;
+use backstay_testkit::peers::database::Engine;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+
+use crate::OnFile;
+use crate::server::OnServer;
+
+/// Returns a row source `numbers(n)` of the numbers from 1.
+fn numbers(backend: DbBackend, count: u32) -> String {
+    match backend {
+        DbBackend::Postgres => format!("generate_series(1, {count}) AS numbers(n)"),
+        DbBackend::MySql => format!("(SELECT seq AS n FROM seq_1_to_{count}) AS numbers"),
+        _ => format!(
+            "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) SELECT n FROM s)"
+        ),
+    }
+}
+
+/// Returns an id made of a number, as an expression; `group` keeps those of several groups apart.
+fn id_of(backend: DbBackend, group: u8) -> String {
+    let head = format!("'0197f0c2-0000-7000-800{group}-'");
+    match backend {
+        DbBackend::Postgres => format!("{head} || lpad(CAST(n AS text), 12, '0')"),
+        DbBackend::MySql => format!("CONCAT({head}, lpad(n, 12, '0'))"),
+        _ => format!("{head} || printf('%012d', n)"),
+    }
+}
+
+/// Writes the history past the adapter.
+async fn fill(db: &DatabaseConnection, world: &World) {
+    let backend = db.get_database_backend();
+    let (tenant, item, plan) = (world.tenant.id, world.items[0].id, world.plan.id);
+    let repository = world.repository.id;
+    let (many, few) = (numbers(backend, 20_000), numbers(backend, 300));
+    let (id, queued) = (id_of(backend, 1), id_of(backend, 2));
+    let counts = "file_count, file_unmodified_count, dir_count, content_bytes, added_bytes, stored_bytes, unread_count";
+    let job = |id: &str, more: &str, values: &str, from: &str| {
+        format!(
+            "INSERT INTO job (id, tenant_id, repository_id, kind, repository_access, instruction_json, trigger_kind, \
+             breach_at, priority, attempt_token, failure_count, created_at, {counts}, {more}) SELECT {id}, '{tenant}', \
+             '{repository}', 'backup', 'shared', '{{\"kind\":\"backup\"}}', 'request', 1000000 + n, 0, 1, 0, 1, 0, 0, 0, 0, \
+             0, 0, 0, {values} FROM {from}"
+        )
+    };
+    let ended = format!("'{plan}', '{item}', 'succeeded', 'complete', 1000000 + n * 1000");
+    let due = |id: &str, state: &str| {
+        format!(
+            "INSERT INTO job_due (job_id, state, kind, repository_id, repository_access, due_at, breach_at, priority) \
+             SELECT {id}, '{state}', 'backup', '{repository}', 'shared', 1000000 + n, 1000000 + n, 0 FROM {few}"
+        )
+    };
+    for sql in [
+        job(&id, "plan_id, item_id, state, outcome, finished_at", &ended, &many),
+        job(&queued, "state, not_before_at", "'queued', 1000000 + n", &few),
+        due(&queued, "queued"),
+        format!(
+            "INSERT INTO snapshot (id, tenant_id, item_id, repository_id, job_id, foreign_id, taken_at, outcome, {counts}) \
+             SELECT {id}, '{tenant}', '{item}', '{repository}', {id}, {id}, n, 'complete', 0, 0, 0, 0, 0, 0, 0 FROM {many}"
+        ),
+        format!(
+            "INSERT INTO event (id, tenant_id, sequence, kind, happened_at, message, hash) SELECT {id}, '{tenant}', n, \
+             'succeeded', n, 'done', 'x' FROM {many}"
+        ),
+    ] {
+        db.execute_unprepared(&sql).await.unwrap();
+    }
+    let analyze = match backend {
+        DbBackend::MySql => "ANALYZE TABLE job, job_due, snapshot, event, lease",
+        _ => "ANALYZE",
+    };
+    db.execute_unprepared(analyze).await.unwrap();
+}
+
+/// Returns how the database answers a question, and whether it reads a whole table of history for it.
+async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool) {
+    let backend = db.get_database_backend();
+    let verb = if backend == DbBackend::Sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
+    let explain = Statement { sql: format!("{verb} {}", question.sql), ..question.clone() };
+    let rows = db.query_all_raw(explain).await.unwrap();
+    let large = ["job", "snapshot", "event"];
+    let (mut lines, mut whole) = (Vec::new(), false);
+    for row in &rows {
+        match backend {
+            DbBackend::Postgres => {
+                let line: String = row.try_get("", "QUERY PLAN").unwrap();
+                whole |=
+                    large.iter().any(|table| line.contains(&format!("Seq Scan on {table} "))) || line.contains("Sort");
+                lines.push(line);
+            }
+            DbBackend::MySql => {
+                let cell = |name: &str| row.try_get::<Option<String>>("", name).unwrap().unwrap_or_default();
+                let (table, kind, key, extra) = (cell("table"), cell("type"), cell("key"), cell("Extra"));
+                whole |= large.contains(&table.as_str()) && (kind == "ALL" || extra.contains("filesort"));
+                lines.push(format!("{table} {kind} {key} {extra}"));
+            }
+            _ => {
+                let line: String = row.try_get("", "detail").unwrap();
+                whole |= large.iter().any(|table| line == format!("SCAN {table}")) || line.contains("TEMP B-TREE");
+                lines.push(line);
+            }
+        }
+    }
+    (lines.join("\n"), whole)
+}
+
+async fn no_question_reads_all(db: DatabaseConnection, world: World) {
+    fill(&db, &world).await;
+    let asked = Asked {
+        tenant: world.tenant.id,
+        item: world.items[0].id,
+        plan: world.plan.id,
+        repository: world.repository.id,
+        now: world.clock.now(),
+    };
+    let mut claim = String::new();
+    for (name, question) in all(db.get_database_backend(), asked) {
+        let (plan, whole) = explain(&db, &question).await;
+        assert!(!whole, "{name}: {}\n{plan}", question.sql);
+        if name == "claim" {
+            claim = plan;
+        }
+    }
+    assert!(claim.contains("job_due") && !claim.contains(" job "), "the claim looks at the hot table alone: {claim}");
+    let wake = world.jobs.job_wake().await.unwrap();
+    assert_eq!((wake, world.claim(world.agent(), 16).await.len()), (0, 16));
+}
+
+#[tokio::test]
+async fn no_question_reads_all_on_a_file() {
+    let here = OnFile::new().await;
+    no_question_reads_all(here.raw.clone(), World::new(here.stores(), 1).await).await;
+}
+
+#[tokio::test]
+async fn no_question_reads_all_on_postgresql() {
+    let Some(here) = OnServer::new(Engine::Postgresql).await else { return };
+    no_question_reads_all(here.raw.clone(), World::new(here.stores(), 1).await).await;
+}
+
+#[tokio::test]
+async fn no_question_reads_all_on_mariadb() {
+    let Some(here) = OnServer::new(Engine::Mariadb).await else { return };
+    no_question_reads_all(here.raw.clone(), World::new(here.stores(), 1).await).await;
+}
