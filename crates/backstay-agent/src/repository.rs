@@ -1,11 +1,73 @@
 //! Opening the repository that a lease brings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::job::LeasedRepository;
+use backstay_core::managers::job::chain;
+use backstay_engine::lock::{LockGuard, LockOwner, LockTerms};
 use backstay_engine::repository::Maker;
-use backstay_engine::{EngineError, Repository};
+use backstay_engine::{EngineError, Interrupt, Repository};
 use backstay_storage::{ObjectStorage, Presence, StorageCredentials, StorageError, storage_kind};
+
+/// How long plain restic, pruning beside us, is waited for before the job goes back to the queue.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// Takes restic's lock to work beside others, in the name of a lease.
+///
+/// # Errors
+/// [`EngineError::Locked`] when somebody works there alone.
+pub(crate) fn lock_shared(
+    repository: &Repository,
+    leased: &LeasedRepository,
+    lease: LeaseKey,
+    username: &str,
+    interrupt: &Interrupt,
+) -> Result<LockGuard, EngineError> {
+    let owner = LockOwner::this_process(username.to_owned()).under_lease(format!("{}/{}", lease.job_id, lease.token.0));
+    let mut terms = LockTerms { wait: LOCK_WAIT, ..LockTerms::default() };
+    if leased.repository.storage.kind == "local" {
+        // Its lists do not lag: the second look needs no pause before it.
+        terms.look_again_after = Duration::ZERO;
+    }
+    repository.lock_shared(&owner, &terms, interrupt)
+}
+
+/// As [`lock_shared`], for those who only read: a storage that takes no lock must not stand in the way of a restore.
+///
+/// # Errors
+/// [`EngineError::Locked`], [`EngineError::Interrupted`].
+pub(crate) fn lock_to_read(
+    repository: &Repository,
+    leased: &LeasedRepository,
+    lease: LeaseKey,
+    username: &str,
+    interrupt: &Interrupt,
+) -> Result<Option<LockGuard>, EngineError> {
+    match lock_shared(repository, leased, lease, username, interrupt) {
+        Err(EngineError::Storage(error)) => {
+            tracing::warn!(job_id = %lease.job_id, error = chain(&error), "reading without a lock: it cannot be written");
+            Ok(None)
+        }
+        answer => answer.map(Some),
+    }
+}
+
+/// Says of work under a lock that may have been lost why it ended, and lets the lock go.
+pub(crate) fn ended<T>(lock: Option<LockGuard>, answer: Result<T, EngineError>) -> Result<T, EngineError> {
+    let Some(lock) = lock else { return answer };
+    let answer = lock.explain(answer);
+    unlock(lock);
+    answer
+}
+
+/// Lets a lock go.
+pub(crate) fn unlock(lock: LockGuard) {
+    if let Err(error) = lock.release() {
+        tracing::warn!(error = chain(&error), "a lock could not be removed; it is taken for dead once this process is");
+    }
+}
 
 /// Opens the storage of a repository.
 fn storage(leased: &LeasedRepository, presence: Presence) -> Result<Arc<dyn ObjectStorage>, StorageError> {

@@ -43,8 +43,11 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("jobs of an item", jobs(JobFilter { item_id: item, ..any })),
         ("jobs in a state", jobs(JobFilter { state: Some(StateName::Queued), ..any })),
         ("snapshots", snapshots(SnapshotFilter::default())),
-        ("snapshots of an item", snapshots(SnapshotFilter { item_id: item, repository_id: None })),
-        ("snapshots of a repository", snapshots(SnapshotFilter { item_id: None, repository_id: repository })),
+        ("snapshots of an item", snapshots(SnapshotFilter { item_id: item, ..SnapshotFilter::default() })),
+        (
+            "snapshots of a repository",
+            snapshots(SnapshotFilter { repository_id: repository, ..SnapshotFilter::default() }),
+        ),
         ("newest good snapshot", newest_good_question(asked.item, asked.repository).build(backend)),
         ("events", event_question(asked.tenant, 19_900, 50).build(backend)),
         ("jobs to sweep", ended_question(Timestamp::from_second(2).unwrap_or_default(), 50).build(backend)),

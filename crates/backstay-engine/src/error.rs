@@ -113,6 +113,14 @@ pub enum EngineError {
         /// The storage.
         place: String,
     },
+    /// Packs that a backup may have taken blobs from were marked for deletion or removed while it ran.
+    #[error("{count} packs of {place} were marked for deletion or removed by a prune while this backup ran")]
+    Overtaken {
+        /// The storage.
+        place: String,
+        /// How many.
+        count: u64,
+    },
     /// What we sealed did not open to what it was: memory or processor are broken.
     #[error("the blob {id} did not open to what was sealed: memory or processor of this machine may be broken")]
     Machine {
@@ -126,6 +134,8 @@ impl EngineError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Storage(error) => error.disposition(),
+            // The next run reads the index anew.
+            Self::Overtaken { .. } => Disposition::Retry { after: Duration::from_secs(5) },
             // Whoever holds it ends, or is stale in half an hour.
             Self::Locked { .. } | Self::LockLost { .. } => Disposition::Retry { after: Duration::from_secs(60) },
             _ => Disposition::Operator,
@@ -150,7 +160,7 @@ impl EngineError {
             Self::Interrupted | Self::Machine { .. } | Self::Panicked { .. } => FailureClass::Internal,
             Self::NoRepository { .. } => FailureClass::RepositoryMissing,
             Self::Password { .. } => FailureClass::Password,
-            Self::Locked { .. } | Self::LockLost { .. } => FailureClass::Repository,
+            Self::Locked { .. } | Self::LockLost { .. } | Self::Overtaken { .. } => FailureClass::Repository,
             Self::Format { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,
             Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
             Self::NoPath { .. } => FailureClass::Repository,

@@ -166,6 +166,7 @@ impl Repository {
             let sealed = interrupt.block_on(self.sealed(FileKind::Index, &id))??;
             let plain = self.unseal(FileKind::Index, &id, sealed)?;
             index.take(IndexFile::read(&plain).map_err(|source| self.told(FileKind::Index, &id, source))?);
+            index.note_file(id);
         }
         index.sort();
         Ok(index)

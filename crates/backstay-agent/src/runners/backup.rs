@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::{RunError, Runner};
-use crate::repository::open_or_create;
+use crate::repository::{lock_shared, open_or_create, unlock};
 use crate::sources::source_kind;
 
 /// Packs that are uploaded at once: a local disk is kept busy by two.
@@ -112,10 +112,17 @@ fn read_and_publish(
     fence: &Fence,
 ) -> Result<Published, EngineError> {
     let (username, hostname) = (options.username.clone(), options.hostname.clone());
-    let repository = open_or_create(repository, Maker { username, hostname, at: options.started_at })?;
-    let archived = archive(&repository, options, progress, interrupt)?;
+    let leased = repository;
+    let repository = open_or_create(leased, Maker { username, hostname, at: options.started_at })?;
+    let lock = lock_shared(&repository, leased, fence.key, &options.username, interrupt)?;
+    let archived = lock.explain(archive(&repository, options, progress, interrupt))?;
+    lock.check()?;
     let ended_at = fence.check()?;
-    archived.publish(ended_at)
+    let published = archived.publish(ended_at)?;
+    // Whoever removed our lock meanwhile may have begun to prune: then the snapshot does not count.
+    lock.check()?;
+    unlock(lock);
+    Ok(published)
 }
 
 fn result_of(published: &Published, has_parent: bool, taken_at: Timestamp) -> JobResult {

@@ -7,7 +7,7 @@ use backstay_core::ports::job::JobResult;
 use backstay_engine::restore::{RestoreOptions, restore};
 
 use super::{RunError, Runner};
-use crate::repository::open;
+use crate::repository::{ended, lock_to_read, open};
 
 /// Runs a restore.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
@@ -22,9 +22,14 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let workers = runner.options.threads;
     // Another attempt of this job finishes what one that died began.
     let resume = job.id.to_string();
+    let (lease, username) = (job.lease_key(), runner.options.username.clone());
     let thread = move || {
         let options = RestoreOptions { workers, resume: Some(&resume), ..RestoreOptions::new(&foreign_id, &target) };
-        restore(&open(&repository)?, &options, &progress, &interrupt)
+        let leased = repository;
+        let repository = open(&leased)?;
+        let lock = lock_to_read(&repository, &leased, lease, &username, &interrupt)?;
+        let restored = restore(&repository, &options, &progress, &interrupt);
+        ended(lock, restored)
     };
     let restored = tokio::task::spawn_blocking(thread).await??;
     let outcome = if restored.unread.is_empty() { Outcome::Complete } else { Outcome::Partial };

@@ -8,7 +8,7 @@ use backstay_core::ports::source::Opened;
 use backstay_engine::verify::{VerifyOptions, verify};
 
 use super::{RunError, Runner};
-use crate::repository::open;
+use crate::repository::{ended, lock_to_read, open};
 use crate::sources::source_kind;
 
 /// Runs a verify. A source that cannot be opened leaves nothing to compare with; what was saved is still proved.
@@ -26,10 +26,15 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     };
     let (repository, foreign_id, sample) = (job.state.repository.clone(), snapshot.foreign_id.clone(), *sample);
     let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
+    let (lease, username) = (job.lease_key(), runner.options.username.clone());
     let started_at = runner.options.clock.now();
     let thread = move || {
         let options = VerifyOptions { snapshot: &foreign_id, sample, source: root.as_deref(), started_at };
-        verify(&open(&repository)?, &options, &progress, &interrupt)
+        let leased = repository;
+        let repository = open(&leased)?;
+        let lock = lock_to_read(&repository, &leased, lease, &username, &interrupt)?;
+        let found = verify(&repository, &options, &progress, &interrupt);
+        ended(lock, found)
     };
     let findings = tokio::task::spawn_blocking(thread).await??;
     let counts = JobCounts { files: findings.files_read, bytes: findings.bytes_read, ..JobCounts::default() };

@@ -34,6 +34,7 @@ mod files;
 mod links;
 mod close;
 mod known;
+mod seen;
 mod owners;
 mod packer;
 mod upload;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::counters::{Counters, get};
 use super::options::ArchiveOptions;
 use super::run::PARTIAL_TAG;
+use super::seen::SeenIndex;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::object::FileKind;
@@ -23,6 +24,7 @@ pub struct Archived<'a> {
     summary: Summary,
     unread: Unread,
     bytes_stored: u64,
+    seen: SeenIndex,
 }
 
 /// A snapshot that is in the repository.
@@ -61,6 +63,7 @@ impl<'a> Archived<'a> {
         tree: Id,
         parent: Option<(Id, SnapshotFile)>,
         counters: Counters,
+        seen: SeenIndex,
     ) -> Self {
         let files = [&counters.files_new, &counters.files_changed, &counters.files_unmodified].map(get);
         let summary = Summary {
@@ -80,7 +83,7 @@ impl<'a> Archived<'a> {
         };
         let bytes_stored = get(&counters.stored);
         let unread = counters.unread.into_inner().expect("no holder panics");
-        Self { repository, options, paths, tree, parent, summary, unread, bytes_stored }
+        Self { repository, options, paths, tree, parent, summary, unread, bytes_stored, seen }
     }
 
     /// Says whether the parent snapshot has the same tree, bit for bit: publishing it would say nothing new.
@@ -93,11 +96,13 @@ impl<'a> Archived<'a> {
         Rehearsed { tree: self.tree, summary: self.summary, unread: self.unread, bytes_stored: self.bytes_stored }
     }
 
-    /// Writes the snapshot file. The caller has made sure, just before, that it still holds its lease.
+    /// Looks again whether all that the snapshot refers to is to stay, and writes the snapshot file. The caller has made
+    /// sure, just before, that it still holds its lease: the second look must come after it.
     ///
     /// # Errors
-    /// [`EngineError::Storage`].
+    /// [`EngineError::Overtaken`] when a prune came between: nothing is published then. [`EngineError::Storage`].
     pub fn publish(mut self, ended_at: Timestamp) -> Result<Published, EngineError> {
+        self.seen.look_again(self.repository)?;
         self.summary.backup_start = self.options.started_at.to_string();
         self.summary.backup_end = ended_at.to_string();
         let mut tags = self.options.tags.clone();

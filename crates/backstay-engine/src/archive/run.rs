@@ -20,6 +20,7 @@ use super::packer::Packer;
 use super::publish::{Archived, Rehearsed};
 use super::queue::Queue;
 use super::roots::{lay_out, unreadable};
+use super::seen::SeenIndex;
 use super::upload::Uploads;
 use crate::error::EngineError;
 use crate::format::id::Id;
@@ -171,6 +172,7 @@ fn run<'a>(
     let index = repository.index_load(interrupt)?;
     let parent = options.parent.and_then(|id| parent_of(repository, &id));
     let counters = Counters::default();
+    let mut seen = SeenIndex::new(&index);
     let known = KnownBlobs::new(&index);
     let uploads = Uploads::new(repository, &counters, interrupt, options.uploads, writing);
     let run = Run {
@@ -203,6 +205,7 @@ fn run<'a>(
         return Err(error);
     }
     indexed?;
+    seen.add_own(uploads.take_index_files());
     interrupt.check()?;
     if run.roots_failed.load(Ordering::Relaxed) == layout.named
         && let Some(error) = run.root_failure.lock().expect("no holder panics").take()
@@ -210,7 +213,7 @@ fn run<'a>(
         return Err(error);
     }
     let tree = run.root.get().copied().ok_or(EngineError::Interrupted)?;
-    Ok(Archived::new(repository, options, layout.paths, tree, parent, counters))
+    Ok(Archived::new(repository, options, layout.paths, tree, parent, counters, seen))
 }
 
 /// Runs uploaders and workers until nothing is left.

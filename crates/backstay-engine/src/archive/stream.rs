@@ -23,6 +23,7 @@ use super::packer::Packer;
 use super::publish::{Archived, Rehearsed};
 use super::roots::{clean, unreadable};
 use super::run::parent_of;
+use super::seen::SeenIndex;
 use super::upload::Uploads;
 use crate::error::EngineError;
 use crate::format::chunker::CHUNK_BYTES_MAX;
@@ -115,6 +116,7 @@ fn run<'a>(
     let index = repository.index_load(interrupt)?;
     let parent = options.parent.and_then(|id| parent_of(repository, &id));
     let counters = Counters::default();
+    let mut seen = SeenIndex::new(&index);
     let known = KnownBlobs::new(&index);
     let uploads = &Uploads::new(repository, &counters, interrupt, options.uploads, writing);
     let packer = || Packer::new(repository, &known, uploads, &counters, options.recheck);
@@ -152,11 +154,12 @@ fn run<'a>(
         return Err(error);
     }
     indexed?;
+    seen.add_own(uploads.take_index_files());
     interrupt.check()?;
     let tree = tree.ok_or(EngineError::Interrupted)?;
     add(&counters.files_new, 1);
     let paths = vec![String::from_utf8_lossy(&path).into_owned()];
-    Ok(Archived::new(repository, options, paths, tree, parent, counters))
+    Ok(Archived::new(repository, options, paths, tree, parent, counters, seen))
 }
 
 /// Closes the queue of packs, also when this thread panics: uploaders wait for it.

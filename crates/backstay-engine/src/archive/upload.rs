@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::counters::{Counters, add};
 use super::options::Writing;
 use crate::error::EngineError;
+use crate::format::id::Id;
 use crate::format::index::{INDEX_BLOBS_MAX, IndexFile};
 use crate::format::object::FileKind;
 use crate::format::pack::FinishedPack;
@@ -29,6 +30,7 @@ pub(super) struct Uploads<'a> {
     sender: Mutex<Option<Sender<FinishedPack>>>,
     receiver: Receiver<FinishedPack>,
     pending: Mutex<(IndexFile, usize)>,
+    index_files: Mutex<Vec<Id>>,
     buffers: Mutex<Vec<Vec<u8>>>,
     failed: AtomicBool,
     failure: Mutex<Option<EngineError>>,
@@ -52,6 +54,7 @@ impl<'a> Uploads<'a> {
             sender: Mutex::new(Some(sender)),
             receiver,
             pending: Mutex::default(),
+            index_files: Mutex::default(),
             buffers: Mutex::default(),
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
@@ -114,9 +117,15 @@ impl<'a> Uploads<'a> {
     }
 
     fn index_write(&self, index: &IndexFile) -> Result<(), EngineError> {
-        let (_, size) = self.repository.file_write(FileKind::Index, &index.write())?;
+        let (id, size) = self.repository.file_write(FileKind::Index, &index.write())?;
+        self.index_files.lock().expect("no holder panics").push(id);
         add(&self.counters.stored, size);
         Ok(())
+    }
+
+    /// Returns the index files that were written so far.
+    pub(super) fn take_index_files(&self) -> Vec<Id> {
+        std::mem::take(&mut *self.index_files.lock().expect("no holder panics"))
     }
 
     /// Writes the index of the packs that no index file names yet: also after an interrupt, so that the next run does

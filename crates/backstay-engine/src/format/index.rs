@@ -99,6 +99,11 @@ impl IndexFile {
         serde_json::to_vec(self).expect("an index is JSON")
     }
 
+    /// Returns the packs that it names, and those that it says are about to go.
+    pub(crate) fn pack_ids(&self) -> (impl Iterator<Item = Id>, impl Iterator<Item = Id>) {
+        (self.packs.iter().map(|pack| pack.id), self.packs_to_delete.iter().map(|pack| pack.id))
+    }
+
     /// Reads it from JSON.
     ///
     /// # Errors
@@ -187,6 +192,8 @@ pub enum PackNumber {
 /// The index of a repository, as it was when it was loaded.
 #[derive(Debug, Default)]
 pub struct Index {
+    /// The files that it was read from.
+    files: Vec<Id>,
     blobs: Vec<IndexedBlob>,
     packs: Vec<KnownPack>,
     pending: Vec<PendingPack>,
@@ -222,6 +229,21 @@ impl Index {
             length: blob.length,
             plain_length: blob.uncompressed_length.unwrap_or(0),
         }));
+    }
+
+    /// Notes a file that was taken in.
+    pub(crate) fn note_file(&mut self, id: Id) {
+        self.files.push(id);
+    }
+
+    /// Returns the files that it was read from, in no order.
+    pub(crate) fn files(&self) -> &[Id] {
+        &self.files
+    }
+
+    /// Returns the packs that a backup may take blobs from.
+    pub(crate) fn packs_to_take(&self) -> impl Iterator<Item = Id> {
+        self.packs.iter().map(|pack| pack.id).filter(|id| !self.doubtful.contains(id))
     }
 
     /// Makes the index ready for look-ups.

@@ -378,3 +378,37 @@ fn a_plan_is_worth_nothing_under_another_lock() {
     lost(apply(&house.repository, plan, &two, &interrupt));
     assert_eq!(house.repository.pack_list().unwrap(), packs);
 }
+
+/// A prune that slept through the loss of its lock marks what a backup has taken from: the backup notices before it
+/// publishes, and the next one saves those bytes anew.
+#[test]
+fn a_backup_that_a_prune_came_between_publishes_nothing() {
+    let house = House::local();
+    fs::write(house.tree().join("file"), tree::noise(1, 300_000)).unwrap();
+    let first = house.backup(None).id;
+    let options = options(&house.tree(), None);
+    let archived = archive(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
+    forget_one(&house.repository, &first).unwrap();
+    assert_ne!(prune(&house.repository, &thorough(Duration::from_secs(3_600))).packs_marked, 0);
+    let refused = archived.publish(Timestamp::now()).unwrap_err();
+    assert!(matches!(refused, EngineError::Overtaken { count, .. } if count > 0), "{refused:?}");
+    assert_eq!(house.snapshots(), []);
+    house.assert_proved(&house.backup(None).id);
+}
+
+/// As above, with packs that are gone and not marked: plain restic, told to break our lock, deletes at once.
+#[test]
+fn a_backup_whose_packs_are_gone_publishes_nothing() {
+    let house = House::local();
+    fs::write(house.tree().join("file"), tree::noise(1, 300_000)).unwrap();
+    let first = house.backup(None).id;
+    let options = options(&house.tree(), None);
+    let archived = archive(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
+    forget_one(&house.repository, &first).unwrap();
+    prune(&house.repository, &thorough(Duration::ZERO));
+    std::thread::sleep(Duration::from_millis(1_100));
+    prune(&house.repository, &thorough(Duration::ZERO));
+    let refused = archived.publish(Timestamp::now()).unwrap_err();
+    assert!(matches!(refused, EngineError::Overtaken { .. }), "{refused:?}");
+    house.assert_proved(&house.backup(None).id);
+}

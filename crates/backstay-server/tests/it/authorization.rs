@@ -45,7 +45,7 @@ impl House {
         stores.declarations.tenant_add(&other).await.unwrap();
         let jobs = JobManager::new(context(&stores), TTL);
         let agent = world.agent();
-        let ask = LeaseRequest { agent_id: agent, kinds: JobKind::ALL.to_vec(), count_max: 1 };
+        let ask = LeaseRequest { agent_id: agent, kinds: JobKind::ALL.to_vec(), held: Vec::new(), count_max: 1 };
         let job = world.queued(0).await;
         let lease = jobs.job_lease(&ask).await.unwrap().remove(0).lease_key();
         let snapshot = PublishedSnapshot { foreign_id: "ab".repeat(32), taken_at: world.now() };

@@ -134,7 +134,7 @@ async fn a_backup_does_not_end_with_the_result_of_another_kind() {
     let world = World::new(stores, 1).await;
     let jobs = JobsClient::new(&served.client_of(Role::Agent, None).await);
     let id = world.queued(0).await;
-    let ask = LeaseRequest { agent_id: world.agent(), kinds: vec![JobKind::Backup], count_max: 1 };
+    let ask = LeaseRequest { agent_id: world.agent(), kinds: vec![JobKind::Backup], held: Vec::new(), count_max: 1 };
     let key = jobs.job_lease(&ask).await.unwrap()[0].lease_key();
     let (outcome, counts) = (Outcome::Complete, JobCounts::default());
     let wrong = jobs.job_finish(key, &JobResult::Restored { outcome, counts, unread: Unread::default() }).await;

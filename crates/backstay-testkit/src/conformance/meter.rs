@@ -17,7 +17,7 @@ pub async fn exercise(meter: &dyn MeterStore, stores: Stores) {
         world.clock.advance(Duration::from_secs(1));
     }
     let agent = world.agent();
-    let leased = world.jobs.job_lease(agent, &[JobKind::Backup], 1, super::world::TTL).await.unwrap();
+    let leased = world.jobs.job_lease(agent, &[JobKind::Backup], &[], 1, super::world::TTL).await.unwrap();
     assert_eq!(leased.len(), 1);
     let last = world.jobs.job_list(Default::default(), backstay_core::ports::store::Page::first()).await.unwrap();
     let event = world.event(backstay_core::domain::event::EventKind::Cancelled, &last[0]);

@@ -48,7 +48,7 @@ const CANCEL_TIME_MAX: Duration = Duration::from_millis(850);
 
 /// Does what a verb says and returns how it went.
 pub(crate) async fn run(engine: Engine, screen: &Screen) -> Result<Exit, CliError> {
-    let mut signals = Signals::listen_but_hangup();
+    let mut signals = Signals::listen();
     let interrupt = Interrupt::default();
     let output = Output::new(*screen, engine.quiet, engine.verbose);
     let context = Context::new(engine.access, engine.locking, output, interrupt.clone());

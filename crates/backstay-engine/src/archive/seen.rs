@@ -1,0 +1,53 @@
+//! The second look: whether what a snapshot will refer to is still what it was when the index was read.
+//!
+//! A prune that was paused may mark packs, or remove them, long after its lock went to somebody else. Whoever refers to
+//! such a pack would publish a snapshot whose data is about to go. So the index is looked at again, after the last look
+//! at the lease and before the snapshot is written; `docs/explanation/ownership.md` has the argument.
+
+use crate::error::EngineError;
+use crate::format::id::{Id, IdSet};
+use crate::format::index::{Index, IndexFile};
+use crate::format::object::FileKind;
+use crate::repository::Repository;
+
+/// The index as a backup took it in.
+#[derive(Debug)]
+pub(super) struct SeenIndex {
+    /// Its files, and those that the backup wrote itself: they name its own packs alone.
+    files: IdSet,
+    /// Packs that blobs may have been taken from.
+    packs: IdSet,
+}
+
+impl SeenIndex {
+    /// Remembers an index and the files that it was read from.
+    pub(super) fn new(index: &Index) -> Self {
+        Self { files: index.files().iter().copied().collect(), packs: index.packs_to_take().collect() }
+    }
+
+    /// Adds index files that the backup wrote.
+    pub(super) fn add_own(&mut self, files: impl IntoIterator<Item = Id>) {
+        self.files.extend(files);
+    }
+
+    /// Makes sure that each pack is still there and not about to go. Costs one list when nobody else wrote.
+    ///
+    /// # Errors
+    /// [`EngineError::Overtaken`]; what stops the look itself.
+    pub(super) fn look_again(&self, repository: &Repository) -> Result<(), EngineError> {
+        let now: IdSet = repository.file_list(FileKind::Index)?.into_iter().collect();
+        let is_gone = self.files.iter().any(|id| !now.contains(id));
+        let (mut named, mut marked) = (IdSet::default(), IdSet::default());
+        // While all files are there, what they name is named: only the new ones can say something else.
+        for id in now.iter().filter(|id| is_gone || !self.files.contains(*id)) {
+            let plain = repository.file_read(FileKind::Index, id)?;
+            let file = IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, id, source))?;
+            let (names, marks) = file.pack_ids();
+            named.extend(names);
+            marked.extend(marks);
+        }
+        let is_lost = |pack: &&Id| marked.contains(*pack) || is_gone && !named.contains(*pack);
+        let count = self.packs.iter().filter(is_lost).count() as u64;
+        if count == 0 { Ok(()) } else { Err(EngineError::Overtaken { place: repository.place(), count }) }
+    }
+}
