@@ -80,9 +80,7 @@ fn summary(outcome: &Outcome, program: &str, screen: &Screen) {
 fn unread(outcome: &Outcome, screen: &Screen) {
     let unread = &outcome.backup.unread;
     if unread.count == 0 {
-        screen.line("           everything could be read");
-        return screen
-            .line("           not saved yet: extended attributes and ACLs; hard links become files of their own");
+        return screen.line("           everything could be read");
     }
     screen.line(&format!("NOT READ   {} entries are not in this backup:", human::count(unread.count)));
     for entry in unread.entries.iter().take(10) {
