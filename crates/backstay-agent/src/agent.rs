@@ -136,7 +136,7 @@ async fn run_one(
         () = telling => unreachable!("telling never ends by itself"),
     };
     let answer = match (held.standing(&key), ended) {
-        (Standing::Lost, _) => {
+        (Standing::Lost, RunEnd::Interrupted) => {
             // The control plane may think that the lease is held, because the agent lives: it is given back. If somebody
             // else has the job by now, the token is refused, which is right.
             let given_back = jobs.job_wait(key, Duration::ZERO, "its agent could not renew the lease in time").await;

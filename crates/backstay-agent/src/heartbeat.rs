@@ -137,6 +137,9 @@ pub async fn beat(jobs: Arc<dyn Jobs>, agent_id: AgentId, ttl: Duration, held: H
             keys.iter().for_each(|key| held.note(key, Standing::Lost));
         } else if renew(&*jobs, agent_id, &keys, &held, stop_at - now).await {
             held.renewed(now);
+        } else if Instant::now() >= stop_at {
+            // The renewal hung until the very end: what was held is let go at once, not with the next beat.
+            keys.iter().for_each(|key| held.note(key, Standing::Lost));
         }
     }
 }

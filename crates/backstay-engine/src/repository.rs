@@ -234,7 +234,7 @@ impl Repository {
     pub(crate) fn file_write(&self, kind: FileKind, plain: &[u8]) -> Result<(Id, u64), EngineError> {
         let sealed = self.key.seal(&pack_file(plain));
         let (id, size) = (Id::of(&sealed), sealed.len() as u64);
-        block_on(self.storage.object_put(&kind.key(&id), sealed.into()))?;
+        self.object_write(&kind.key(&id), sealed.into())?;
         Ok((id, size))
     }
 
@@ -251,8 +251,21 @@ impl Repository {
     /// # Errors
     /// [`EngineError::Storage`].
     pub(crate) fn pack_write(&self, id: &Id, body: Bytes) -> Result<(), EngineError> {
-        block_on(self.storage.object_put(&FileKind::Pack.key(id), body))?;
-        Ok(())
+        self.object_write(&FileKind::Pack.key(id), body)
+    }
+
+    /// Writes an object. One that is there already, from a try whose answer was lost or that was cut, must be the same.
+    fn object_write(&self, key: &ObjectKey, body: Bytes) -> Result<(), EngineError> {
+        if block_on(self.storage.object_put(key, body.clone()))? == PutAnswer::Created {
+            return Ok(());
+        }
+        let found = block_on(self.storage.object_get(key, None, ReadCache::Bypass))?;
+        if found == body {
+            return Ok(());
+        }
+        let (place, key) = (self.storage.place(), key.to_string());
+        let (wanted_bytes, found_bytes) = (body.len() as u64, found.len() as u64);
+        Err(StorageError::Short { place, key, wanted_bytes, found_bytes }.into())
     }
 
     /// Returns a range of a pack.

@@ -18,7 +18,7 @@ pub enum SecretReference {
 
 /// A text that is not a secret reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a secret reference: write file:PATH, with a relative PATH without `..`")]
+#[error("`{text}` is not a secret reference: write file:keys/NAME, without `..`")]
 pub struct SecretReferenceError {
     /// What was given.
     pub text: String,
@@ -30,7 +30,8 @@ impl FromStr for SecretReference {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = || SecretReferenceError { text: text.to_owned() };
         let path = text.strip_prefix("file:").ok_or_else(refuse)?;
-        let inside = !path.is_empty()
+        // Nothing else in the data directory is a secret to hand out: not the server's token, not the signing key.
+        let inside = path.starts_with("keys/")
             && !path.contains('\0')
             && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         if inside { Ok(Self::File(path.to_owned())) } else { Err(refuse()) }
@@ -50,9 +51,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_stays_below_the_data_directory() {
+    fn a_reference_stays_among_the_keys() {
         assert_eq!("file:keys/home.key".parse::<SecretReference>().unwrap().to_string(), "file:keys/home.key");
-        for text in ["", "keys/home.key", "file:", "file:/etc/shadow", "file:../x", "file:a//b", "file:a/./b"] {
+        for text in [
+            "",
+            "keys/home.key",
+            "file:",
+            "file:/etc/shadow",
+            "file:../x",
+            "file:keys//b",
+            "file:keys/./b",
+            "file:keys/../x",
+            "file:server.json",
+        ] {
             assert_eq!(text.parse::<SecretReference>().unwrap_err().text, text);
         }
     }

@@ -25,11 +25,19 @@ pub struct Rescued {
 /// # Errors
 /// [`StoreError`]; what was moved stays moved.
 pub async fn rescue(context: &Context, stall_limit: Duration) -> Result<Rescued, StoreError> {
-    let mut done = Rescued { woken: context.jobs.job_wake().await?, ..Rescued::default() };
-    for lost in context.jobs.job_list_lost(stall_limit, RESCUE_ROWS_MAX).await? {
-        done.lost += u64::from(rescue_one(context, stall_limit, &lost).await?);
+    let (mut done, mut first) = (Rescued::default(), Ok(()));
+    match context.jobs.job_wake().await {
+        Ok(woken) => done.woken = woken,
+        Err(error) => first = Err(error),
     }
-    Ok(done)
+    for lost in context.jobs.job_list_lost(stall_limit, RESCUE_ROWS_MAX).await? {
+        // One that cannot be moved must not hold up the others.
+        match rescue_one(context, stall_limit, &lost).await {
+            Ok(moved) => done.lost += u64::from(moved),
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+    first.map(|()| done)
 }
 
 /// Moves one lost job on; false when somebody else did.

@@ -205,7 +205,7 @@ fn run<'a>(
         return Err(error);
     }
     indexed?;
-    seen.add_own(uploads.take_index_files());
+    seen.add_own(uploads.take_written());
     interrupt.check()?;
     if run.roots_failed.load(Ordering::Relaxed) == layout.named
         && let Some(error) = run.root_failure.lock().expect("no holder panics").take()

@@ -13,9 +13,9 @@ use crate::repository::Repository;
 /// The index as a backup took it in.
 #[derive(Debug)]
 pub(super) struct SeenIndex {
-    /// Its files, and those that the backup wrote itself: they name its own packs alone.
+    /// Its files, and those that the backup wrote itself.
     files: IdSet,
-    /// Packs that blobs may have been taken from.
+    /// Packs that blobs may have been taken from, and the backup's own.
     packs: IdSet,
 }
 
@@ -25,9 +25,11 @@ impl SeenIndex {
         Self { files: index.files().iter().copied().collect(), packs: index.packs_to_take().collect() }
     }
 
-    /// Adds index files that the backup wrote.
-    pub(super) fn add_own(&mut self, files: impl IntoIterator<Item = Id>) {
+    /// Adds index files and packs that the backup wrote: a prune of rustic's, which knows no locks, may meet those of a
+    /// long first backup.
+    pub(super) fn add_own(&mut self, (files, packs): (Vec<Id>, Vec<Id>)) {
         self.files.extend(files);
+        self.packs.extend(packs);
     }
 
     /// Makes sure that each pack is still there and not about to go. Costs one list when nobody else wrote.

@@ -154,7 +154,7 @@ fn run<'a>(
         return Err(error);
     }
     indexed?;
-    seen.add_own(uploads.take_index_files());
+    seen.add_own(uploads.take_written());
     interrupt.check()?;
     let tree = tree.ok_or(EngineError::Interrupted)?;
     add(&counters.files_new, 1);

@@ -30,7 +30,8 @@ pub(super) struct Uploads<'a> {
     sender: Mutex<Option<Sender<FinishedPack>>>,
     receiver: Receiver<FinishedPack>,
     pending: Mutex<(IndexFile, usize)>,
-    index_files: Mutex<Vec<Id>>,
+    /// Index files and packs that were written.
+    written: Mutex<(Vec<Id>, Vec<Id>)>,
     buffers: Mutex<Vec<Vec<u8>>>,
     failed: AtomicBool,
     failure: Mutex<Option<EngineError>>,
@@ -54,7 +55,7 @@ impl<'a> Uploads<'a> {
             sender: Mutex::new(Some(sender)),
             receiver,
             pending: Mutex::default(),
-            index_files: Mutex::default(),
+            written: Mutex::default(),
             buffers: Mutex::default(),
             failed: AtomicBool::new(false),
             failure: Mutex::default(),
@@ -98,6 +99,7 @@ impl<'a> Uploads<'a> {
         let body = Bytes::from(body);
         if self.writing == Writing::Real {
             self.repository.pack_write(&id, body.clone())?;
+            self.written.lock().expect("no holder panics").1.push(id);
             add(&self.counters.stored, body.len() as u64);
         }
         if let Ok(buffer) = body.try_into_mut() {
@@ -118,14 +120,14 @@ impl<'a> Uploads<'a> {
 
     fn index_write(&self, index: &IndexFile) -> Result<(), EngineError> {
         let (id, size) = self.repository.file_write(FileKind::Index, &index.write())?;
-        self.index_files.lock().expect("no holder panics").push(id);
+        self.written.lock().expect("no holder panics").0.push(id);
         add(&self.counters.stored, size);
         Ok(())
     }
 
-    /// Returns the index files that were written so far.
-    pub(super) fn take_index_files(&self) -> Vec<Id> {
-        std::mem::take(&mut *self.index_files.lock().expect("no holder panics"))
+    /// Returns the index files and the packs that were written.
+    pub(super) fn take_written(&self) -> (Vec<Id>, Vec<Id>) {
+        std::mem::take(&mut *self.written.lock().expect("no holder panics"))
     }
 
     /// Writes the index of the packs that no index file names yet: also after an interrupt, so that the next run does

@@ -315,8 +315,12 @@ impl Index {
 
     /// Returns the blobs that the packs which `wanted` takes hold.
     pub fn blobs_in(&self, wanted: impl Fn(&Id) -> bool) -> Vec<(BlobKind, Id)> {
-        let wanted: Vec<bool> = self.packs.iter().map(|pack| wanted(&pack.id)).collect();
-        let inside = self.blobs.iter().filter(|blob| wanted[(blob.pack & !TREE_BIT) as usize]);
+        let known: Vec<bool> = self.packs.iter().map(|pack| wanted(&pack.id)).collect();
+        let pending: Vec<bool> = self.pending.iter().map(|pack| wanted(&pack.id)).collect();
+        let inside = self.blobs.iter().filter(|blob| {
+            let of = if blob.pack & PENDING_BIT == 0 { &known } else { &pending };
+            of[(blob.pack & NUMBER) as usize]
+        });
         let kind = |pack: u32| if pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
         inside.map(|blob| (kind(blob.pack), blob.id)).collect()
     }

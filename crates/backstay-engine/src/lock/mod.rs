@@ -265,8 +265,44 @@ fn try_lock(
         room.clear(&id);
         return Ok(Err(room.told(other)));
     }
-    dead.iter().for_each(|lock| room.clear(&lock.id));
-    Ok(Ok(Taken { id, at: ours.modified_at }))
+    let taken = Taken { id, at: ours.modified_at };
+    if dead.is_empty() {
+        return Ok(Ok(taken));
+    }
+    match dead_removed(room, mode, owner, terms, &id, &dead, now) {
+        Ok(None) => Ok(Ok(taken)),
+        Ok(Some(other)) => {
+            room.clear(&id);
+            Ok(Err(other))
+        }
+        Err(error) => {
+            room.clear(&id);
+            Err(error)
+        }
+    }
+}
+
+/// Removes locks of the dead and looks again: a holder who was only asleep writes its next lock before it looks whether
+/// the old one is there. So it either finds that one gone, or is seen here. Returns who keeps us out.
+fn dead_removed(
+    room: &LockRoom,
+    mode: LockMode,
+    owner: &LockOwner,
+    terms: &LockTerms,
+    ours: &Id,
+    dead: &[&SeenLock],
+    now: Now,
+) -> Result<Option<EngineError>, EngineError> {
+    for lock in dead {
+        if lock.conflicts(mode) {
+            room.remove(&lock.id)?;
+        } else {
+            room.clear(&lock.id);
+        }
+    }
+    let seen = room.look(owner)?;
+    let counts = |other: &&SeenLock| other.id != *ours && other.conflicts(mode) && !other.is_dead(now, &terms.dead);
+    Ok(seen.iter().find(counts).map(|other| room.told(other)))
 }
 
 /// Sleeps, and notices within a tenth of a second when somebody asks to stop.

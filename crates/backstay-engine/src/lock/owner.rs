@@ -82,7 +82,7 @@ pub(super) fn process_of(lock: &LockFile, us: &LockOwner) -> Process {
     let start = process_start(pid);
     match lock.backstay.as_ref().filter(same_space) {
         // Another process may have got the number since.
-        Some(mark) if start != Some(mark.process_start) && mark.process_start > 0 => Process::Dead,
+        Some(mark) if mark.process_start > 0 && start != Some(0) && start != Some(mark.process_start) => Process::Dead,
         Some(_) => Process::Unknown,
         None if lock.hostname == us.hostname && pid > 0 && start.is_none() => Process::Absent,
         None => Process::Unknown,
@@ -99,11 +99,13 @@ fn process_space() -> String {
     std::fs::read_link("/proc/self/ns/pid").map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Returns when a process was started, in ticks since boot; none when there is no such process.
+/// Returns when a process was started, in ticks since boot; zero when that is not known, none when there is no such
+/// process.
 fn process_start(pid: u32) -> Option<u64> {
     let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        // `/proc` may hide the processes of others (`hidepid`): only the kernel's word that there is none counts.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_gone(pid) => return None,
         // It runs, and more we may not know.
         Err(_) => return Some(0),
     };
@@ -115,6 +117,12 @@ fn process_start(pid: u32) -> Option<u64> {
         return None;
     }
     Some(fields.nth(18).and_then(|ticks| ticks.parse().ok()).unwrap_or(0))
+}
+
+/// Says whether the kernel knows no such process.
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 #[cfg(test)]

@@ -46,20 +46,22 @@ mod tests {
     #[tokio::test]
     async fn a_secret_is_read_without_its_newline() {
         let home = tempfile::tempdir().unwrap();
-        std::fs::write(home.path().join("a.key"), "hunter2\n").unwrap();
+        std::fs::create_dir(home.path().join("keys")).unwrap();
+        std::fs::write(home.path().join("keys/a.key"), "hunter2\n").unwrap();
         let store = FileSecrets::new(home.path().to_owned());
         let read = async |reference: &str| store.secret_read(&reference.parse::<SecretReference>().unwrap()).await;
-        assert_eq!(read("file:a.key").await.unwrap().expose_secret(), "hunter2");
-        assert!(matches!(read("file:b.key").await, Err(SecretError::Missing { .. })));
+        assert_eq!(read("file:keys/a.key").await.unwrap().expose_secret(), "hunter2");
+        assert!(matches!(read("file:keys/b.key").await, Err(SecretError::Missing { .. })));
     }
 
     #[tokio::test]
     async fn an_empty_file_is_no_secret() {
         let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("keys")).unwrap();
         let store = FileSecrets::new(home.path().to_owned());
-        let reference: SecretReference = "file:a.key".parse().unwrap();
+        let reference: SecretReference = "file:keys/a.key".parse().unwrap();
         for text in ["", "\n", " \r\n"] {
-            std::fs::write(home.path().join("a.key"), text).unwrap();
+            std::fs::write(home.path().join("keys/a.key"), text).unwrap();
             let error = store.secret_read(&reference).await.unwrap_err();
             assert!(matches!(&error, SecretError::Empty { reference: named } if *named == reference), "{text:?}");
             assert!(error.to_string().contains("put its value back"), "{error}");

@@ -210,12 +210,7 @@ impl ObjectStorage for HotCold {
     }
 
     async fn object_size(&self, key: &ObjectKey) -> Result<u64, StorageError> {
-        if !is_pack(key) {
-            match self.hot.object_size(key).await {
-                Err(StorageError::Missing { .. }) => {}
-                answer => return answer,
-            }
-        }
+        // The cold part is the truth: what plain restic removed there, a lock say, is gone.
         self.cold.object_size(key).await
     }
 

@@ -38,7 +38,7 @@ pub fn apply(
         return Err(EngineError::LockLost { place: repository.place() });
     }
     guard.check()?;
-    let mut index = IndexWriter { repository, file: IndexFile::default() };
+    let mut index = IndexWriter { repository, guard, file: IndexFile::default() };
     if !plan.replaced.is_empty() || !plan.ledger.unnamed.is_empty() {
         rewrite(repository, &plan, guard, interrupt, &mut index)?;
         index_write(&plan, &mut index)?;
@@ -235,6 +235,7 @@ impl Copier<'_> {
 /// Writes index files of restic's size.
 struct IndexWriter<'a> {
     repository: &'a Repository,
+    guard: &'a LockGuard,
     file: IndexFile,
 }
 
@@ -246,6 +247,8 @@ impl IndexWriter<'_> {
 
     fn flush(&mut self) -> Result<(), EngineError> {
         if !self.file.is_empty() {
+            // After a sleep somebody else may have pruned: what we would write then names packs that are gone.
+            self.guard.check()?;
             self.repository.file_write(FileKind::Index, &std::mem::take(&mut self.file).write())?;
         }
         Ok(())

@@ -232,6 +232,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
         };
         let archived = guard.explain(archived).map_err(engine)?;
         if verb.skip_if_unchanged && archived.is_unchanged() {
+            guard.check().map_err(engine)?;
             let left = archived.leave();
             Done { id: None, summary: left.summary, unread: left.unread }
         } else {
