@@ -26,6 +26,12 @@ use crate::now::Now;
 
 pub use server::ServerOptions;
 
+/// How often a file is opened again that another process was just opening.
+const OPEN_TRIES: u32 = 5;
+
+/// How long after such a try the next one comes.
+const OPEN_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// The database, as the three stores of the core. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -49,8 +55,16 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub async fn open_with(path: &Path, now: Now) -> Result<Self, OpenError> {
-        let (writer, reader) = sqlite::open(path).await?;
-        Ok(Self { writer, reader, now })
+        let mut tries_left = OPEN_TRIES;
+        loop {
+            match sqlite::open(path).await {
+                Ok((writer, reader)) => return Ok(Self { writer, reader, now }),
+                // SQLite does not wait while another process turns the log on.
+                Err(OpenError::Busy { .. }) if tries_left > 0 => tries_left -= 1,
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(OPEN_AGAIN_AFTER).await;
+        }
     }
 
     /// Opens a database that lives in memory and ends with its last clone; `clock` decides expiry.

@@ -83,12 +83,20 @@ fn whichever_write_is_lost_in_silence_a_verify_finds_it() {
         let (house, storage, first) = house();
         let before = storage.calls(Call::Put);
         storage.harm(Call::Put, nth, Harm::LoseWrite);
-        let done = house.backup(Some(first));
+        let done = house.try_backup(Some(first));
         if storage.calls(Call::Put) - before < nth {
-            assert!(nth > 4);
+            assert!(nth > 4 && done.is_ok());
             return;
         }
         storage.heal();
+        // A lost index file is noticed by the second look, and nothing is published.
+        let done = match done {
+            Err(EngineError::Overtaken { .. }) => {
+                assert_eq!(house.snapshots(), [first], "write {nth}");
+                continue;
+            }
+            done => done.unwrap(),
+        };
         let damaged = house.try_verify(&done.id).map_or(true, |found| found.verdict() == Verdict::Damaged);
         assert!(damaged, "the loss of write {nth} was not found");
         assert!(!house.try_restore(&done.id).0.is_ok_and(|done| done.unread.is_empty()), "write {nth}");
