@@ -21,7 +21,8 @@ use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
 use crate::types::list::{PageQuery, Rows};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanUpdate, PlanView};
+use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
+use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
@@ -334,6 +335,18 @@ calls! {
     plan_list() -> Rows<PlanView> = get(PlanList, "");
     /// Asks for a backup of each item of a plan.
     plan_request(id: &str) -> PlanRequested = get(PlanRequest, id);
+    /// Returns how far a plan's schedule is.
+    plan_schedule(id: &str) -> PlanScheduleView = get(PlanSchedule, id);
+    /// Holds a plan back.
+    plan_pause(id: &str) -> PlanScheduleView = get(PlanPause, id);
+    /// Lets a plan go on.
+    plan_resume(id: &str) -> PlanScheduleView = get(PlanResume, id);
+    /// Returns the maintenance windows that are not over.
+    maintenance_list() -> Rows<MaintenanceView> = get(MaintenanceList, "");
+    /// Declares a maintenance window.
+    maintenance_create(body: &MaintenanceCreate) -> MaintenanceView = tell(MaintenanceCreate, "", body);
+    /// Takes a maintenance window away.
+    maintenance_remove(id: &str) -> () = get(MaintenanceRemove, id);
     /// Returns jobs, newest first.
     job_list(query: &JobQuery) -> Rows<JobView> = ask(JobList, "", query);
     /// Returns one job.

@@ -44,6 +44,18 @@ pub enum Operation {
     PlanUpdate,
     /// Asks for a backup of a plan's items.
     PlanRequest,
+    /// How far a plan's schedule is, and what comes next.
+    PlanSchedule,
+    /// Holds a plan back.
+    PlanPause,
+    /// Lets a plan go on.
+    PlanResume,
+    /// Maintenance windows that are not over.
+    MaintenanceList,
+    /// Declares a maintenance window.
+    MaintenanceCreate,
+    /// Takes a maintenance window away.
+    MaintenanceRemove,
     /// Jobs, newest first.
     JobList,
     /// One job.
@@ -167,6 +179,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::PlanShow, "plan_show", (Look, GET, "/api/v1/plans/{id}", 200), "plan show", "Returns one plan; its ETag goes with a change of it."),
     row(Operation::PlanUpdate, "plan_update", (Declare, PATCH, "/api/v1/plans/{id}", 200), "plan update", "Changes what is given of a plan. If-Match with the plan's ETag refuses it when somebody else changed the plan."),
     row(Operation::PlanRequest, "plan_request", (Run, POST, "/api/v1/plans/{id}/run", 202), "plan run", "Asks for a backup of each item of a plan."),
+    row(Operation::PlanSchedule, "plan_schedule", (Look, GET, "/api/v1/plans/{id}/schedule", 200), "plan schedule", "Returns how far a plan's schedule is, what holds it back and what comes next."),
+    row(Operation::PlanPause, "plan_pause", (Run, POST, "/api/v1/plans/{id}/pause", 200), "plan pause", "Holds a plan back: its occurrences are skipped and told. It may be asked again."),
+    row(Operation::PlanResume, "plan_resume", (Run, POST, "/api/v1/plans/{id}/resume", 200), "plan resume", "Lets a plan go on; what was skipped is not made up for. It may be asked again."),
+    row(Operation::MaintenanceList, "maintenance_list", (Look, GET, "/api/v1/maintenance", 200), "maintenance list", "Returns the maintenance windows that are not over, by their beginning."),
+    row(Operation::MaintenanceCreate, "maintenance_create", (Oversee, POST, "/api/v1/maintenance", 201), "maintenance create", "Declares a time in which nothing starts by schedule; without an end and a tenant it pauses the installation."),
+    row(Operation::MaintenanceRemove, "maintenance_remove", (Oversee, DELETE, "/api/v1/maintenance/{id}", 204), "maintenance remove", "Takes a maintenance window away; what it held back starts."),
     row(Operation::JobList, "job_list", (Look, GET, "/api/v1/jobs", 200), "job list", "Returns jobs, newest first."),
     row(Operation::JobShow, "job_show", (Look, GET, "/api/v1/jobs/{id}", 200), "job show", "Returns one job with its progress, attempts and what it could not read."),
     row(Operation::JobCancel, "job_cancel", (Run, POST, "/api/v1/jobs/{id}/cancel", 202), "job cancel", "Asks for a job's end."),

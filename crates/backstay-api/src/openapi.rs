@@ -25,7 +25,8 @@ use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
 use crate::types::list::{PageQuery, Rows};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanUpdate, PlanView};
+use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
+use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
@@ -108,6 +109,12 @@ fn shape(operation: Operation) -> Shape {
         Operation::PlanCreate => takes_body::<PlanCreate>(body::<PlanView>()),
         Operation::PlanList => takes_none(rows::<PlanView>()),
         Operation::PlanRequest => takes_none(body::<PlanRequested>()),
+        Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume => {
+            takes_none(body::<PlanScheduleView>())
+        }
+        Operation::MaintenanceList => takes_none(rows::<MaintenanceView>()),
+        Operation::MaintenanceCreate => takes_body::<MaintenanceCreate>(body::<MaintenanceView>()),
+        Operation::MaintenanceRemove => gives_none(takes_none(body::<Problem>())),
         Operation::JobList => takes_query::<JobQuery>(rows::<JobView>()),
         Operation::JobShow => takes_none(body::<JobDetail>()),
         Operation::JobCancel => takes_none(body::<JobView>()),

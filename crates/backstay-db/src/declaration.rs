@@ -18,6 +18,7 @@ use crate::Database;
 use crate::database::commit;
 use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
+use crate::schedule::{schedule_add, schedule_changed};
 
 /// Returns the row that was looked for, or says that there is none.
 pub(crate) fn found<T>(row: Option<T>, noun: &'static str, key: impl ToString) -> Result<T, StoreError> {
@@ -117,9 +118,12 @@ impl DeclarationStore for Database {
     }
 
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
         let insert = plan::Entity::insert(plan::Model::of(plan).into_active_model());
-        let done = insert.exec_without_returning(&self.writer).await;
-        done.map(drop).map_err(|error| insert_error(error, "plan", plan.name.as_str()))
+        let done = insert.exec_without_returning(&tx).await;
+        done.map_err(|error| insert_error(error, "plan", plan.name.as_str()))?;
+        schedule_add(&tx, plan).await?;
+        commit(tx).await
     }
 
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError> {
@@ -137,6 +141,14 @@ impl DeclarationStore for Database {
     }
 
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
+        self.retrying(|| self.plan_replace_once(old, new)).await
+    }
+}
+
+impl Database {
+    async fn plan_replace_once(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
+        let (id, is_rescheduled) = (old.id, old.schedule != new.schedule);
+        let tx = self.begin().await?;
         let (old, new) = (plan::Model::of(old), plan::Model::of(new));
         let update = plan::Entity::update_many()
             .col_expr(plan::Column::Name, Expr::val(&new.name))
@@ -148,7 +160,15 @@ impl DeclarationStore for Database {
             .filter(plan::Column::RepositoryId.eq(&old.repository_id))
             .filter(plan::Column::ScheduleJson.eq(&old.schedule_json))
             .filter(plan::Column::RpoMs.eq(old.rpo_ms));
-        let done = update.exec(&self.writer).await.map_err(|error| insert_error(error, "plan", &new.name))?;
-        Ok(done.rows_affected == 1)
+        let done = update.exec(&tx).await.map_err(|error| insert_error(error, "plan", &new.name))?;
+        if done.rows_affected != 1 {
+            return Ok(false);
+        }
+        if is_rescheduled {
+            let now = self.now.read(&tx).await?;
+            schedule_changed(&tx, id, now).await?;
+        }
+        commit(tx).await?;
+        Ok(true)
     }
 }

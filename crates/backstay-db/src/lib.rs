@@ -27,6 +27,7 @@ mod history;
 mod meter;
 mod job;
 mod retention;
+mod schedule;
 mod seal;
 
 #[doc(hidden)]

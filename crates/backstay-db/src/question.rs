@@ -8,9 +8,10 @@ use sea_orm::{DbBackend, QueryTrait as _, Statement};
 
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::question;
-use crate::job::list_question;
 use crate::job::rescue::wake_question;
+use crate::job::{list_question, overlap_question};
 use crate::retention::ended_question;
+use crate::schedule::due_question;
 
 /// Whose rows are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ),
         ("newest good snapshot", newest_good_question(asked.item, asked.repository).build(backend)),
         ("events", event_question(asked.tenant, 19_900, 50).build(backend)),
+        ("plans due", due_question(asked.now, 50).build(backend)),
+        ("live backups of an overlap key", overlap_question(asked.tenant).build(backend)),
         ("jobs to sweep", ended_question(Timestamp::from_second(2).unwrap_or_default(), 50).build(backend)),
     ]
 }

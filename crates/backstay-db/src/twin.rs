@@ -10,7 +10,7 @@ use std::time::Duration;
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
 use backstay_core::domain::sample::SampleRule;
-use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
+use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule};
 use backstay_core::domain::unread::UnreadEntry;
 use backstay_core::ports::store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,11 @@ pub(crate) struct ScheduleTwin {
     time_zone: String,
     jitter_ms: i64,
     overlap: OverlapTwin,
+    /// None for the default, as in rows that an older version wrote: a row is compared as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start_window_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    catch_up: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +136,9 @@ impl ScheduleTwin {
                 OverlapKey::Plan => OverlapTwin::Plan,
                 OverlapKey::Tenant => OverlapTwin::Tenant,
             },
+            start_window_ms: (schedule.start_window() != START_WINDOW_DEFAULT)
+                .then(|| ms_cell(schedule.start_window())),
+            catch_up: (schedule.catch_up() != CatchUp::Once).then(|| schedule.catch_up().word().to_owned()),
         }
     }
 
@@ -146,7 +154,11 @@ impl ScheduleTwin {
             OverlapTwin::Plan => OverlapKey::Plan,
             OverlapTwin::Tenant => OverlapKey::Tenant,
         };
+        let start_window = self.start_window_ms.map(ms).transpose()?.unwrap_or(START_WINDOW_DEFAULT);
+        let catch_up = self.catch_up.as_deref().map(|word| row.word("schedule_json", word, CatchUp::from_word));
+        let catch_up = catch_up.transpose()?.unwrap_or(CatchUp::Once);
         Schedule::new(rhythm, self.time_zone, ms(self.jitter_ms)?, overlap)
+            .map(|schedule| schedule.with_start_window(start_window).with_catch_up(catch_up))
             .map_err(|error| row.unreadable(format!("schedule_json: {error}")))
     }
 }

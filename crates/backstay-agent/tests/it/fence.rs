@@ -96,6 +96,7 @@ fn job(root: &Path, repository: LeasedRepository) -> Job<Leased> {
         breach_at: at,
         priority: 0,
         attempt_token: AttemptToken(1),
+        overlap: backstay_core::domain::schedule::OverlapKey::Plan,
         failures: 0,
         counts: JobCounts::default(),
         created_at: at,

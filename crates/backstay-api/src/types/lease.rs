@@ -10,6 +10,7 @@ use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::id::{AgentId, JobId};
 use backstay_core::domain::job::{Job, JobKind, Leased, LeasedRepository, Phase, Progress, Trigger};
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
+use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::storage::StorageSettings;
 use backstay_core::ports::job::{LeaseRequest, Standing};
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,8 @@ pub struct LeasedWire {
     pub breach_at: String,
     /// The queue's second order.
     pub priority: i32,
+    /// What it must not run beside: `plan` or `tenant`.
+    pub overlap: String,
     /// Number of the attempt that the agent now holds.
     pub attempt: i64,
     /// How many attempts in a row ended without a result.
@@ -221,6 +224,7 @@ impl From<&Job<Leased>> for LeasedWire {
             },
             breach_at: job.breach_at.to_string(),
             priority: job.priority,
+            overlap: job.overlap.word().to_owned(),
             attempt: job.attempt_token.0,
             failures: job.failures,
             counts: job.counts.into(),
@@ -257,6 +261,7 @@ impl TryFrom<LeasedWire> for Job<Leased> {
             },
             breach_at: parse("breach_at", &wire.breach_at)?,
             priority: wire.priority,
+            overlap: word("overlap", &wire.overlap, OverlapKey::from_word)?,
             attempt_token: AttemptToken(wire.attempt),
             failures: wire.failures,
             counts: wire.counts.into(),

@@ -1,7 +1,8 @@
 //! Plans.
 
 use backstay_core::domain::plan::Plan;
-use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
+use backstay_core::domain::schedule::{self, Calendar, Rhythm, Schedule, ScheduleState};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,6 +27,12 @@ pub struct ScheduleView {
     /// Which running jobs an occurrence must not overlap: `plan` (when left out) or `tenant`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<String>,
+    /// How long after its moment an occurrence may still start on time; an hour when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_window_ms: Option<u64>,
+    /// What becomes of what was missed: the newest is started `once`, marked late (when left out), or `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<String>,
 }
 
 impl From<&Schedule> for ScheduleView {
@@ -35,16 +42,14 @@ impl From<&Schedule> for ScheduleView {
             Rhythm::Every(every) => (None, Some(every.as_millis() as u64)),
             Rhythm::Cron(expression) => (Some(expression.clone()), None),
         };
-        let overlap = match schedule.overlap() {
-            OverlapKey::Plan => "plan",
-            OverlapKey::Tenant => "tenant",
-        };
         Self {
             cron,
             every_ms,
             time_zone: Some(schedule.time_zone().to_owned()),
             jitter_ms: schedule.jitter().as_millis() as u64,
-            overlap: Some(overlap.to_owned()),
+            overlap: Some(schedule.overlap().word().to_owned()),
+            start_window_ms: Some(schedule.start_window().as_millis() as u64),
+            catch_up: Some(schedule.catch_up().word().to_owned()),
         }
     }
 }
@@ -118,6 +123,64 @@ impl From<&Plan> for PlanView {
             schedule: (&plan.schedule).into(),
             rpo_ms: plan.rpo.as_millis() as u64,
             created_at: plan.created_at.to_string(),
+        }
+    }
+}
+
+/// How far a plan's schedule is, and what comes next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanScheduleView {
+    /// Since when a person holds it back; none while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<String>,
+    /// Why nothing of it may start now, in words; none when it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// The planned instant of the newest occurrence that was started or skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_planned_at: Option<String>,
+    /// The planned instant of an occurrence that waits for another plan's work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_planned_at: Option<String>,
+    /// Until when it waits; none when nothing waits, or it waits as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_until: Option<String>,
+    /// How many occurrences in a row were skipped for other plans.
+    pub skipped_before: u32,
+    /// What comes next, oldest first; empty for a plan on request.
+    pub next: Vec<OccurrenceView>,
+}
+
+/// One moment that a schedule names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OccurrenceView {
+    /// Its name: the planned instant.
+    pub planned_at: String,
+    /// When it starts: later by the plan's share of the jitter.
+    pub start_at: String,
+}
+
+/// Occurrences that a look at a schedule shows.
+const NEXT_SHOWN: usize = 5;
+
+impl PlanScheduleView {
+    /// Returns the view of a plan and its state at a moment, with what holds it back.
+    pub fn new(plan: &Plan, state: &ScheduleState, calendar: &Calendar, now: Timestamp) -> Self {
+        let waiting = state.waiting.as_ref();
+        let next = schedule::next(&state.planned(plan), now, NEXT_SHOWN).into_iter();
+        Self {
+            paused_at: state.paused_at.map(|at| at.to_string()),
+            held: calendar.held(plan.tenant_id, now).map(|held| held.reason),
+            last_planned_at: state.last_planned_at.map(|at| at.to_string()),
+            waiting_planned_at: waiting.map(|waiting| waiting.planned_at.to_string()),
+            waiting_until: waiting.filter(|_| state.skipped_before == 0).map(|waiting| waiting.start_by.to_string()),
+            skipped_before: state.skipped_before,
+            next: next
+                .map(|(planned_at, start_at)| OccurrenceView {
+                    planned_at: planned_at.to_string(),
+                    start_at: start_at.to_string(),
+                })
+                .collect(),
         }
     }
 }

@@ -24,10 +24,15 @@ pub enum EventKind {
     Parked,
     /// A job whose lease ended was put back in the queue.
     Rescued,
+    /// A person holds a plan back.
+    Paused,
+    /// A person lets a plan go on.
+    Resumed,
 }
 
 super::job::words!(EventKind: Enqueued = "enqueued", Skipped = "skipped", Succeeded = "succeeded", Failed = "failed",
-    Damaged = "damaged", Cancelled = "cancelled", Parked = "parked", Rescued = "rescued");
+    Damaged = "damaged", Cancelled = "cancelled", Parked = "parked", Rescued = "rescued",
+    Paused = "paused", Resumed = "resumed");
 
 /// One fact, before the store gives it its place in the tenant's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::id::{JobId, TenantId};
 use super::job::{FailureClass, JobState, Trigger};
 use super::overlap::Meeting;
 use super::rpo::{Age, Forecast};
-use super::schedule::{Calendar, Due, MISSED_COUNTED_MAX, Pause, Planned, Skip, delay_words, due, next};
+use super::schedule::{Calendar, Due, Held, MISSED_COUNTED_MAX, Pause, Planned, Skip, delay_words, due, next};
 
 /// Ends of jobs that an estimate of a start looks at; beyond them nobody can say.
 pub const STEPS_MAX: usize = 200;
@@ -29,10 +29,10 @@ pub fn plan(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp, zone: &Time
     if plan.pause == Pause::Paused {
         lines.push("it is paused: its occurrences are skipped".to_owned());
     }
-    if let Some(reason) = calendar.held(plan.tenant_id, now) {
+    if let Some(Held { reason, .. }) = calendar.held(plan.tenant_id, now) {
         lines.push(format!("nothing starts now: {reason}"));
     }
-    lines.extend(due(&[*plan], calendar, now).iter().map(|(_, answer)| due_words(answer, zone)));
+    lines.extend(due(plan, calendar, now).iter().map(|answer| due_words(answer, zone)));
     lines.extend(month(plan, calendar, now, zone));
     lines
 }
@@ -58,7 +58,7 @@ pub fn due_words(answer: &Due, zone: &TimeZone) -> String {
             moment(*planned_at, zone),
             delay_words(*late)
         ),
-        Due::Hold { planned_at, reason } => {
+        Due::Hold { planned_at, reason, .. } => {
             format!("the occurrence of {} is held back: {reason}", moment(*planned_at, zone))
         }
     }

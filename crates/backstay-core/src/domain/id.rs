@@ -87,6 +87,8 @@ ids! {
     AgentId,
     /// Names a token of the API; never the token.
     TokenId,
+    /// Names a maintenance window.
+    MaintenanceId,
     /// Names a record of who asked for a change.
     ChangeId,
 }

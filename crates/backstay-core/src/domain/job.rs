@@ -24,6 +24,7 @@ use super::id::{AgentId, ItemId, JobId, JobSetId, PlanId, RepositoryId, Snapshot
 use super::item::Item;
 use super::repository::{Repository, RepositoryAccess, RepositoryEpoch};
 use super::sample::SampleRule;
+use super::schedule::OverlapKey;
 use super::secret::Secret;
 use super::snapshot::Snapshot;
 use super::source::Source;
@@ -415,6 +416,8 @@ pub struct Job<S = JobState> {
     pub breach_at: Timestamp,
     /// The queue's second order: higher goes first.
     pub priority: i32,
+    /// What it must not run beside, besides another backup of its item.
+    pub overlap: OverlapKey,
     /// Token of the newest attempt; zero before the first.
     pub attempt_token: AttemptToken,
     /// How many attempts in a row ended without a result.

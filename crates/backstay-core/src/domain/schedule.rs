@@ -5,6 +5,7 @@
 //! once. Jitter moves the start, never the name.
 
 mod due;
+mod state;
 mod window;
 
 use std::str::FromStr;
@@ -18,7 +19,8 @@ pub use due::{
     CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, clock_jump, delay_words, due,
     jitter_of, next, next_due_at,
 };
-pub use window::{Calendar, Maintenance};
+pub use state::ScheduleState;
+pub use window::{Calendar, Held, Maintenance};
 
 /// Shortest interval between two occurrences: a backup a minute is a loop, not a schedule.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
@@ -35,13 +37,15 @@ pub enum Rhythm {
 }
 
 /// Which running jobs an occurrence must not overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OverlapKey {
     /// The same plan's.
     Plan,
-    /// Every plan's of the same tenant.
+    /// Every plan's of the same tenant that says so: of all their backups, one runs at a time.
     Tenant,
 }
+
+super::job::words!(OverlapKey: Plan = "plan", Tenant = "tenant");
 
 /// What becomes of an occurrence whose start window passed while nothing could start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

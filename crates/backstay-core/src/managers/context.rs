@@ -8,6 +8,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{EventId, ItemId, JobId, TenantId};
 use crate::ports::clock::Clock;
 use crate::ports::random::{Random, ten_bytes};
+use crate::ports::schedule::ScheduleStore;
 use crate::ports::secret::SecretStore;
 use crate::ports::signer::Signer;
 use crate::ports::store::{DeclarationStore, HistoryStore, JobStore};
@@ -21,6 +22,8 @@ pub struct Context {
     pub history: Arc<dyn HistoryStore>,
     /// The queue.
     pub jobs: Arc<dyn JobStore>,
+    /// How far the plans are.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// Where secrets are kept.
     pub secrets: Arc<dyn SecretStore>,
     /// Signs evidence.

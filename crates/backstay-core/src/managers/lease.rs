@@ -35,6 +35,7 @@ pub(super) async fn job_in_hand(
         instruction: job.instruction,
         trigger: job.trigger,
         breach_at: job.breach_at,
+        overlap: job.overlap,
         priority: job.priority,
         attempt_token: job.attempt_token,
         failures: job.failures,

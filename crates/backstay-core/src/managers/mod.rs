@@ -1,6 +1,6 @@
 //! Use cases, each from end to end: they ask and tell ports in order and leave every decision to `domain`.
 //!
-//! `declaration` takes in what people declare, `request` puts jobs in the queue, `job` is the port `Jobs`
+//! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back,
 //! `browse` looks into snapshots, `access` makes tokens and records who asked. Nobody here knows HTTP, SQL or a file.
 
@@ -12,3 +12,4 @@ pub mod lease;
 pub mod rescue;
 pub mod browse;
 pub mod access;
+pub mod schedule;

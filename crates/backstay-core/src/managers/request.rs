@@ -1,5 +1,7 @@
 //! Puts jobs in the queue: backups of a plan's items, restores and verifies of a snapshot. Cancels them.
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
@@ -8,6 +10,7 @@ use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobCounts, JobState, Reconciliation, Target, Trigger};
 use crate::domain::plan::{Plan, breach_at};
 use crate::domain::sample::SampleRule;
+use crate::domain::schedule::OverlapKey;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::store::{Enqueued, StoreError};
 
@@ -31,11 +34,27 @@ pub async fn plan_request(context: &Context, id: PlanId) -> Result<Vec<(Item, En
 
 /// Asks for a backup of one item.
 async fn backup_request(context: &Context, plan: &Plan, item: &Item, trigger: Trigger) -> Result<Enqueued, StoreError> {
+    let now = context.now();
+    let id = JobId::new(now, context.ten());
+    let job = Job { priority: PRIORITY_REQUEST, ..backup_job(context, plan, item, (id, trigger, now)).await? };
+    let about = (job.tenant_id, Some(job.id), job.item_id);
+    let enqueued = context.event(EventKind::Enqueued, about, now, format!("backup of {} was asked for", item.name));
+    let words = format!("backup of {} was asked for while another one of it is not finished", item.name);
+    let skipped = context.event(EventKind::Skipped, (job.tenant_id, None, job.item_id), now, words);
+    context.jobs.job_enqueue(&job, &enqueued, Some(&skipped)).await
+}
+
+/// Returns the queued backup of an item, with its name, its cause and the moment when it is enqueued.
+pub(super) async fn backup_job(
+    context: &Context,
+    plan: &Plan,
+    item: &Item,
+    (id, trigger, now): (JobId, Trigger, Timestamp),
+) -> Result<Job, StoreError> {
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
     let newest_at = newest.map(|snapshot| snapshot.taken_at).max(item.confirmed_at);
-    let now = context.now();
-    let job = Job {
-        id: JobId::new(now, context.ten()),
+    Ok(Job {
+        id,
         tenant_id: plan.tenant_id,
         plan_id: Some(plan.id),
         item_id: Some(item.id),
@@ -44,18 +63,14 @@ async fn backup_request(context: &Context, plan: &Plan, item: &Item, trigger: Tr
         instruction: Instruction::Backup,
         trigger,
         breach_at: breach_at(plan.rpo, newest_at, plan.created_at),
-        priority: PRIORITY_REQUEST,
+        priority: 0,
+        overlap: plan.schedule.overlap(),
         attempt_token: AttemptToken(0),
         failures: 0,
         counts: JobCounts::default(),
         created_at: now,
         state: JobState::Queued { not_before: now },
-    };
-    let about = (job.tenant_id, Some(job.id), job.item_id);
-    let enqueued = context.event(EventKind::Enqueued, about, now, format!("backup of {} was asked for", item.name));
-    let words = format!("backup of {} was asked for while another one of it is not finished", item.name);
-    let skipped = context.event(EventKind::Skipped, (job.tenant_id, None, job.item_id), now, words);
-    context.jobs.job_enqueue(&job, &enqueued, Some(&skipped)).await
+    })
 }
 
 /// Asks for a restore of a snapshot to a target.
@@ -100,6 +115,7 @@ async fn snapshot_request(
         trigger: Trigger::Request,
         breach_at: now,
         priority: PRIORITY_REQUEST,
+        overlap: OverlapKey::Plan,
         attempt_token: AttemptToken(0),
         failures: 0,
         counts: JobCounts::default(),

@@ -6,6 +6,7 @@
 
 pub mod job;
 pub mod store;
+pub mod schedule;
 pub mod access;
 pub mod meter;
 pub mod source;

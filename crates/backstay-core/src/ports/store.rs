@@ -296,6 +296,10 @@ pub trait JobStore: Send + Sync {
     /// Returns a page of jobs.
     async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError>;
 
+    /// Returns the live backups of a tenant whose plans keep out of one another's way: their plan, and the planned instant,
+    /// or when they were asked for.
+    async fn job_list_overlapping(&self, tenant: TenantId) -> Result<Vec<(PlanId, Timestamp)>, StoreError>;
+
     /// Returns a leased job's progress; none when it is not leased or has told none.
     async fn job_progress_get(&self, id: JobId) -> Result<Option<Progress>, StoreError>;
 

@@ -4,9 +4,11 @@ use backstay_core::domain::attempt::AttemptToken;
 use backstay_core::domain::id::{ItemId, JobSetId};
 use backstay_core::domain::job::{FailureClass, Job, JobCounts, JobKind, JobState, Outcome, StateName, Trigger};
 use backstay_core::domain::repository::RepositoryAccess;
+use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::entity::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use crate::row::{Row, count_cell, json_cell};
 use crate::twin::InstructionTwin;
@@ -43,6 +45,8 @@ pub(crate) struct Model {
     pub(crate) finished_at: Option<i64>,
     pub(crate) live_key: Option<String>,
     pub(crate) occurrence_key: Option<String>,
+    /// The tenant, when its backups keep out of one another's way: of one key one lease exists.
+    pub(crate) overlap_key: Option<String>,
     pub(crate) file_count: i64,
     pub(crate) file_unmodified_count: i64,
     pub(crate) dir_count: i64,
@@ -118,10 +122,16 @@ pub(crate) fn access_from_word(word: &str) -> Option<RepositoryAccess> {
     [RepositoryAccess::Shared, RepositoryAccess::Alone].into_iter().find(|access| access_word(*access) == word)
 }
 
-/// Returns the key that an occurrence of an item has for ever; none for a job without either.
+/// Returns the key that an occurrence of a plan has on an item for ever; none for a job without either. Two plans may
+/// name the same moment: to another repository is another backup.
 fn occurrence_key(job: &Job) -> Option<String> {
     match (&job.trigger, job.item_id) {
-        (Trigger::Occurrence(at), Some(item)) => Some(format!("{item}:{}", at.as_microsecond())),
+        (Trigger::Occurrence(at), Some(item)) => {
+            // Written out it would be longer than the key's column.
+            let plan = job.plan_id.map_or_else(String::new, |plan| plan.to_string());
+            let words = format!("{plan} {item} {}", at.as_microsecond());
+            Some(data_encoding::HEXLOWER.encode(&Sha256::digest(words)))
+        }
         _ => None,
     }
 }
@@ -163,6 +173,7 @@ impl Model {
             finished_at: cells.finished_at,
             live_key: cells.live_key,
             occurrence_key: occurrence_key(job),
+            overlap_key: (job.overlap == OverlapKey::Tenant).then(|| job.tenant_id.to_string()),
             file_count: count_cell(job.counts.files),
             file_unmodified_count: count_cell(job.counts.files_unmodified),
             dir_count: count_cell(job.counts.dirs),
@@ -213,6 +224,7 @@ impl Model {
             trigger: self.trigger(row)?,
             breach_at: row.instant("breach_at", self.breach_at)?,
             priority: i32::try_from(self.priority).map_err(|_| row.unreadable("priority is out of its range"))?,
+            overlap: if self.overlap_key.is_some() { OverlapKey::Tenant } else { OverlapKey::Plan },
             attempt_token: AttemptToken(self.attempt_token),
             failures: row.count_small("failure_count", self.failure_count)?,
             counts: self.counts(row)?,

@@ -16,6 +16,7 @@ pub(crate) struct Model {
     pub(crate) due_at: i64,
     pub(crate) breach_at: i64,
     pub(crate) priority: i64,
+    pub(crate) overlap_key: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -35,6 +36,7 @@ impl Model {
             due_at,
             breach_at: job.breach_at,
             priority: job.priority,
+            overlap_key: job.overlap_key.clone(),
         }
     }
 }

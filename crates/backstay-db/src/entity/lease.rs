@@ -25,6 +25,8 @@ pub(crate) struct Model {
     pub(crate) unread_count: i64,
     /// When its agent asked for work and did not name it; progress takes that back.
     pub(crate) disowned_at: Option<i64>,
+    /// The job's; unique.
+    pub(crate) overlap_key: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -27,7 +27,7 @@ use sea_orm::{
 use super::due::due_put;
 use super::state::move_to;
 use crate::declaration::found;
-use crate::dialect::parent_lock;
+use crate::dialect::{insert_unless_taken, parent_lock};
 use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
 use crate::error::{insert_error, store_error};
 use crate::now::Now;
@@ -98,6 +98,7 @@ pub(crate) fn question(now: Timestamp, kinds: &[JobKind], rows_max: u64) -> Sele
         .filter(job_due::Column::Kind.is_in(kinds.iter().map(|kind| kind.word())))
         .filter(job_due::Column::DueAt.lte(now.as_microsecond()))
         .filter(Expr::exists(excluding_leases()).not())
+        .filter(Expr::exists(overlapping_leases()).not())
         .filter(Expr::exists(waiting_alone(now)).not())
         .order_by_asc(job_due::Column::BreachAt)
         .order_by_desc(job_due::Column::Priority)
@@ -116,6 +117,18 @@ fn excluding_leases() -> SelectStatement {
         .and_where(theirs(lease::Column::RepositoryId).equals((job_due::Entity, job_due::Column::RepositoryId)))
         .and_where(
             theirs(lease::Column::RepositoryAccess).eq(alone).or(here(job_due::Column::RepositoryAccess).eq(alone)),
+        )
+        .take()
+}
+
+/// Returns the leases of a candidate's overlap key.
+fn overlapping_leases() -> SelectStatement {
+    Query::select()
+        .column(lease::Column::JobId)
+        .from(lease::Entity)
+        .and_where(
+            Expr::col((lease::Entity, lease::Column::OverlapKey))
+                .equals((job_due::Entity, job_due::Column::OverlapKey)),
         )
         .take()
 }
@@ -152,13 +165,18 @@ async fn claim_one(
     let access = row.access()?;
     let Some(repository) = repository_free(tx, row, access).await? else { return Ok(None) };
     let token = row.attempt_token + 1;
+    // The overlap key is unique among leases: who finds it taken leaves the job in the queue.
+    if !lease_add(tx, agent, leased_at, row, token).await? {
+        return Ok(None);
+    }
     let state = JobState::Leased { agent_id: agent };
     let moved = move_to(row, job.id, &state)?.col_expr(job::Column::AttemptToken, Expr::val(token)).exec(tx).await;
     if moved.map_err(store_error)?.rows_affected == 0 {
+        lease::Entity::delete_by_id(&row.id).exec(tx).await.map_err(store_error)?;
         return Ok(None);
     }
     due_put(tx, row, &state).await?;
-    lease_add(tx, agent, leased_at, row, token).await?;
+    attempt_add(tx, agent, leased_at, row, token).await?;
     let epoch = epoch_of_lease(tx, repository, access).await?;
     let checkpoint = checkpoint::Entity::find_by_id(&row.id).one(tx).await.map_err(store_error)?;
     let checkpoint = checkpoint.map(checkpoint::Model::read).transpose()?;
@@ -185,14 +203,14 @@ async fn repository_free(
     Ok((count == 0).then_some(repository))
 }
 
-/// Writes the rows of a lease and of its attempt.
+/// Writes the row of a lease; false when one of the same overlap key, or of the same job, is there.
 async fn lease_add(
     tx: &DatabaseTransaction,
     agent: AgentId,
     leased_at: Timestamp,
     row: &job::Model,
     token: i64,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let leased_at = leased_at.as_microsecond();
     let lease = lease::Model {
         job_id: row.id.clone(),
@@ -209,9 +227,21 @@ async fn lease_add(
         bytes_total: None,
         unread_count: 0,
         disowned_at: None,
+        overlap_key: row.overlap_key.clone(),
     };
-    let insert = lease::Entity::insert(lease.into_active_model()).exec_without_returning(tx).await;
-    insert.map_err(|error| insert_error(error, "lease", &row.id))?;
+    let inserted = insert_unless_taken(tx, lease.into_active_model()).await;
+    inserted.map_err(|error| insert_error(error, "lease", &row.id))
+}
+
+/// Writes the row of an attempt.
+async fn attempt_add(
+    tx: &DatabaseTransaction,
+    agent: AgentId,
+    leased_at: Timestamp,
+    row: &job::Model,
+    token: i64,
+) -> Result<(), StoreError> {
+    let leased_at = leased_at.as_microsecond();
     let attempt = attempt::Model {
         job_id: row.id.clone(),
         token,

@@ -27,8 +27,8 @@ use async_trait::async_trait;
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
-use backstay_core::domain::id::{AgentId, JobId};
-use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
+use backstay_core::domain::id::{AgentId, JobId, PlanId, TenantId};
+use backstay_core::domain::job::{Job, JobKind, JobState, Progress, Trigger};
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Settlement, StoreError};
@@ -66,6 +66,13 @@ pub(crate) fn list_question(filter: JobFilter, page: Page<JobId>) -> Select<job:
     query.order_by_desc(job::Column::Id).limit(rows_limit(page.rows_max))
 }
 
+/// Returns the question for the live backups of a tenant's overlap key.
+pub(crate) fn overlap_question(tenant: TenantId) -> Select<job::Entity> {
+    job::Entity::find()
+        .filter(job::Column::OverlapKey.eq(tenant.to_string()))
+        .filter(job::Column::LiveKey.is_not_null())
+}
+
 #[async_trait]
 impl JobStore for Database {
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
@@ -86,6 +93,16 @@ impl JobStore for Database {
     async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError> {
         let rows = list_question(filter, page).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(job::Model::read).collect()
+    }
+
+    async fn job_list_overlapping(&self, tenant: TenantId) -> Result<Vec<(PlanId, Timestamp)>, StoreError> {
+        let rows = overlap_question(tenant).all(&self.reader).await.map_err(store_error)?;
+        let jobs = rows.into_iter().map(job::Model::read).collect::<Result<Vec<Job>, _>>()?;
+        let begun = |job: &Job| match job.trigger {
+            Trigger::Occurrence(at) => at,
+            Trigger::Request | Trigger::FollowUp(_) => job.created_at,
+        };
+        Ok(jobs.iter().filter_map(|job| Some((job.plan_id?, begun(job)))).collect())
     }
 
     async fn job_progress_get(&self, id: JobId) -> Result<Option<Progress>, StoreError> {

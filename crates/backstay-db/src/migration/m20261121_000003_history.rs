@@ -87,7 +87,8 @@ fn evidence(backend: sea_orm::DbBackend) -> TableCreateStatement {
 }
 
 fn event(backend: sea_orm::DbBackend) -> TableCreateStatement {
-    let kinds = "kind IN ('enqueued', 'skipped', 'succeeded', 'failed', 'damaged', 'cancelled', 'parked', 'rescued')";
+    let kinds = "kind IN ('enqueued', 'skipped', 'succeeded', 'failed', 'damaged', 'cancelled', 'parked', 'rescued', \
+         'paused', 'resumed')";
     Table::create()
         .table("event")
         .col(id("id").primary_key())

@@ -23,6 +23,7 @@ async fn in_memory() -> Stores {
     Stores {
         declarations: Arc::new(database.clone()),
         history: Arc::new(database.clone()),
+        schedules: Arc::new(database.clone()),
         jobs: Arc::new(database),
         clock,
         hold_alone: Arc::new(move |id| {

@@ -59,6 +59,15 @@ async fn fill(db: &DatabaseConnection, world: &World) {
         job(&queued, "state, not_before_at", "'queued', 1000000 + n", &few),
         due(&queued, "queued"),
         format!(
+            "INSERT INTO plan (id, tenant_id, name, source_id, repository_id, schedule_json, rpo_ms, created_at) \
+             SELECT {id}, '{tenant}', {id}, '{}', '{repository}', '{{}}', 1, 0 FROM {many}",
+            world.source.id
+        ),
+        format!(
+            "INSERT INTO plan_schedule (plan_id, next_due_at, skipped_before, revision) \
+             SELECT {id}, 9000000000000000 + n, 0, 0 FROM {many}"
+        ),
+        format!(
             "INSERT INTO snapshot (id, tenant_id, item_id, repository_id, job_id, foreign_id, taken_at, outcome, {counts}) \
              SELECT {id}, '{tenant}', '{item}', '{repository}', {id}, {id}, n, 'complete', 0, 0, 0, 0, 0, 0, 0 FROM {many}"
         ),
@@ -70,7 +79,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
         db.execute_unprepared(&sql).await.unwrap();
     }
     let analyze = match backend {
-        DbBackend::MySql => "ANALYZE TABLE job, job_due, snapshot, event, lease",
+        DbBackend::MySql => "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule",
         _ => "ANALYZE",
     };
     db.execute_unprepared(analyze).await.unwrap();
@@ -82,7 +91,7 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
     let verb = if backend == DbBackend::Sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
     let explain = Statement { sql: format!("{verb} {}", question.sql), ..question.clone() };
     let rows = db.query_all_raw(explain).await.unwrap();
-    let large = ["job", "snapshot", "event"];
+    let large = ["job", "snapshot", "event", "plan", "plan_schedule"];
     let (mut lines, mut whole) = (Vec::new(), false);
     for row in &rows {
         match backend {

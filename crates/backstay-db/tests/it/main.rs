@@ -52,6 +52,7 @@ impl OnFile {
         Stores {
             declarations: Arc::new(self.database.clone()),
             history: Arc::new(self.database.clone()),
+            schedules: Arc::new(self.database.clone()),
             jobs: Arc::new(self.database.clone()),
             clock: self.clock.clone(),
             hold_alone: Arc::new(move |id| {

@@ -107,7 +107,8 @@ async fn half_an_upgrade_is_finished_on_mariadb() {
     let db = raw(&place).await;
     connect(&place).await.unwrap();
     let whole = schema(&db, Engine::Mariadb).await;
-    let forget = |step: &str| format!("DELETE FROM seaql_migrations WHERE version LIKE '%{step}'");
+    // With the later steps: none of them is done before it.
+    let forget = "DELETE FROM seaql_migrations WHERE version >= 'm20261121_000004'";
     let halves: [&[&str]; 5] = [
         // A step that was done and not written down.
         &[],
@@ -117,7 +118,7 @@ async fn half_an_upgrade_is_finished_on_mariadb() {
         &["DROP INDEX ix_job_due_claim ON job_due"],
     ];
     for half in halves {
-        db.execute_unprepared(&forget("_hot")).await.unwrap();
+        db.execute_unprepared(forget).await.unwrap();
         for sql in half {
             db.execute_unprepared(sql).await.unwrap();
         }

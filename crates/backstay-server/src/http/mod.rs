@@ -20,6 +20,7 @@ mod job;
 mod snapshot;
 mod evidence;
 mod event;
+mod maintenance;
 mod meter;
 mod stream;
 mod token;

@@ -9,14 +9,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
 use backstay_api::types::list::Rows;
-use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanUpdate, PlanView, ScheduleView};
+use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
-use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
+use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule};
 use backstay_core::domain::source::Source;
 use backstay_core::managers::declaration::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::request;
+use backstay_core::managers::schedule::{self, PauseWish};
 use sha2::{Digest, Sha256};
 
 use super::caller::{Caller, Own};
@@ -49,14 +50,13 @@ fn schedule_of(view: ScheduleView) -> Result<Schedule, ApiError> {
         (None, Some(every)) => Rhythm::Every(Duration::from_millis(every)),
         (Some(_), Some(_)) => return Err(ApiError::invalid("schedule", "give cron or every_ms, not both")),
     };
-    let word = |word: &str| match word {
-        "plan" => Some(OverlapKey::Plan),
-        "tenant" => Some(OverlapKey::Tenant),
-        _ => None,
-    };
-    let overlap = optional("schedule.overlap", view.overlap.as_deref(), word)?.unwrap_or(OverlapKey::Plan);
+    let overlap = optional("schedule.overlap", view.overlap.as_deref(), OverlapKey::from_word)?;
+    let catch_up = optional("schedule.catch_up", view.catch_up.as_deref(), CatchUp::from_word)?;
+    let start_window = view.start_window_ms.map_or(START_WINDOW_DEFAULT, Duration::from_millis);
     let zone = view.time_zone.unwrap_or_else(|| "UTC".to_owned());
-    Ok(Schedule::new(rhythm, zone, Duration::from_millis(view.jitter_ms), overlap)?)
+    let jitter = Duration::from_millis(view.jitter_ms);
+    let schedule = Schedule::new(rhythm, zone, jitter, overlap.unwrap_or(OverlapKey::Plan))?;
+    Ok(schedule.with_start_window(start_window).with_catch_up(catch_up.unwrap_or(CatchUp::Once)))
 }
 
 /// Reads an id in a body.
@@ -125,4 +125,35 @@ pub(super) async fn plan_request(
     state.wake.notify_one();
     let items = answers.into_iter().map(|(item, answer)| EnqueuedView::new(item.name, answer)).collect();
     Ok((StatusCode::ACCEPTED, Json(PlanRequested { items })))
+}
+
+/// Returns how far a plan is, as it is now.
+async fn schedule_view(state: &ServerState, plan: &Plan) -> Result<Json<PlanScheduleView>, ApiError> {
+    let schedules = &state.context.schedules;
+    let now = schedules.clock_read().await?;
+    let (calendar, row) = (schedules.calendar_get(now).await?, schedules.schedule_get(plan.id).await?);
+    Ok(Json(PlanScheduleView::new(plan, &row, &calendar, now)))
+}
+
+pub(super) async fn plan_schedule(
+    State(state): State<ServerState>,
+    Own(plan): Own<Plan>,
+) -> Result<Json<PlanScheduleView>, ApiError> {
+    schedule_view(&state, &plan).await
+}
+
+pub(super) async fn plan_pause(
+    State(state): State<ServerState>,
+    Own(plan): Own<Plan>,
+) -> Result<Json<PlanScheduleView>, ApiError> {
+    schedule::plan_pause(&state.context, plan.id, PauseWish::Pause).await?;
+    schedule_view(&state, &plan).await
+}
+
+pub(super) async fn plan_resume(
+    State(state): State<ServerState>,
+    Own(plan): Own<Plan>,
+) -> Result<Json<PlanScheduleView>, ApiError> {
+    schedule::plan_pause(&state.context, plan.id, PauseWish::Resume).await?;
+    schedule_view(&state, &plan).await
 }

@@ -20,7 +20,9 @@ use tower_http::timeout::TimeoutLayer;
 use super::door::{Door, Failures, guard};
 use super::error::{ApiError, not_found};
 use super::state::ServerState;
-use super::{agent, event, evidence, job, kind, meter, plan, repository, snapshot, source, stream, tenant, token};
+use super::{
+    agent, event, evidence, job, kind, maintenance, meter, plan, repository, snapshot, source, stream, tenant, token,
+};
 
 /// Largest request: a declaration has a few kilobytes.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -99,6 +101,12 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::PlanCreate => post(plan::plan_create),
         Operation::PlanList => get(plan::plan_list),
         Operation::PlanRequest => post(plan::plan_request),
+        Operation::PlanSchedule => get(plan::plan_schedule),
+        Operation::PlanPause => post(plan::plan_pause),
+        Operation::PlanResume => post(plan::plan_resume),
+        Operation::MaintenanceList => get(maintenance::maintenance_list),
+        Operation::MaintenanceCreate => post(maintenance::maintenance_create),
+        Operation::MaintenanceRemove => delete(maintenance::maintenance_remove),
         Operation::JobList => get(job::job_list),
         Operation::JobShow => get(job::job_show),
         Operation::JobCancel => post(job::job_cancel),

@@ -8,13 +8,15 @@ use backstay_api::endpoint::{ENDPOINTS, Endpoint, Operation};
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
 use backstay_core::domain::evidence::Findings;
-use backstay_core::domain::id::{AgentId, TenantId, TokenId};
+use backstay_core::domain::id::{AgentId, MaintenanceId, TenantId, TokenId};
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
 use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::schedule::Maintenance;
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::managers::job::JobManager;
+use backstay_core::managers::schedule::maintenance_declare;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
 use backstay_core::ports::store::{EvidenceFilter, Page, SnapshotFilter};
 use backstay_testkit::conformance::job::context;
@@ -34,6 +36,8 @@ struct House {
     evidence: String,
     token: TokenId,
     agent: AgentId,
+    /// Maintenance windows, one for each that is taken away.
+    windows: std::sync::Mutex<Vec<MaintenanceId>>,
 }
 
 impl House {
@@ -65,7 +69,14 @@ impl House {
         let tokens = &served.access;
         served.token(Role::Reader, Some(world.tenant.id)).await;
         let token = tokens.token_list(None, Page::first()).await.unwrap()[0].id;
+        let (mut windows, context) = (Vec::new(), context(&stores));
+        for _ in 0..2 * Role::ALL.len() {
+            let (from, until) = (world.now(), jiff::Timestamp::MAX);
+            let window = Maintenance { name: "switch".to_owned(), tenant_id: Some(world.tenant.id), from, until };
+            windows.push(maintenance_declare(&context, window).await.unwrap().id);
+        }
         Self {
+            windows: std::sync::Mutex::new(windows),
             job: job.to_string(),
             queued: queued.to_string(),
             snapshot: snapshot.id.to_string(),
@@ -148,6 +159,14 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::PlanList => (none(), None, Foreign::WithoutIt),
         Operation::PlanShow => (own(&world.plan.id), None, Foreign::Missing),
         Operation::PlanUpdate => (own(&world.plan.id), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
+        Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume => {
+            (own(&world.plan.id), None, Foreign::Missing)
+        }
+        Operation::MaintenanceList => (none(), None, Foreign::WithoutIt),
+        Operation::MaintenanceCreate => {
+            (none(), Some(json!({ "name": name, "tenant": tenant, "from": "2030-01-01T00:00:00Z" })), Foreign::Alike)
+        }
+        Operation::MaintenanceRemove => (own(&house.windows.lock().unwrap().pop().unwrap()), None, Foreign::Alike),
         Operation::PlanRequest => (own(&world.plan.id), None, Foreign::Missing),
         Operation::JobList => (none(), None, Foreign::WithoutIt),
         Operation::JobShow => (house.job.clone(), None, Foreign::Missing),

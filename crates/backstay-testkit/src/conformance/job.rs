@@ -43,6 +43,7 @@ pub fn context(stores: &Stores) -> Context {
     Context {
         declarations: stores.declarations.clone(),
         history: stores.history.clone(),
+        schedules: stores.schedules.clone(),
         jobs: stores.jobs.clone(),
         secrets: Arc::new(secrets),
         signer: Arc::new(FixedSigner::default()),

@@ -1,12 +1,13 @@
 //! The suite of the three stores: what a database promises to the managers.
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
-//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
+//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what), `schedule` (how far plans are, and ticks over it),
 //! `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
 pub mod lease;
 pub mod queue;
+pub mod schedule;
 pub mod settle;
 
 /// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`, or
@@ -47,6 +48,20 @@ macro_rules! store_promises {
             lease::one_claim_does_not_mix_alone_and_shared,
             lease::who_waits_to_be_alone_gets_its_turn,
             lease::what_an_agent_does_not_name_is_lost,
+            schedule::a_plan_is_due_when_it_is_made_and_when_it_changes,
+            schedule::what_is_due_comes_longest_due_first,
+            schedule::of_two_writers_one_writes,
+            schedule::an_occurrence_that_waits_is_read_back,
+            schedule::windows_are_read_back_until_they_are_over,
+            schedule::backups_of_one_key_run_one_at_a_time,
+            schedule::a_night_makes_each_job_once,
+            schedule::what_was_missed_is_made_up_for_once,
+            schedule::a_paused_plan_is_skipped_and_told,
+            schedule::a_window_holds_starts_back,
+            schedule::one_that_meets_its_own_work_is_skipped_item_by_item,
+            schedule::one_that_meets_another_plan_waits_and_is_skipped_once,
+            schedule::two_plans_of_one_item_take_turns,
+            schedule::a_clock_that_goes_back_holds_nothing_back,
             settle::rows_come_with_the_settlement_and_only_then,
             settle::a_refused_row_takes_the_whole_settlement_back,
             settle::evidence_goes_to_the_end_of_its_chain_only,

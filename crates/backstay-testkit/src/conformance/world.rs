@@ -13,7 +13,7 @@ use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, JobState, Outcome, Trigger};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
-use backstay_core::domain::schedule::Schedule;
+use backstay_core::domain::schedule::{OverlapKey, Schedule};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::StorageSettings;
@@ -21,6 +21,7 @@ use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::clock::Clock as _;
 use backstay_core::ports::random::ten_bytes;
+use backstay_core::ports::schedule::ScheduleStore;
 use backstay_core::ports::store::{
     ChainedEvent, Claimed, DeclarationStore, Enqueued, HistoryStore, JobFilter, JobStore, Page, Settlement,
 };
@@ -44,6 +45,8 @@ pub struct Stores {
     pub declarations: Arc<dyn DeclarationStore>,
     /// What happened.
     pub history: Arc<dyn HistoryStore>,
+    /// How far plans are.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// The queue.
     pub jobs: Arc<dyn JobStore>,
     /// The store's clock.
@@ -148,6 +151,7 @@ impl World {
             breach_at: now,
             priority: 0,
             attempt_token: AttemptToken(0),
+            overlap: OverlapKey::Plan,
             failures: 0,
             counts: JobCounts::default(),
             created_at: now,

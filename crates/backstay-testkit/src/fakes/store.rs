@@ -2,13 +2,15 @@
 //!
 //! Expiry is decided by the clock that the fake was given. Reading order: [`FakeStores`] and its rows here,
 //! `access` (the API's door),
-//! `declaration` (what people declare), `history` (what happened), `queue` (jobs and leases).
+//! `declaration` (what people declare), `history` (what happened), `queue` (jobs and leases), `schedule` (how far plans
+//! are).
 
 mod access;
 mod declaration;
 mod history;
 mod meter;
 mod queue;
+mod schedule;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,6 +25,7 @@ use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
+use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
@@ -30,6 +33,7 @@ use backstay_core::domain::token::ApiToken;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::access::Remembered;
 use backstay_core::ports::clock::Clock;
+use backstay_core::ports::schedule::MaintenanceRow;
 use backstay_core::ports::store::ChainedEvent;
 use jiff::Timestamp;
 
@@ -47,6 +51,7 @@ struct LeaseRow {
     agent: AgentId,
     repository: RepositoryId,
     access: RepositoryAccess,
+    overlap: Option<TenantId>,
     leased_at: Timestamp,
     progressed_at: Timestamp,
     progress: Option<Progress>,
@@ -61,6 +66,8 @@ struct Rows {
     items: BTreeMap<ItemId, Item>,
     repositories: BTreeMap<RepositoryId, Repository>,
     plans: BTreeMap<PlanId, Plan>,
+    schedules: BTreeMap<PlanId, ScheduleState>,
+    maintenance: Vec<MaintenanceRow>,
     jobs: BTreeMap<JobId, Job>,
     /// How a job holds its repository, where that does not follow from its kind.
     access: BTreeMap<JobId, RepositoryAccess>,
@@ -141,6 +148,7 @@ mod tests {
         Stores {
             declarations: Arc::new(fake.clone()),
             history: Arc::new(fake.clone()),
+            schedules: Arc::new(fake.clone()),
             jobs: Arc::new(fake),
             clock,
             hold_alone: Arc::new(move |id| {
@@ -158,6 +166,7 @@ mod tests {
         let kept = Stores {
             declarations: Arc::new(fake.clone()),
             history: Arc::new(fake.clone()),
+            schedules: Arc::new(fake.clone()),
             jobs: Arc::new(fake.clone()),
             ..stores
         };

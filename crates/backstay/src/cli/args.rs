@@ -97,6 +97,9 @@ pub(crate) enum Noun {
     /// What is protected and how
     #[command(subcommand)]
     Plan(super::plan::Verb),
+    /// Times in which nothing starts by schedule
+    #[command(subcommand)]
+    Maintenance(super::maintenance::Verb),
     /// Work that waits, runs or has ended
     #[command(subcommand)]
     Job(super::job::Verb),

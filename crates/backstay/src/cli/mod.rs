@@ -14,6 +14,7 @@ mod connect;
 mod quickstart;
 mod tenant;
 mod kinds;
+mod maintenance;
 mod repository;
 mod source;
 mod plan;
@@ -80,6 +81,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,
         Noun::Source(verb) => source::run(&common, verb, screen).await,
         Noun::Plan(verb) => plan::run(&common, verb, screen).await,
+        Noun::Maintenance(verb) => maintenance::run(&common, verb, screen).await,
         Noun::Job(verb) => job::run(&common, verb, screen).await,
         Noun::Snapshot(verb) => snapshot::run(&common, verb, screen).await,
         Noun::Evidence(verb) => evidence::run(&common, verb, screen).await,

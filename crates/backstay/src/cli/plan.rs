@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use backstay_api::types::plan::{PlanCreate, PlanUpdate, PlanView, ScheduleView};
+use backstay_api::Client;
+use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
 
 use super::args::Common;
 use super::connect::{Connection, look};
@@ -14,6 +15,71 @@ use super::show::show;
 use super::watch::{Watch, watch_job};
 use crate::roles::installation::WithAgent;
 use crate::roles::quickstart::TENANT;
+
+/// When a plan's items are backed up.
+#[derive(Debug, clap::Args)]
+pub(crate) struct When {
+    /// When: a cron expression of five fields
+    #[arg(long, conflicts_with = "every")]
+    cron: Option<String>,
+    /// When: an interval such as 6h or 1d12h
+    #[arg(long)]
+    every: Option<String>,
+    /// Time zone of the cron expression; UTC when left out
+    #[arg(long)]
+    time_zone: Option<String>,
+    /// Longest delay that spreads the load, such as 10m
+    #[arg(long)]
+    jitter: Option<String>,
+    /// What it never runs beside: plan (its own work) or tenant (all such plans of the tenant)
+    #[arg(long)]
+    overlap: Option<String>,
+    /// How long after its moment an occurrence may still start on time, such as 2h; an hour when left out
+    #[arg(long)]
+    start_window: Option<String>,
+    /// What becomes of what was missed: once or never
+    #[arg(long)]
+    catch_up: Option<String>,
+}
+
+impl When {
+    /// Returns the schedule with what was given in the place of what was there; none when nothing was given.
+    fn over(self, was: ScheduleView) -> Result<Option<ScheduleView>, CliError> {
+        let Self { cron, every, time_zone, jitter, overlap, start_window, catch_up } = self;
+        let given = [&cron, &every, &time_zone, &jitter, &overlap, &start_window, &catch_up];
+        if given.iter().all(|given| given.is_none()) {
+            return Ok(None);
+        }
+        let every_ms = every.map(|text| length_ms("--every", &text)).transpose()?;
+        let rhythm = match (cron, every_ms) {
+            (None, None) => (was.cron, was.every_ms),
+            given => given,
+        };
+        Ok(Some(ScheduleView {
+            cron: rhythm.0,
+            every_ms: rhythm.1,
+            time_zone: time_zone.or(was.time_zone),
+            jitter_ms: jitter.map_or(Ok(was.jitter_ms), |text| length_ms("--jitter", &text))?,
+            overlap: overlap.or(was.overlap),
+            start_window_ms: match start_window {
+                Some(text) => Some(length_ms("--start-window", &text)?),
+                None => was.start_window_ms,
+            },
+            catch_up: catch_up.or(was.catch_up),
+        }))
+    }
+}
+
+/// Reads a length of time such as `90m`.
+fn length_ms(option: &str, text: &str) -> Result<u64, CliError> {
+    let wrong = || {
+        CliError::new(Exit::Input, format!("{option} `{text}` is not a length of time"))
+            .hint("Write one such as 6h, 90m or 1d12h.")
+    };
+    let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    u64::try_from(length.as_millis()).map_err(|_| wrong())
+}
 
 /// What can be asked of plans.
 #[derive(Debug, clap::Subcommand)]
@@ -38,12 +104,23 @@ pub(crate) enum Verb {
         /// How old the newest snapshot may be, in hours
         #[arg(long, value_name = "HOURS")]
         rpo_hours: Option<u64>,
-        /// When: a cron expression of five fields
-        #[arg(long)]
-        cron: Option<String>,
-        /// Time zone of the cron expression
-        #[arg(long, requires = "cron")]
-        time_zone: Option<String>,
+        #[command(flatten)]
+        when: When,
+    },
+    /// Show how far a plan's schedule is, and what comes next
+    Schedule {
+        /// The plan's name or id
+        plan: String,
+    },
+    /// Hold a plan back: its occurrences are skipped and told
+    Pause {
+        /// The plan's name or id
+        plan: String,
+    },
+    /// Let a plan go on
+    Resume {
+        /// The plan's name or id
+        plan: String,
     },
     /// Declare a plan
     Create {
@@ -58,12 +135,8 @@ pub(crate) enum Verb {
         /// How old the newest snapshot may be, in hours
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         rpo_hours: u64,
-        /// When: a cron expression of five fields
-        #[arg(long)]
-        cron: Option<String>,
-        /// Time zone of the cron expression
-        #[arg(long, requires = "cron")]
-        time_zone: Option<String>,
+        #[command(flatten)]
+        when: When,
         /// Whose it is
         #[arg(long, default_value = TENANT)]
         tenant: String,
@@ -98,15 +171,33 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             show(screen, &look(common, async |client| Ok(client.plan_show(&id).await?)).await?);
             Ok(Exit::Done)
         }
-        Verb::Update { id, name, repository, rpo_hours, cron, time_zone } => {
-            let schedule = cron.map(|cron| ScheduleView { cron: Some(cron), time_zone, ..ScheduleView::default() });
+        Verb::Update { id, name, repository, rpo_hours, when } => {
             let rpo_ms = rpo_hours.map(|hours| hours.saturating_mul(3_600_000));
-            let body = PlanUpdate { name, repository_id: repository, schedule, rpo_ms };
-            show(screen, &look(common, async |client| Ok(client.plan_update(&id, &body).await?)).await?);
+            let changed = look(common, async |client| {
+                let schedule = when.over(client.plan_show(&id).await?.schedule)?;
+                let body = PlanUpdate { name, repository_id: repository, schedule, rpo_ms };
+                Ok(client.plan_update(&id, &body).await?)
+            });
+            show(screen, &changed.await?);
             Ok(Exit::Done)
         }
-        Verb::Create { name, source, repository, rpo_hours, cron, time_zone, tenant } => {
-            let schedule = ScheduleView { cron, time_zone, ..ScheduleView::default() };
+        Verb::Schedule { plan } => {
+            let view = look(common, async |client| Ok(client.plan_schedule(&id_of(client, &plan).await?).await?));
+            schedule_show(screen, &view.await?);
+            Ok(Exit::Done)
+        }
+        Verb::Pause { plan } => {
+            let view = look(common, async |client| Ok(client.plan_pause(&id_of(client, &plan).await?).await?));
+            schedule_show(screen, &view.await?);
+            Ok(Exit::Done)
+        }
+        Verb::Resume { plan } => {
+            let view = look(common, async |client| Ok(client.plan_resume(&id_of(client, &plan).await?).await?));
+            schedule_show(screen, &view.await?);
+            Ok(Exit::Done)
+        }
+        Verb::Create { name, source, repository, rpo_hours, when, tenant } => {
+            let schedule = when.over(ScheduleView::default())?.unwrap_or_default();
             let rpo_ms = rpo_hours.saturating_mul(3_600_000);
             let body = PlanCreate { tenant, name, source_id: source, repository_id: repository, schedule, rpo_ms };
             let made = look(common, async |client| Ok(client.plan_create(&body).await?)).await?;
@@ -122,15 +213,43 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     }
 }
 
-async fn run_plan(connection: &Connection, plan: &str, wait: bool, screen: &Screen) -> Result<Exit, CliError> {
-    let client = &connection.client;
+/// Returns the id of the plan that has this name or id.
+async fn id_of(client: &Client, plan: &str) -> Result<String, CliError> {
     let plans = client.plan_list().await?.rows;
-    let found = plans.iter().find(|row| row.name == plan || row.id == plan);
-    let found = found.ok_or_else(|| {
+    let found = plans.into_iter().find(|row| row.name == plan || row.id == plan).map(|row| row.id);
+    found.ok_or_else(|| {
         CliError::new(Exit::NotFound, format!("there is no plan {plan}"))
             .hint("`backstay plan list` shows what there is.")
-    })?;
-    let requested = client.plan_request(&found.id).await?;
+    })
+}
+
+/// Prints how far a plan is: what holds it back, then what comes next.
+fn schedule_show(screen: &Screen, view: &PlanScheduleView) {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut add = |fact: &str, value: String| rows.push(vec![fact.to_owned(), value]);
+    if let Some(at) = &view.paused_at {
+        add("paused", format!("since {}; `backstay plan resume` lets it go on", human::instant(at)));
+    }
+    if let Some(reason) = &view.held {
+        add("held", reason.clone());
+    }
+    if let Some(at) = &view.waiting_planned_at {
+        let until = view.waiting_until.as_deref().map_or_else(|| "as long as it takes".to_owned(), human::instant);
+        add("waits", format!("the one of {} for another plan's work, until {until}", human::instant(at)));
+    }
+    add("last", view.last_planned_at.as_deref().map_or_else(|| "none yet".to_owned(), human::instant));
+    for next in &view.next {
+        add("next", human::instant(&next.start_at));
+    }
+    if view.next.is_empty() {
+        add("next", "on request only".to_owned());
+    }
+    screen.rows(view, &["fact", "value"], rows, "");
+}
+
+async fn run_plan(connection: &Connection, plan: &str, wait: bool, screen: &Screen) -> Result<Exit, CliError> {
+    let client = &connection.client;
+    let requested = client.plan_request(&id_of(client, plan).await?).await?;
     if !wait && !connection.is_own() {
         let rows = requested.items.iter();
         let rows = rows.map(|row| vec![row.item_name.clone(), row.answer.clone(), row.job_id.clone()]).collect();

@@ -19,7 +19,7 @@ use backstay_core::ports::random::Random;
 use backstay_core::ports::store::StoreError;
 use backstay_db::{Database, OpenError};
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
-use backstay_server::loops::rescuer;
+use backstay_server::loops::{rescuer, scheduler};
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{FileSigner, SigningError};
 use tokio::net::TcpListener;
@@ -123,6 +123,7 @@ impl Installation {
         });
         if with_agent != WithAgent::No {
             tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
+            tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
         }
         if with_agent == WithAgent::Yes {
             tasks.spawn(backstay_agent::run(
@@ -154,6 +155,7 @@ async fn context(data: &DataDir) -> Result<(Context, Arc<Database>), StartError>
     let context = Context {
         declarations: database.clone(),
         history: database.clone(),
+        schedules: database.clone(),
         jobs: database.clone(),
         secrets: Arc::new(FileSecrets::new(data.path().to_owned())),
         signer: Arc::new(FileSigner::open(&data.signing_key(), fresh)?),

@@ -29,6 +29,7 @@ async fn over_the_wire() -> JobsHarness {
     let stores = Stores {
         declarations: database.clone(),
         history: database.clone(),
+        schedules: database.clone(),
         jobs: database.clone(),
         clock,
         hold_alone: Arc::new(|_| -> Pin<Box<dyn Future<Output = ()> + Send>> {

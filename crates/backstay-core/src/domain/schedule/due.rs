@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
-use super::{Calendar, CatchUp, Rhythm, Schedule, parse_cron};
+use super::{Calendar, CatchUp, Held, Rhythm, Schedule, parse_cron};
 use crate::domain::id::{PlanId, TenantId};
 
 /// Missed occurrences that are counted one by one; beyond it a person is told "at least".
@@ -89,18 +89,16 @@ pub enum Due {
         planned_at: Timestamp,
         /// Why, in words.
         reason: String,
+        /// When the reason ends by itself; none when a person must end it.
+        until: Option<Timestamp>,
     },
 }
 
-/// Returns what a tick does: at most one thing a plan, only for those that are due.
+/// Returns what a tick does about one plan; none when it is not due.
 ///
 /// A `last` of the future was written by a clock that ran ahead: it holds nothing back, and the unique key on the
 /// planned instant keeps what was done from being done again.
-pub fn due(plans: &[Planned<'_>], calendar: &Calendar, now: Timestamp) -> Vec<(PlanId, Due)> {
-    plans.iter().filter_map(|plan| Some((plan.plan_id, due_of(plan, calendar, now)?))).collect()
-}
-
-fn due_of(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp) -> Option<Due> {
+pub fn due(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp) -> Option<Due> {
     let shift = jitter_of(plan.plan_id, plan.schedule.jitter());
     let seen_until = minus(now, shift);
     let planned_at = newest(plan, seen_until)?;
@@ -108,8 +106,8 @@ fn due_of(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp) -> Option<Due
     if last.is_some_and(|last| planned_at <= last) {
         return None;
     }
-    if let Some(reason) = calendar.held(plan.tenant_id, now) {
-        return Some(Due::Hold { planned_at, reason });
+    if let Some(Held { reason, until }) = calendar.held(plan.tenant_id, now) {
+        return Some(Due::Hold { planned_at, reason, until });
     }
     if plan.pause == Pause::Paused {
         return Some(Due::Skip { planned_at, skip: Skip::Paused });

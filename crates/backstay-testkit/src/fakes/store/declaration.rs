@@ -6,6 +6,7 @@ use backstay_core::domain::item::Item;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
+use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::store::{DeclarationStore, StoreError};
@@ -115,6 +116,7 @@ impl DeclarationStore for FakeStores {
             parent(rows.sources.contains_key(&plan.source_id), "source", plan.source_id)?;
             parent(rows.repositories.contains_key(&plan.repository_id), "repository", plan.repository_id)?;
             rows.plans.insert(plan.id, plan.clone());
+            rows.schedules.insert(plan.id, ScheduleState::new(plan.id, plan.created_at));
             Ok(())
         })
     }
@@ -129,7 +131,7 @@ impl DeclarationStore for FakeStores {
     }
 
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
-        self.write(|rows, _| {
+        self.write(|rows, now| {
             let same = |row: &Plan| row.tenant_id == old.tenant_id && row.name == new.name && row.id != old.id;
             free(rows.plans.values().any(same), "plan", &new.name)?;
             if rows.plans.get(&old.id) != Some(old) {
@@ -137,6 +139,11 @@ impl DeclarationStore for FakeStores {
             }
             parent(rows.repositories.contains_key(&new.repository_id), "repository", new.repository_id)?;
             rows.plans.insert(old.id, new.clone());
+            if old.schedule != new.schedule
+                && let Some(state) = rows.schedules.get_mut(&old.id)
+            {
+                *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled(now) };
+            }
             Ok(true)
         })
     }

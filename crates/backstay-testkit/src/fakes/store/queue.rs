@@ -7,9 +7,10 @@ use backstay_core::domain::attempt::{Attempt, AttemptEnd, AttemptToken, LeaseKey
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::id::{AgentId, JobId};
+use backstay_core::domain::id::{AgentId, JobId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, StateName, Trigger};
 use backstay_core::domain::repository::RepositoryAccess;
+use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
@@ -37,6 +38,11 @@ fn occurrence(job: &Job) -> Option<Timestamp> {
     }
 }
 
+/// Returns the tenant whose backups this job must not run beside.
+fn overlap_of(job: &Job) -> Option<TenantId> {
+    (job.overlap == OverlapKey::Tenant).then_some(job.tenant_id)
+}
+
 fn is_live_backup(job: &Job) -> bool {
     job.kind() == JobKind::Backup && job.state.name().is_live()
 }
@@ -46,7 +52,8 @@ impl Rows {
     fn standing_in_the_way(&self, job: &Job) -> Option<Enqueued> {
         let item = job.item_id?;
         let of_item = || self.jobs.values().filter(|row| row.item_id == Some(item));
-        let known = of_item().find(|row| occurrence(job).is_some() && occurrence(row) == occurrence(job));
+        let same = |row: &&Job| row.plan_id == job.plan_id && occurrence(row) == occurrence(job);
+        let known = of_item().filter(|_| occurrence(job).is_some()).find(same);
         let overlaps = of_item().find(|row| is_live_backup(job) && is_live_backup(row));
         known.map(|row| Enqueued::Known(row.id)).or_else(|| overlaps.map(|row| Enqueued::Overlaps(row.id)))
     }
@@ -58,6 +65,9 @@ impl Rows {
     fn is_free_for(&self, job: &Job) -> bool {
         let alone = self.access_of(job) == RepositoryAccess::Alone;
         let excludes = |lease: &&LeaseRow| alone || lease.access == RepositoryAccess::Alone;
+        if overlap_of(job).is_some() && self.leases.values().any(|lease| lease.overlap == overlap_of(job)) {
+            return false;
+        }
         !self.leases.values().filter(|lease| lease.repository == job.repository_id).any(|lease| excludes(&lease))
     }
 
@@ -144,6 +154,7 @@ impl Rows {
             agent,
             repository: job.repository_id,
             access,
+            overlap: overlap_of(&job),
             leased_at: now,
             progressed_at: now,
             progress: None,
@@ -210,6 +221,13 @@ impl JobStore for FakeStores {
                 && filter.state.is_none_or(|state| row.state.name() == state)
         };
         Ok(self.read(|rows| page_of(rows.jobs.values().filter(shown), |row| row.id, page)))
+    }
+
+    async fn job_list_overlapping(&self, tenant: TenantId) -> Result<Vec<(PlanId, Timestamp)>, StoreError> {
+        Ok(self.read(|rows| {
+            let live = rows.jobs.values().filter(|job| is_live_backup(job) && overlap_of(job) == Some(tenant));
+            live.filter_map(|job| Some((job.plan_id?, occurrence(job).unwrap_or(job.created_at)))).collect()
+        }))
     }
 
     async fn job_progress_get(&self, id: JobId) -> Result<Option<Progress>, StoreError> {

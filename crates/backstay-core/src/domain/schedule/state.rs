@@ -1,0 +1,201 @@
+//! How far a plan's schedule is worked off: what a tick reads, decides on and writes back.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::due::{Due, Occurrence, Pause, Planned, Skip, due, next_due_at};
+use super::{Calendar, Held};
+use crate::domain::id::PlanId;
+use crate::domain::plan::Plan;
+
+/// How soon a tick looks again at an occurrence that waits for another plan's work, or at a plan that could not be
+/// worked on: a start may be late by this.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// How far a plan's schedule is worked off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleState {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The planned instant of the newest occurrence that was started or skipped; none before the first.
+    pub last_planned_at: Option<Timestamp>,
+    /// When a tick looks at the plan again; none when only a change of the plan brings work.
+    pub next_due_at: Option<Timestamp>,
+    /// Since when a person holds it back; none while it runs.
+    pub paused_at: Option<Timestamp>,
+    /// An occurrence that waits for another plan's work; none when none does.
+    pub waiting: Option<Occurrence>,
+    /// How many occurrences in a row were skipped for other plans.
+    pub skipped_before: u32,
+    /// Grows with each write: a writer names the one that it saw.
+    pub revision: u64,
+}
+
+impl ScheduleState {
+    /// Returns the state of a plan that was made now: a tick looks at it at once.
+    pub const fn new(plan_id: PlanId, now: Timestamp) -> Self {
+        Self {
+            plan_id,
+            last_planned_at: None,
+            next_due_at: Some(now),
+            paused_at: None,
+            waiting: None,
+            skipped_before: 0,
+            revision: 0,
+        }
+    }
+
+    /// Returns the plan as the pure rules see it.
+    pub fn planned<'a>(&self, plan: &'a Plan) -> Planned<'a> {
+        Planned {
+            plan_id: plan.id,
+            tenant_id: plan.tenant_id,
+            schedule: &plan.schedule,
+            created_at: plan.created_at,
+            pause: if self.paused_at.is_some() { Pause::Paused } else { Pause::Running },
+            last: self.last_planned_at,
+        }
+    }
+
+    /// Returns what a tick does about the plan; none when nothing is due. An occurrence that waits comes before newer
+    /// ones, which are looked at when it has started or was skipped.
+    pub fn look(&self, plan: &Plan, calendar: &Calendar, now: Timestamp) -> Option<Due> {
+        let Some(waiting) = self.waiting else { return due(&self.planned(plan), calendar, now) };
+        let planned_at = waiting.planned_at;
+        Some(match (calendar.held(plan.tenant_id, now), self.paused_at) {
+            (Some(Held { reason, until }), _) => Due::Hold { planned_at, reason, until },
+            (None, Some(_)) => Due::Skip { planned_at, skip: Skip::Paused },
+            (None, None) => Due::Start(waiting),
+        })
+    }
+
+    /// Returns the state after an occurrence was started or skipped.
+    #[must_use]
+    pub fn done(&self, plan: &Plan, planned_at: Timestamp, now: Timestamp) -> Self {
+        let after = Self { last_planned_at: Some(planned_at), waiting: None, ..self.clone() };
+        // While one waited, newer ones may have come.
+        let next = if self.waiting.is_some() { Some(now) } else { next_due_at(&after.planned(plan), now) };
+        Self { next_due_at: next, ..after }
+    }
+
+    /// Returns the state while an occurrence waits for another plan's work.
+    #[must_use]
+    pub fn wait(&self, occurrence: Occurrence, now: Timestamp) -> Self {
+        Self { waiting: Some(occurrence), next_due_at: Some(plus(now, LOOK_AGAIN_AFTER)), ..self.clone() }
+    }
+
+    /// Returns the state while nothing may start: it is looked at again when the reason ends.
+    #[must_use]
+    pub fn held(&self, until: Option<Timestamp>, now: Timestamp) -> Self {
+        let soon = plus(now, LOOK_AGAIN_AFTER);
+        Self { next_due_at: Some(until.map_or(soon, |until| until.max(soon))), ..self.clone() }
+    }
+
+    /// Returns the state when nothing is due.
+    #[must_use]
+    pub fn rest(&self, plan: &Plan, now: Timestamp) -> Self {
+        Self { next_due_at: next_due_at(&self.planned(plan), now), ..self.clone() }
+    }
+
+    /// Returns the state after a person held the plan back, or let it go on: what was due meanwhile was skipped.
+    #[must_use]
+    pub fn paused(&self, paused_at: Option<Timestamp>, now: Timestamp) -> Self {
+        Self { paused_at, next_due_at: Some(now), ..self.clone() }
+    }
+
+    /// Returns the state after the plan got another schedule: what the new one names before now was not missed.
+    #[must_use]
+    pub fn rescheduled(&self, now: Timestamp) -> Self {
+        let last_planned_at = Some(self.last_planned_at.map_or(now, |last| last.max(now)));
+        Self { last_planned_at, next_due_at: Some(now), waiting: None, ..self.clone() }
+    }
+}
+
+fn plus(at: Timestamp, length: Duration) -> Timestamp {
+    at.saturating_add(length).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{RepositoryId, SourceId, TenantId};
+    use crate::domain::schedule::{OverlapKey, Schedule};
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-06-{}:00Z", text).parse().unwrap()
+    }
+
+    fn plan(rhythm: &str) -> Plan {
+        let epoch = Timestamp::UNIX_EPOCH;
+        let schedule = Schedule::new(rhythm.parse().unwrap(), "UTC".to_owned(), Duration::ZERO, OverlapKey::Plan);
+        Plan {
+            id: PlanId::new(epoch, [1; 10]),
+            tenant_id: TenantId::new(epoch, [2; 10]),
+            name: "daily".parse().unwrap(),
+            source_id: SourceId::new(epoch, [3; 10]),
+            repository_id: RepositoryId::new(epoch, [4; 10]),
+            schedule: schedule.unwrap(),
+            rpo: Duration::from_secs(86_400),
+            created_at: at("01T00:00"),
+        }
+    }
+
+    fn next(state: &ScheduleState) -> String {
+        state.next_due_at.map_or("never".to_owned(), |at| at.strftime("%dT%H:%M:%S").to_string())
+    }
+
+    fn look(state: &ScheduleState, plan: &Plan, now: &str) -> String {
+        match state.look(plan, &Calendar::default(), at(now)) {
+            None => "nothing".to_owned(),
+            Some(Due::Start(occurrence)) => format!("start {}", occurrence.planned_at.strftime("%dT%H:%M")),
+            Some(Due::Skip { planned_at, skip }) => format!("skip {} {skip:?}", planned_at.strftime("%dT%H:%M")),
+            Some(Due::Hold { planned_at, .. }) => format!("hold {}", planned_at.strftime("%dT%H:%M")),
+        }
+    }
+
+    #[test]
+    fn a_plan_is_looked_at_when_something_is_due() {
+        let nightly = plan("30 2 * * *");
+        let made = ScheduleState::new(nightly.id, nightly.created_at);
+        assert_eq!(look(&made, &nightly, "01T00:00"), "nothing");
+        let rests = made.rest(&nightly, at("01T00:00"));
+        assert_eq!(next(&rests), "01T02:30:00");
+        assert_eq!(look(&rests, &nightly, "01T02:30"), "start 01T02:30");
+        let done = rests.done(&nightly, at("01T02:30"), at("01T02:31"));
+        assert_eq!(next(&done), "02T02:30:00");
+        assert_eq!(look(&done, &nightly, "01T02:31"), "nothing");
+        let on_request = plan("");
+        let rests = made.rest(&on_request, at("01T00:00"));
+        assert_eq!(next(&rests), "never");
+    }
+
+    #[test]
+    fn one_that_waits_comes_before_newer_ones() {
+        let hourly = plan("0 * * * *");
+        let state = ScheduleState::new(hourly.id, hourly.created_at);
+        let Some(Due::Start(first)) = state.look(&hourly, &Calendar::default(), at("01T00:00")) else { panic!() };
+        let waits = state.wait(first, at("01T00:00"));
+        assert_eq!(next(&waits), "01T00:00:15");
+        assert_eq!(look(&waits, &hourly, "01T01:10"), "start 01T00:00");
+        let done = waits.done(&hourly, first.planned_at, at("01T01:10"));
+        assert_eq!(
+            (next(&done).as_str(), look(&done, &hourly, "01T01:10").as_str()),
+            ("01T01:10:00", "start 01T01:00")
+        );
+        let stopped = waits.paused(Some(at("01T00:20")), at("01T00:20"));
+        assert_eq!(look(&stopped, &hourly, "01T00:20"), "skip 01T00:00 Paused");
+    }
+
+    #[test]
+    fn another_schedule_has_missed_nothing() {
+        let (nightly, morning) = (plan("30 2 * * *"), plan("0 9 * * *"));
+        let done = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("03T02:30"), at("03T02:31"));
+        let changed = done.rescheduled(at("03T15:00"));
+        assert_eq!(
+            (look(&changed, &morning, "03T15:00").as_str(), next(&changed).as_str()),
+            ("nothing", "03T15:00:00")
+        );
+        assert_eq!(look(&changed, &morning, "04T09:00"), "start 04T09:00");
+    }
+}

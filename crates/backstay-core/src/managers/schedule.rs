@@ -1,0 +1,338 @@
+//! Turns what is due by schedule into jobs: the tick of the scheduler, and the pause of a plan.
+//!
+//! ```text
+//!  plans due ──look──> start ──> a job an item ─┬─> all in the queue: done
+//!                │                              └─> an item or the overlap key is another plan's: waits, then skipped
+//!                ├───> skip (paused, missed) ──> told, done
+//!                └───> hold (maintenance) ─────> looked at when it ends
+//! ```
+//!
+//! A tick may die anywhere and may run twice at once: a job's id follows from plan, item and planned instant, the store
+//! keeps one job an occurrence, and what is told is written with the state that says it was.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::context::Context;
+use super::request::backup_job;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::id::{JobId, MaintenanceId, PlanId};
+use crate::domain::item::Item;
+use crate::domain::job::{JobState, Trigger};
+use crate::domain::overlap::{Claimant, Key, Meeting, meet};
+use crate::domain::plan::Plan;
+use crate::domain::schedule::{
+    Calendar, ClockJump, Due, Maintenance, Occurrence, OverlapKey, ScheduleState, Skip, clock_jump, delay_words,
+};
+use crate::ports::schedule::{MaintenanceRow, ScheduledPlan};
+use crate::ports::store::{Enqueued, StoreError};
+
+/// Most plans of one look into the store: a bound on the memory of a tick, the next look takes the rest.
+const TICK_ROWS_MAX: u32 = 200;
+
+/// Most looks of one tick: a bound on its length after downtime, the next tick takes the rest.
+const TICK_LOOKS_MAX: u32 = 50;
+
+/// How often a person's pause is tried again beside a tick that writes the same row.
+const PAUSE_TRIES: u32 = 8;
+
+/// What one tick did.
+#[derive(Debug, Default)]
+pub struct Ticked {
+    /// The moment by the store's clock.
+    pub at: Timestamp,
+    /// Plans that were looked at.
+    pub looked: u64,
+    /// Jobs that were enqueued.
+    pub started: u64,
+    /// Occurrences, or items of them, that were skipped.
+    pub skipped: u64,
+    /// Occurrences that wait for another plan.
+    pub waiting: u64,
+    /// Plans that could not be worked on, each with why: they go to the end of the line.
+    pub failed: Vec<(PlanId, StoreError)>,
+}
+
+/// Starts what is due. Safe to repeat and to run twice at once.
+///
+/// # Errors
+/// [`StoreError`] when nothing can be asked. A plan that cannot be worked on does not hold up the others.
+pub async fn tick(context: &Context) -> Result<Ticked, StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let mut done = Ticked { at: now, ..Ticked::default() };
+    let calendar = context.schedules.calendar_get(now).await?;
+    if calendar.global_pause.is_some() {
+        return Ok(done);
+    }
+    for _ in 0..TICK_LOOKS_MAX {
+        let due = context.schedules.schedule_list_due(now, TICK_ROWS_MAX).await?;
+        let is_last = due.len() < TICK_ROWS_MAX as usize;
+        for row in &due {
+            done.looked += 1;
+            if let Err(error) = tick_one(context, &calendar, row, now, &mut done).await {
+                done.failed.push((row.plan.id, error));
+                context.schedules.schedule_put(&row.state.held(None, now), &[]).await?;
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Does what is due of one plan.
+async fn tick_one(
+    context: &Context,
+    calendar: &Calendar,
+    row: &ScheduledPlan,
+    now: Timestamp,
+    done: &mut Ticked,
+) -> Result<(), StoreError> {
+    let ScheduledPlan { plan, state } = row;
+    let (state, told) = match state.look(plan, calendar, now) {
+        None => (state.rest(plan, now), Vec::new()),
+        Some(Due::Hold { until, .. }) => (state.held(until, now), Vec::new()),
+        Some(Due::Skip { planned_at, skip }) => {
+            done.skipped += 1;
+            (state.done(plan, planned_at, now), vec![skip_event(context, plan, planned_at, &skip, now)])
+        }
+        Some(Due::Start(occurrence)) => start(context, row, occurrence, now, done).await?,
+    };
+    // False: another replica did it, or a person changed the plan meanwhile. It is looked at again.
+    context.schedules.schedule_put(&state, &told).await.map(drop)
+}
+
+/// Starts an occurrence, lets it wait or skips it. Returns the plan's next state and what is told with it.
+async fn start(
+    context: &Context,
+    row: &ScheduledPlan,
+    occurrence: Occurrence,
+    now: Timestamp,
+    done: &mut Ticked,
+) -> Result<(ScheduleState, Vec<Event>), StoreError> {
+    let ScheduledPlan { plan, state } = row;
+    match meeting(context, row, &occurrence, now).await? {
+        Meeting::Waits { .. } => {
+            done.waiting += 1;
+            return Ok((state.wait(occurrence, now), Vec::new()));
+        }
+        Meeting::SkippedForAnother { plan_id } => {
+            done.skipped += 1;
+            let told = vec![skipped_for(context, plan, &occurrence, plan_id, now).await?];
+            let skipped_before = state.skipped_before.saturating_add(1);
+            return Ok((ScheduleState { skipped_before, ..state.done(plan, occurrence.planned_at, now) }, told));
+        }
+        Meeting::Free | Meeting::SkippedForItself { .. } => {}
+    }
+    let items = context.declarations.item_list(plan.source_id).await?;
+    let (mut told, mut in_the_way) = (Vec::new(), None);
+    for item in items.iter().filter(|item| item.vanished_at.is_none()) {
+        match enqueue(context, plan, item, &occurrence, now).await? {
+            Enqueued::New(_) => done.started += 1,
+            Enqueued::Known(_) => {}
+            Enqueued::Overlaps(id) => {
+                let other = context.jobs.job_get(id).await?;
+                if other.plan_id == Some(plan.id) || other.plan_id.is_none() {
+                    told.push(item_event(context, plan, item, &occurrence, "the one before it is not finished", now));
+                } else {
+                    in_the_way = other.plan_id;
+                }
+            }
+        }
+    }
+    // An item that another plan backs up now is waited for like the work of the same overlap key.
+    if let Some(other) = in_the_way {
+        if now < occurrence.start_by || state.skipped_before > 0 {
+            done.waiting += 1;
+            return Ok((state.wait(occurrence, now), Vec::new()));
+        }
+        told.push(skipped_for(context, plan, &occurrence, other, now).await?);
+        done.skipped += 1;
+        let skipped_before = state.skipped_before.saturating_add(1);
+        return Ok((ScheduleState { skipped_before, ..state.done(plan, occurrence.planned_at, now) }, told));
+    }
+    done.skipped += told.len() as u64;
+    Ok((ScheduleState { skipped_before: 0, ..state.done(plan, occurrence.planned_at, now) }, told))
+}
+
+/// Returns what an occurrence meets of its overlap key. Work of its own plan is met item by item, where the queue's keys
+/// tell it.
+async fn meeting(
+    context: &Context,
+    row: &ScheduledPlan,
+    occurrence: &Occurrence,
+    now: Timestamp,
+) -> Result<Meeting, StoreError> {
+    let ScheduledPlan { plan, state } = row;
+    if plan.schedule.overlap() != OverlapKey::Tenant {
+        return Ok(Meeting::Free);
+    }
+    let key = Key::Tenant(plan.tenant_id);
+    let of = |plan_id, occurrence: &Occurrence, skipped_before| {
+        let Occurrence { planned_at, not_before, start_by, .. } = *occurrence;
+        Claimant { plan_id, key, planned_at, not_before, start_by, skipped_before }
+    };
+    let live = context.jobs.job_list_overlapping(plan.tenant_id).await?;
+    let running: Vec<Claimant> = live
+        .into_iter()
+        .filter(|(plan_id, _)| *plan_id != plan.id)
+        .map(|(plan_id, at)| Claimant { plan_id, key, planned_at: at, not_before: at, start_by: at, skipped_before: 0 })
+        .collect();
+    let waiting = context.schedules.schedule_list_waiting(plan.tenant_id).await?;
+    let waiting: Vec<Claimant> = waiting
+        .iter()
+        .filter(|other| other.plan.id != plan.id)
+        .filter_map(|other| Some(of(other.plan.id, &other.state.waiting?, other.state.skipped_before)))
+        .collect();
+    Ok(meet(&of(plan.id, occurrence, state.skipped_before), &running, &waiting, now))
+}
+
+/// Puts the backup of one item in the queue.
+async fn enqueue(
+    context: &Context,
+    plan: &Plan,
+    item: &Item,
+    occurrence: &Occurrence,
+    now: Timestamp,
+) -> Result<Enqueued, StoreError> {
+    let Occurrence { planned_at, not_before, late, missed, .. } = *occurrence;
+    let id = occurrence_job_id(plan.id, item, planned_at);
+    let mut job = backup_job(context, plan, item, (id, Trigger::Occurrence(planned_at), now)).await?;
+    job.state = JobState::Queued { not_before: not_before.max(now) };
+    let late = late.map_or_else(String::new, |late| format!(", {}", delay_words(late)));
+    let missed = if missed > 0 { format!(", in the place of {missed} more that were missed") } else { String::new() };
+    let words =
+        format!("backup of {} is due by plan {}, planned for {planned_at:.0}{late}{missed}", item.name, plan.name);
+    let about = (job.tenant_id, Some(id), job.item_id);
+    let event = context.event(EventKind::Enqueued, about, now, words);
+    context.jobs.job_enqueue(&job, &event, None).await
+}
+
+/// Returns the id of an occurrence's job on an item: the same whoever makes it and however often.
+fn occurrence_job_id(plan: PlanId, item: &Item, planned_at: Timestamp) -> JobId {
+    let hash = Sha256::new()
+        .chain_update(plan.uuid().as_bytes())
+        .chain_update(item.id.uuid().as_bytes())
+        .chain_update(planned_at.as_microsecond().to_be_bytes())
+        .finalize();
+    let mut ten = [0; 10];
+    ten.copy_from_slice(&hash[..10]);
+    JobId::new(planned_at, ten)
+}
+
+fn skip_event(context: &Context, plan: &Plan, planned_at: Timestamp, skip: &Skip, now: Timestamp) -> Event {
+    let why = match skip {
+        Skip::Paused => "the plan is paused".to_owned(),
+        Skip::Missed { late } => format!("it would be {} and the plan does not catch up", delay_words(*late)),
+    };
+    let words = format!("plan {} was not started at {planned_at:.0}: {why}", plan.name);
+    context.event(EventKind::Skipped, (plan.tenant_id, None, None), now, words)
+}
+
+async fn skipped_for(
+    context: &Context,
+    plan: &Plan,
+    occurrence: &Occurrence,
+    other: PlanId,
+    now: Timestamp,
+) -> Result<Event, StoreError> {
+    let other = context.declarations.plan_get(other).await?;
+    let words = format!(
+        "plan {} was not started at {:.0}: plan {} worked until its start window ended at {:.0}",
+        plan.name, occurrence.planned_at, other.name, occurrence.start_by
+    );
+    Ok(context.event(EventKind::Skipped, (plan.tenant_id, None, None), now, words))
+}
+
+fn item_event(
+    context: &Context,
+    plan: &Plan,
+    item: &Item,
+    occurrence: &Occurrence,
+    why: &str,
+    now: Timestamp,
+) -> Event {
+    let words = format!(
+        "backup of {} by plan {}, planned for {:.0}, was skipped: {why}",
+        item.name, plan.name, occurrence.planned_at
+    );
+    context.event(EventKind::Skipped, (plan.tenant_id, None, Some(item.id)), now, words)
+}
+
+/// What a person wants of a plan's schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseWish {
+    /// Its occurrences are skipped and told from now on.
+    Pause,
+    /// They start again; what was skipped is not made up for.
+    Resume,
+}
+
+/// Holds a plan back or lets it go on, and returns its state. Asking twice is asking once.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such plan.
+pub async fn plan_pause(context: &Context, id: PlanId, wish: PauseWish) -> Result<ScheduleState, StoreError> {
+    let plan = context.declarations.plan_get(id).await?;
+    let mut tries_left = PAUSE_TRIES;
+    loop {
+        let now = context.schedules.clock_read().await?;
+        let state = context.schedules.schedule_get(id).await?;
+        if state.paused_at.is_some() == (wish == PauseWish::Pause) {
+            return Ok(state);
+        }
+        let (kind, word, paused_at) = match wish {
+            PauseWish::Pause => (EventKind::Paused, "paused", Some(now)),
+            PauseWish::Resume => (EventKind::Resumed, "resumed", None),
+        };
+        let words = format!("plan {} was {word}", plan.name);
+        let told = context.event(kind, (plan.tenant_id, None, None), now, words);
+        let wished = state.paused(paused_at, now);
+        if context.schedules.schedule_put(&wished, &[told]).await? {
+            return context.schedules.schedule_get(id).await;
+        }
+        tries_left -= 1;
+        if tries_left == 0 {
+            return Err(StoreError::Unavailable("the plan's schedule is being written by others".into()));
+        }
+    }
+}
+
+/// Declares a time in which nothing starts: of one tenant or of everybody.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such tenant.
+pub async fn maintenance_declare(context: &Context, window: Maintenance) -> Result<MaintenanceRow, StoreError> {
+    let row = MaintenanceRow { id: MaintenanceId::new(context.now(), context.ten()), window };
+    context.schedules.maintenance_add(&row).await?;
+    Ok(row)
+}
+
+/// Takes a maintenance window away; what it held back is looked at at once.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::NotFound`] when there is none.
+pub async fn maintenance_end(context: &Context, id: MaintenanceId) -> Result<(), StoreError> {
+    context.schedules.maintenance_remove(id).await?;
+    context.schedules.schedule_look_again().await.map(drop)
+}
+
+/// Has all plans looked at anew when the store's clock went back since the last look, and returns how many; none when it
+/// did not.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn clock_watch(
+    context: &Context,
+    before: Timestamp,
+    now: Timestamp,
+    elapsed: Duration,
+) -> Result<Option<u64>, StoreError> {
+    match clock_jump(before, now, elapsed) {
+        Some(ClockJump::Back(_)) => context.schedules.schedule_look_again().await.map(Some),
+        Some(ClockJump::Forward(_)) | None => Ok(None),
+    }
+}

@@ -1,0 +1,67 @@
+//! The schedules' store: which plans are due, how far each is, and what holds starts back.
+//!
+//! Cost grows with what is due: a plan that rests is not looked at. A write names the revision that it saw, so two
+//! replicas may tick at once. Who comes in: `managers::schedule` and the doors of a plan.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::store::StoreError;
+use crate::domain::event::Event;
+use crate::domain::id::{MaintenanceId, PlanId, TenantId};
+use crate::domain::plan::Plan;
+use crate::domain::schedule::{Calendar, Maintenance, ScheduleState};
+
+/// A plan with how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledPlan {
+    /// What was declared.
+    pub plan: Plan,
+    /// How far it is.
+    pub state: ScheduleState,
+}
+
+/// A maintenance window with its id, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaintenanceRow {
+    /// Its id.
+    pub id: MaintenanceId,
+    /// The window; one of everybody that has no end is the pause of the installation.
+    pub window: Maintenance,
+}
+
+/// Schedules and what holds them back. `plan_add` of the declarations makes a plan's state, looked at at once.
+#[async_trait]
+pub trait ScheduleStore: Send + Sync {
+    /// Returns the present moment by the clock that decides: the store's, whatever a replica believes.
+    async fn clock_read(&self) -> Result<Timestamp, StoreError>;
+
+    /// Returns plans whose `next_due_at` is not after `now`, the longest due first. One that cannot be read is passed
+    /// over and logged: it must not hold the others up.
+    async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError>;
+
+    /// Returns how far a plan is.
+    async fn schedule_get(&self, plan: PlanId) -> Result<ScheduleState, StoreError>;
+
+    /// Puts a state in the place of the one with `state.revision` and adds the events with it; false, and nothing is
+    /// written, when another revision is there. The new row has the next revision.
+    async fn schedule_put(&self, state: &ScheduleState, told: &[Event]) -> Result<bool, StoreError>;
+
+    /// Returns the plans of a tenant that keep out of one another's way, with those of their occurrences that wait.
+    async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError>;
+
+    /// Has all plans looked at at once, and returns how many: their clock went back, or a window was taken away.
+    async fn schedule_look_again(&self) -> Result<u64, StoreError>;
+
+    /// Returns what holds starts back at a moment and later.
+    async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError>;
+
+    /// Adds a maintenance window.
+    async fn maintenance_add(&self, row: &MaintenanceRow) -> Result<(), StoreError>;
+
+    /// Returns the maintenance windows that are not over at a moment, by their beginning.
+    async fn maintenance_list(&self, now: Timestamp) -> Result<Vec<MaintenanceRow>, StoreError>;
+
+    /// Takes a maintenance window away; [`StoreError::NotFound`] when there is none.
+    async fn maintenance_remove(&self, id: MaintenanceId) -> Result<(), StoreError>;
+}

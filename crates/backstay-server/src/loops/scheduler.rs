@@ -1,0 +1,50 @@
+//! Starts what is due by schedule.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backstay_core::managers::context::Context;
+use backstay_core::managers::schedule::{clock_watch, tick};
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How often it looks: a start is late by this at most. A look when nothing is due is two questions by index.
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Looks until told to end; wakes the agent in the same process when there is work.
+pub async fn run(context: Context, wake: Arc<Notify>, end: CancellationToken) {
+    let mut before: Option<(Timestamp, Instant)> = None;
+    while !end.is_cancelled() {
+        if let Err(error) = look(&context, &wake, &mut before).await {
+            tracing::warn!(error = %error, "what is due could not be looked for");
+        }
+        tokio::select! {
+            () = end.cancelled() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+async fn look(
+    context: &Context,
+    wake: &Notify,
+    before: &mut Option<(Timestamp, Instant)>,
+) -> Result<(), backstay_core::ports::store::StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let seen = before.replace((now, Instant::now()));
+    if let Some((then, steady)) = seen
+        && let Some(plans) = clock_watch(context, then, now, steady.elapsed()).await?
+    {
+        tracing::warn!(plans, %then, %now, "the store's clock went back: all plans are looked at again");
+    }
+    let done = tick(context).await?;
+    for (plan, error) in &done.failed {
+        tracing::warn!(%plan, %error, "a plan that is due could not be worked on; it is tried again soon");
+    }
+    if done.started + done.skipped > 0 {
+        tracing::info!(started = done.started, skipped = done.skipped, "occurrences became jobs");
+        wake.notify_one();
+    }
+    Ok(())
+}

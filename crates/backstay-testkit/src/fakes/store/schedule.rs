@@ -1,0 +1,105 @@
+//! How far plans are, in memory.
+
+use async_trait::async_trait;
+use backstay_core::domain::event::Event;
+use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
+use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState};
+use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledPlan};
+use backstay_core::ports::store::{PAGE_ROWS_MAX, StoreError};
+use jiff::Timestamp;
+
+use super::declaration::{found, parent};
+use super::{FakeStores, Rows};
+
+impl Rows {
+    fn scheduled(&self) -> impl Iterator<Item = ScheduledPlan> {
+        let with_plan = |state: &ScheduleState| {
+            let plan = self.plans.get(&state.plan_id)?.clone();
+            Some(ScheduledPlan { plan, state: state.clone() })
+        };
+        self.schedules.values().filter_map(with_plan)
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for FakeStores {
+    async fn clock_read(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.now())
+    }
+
+    async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {
+        self.read(|rows| {
+            let is_due = |row: &ScheduledPlan| row.state.next_due_at.is_some_and(|at| at <= now);
+            let mut due: Vec<ScheduledPlan> = rows.scheduled().filter(is_due).collect();
+            due.sort_by_key(|row| row.state.next_due_at);
+            due.truncate(rows_max.min(PAGE_ROWS_MAX) as usize);
+            Ok(due)
+        })
+    }
+
+    async fn schedule_get(&self, plan: PlanId) -> Result<ScheduleState, StoreError> {
+        self.read(|rows| found(rows.schedules.get(&plan), "plan", plan))
+    }
+
+    async fn schedule_put(&self, state: &ScheduleState, told: &[Event]) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let Some(row) = rows.schedules.get_mut(&state.plan_id) else { return Ok(false) };
+            if row.revision != state.revision {
+                return Ok(false);
+            }
+            *row = ScheduleState { revision: state.revision + 1, ..state.clone() };
+            told.iter().for_each(|event| rows.event_append(event));
+            Ok(true)
+        })
+    }
+
+    async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError> {
+        let waits = |row: &ScheduledPlan| {
+            let plan = &row.plan;
+            row.state.waiting.is_some() && plan.tenant_id == tenant && plan.schedule.overlap() == OverlapKey::Tenant
+        };
+        Ok(self.read(|rows| rows.scheduled().filter(waits).collect()))
+    }
+
+    async fn schedule_look_again(&self) -> Result<u64, StoreError> {
+        self.write(|rows, _| {
+            let mut count = 0;
+            for state in rows.schedules.values_mut().filter(|state| state.next_due_at.is_some()) {
+                state.next_due_at = Some(Timestamp::UNIX_EPOCH);
+                state.revision += 1;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+
+    async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError> {
+        let rows = self.maintenance_list(now).await?;
+        Ok(Calendar::of(rows.into_iter().map(|row| row.window), now))
+    }
+
+    async fn maintenance_add(&self, row: &MaintenanceRow) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            if let Some(tenant) = row.window.tenant_id {
+                parent(rows.tenants.contains_key(&tenant), "tenant", tenant)?;
+            }
+            rows.maintenance.push(row.clone());
+            Ok(())
+        })
+    }
+
+    async fn maintenance_list(&self, now: Timestamp) -> Result<Vec<MaintenanceRow>, StoreError> {
+        let mut open: Vec<MaintenanceRow> =
+            self.read(|rows| rows.maintenance.iter().filter(|row| row.window.until > now).cloned().collect());
+        open.sort_by_key(|row| (row.window.from, row.id));
+        Ok(open)
+    }
+
+    async fn maintenance_remove(&self, id: MaintenanceId) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            let before = rows.maintenance.len();
+            rows.maintenance.retain(|row| row.id != id);
+            parent(rows.maintenance.len() < before, "maintenance window", id)
+        })
+    }
+}
