@@ -11,6 +11,7 @@ use crate::format::id::{Id, IdMap};
 use crate::format::index::BlobPlace;
 use crate::format::node::{ExtendedAttribute, NodeKind};
 use crate::format::time::FileTime;
+use crate::repository::BadCopy;
 
 /// What happens to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub struct RestorePlan {
     pub(super) links: Vec<Vec<u32>>,
     pub(super) rights_left_out: u64,
     names: Vec<u8>,
+    /// Copies of blobs that were found to be bad, where another was good.
+    pub bad_copies: Vec<BadCopy>,
     /// What cannot be restored, as far as it is known already.
     pub unread: Unread,
 }

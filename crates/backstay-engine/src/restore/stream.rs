@@ -20,13 +20,14 @@ use super::target::shown;
 use super::write::ranges_of;
 use crate::browse::{DEPTH_MAX, find, join, tree_entries};
 use crate::error::EngineError;
+use crate::format::FormatError;
 use crate::format::id::Id;
 use crate::format::index::Index;
 use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
-use crate::repository::{BlobReader, Repository};
+use crate::repository::{BadCopy, BlobReader, Repository};
 
 /// Bytes of a file that is read before its header is written.
 const AHEAD_BYTES_MAX: u64 = 16 << 20;
@@ -50,6 +51,8 @@ pub struct Dumped {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Copies of blobs that were found to be bad and cost nothing, because another copy was good.
+    pub bad_copies: Vec<BadCopy>,
     /// Entries that are not in the archive.
     pub unread: Unread,
 }
@@ -85,6 +88,8 @@ pub fn dump(
         }
     }
     stream.out.flush().map_err(broken)?;
+    stream.done.bad_copies = stream.blobs.take_bad_copies();
+    stream.done.bad_copies.append(&mut trees.take_bad_copies());
     Ok(stream.done)
 }
 
@@ -140,12 +145,25 @@ impl Stream<'_> {
         for range in ranges_of(&content.parts[from..]) {
             let (Some(first), Some(end)) = (range.first(), range.iter().map(Part::end).max()) else { continue };
             let bytes = u64::from(first.offset)..u64::from(end);
-            let body = self.repository.pack_read(&content.packs.id(first), bytes, ReadCache::Use, self.interrupt)?;
+            let body = match self.repository.pack_read(&content.packs.id(first), bytes, ReadCache::Use, self.interrupt)
+            {
+                Ok(body) => Some(body),
+                Err(error) if error.is_harm() => None,
+                Err(error) => return Err(error),
+            };
             for part in range {
                 self.interrupt.check()?;
                 let begin = (part.offset - first.offset) as usize;
-                let mut sealed = body[begin..begin + part.length as usize].to_vec();
-                self.blobs.open(&part.place(&content.packs), &part.id, &mut sealed, &mut plain)?;
+                let sealed = body.as_ref().map(|body| body[begin..begin + part.length as usize].to_vec());
+                let place = part.place(&content.packs);
+                if !sealed.is_some_and(|mut one| self.blobs.open(&place, &part.id, &mut one, &mut plain).is_ok()) {
+                    // Any copy that can be had; where the file's other blobs go was told by this one's length.
+                    plain = self.blobs.read(BlobKind::Data, &part.id)?;
+                    if plain.len() as u64 != place.plain_bytes() {
+                        let source = FormatError::shape("blob", "the index gives it two lengths");
+                        return Err(EngineError::Format { place: format!("blob {}", part.id), source });
+                    }
+                }
                 each(self, &plain)?;
             }
         }

@@ -22,6 +22,10 @@ mod unread;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
+mod restore_half;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod fault;
