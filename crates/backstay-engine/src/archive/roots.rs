@@ -52,6 +52,14 @@ impl Place {
         }
     }
 
+    /// Returns the paths in it, and its own, that the caller named.
+    pub(super) fn named_below(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::Root { path, named, .. } => Some(path).filter(|_| *named).into_iter().collect(),
+            Self::OnTheWay { below, .. } => below.values().flat_map(Self::named_below).collect(),
+        }
+    }
+
     /// Says whether what fails here is something that the caller named.
     pub(super) fn is_named(&self) -> bool {
         matches!(self, Self::Root { named: true, .. })

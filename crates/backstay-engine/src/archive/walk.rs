@@ -308,7 +308,14 @@ impl Worker<'_> {
                     origins.insert(entry.name.clone(), origin);
                     entries.push(entry);
                 }
-                Err(error) => self.run.root_failed(place.path(), place.is_named(), error.into()),
+                Err(error) => {
+                    // What lies behind it cannot be read either, and may be all that was named.
+                    let named = place.named_below();
+                    named.iter().for_each(|path| self.run.root_failed(path, true, error.into()));
+                    if named.is_empty() {
+                        self.run.root_failed(place.path(), false, error.into());
+                    }
+                }
             }
         }
         (entries, origins)

@@ -24,6 +24,14 @@ mod proof;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod nth;
+#[cfg(test)]
+mod nth_backup;
+#[cfg(test)]
+mod nth_restore;
+#[cfg(test)]
+mod nth_check;
+#[cfg(test)]
 mod restore_half;
 #[cfg(test)]
 mod damage;
