@@ -12,8 +12,7 @@ use crate::format::compression::{Decompressor, id_of_packed};
 use crate::format::id::{Id, IdSet};
 use crate::format::index::{BlobPlace, Index};
 use crate::format::object::FileKind;
-use crate::format::pack::BlobKind;
-use crate::format::tree::TREE_BYTES_MAX;
+use crate::format::pack::{BlobKind, judge_length};
 use crate::interrupt::Interrupt;
 use crate::repository::Repository;
 
@@ -93,7 +92,7 @@ impl<'a> BlobReader<'a> {
     pub(crate) fn read_at(&mut self, kind: BlobKind, place: &BlobPlace, id: &Id) -> Result<Vec<u8>, EngineError> {
         let mut sealed = self.fetch(kind, place)?;
         let mut plain = Vec::new();
-        self.open(place, id, &mut sealed, &mut plain)?;
+        self.open(kind, place, id, &mut sealed, &mut plain)?;
         Ok(plain)
     }
 
@@ -164,10 +163,8 @@ impl<'a> BlobReader<'a> {
 
     /// Fetches the sealed bytes of a blob.
     fn fetch(&mut self, kind: BlobKind, place: &BlobPlace) -> Result<Vec<u8>, EngineError> {
-        if kind == BlobKind::Tree && place.plain_bytes() > TREE_BYTES_MAX {
-            let problem = format!("{} bytes are more than any folder needs", place.plain_bytes());
-            return Err(self.repository.told(FileKind::Pack, &place.pack, FormatError::shape("tree", problem)));
-        }
+        judge_length(kind, place.length, place.plain_length)
+            .map_err(|source| self.repository.told(FileKind::Pack, &place.pack, source))?;
         let begin = u64::from(place.offset);
         let range = begin..begin + u64::from(place.length);
         let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
@@ -183,6 +180,7 @@ impl<'a> BlobReader<'a> {
     /// [`EngineError::Format`].
     pub fn open(
         &mut self,
+        kind: BlobKind,
         place: &BlobPlace,
         id: &Id,
         sealed: &mut [u8],
@@ -192,6 +190,7 @@ impl<'a> BlobReader<'a> {
             place: format!("blob {id} at {} in {}", place.offset, FileKind::Pack.key(&place.pack)),
             source,
         };
+        judge_length(kind, place.length, place.plain_length).map_err(told)?;
         let opened = self.repository.key().open_in_place(sealed, "blob").map_err(told)?;
         match place.plain_length {
             Some(length) => self.decompressor.decompress(opened, length as usize, plain).map_err(told)?,

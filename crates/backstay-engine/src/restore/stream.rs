@@ -24,6 +24,7 @@ use crate::format::FormatError;
 use crate::format::id::Id;
 use crate::format::index::Index;
 use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
+use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
@@ -144,19 +145,24 @@ impl Stream<'_> {
         let mut plain = Vec::new();
         for range in ranges_of(&content.parts[from..]) {
             let (Some(first), Some(end)) = (range.first(), range.iter().map(Part::end).max()) else { continue };
-            let bytes = u64::from(first.offset)..u64::from(end);
-            let body = match self.repository.pack_read(&content.packs.id(first), bytes, ReadCache::Use, self.interrupt)
-            {
+            let (bytes, pack) = (u64::from(first.offset)..u64::from(end), content.packs.id(first));
+            let judged = first.judge_length().map_err(|source| self.repository.told(FileKind::Pack, &pack, source));
+            let read = judged.and_then(|()| self.repository.pack_read(&pack, bytes, ReadCache::Use, self.interrupt));
+            let body = match read {
                 Ok(body) => Some(body),
                 Err(error) if error.is_harm() => None,
                 Err(error) => return Err(error),
             };
             for part in range {
                 self.interrupt.check()?;
-                let begin = (part.offset - first.offset) as usize;
-                let sealed = body.as_ref().map(|body| body[begin..begin + part.length as usize].to_vec());
                 let place = part.place(&content.packs);
-                if !sealed.is_some_and(|mut one| self.blobs.open(&place, &part.id, &mut one, &mut plain).is_ok()) {
+                let opened = body.as_ref().is_some_and(|body| {
+                    let sealed = part.slice_of(body, first.offset).map(<[u8]>::to_vec);
+                    sealed.is_ok_and(|mut sealed| {
+                        self.blobs.open(BlobKind::Data, &place, &part.id, &mut sealed, &mut plain).is_ok()
+                    })
+                });
+                if !opened {
                     // Any copy that can be had; where the file's other blobs go was told by this one's length.
                     plain = self.blobs.read(BlobKind::Data, &part.id)?;
                     if plain.len() as u64 != place.plain_bytes() {

@@ -17,6 +17,7 @@ use super::target::{is_whole, shown, split};
 use crate::error::EngineError;
 use crate::format::index::Index;
 use crate::format::node::NodeKind;
+use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::repository::{BadCopy, BlobReader};
 use crate::system::{System, SystemCall};
@@ -141,6 +142,14 @@ impl Shared<'_> {
         self.problems.lock().expect("no holder panics").push((entry, words));
     }
 
+    /// Names an entry and the others that become names of its inode.
+    fn tell_all_names(&self, index: u32, words: &str) {
+        let links = self.plan.extra_of(self.plan.entry(index)).map_or(0, |extra| extra.links);
+        let set = self.plan.links.get(links.wrapping_sub(1) as usize).map_or(&[][..], Vec::as_slice);
+        let others = set.iter().filter(|other| **other != index && self.plan.entry(**other).has(state::LINKED));
+        others.chain([&index]).for_each(|index| self.tell(*index, words.to_owned()));
+    }
+
     /// Makes empty files, and sets the metadata of those that are right already.
     fn finish_files_without_parts(&self) {
         for (index, entry) in (0..).zip(&self.plan.entries) {
@@ -171,7 +180,7 @@ impl Shared<'_> {
             Err(error) => Err(format!("its metadata could not be set: {error}")),
         };
         if let Err(words) = done {
-            self.tell(index, words);
+            self.tell_all_names(index, &words);
         }
         if entry.is_written() {
             self.run.progress.done(1, 0);
@@ -186,6 +195,12 @@ impl Shared<'_> {
         let (begin, pack) = (first.offset, packs.id(first));
         let end = parts.iter().filter(alive).map(Part::end).max().unwrap_or(begin);
         let range = u64::from(begin)..u64::from(end);
+        // A range is fetched whole: one blob that is longer than any has must not be.
+        if let Err(source) = first.judge_length() {
+            let error = self.run.repository.told(FileKind::Pack, &pack, source);
+            parts.chunk_by(Part::is_same_blob).for_each(|same| self.write_other_copy(same, &error));
+            return;
+        }
         let body = match self.run.repository.pack_read(&pack, range, ReadCache::Use, self.run.interrupt) {
             Ok(body) => body,
             // The pack ends too early: what lies before its end is still good.
@@ -206,9 +221,10 @@ impl Shared<'_> {
                 return;
             }
             if !before.is_some_and(|before| part.is_same_blob(before)) {
-                let from = (part.offset - begin) as usize;
-                let mut sealed = body[from..from + part.length as usize].to_vec();
-                if let Err(error) = blobs.open(&part.place(packs), &part.id, &mut sealed, &mut plain) {
+                let opened = part.slice_of(&body, begin).and_then(|sealed| {
+                    blobs.open(BlobKind::Data, &part.place(packs), &part.id, &mut sealed.to_vec(), &mut plain)
+                });
+                if let Err(error) = opened {
                     before = None;
                     self.write_other_copy(std::slice::from_ref(part), &error);
                     continue;
@@ -347,7 +363,7 @@ impl Shared<'_> {
     fn file_done(&self, index: u32, open: &File) {
         let entry = self.plan.entry(index);
         if let Err(words) = self.run.rules.set(open, self.plan.name(entry), entry, self.plan.extra_of(entry)) {
-            self.tell(index, words);
+            self.tell_all_names(index, &words);
         }
         if self.staged
             && let Err(error) = self.settle(index)

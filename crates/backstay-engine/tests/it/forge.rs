@@ -39,6 +39,12 @@ impl Forge {
         id
     }
 
+    /// Adds a blob of which others were told this id, these compressed bytes and this length.
+    pub(crate) fn compressed(&mut self, kind: BlobKind, id: Id, packed: &[u8], plain_length: u32) -> Id {
+        self.pack.push(&self.key, kind, id, packed, Some(plain_length));
+        id
+    }
+
     /// Adds a tree of these entries, each in JSON.
     pub(crate) fn tree(&mut self, nodes: &[String]) -> Id {
         self.blob(BlobKind::Tree, format!("{{\"nodes\":[{}]}}\n", nodes.join(",")).as_bytes())

@@ -24,6 +24,14 @@ mod proof;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
+mod parsers;
+#[cfg(test)]
+mod interrupted;
+#[cfg(test)]
+mod flips;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod nth;
 #[cfg(test)]
 mod nth_backup;
