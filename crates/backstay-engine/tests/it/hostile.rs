@@ -106,8 +106,9 @@ fn a_blob_that_swells_or_says_that_it_would_costs_its_file_alone() {
     assert_eq!(found.affected_count, 3, "{found:?}");
     let (hex, mut out) = (id.to_hex(), Vec::new());
     let options = DumpOptions { snapshot: &hex, sub_path: b"", path: b"" };
-    let done = dump(&house.repository, &options, &mut out, &EngineProgress::default(), &Interrupt::default()).unwrap();
-    assert_eq!((done.files, done.unread.count), (1, 3), "{:?}", done.unread);
+    // A stream cannot take back the header of a file that breaks off, and must not go on behind it.
+    let done = dump(&house.repository, &options, &mut out, &EngineProgress::default(), &Interrupt::default());
+    assert!(matches!(done, Err(EngineError::Format { .. })), "{done:?}");
 }
 
 #[test]
