@@ -10,13 +10,16 @@ use crate::format::id::Id;
 use crate::format::node::{Metadata, Node, NodeKind};
 use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
-use crate::format::tree;
+use crate::format::tree::{self, TreeReader};
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
 /// Deepest folder that is looked into: a crafted snapshot may name a tree in itself.
 pub(crate) const DEPTH_MAX: usize = 8_192;
+
+/// Bytes of a tree that is read as a whole; the entries of a larger one are never all held.
+const WHOLE_TREE_BYTES_MAX: u64 = 4 << 20;
 
 /// An entry by itself, without the tree that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +58,34 @@ pub fn tree_entries<'r>(
     id: &Id,
     mut each: impl FnMut(&Node<'_>) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
+    if blobs.find(BlobKind::Tree, id)?.plain_bytes() > WHOLE_TREE_BYTES_MAX
+        && let Some(packed) = blobs.read_packed(BlobKind::Tree, id)?
+        && let Ok(mut judged) = TreeReader::new(packed.clone())
+    {
+        // All of it is judged before the first entry is handed out.
+        judged.each(|_| Ok(())).map_err(|source: FormatError| told(repository, blobs, id, source))?;
+        let mut tree = TreeReader::new(packed).map_err(|source| told(repository, blobs, id, source))?;
+        let handed = tree.each(|node| each(node).map_err(Handed::Each));
+        return handed.map_err(|error| match error {
+            Handed::Each(error) => error,
+            Handed::Tree(source) => told(repository, blobs, id, source),
+        });
+    }
     let text = blobs.read(BlobKind::Tree, id)?;
     let nodes = tree::read(&text).map_err(|source| told(repository, blobs, id, source))?;
     nodes.iter().try_for_each(&mut each)
+}
+
+/// Why handing out the entries of a tree ended early.
+enum Handed {
+    Each(EngineError),
+    Tree(FormatError),
+}
+
+impl From<FormatError> for Handed {
+    fn from(error: FormatError) -> Self {
+        Self::Tree(error)
+    }
 }
 
 /// Says which tree is damaged.

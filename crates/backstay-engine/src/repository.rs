@@ -14,17 +14,17 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::chunker::Chunker;
-use crate::format::compression::{Decompressor, id_of_packed, pack_file, unpack_file};
+use crate::format::compression::{pack_file, unpack_file};
 use crate::format::config::Config;
 use crate::format::crypto::SealKey;
-use crate::format::id::{Id, IdSet};
-use crate::format::index::{BlobPlace, Index, IndexFile};
+use crate::format::id::Id;
+use crate::format::index::{Index, IndexFile};
 use crate::format::key::KeyFile;
 use crate::format::object::{FileKind, config_key};
-use crate::format::pack::BlobKind;
 use crate::format::snapshot::SnapshotFile;
-use crate::format::tree::TREE_BYTES_MAX;
 use crate::interrupt::Interrupt;
+
+pub use crate::blob::{BadCopy, BlobReader};
 
 /// Most keys that are tried with a password, as restic does: each costs tens of milliseconds.
 const KEYS_TRIED_MAX: usize = 20;
@@ -359,124 +359,5 @@ fn is_there(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, Storag
         Ok(_) => Ok(true),
         Err(StorageError::Missing { .. }) => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Reads blobs one by one, with buffers and a zstd context that it keeps.
-#[derive(Debug)]
-pub struct BlobReader<'a> {
-    repository: &'a Repository,
-    index: &'a Index,
-    cache: ReadCache,
-    interrupt: Interrupt,
-    decompressor: Decompressor,
-    /// Packs of which this reader has had the caches emptied: once each, or every blob would be fetched again.
-    emptied: IdSet,
-    /// Sealed bytes that were fetched so far.
-    pub bytes_fetched: u64,
-}
-
-impl<'a> BlobReader<'a> {
-    /// Makes a reader.
-    pub fn new(repository: &'a Repository, index: &'a Index, cache: ReadCache) -> Self {
-        Self {
-            repository,
-            index,
-            cache,
-            interrupt: Interrupt::default(),
-            decompressor: Decompressor::default(),
-            emptied: IdSet::default(),
-            bytes_fetched: 0,
-        }
-    }
-
-    /// Lets its reads be given up when somebody asks to stop.
-    pub fn interruptible(self, interrupt: &Interrupt) -> Self {
-        Self { interrupt: interrupt.clone(), ..self }
-    }
-
-    /// Returns the index that it looks blobs up in.
-    pub fn index(&self) -> &'a Index {
-        self.index
-    }
-
-    /// Returns where a blob lies.
-    ///
-    /// # Errors
-    /// [`EngineError::NoBlob`].
-    pub fn find(&self, kind: BlobKind, id: &Id) -> Result<BlobPlace, EngineError> {
-        let missing = || EngineError::NoBlob { id: *id, place: self.repository.place() };
-        self.index.find(kind, id).ok_or_else(missing)
-    }
-
-    /// Returns a blob, decrypted, decompressed and hashed.
-    ///
-    /// # Errors
-    /// [`EngineError::NoBlob`], [`EngineError::Format`], [`EngineError::Storage`].
-    pub fn read(&mut self, kind: BlobKind, id: &Id) -> Result<Vec<u8>, EngineError> {
-        let place = self.find(kind, id)?;
-        let mut sealed = self.fetch(kind, &place)?;
-        let mut plain = Vec::new();
-        self.open(&place, id, &mut sealed, &mut plain)?;
-        Ok(plain)
-    }
-
-    /// Returns a blob decrypted and as it was compressed, with its hash looked at, and never held whole; none when it is
-    /// not compressed.
-    ///
-    /// # Errors
-    /// As [`BlobReader::read`].
-    pub(crate) fn read_packed(&mut self, kind: BlobKind, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
-        let place = self.find(kind, id)?;
-        let Some(length) = place.plain_length else { return Ok(None) };
-        let mut sealed = self.fetch(kind, &place)?;
-        let told = |source| self.repository.told(FileKind::Pack, &place.pack, source);
-        let opened = self.repository.key().open_in_place(&mut sealed, "blob").map_err(told)?.to_vec();
-        match id_of_packed(&opened).map_err(told)? {
-            (found, bytes) if found == *id && bytes == u64::from(length) => Ok(Some(opened)),
-            (found, _) => Err(told(FormatError::Hash { what: "blob", wanted: *id, found })),
-        }
-    }
-
-    /// Fetches the sealed bytes of a blob.
-    fn fetch(&mut self, kind: BlobKind, place: &BlobPlace) -> Result<Vec<u8>, EngineError> {
-        if kind == BlobKind::Tree && place.plain_bytes() > TREE_BYTES_MAX {
-            let problem = format!("{} bytes are more than any folder needs", place.plain_bytes());
-            return Err(self.repository.told(FileKind::Pack, &place.pack, FormatError::shape("tree", problem)));
-        }
-        let begin = u64::from(place.offset);
-        let range = begin..begin + u64::from(place.length);
-        let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
-        let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
-        let sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
-        self.bytes_fetched += sealed.len() as u64;
-        Ok(sealed)
-    }
-
-    /// Opens a blob's sealed bytes into `plain`.
-    ///
-    /// # Errors
-    /// [`EngineError::Format`].
-    pub fn open(
-        &mut self,
-        place: &BlobPlace,
-        id: &Id,
-        sealed: &mut [u8],
-        plain: &mut Vec<u8>,
-    ) -> Result<(), EngineError> {
-        let told = |source| EngineError::Format {
-            place: format!("blob {id} at {} in {}", place.offset, FileKind::Pack.key(&place.pack)),
-            source,
-        };
-        let opened = self.repository.key().open_in_place(sealed, "blob").map_err(told)?;
-        match place.plain_length {
-            Some(length) => self.decompressor.decompress(opened, length as usize, plain).map_err(told)?,
-            None => {
-                plain.clear();
-                plain.extend_from_slice(opened);
-            }
-        }
-        let found = Id::of(plain);
-        if found == *id { Ok(()) } else { Err(told(FormatError::Hash { what: "blob", wanted: *id, found })) }
     }
 }

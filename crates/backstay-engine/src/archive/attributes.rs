@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::folder::Opened;
 use crate::format::node::ExtendedAttribute;
+use crate::system::{System, SystemCall};
 
 /// Most bytes of a list of names, and of a value: the kernel's own bound (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
@@ -73,12 +74,18 @@ impl AttributeReader {
     }
 
     /// Returns the attributes of an entry, and what could not be read of them. A file system without attributes has
-    /// none; one that was removed since it was listed is left out.
+    /// none; one that was removed since it was listed is left out. The calls are told about as of `shown`.
     ///
     /// # Errors
     /// What the system says to the list of names.
-    pub(super) fn read(&mut self, bearer: &Bearer<'_>) -> Result<(Box<[ExtendedAttribute]>, AttributesUnread), Errno> {
-        let listed = match bearer.list(&mut self.names) {
+    pub(super) fn read(
+        &mut self,
+        bearer: &Bearer<'_>,
+        system: &System,
+        shown: &[u8],
+    ) -> Result<(Box<[ExtendedAttribute]>, AttributesUnread), Errno> {
+        let listed = system.before(SystemCall::ReadAttribute, shown);
+        let listed = match listed.and_then(|()| bearer.list(&mut self.names)) {
             Ok(0) | Err(Errno::NOTSUP) => return Ok(Default::default()),
             Ok(listed) => listed,
             Err(error) => return Err(error),
@@ -86,19 +93,21 @@ impl AttributeReader {
         let (mut attributes, mut unread) = (Vec::new(), Vec::new());
         for name in self.names[..listed].split_inclusive(|byte| *byte == 0) {
             let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-            let shown = name.to_string_lossy();
+            let called = name.to_string_lossy();
             if name.to_str().is_err() {
-                unread
-                    .push(format!("its attribute `{shown}` has a name that is no UTF-8, which the format cannot hold"));
+                unread.push(format!(
+                    "its attribute `{called}` has a name that is no UTF-8, which the format cannot hold"
+                ));
                 continue;
             }
-            match bearer.get(name, &mut self.value) {
+            let may = system.before(SystemCall::ReadAttribute, shown);
+            match may.and_then(|()| bearer.get(name, &mut self.value)) {
                 Ok(bytes) => {
                     let (name, value) = (name.to_bytes().to_vec(), self.value[..bytes].to_vec());
                     attributes.push(ExtendedAttribute { name, value });
                 }
                 Err(Errno::NODATA | Errno::NOTSUP) => {}
-                Err(error) => unread.push(format!("its attribute `{shown}` cannot be read: {error}")),
+                Err(error) => unread.push(format!("its attribute `{called}` cannot be read: {error}")),
             }
         }
         Ok((attributes.into(), unread))

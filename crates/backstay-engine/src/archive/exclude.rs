@@ -100,10 +100,26 @@ impl Excludes {
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), ExcludeError> {
         let text = std::fs::read(path).map_err(|source| ExcludeError::File { path: path.to_owned(), source })?;
-        for line in super::lines::patterns(&text, variable) {
-            self.add(&line, case)?;
-        }
-        Ok(())
+        Ok(self.add_text(&text, case, variable)?)
+    }
+
+    /// Adds the patterns of the text of such a file.
+    ///
+    /// # Errors
+    /// [`PatternError`].
+    pub fn add_text(
+        &mut self,
+        text: &[u8],
+        case: Case,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), PatternError> {
+        super::lines::patterns(text, variable).iter().try_for_each(|line| self.add(line, case))
+    }
+
+    /// Says whether the patterns leave out what has a name in a folder, given by its path from `/` on. Nothing is looked
+    /// at on disk.
+    pub fn leaves_out_name(&self, folder: &[u8], name: &[u8]) -> bool {
+        self.within(|| folder.to_vec()).is_some_and(|scope| scope.leaves_out_name(name))
     }
 
     /// Leaves out what lies in folders that hold a `CACHEDIR.TAG` with its signature; the tag itself is kept.

@@ -19,15 +19,15 @@ use crate::format::chunker::CHUNK_BYTES_MAX;
 use crate::format::id::Id;
 use crate::format::node::ExtendedAttribute;
 use crate::format::pack::BlobKind;
+use crate::system::{System, SystemCall};
 
 /// Bytes that are read ahead of the cut: two of the largest blobs, so that a full buffer always holds a whole one.
 pub(super) const READ_BYTES: usize = 2 * CHUNK_BYTES_MAX;
 
 /// Why a file was not saved.
 enum NotSaved {
-    /// It is not there any more: a state without it is a state that was.
-    Gone,
-    /// It could not be read.
+    /// It could not be read. What was there when its folder was listed and is not there any more is unread too: it may
+    /// have got another name, so a state without it need never have been.
     Unread(io::Error),
     /// The run ends.
     Stop,
@@ -36,10 +36,8 @@ enum NotSaved {
 impl Worker<'_> {
     /// Reads a batch of files of one folder.
     pub(super) fn read_batch(&mut self, folder: &Arc<Folder>, batch: &[usize]) {
-        let opened = match folder.open() {
+        let opened = match folder.open(&self.run.options.system) {
             Ok(opened) => opened,
-            // The folder was removed, and its files with it.
-            Err(Errno::NOENT) => return,
             Err(error) => {
                 for place in batch {
                     self.run.unread(&folder.path_of(&folder.entries()[*place].name), &error.into());
@@ -62,7 +60,6 @@ impl Worker<'_> {
                     entry.attributes.set(attributes).expect("a file is read once");
                     entry.saved.set(saved).expect("a file is read once");
                 }
-                Err(NotSaved::Gone) => {}
                 Err(NotSaved::Unread(error)) => match &folder.origin {
                     Origin::Told(places) => {
                         let place = &places[&*entry.name];
@@ -82,9 +79,10 @@ impl Worker<'_> {
         opened: &Opened,
         entry: &Entry,
     ) -> Result<(Saved, Box<[ExtendedAttribute]>), NotSaved> {
+        let system = &self.run.options.system;
         let file = match opened {
-            Opened::Folder(fd) => open_file(fd, Path::new(OsStr::from_bytes(&entry.name))),
-            Opened::Told => open_file(CWD, &folder.path_of(&entry.name)),
+            Opened::Folder(fd) => open_file(system, fd, Path::new(OsStr::from_bytes(&entry.name))),
+            Opened::Told => open_file(system, CWD, &folder.path_of(&entry.name)),
         }?;
         let attributes = self.attributes_from(folder, &entry.name, &Bearer::Open(&file));
         let mut content: Vec<Id> = Vec::new();
@@ -94,7 +92,9 @@ impl Worker<'_> {
                 return Err(NotSaved::Stop);
             }
             while !ended && filled < READ_BYTES {
-                match rustix::io::read(&file, &mut self.buffer[filled..]) {
+                let room = system.room(SystemCall::Read, &entry.name, READ_BYTES - filled);
+                let read = room.and_then(|room| rustix::io::read(&file, &mut self.buffer[filled..filled + room]));
+                match read {
                     Ok(0) => ended = true,
                     Ok(count) => {
                         filled += count;
@@ -142,24 +142,32 @@ impl Worker<'_> {
 }
 
 /// Opens a regular file: never follows a link, never waits for a FIFO's other end.
-fn open_file(folder: impl AsFd, name: &Path) -> Result<OwnedFd, NotSaved> {
+fn open_file(system: &System, folder: impl AsFd, name: &Path) -> Result<OwnedFd, NotSaved> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     // Reading must not change the time of last access; only a file's owner may ask for that.
+    let failed = |error: Errno| NotSaved::Unread(error.into());
+    let named = name.as_os_str().as_bytes();
+    system.before(SystemCall::Open, named).map_err(failed)?;
     let opened = match rustix::fs::openat(&folder, name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => rustix::fs::openat(&folder, name, flags, Mode::empty()),
         answer => answer,
     };
     let file = match opened {
         Ok(file) => file,
-        Err(Errno::NOENT) => return Err(NotSaved::Gone),
+        Err(Errno::NOENT) => return Err(NotSaved::Unread(vanished())),
         Err(Errno::LOOP) => return Err(NotSaved::Unread(replaced())),
-        Err(error) => return Err(NotSaved::Unread(error.into())),
+        Err(error) => return Err(failed(error)),
     };
-    let stat = rustix::fs::fstat(&file).map_err(|error| NotSaved::Unread(error.into()))?;
+    let stat = system.before(SystemCall::Stat, named).and_then(|()| rustix::fs::fstat(&file)).map_err(failed)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(file),
         _ => Err(NotSaved::Unread(replaced())),
     }
+}
+
+/// A name that is nothing any more: a file that was renamed is looked for in vain under both names, so this is told.
+pub(super) fn vanished() -> io::Error {
+    io::Error::other("vanished, or got another name, after its folder was listed")
 }
 
 /// A name that is something else than it was when its folder was listed: it was never missing, so leaving it out would

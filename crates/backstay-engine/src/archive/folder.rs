@@ -15,6 +15,7 @@ use super::roots::Place;
 use crate::browse::join;
 use crate::format::id::Id;
 use crate::format::node::{ExtendedAttribute, Metadata, NodeKind};
+use crate::system::{System, SystemCall};
 
 /// Most bytes of a path that is opened in one call: below PATH_MAX, with room for a name.
 const STEP_BYTES_MAX: usize = 3_800;
@@ -31,7 +32,7 @@ pub(super) struct Folder {
     pub(super) entries: OnceLock<Vec<Entry>>,
     /// Folders above it in the snapshot.
     pub(super) depth: usize,
-    /// Whether it was not there any more when it was to be listed: a state without it is a state that was.
+    /// Whether it was not there any more when it was to be listed: it is named then, and has no place in the snapshot.
     gone: AtomicBool,
     /// Parts under way: its own listing, its batches of files, its folders.
     parts: AtomicUsize,
@@ -187,10 +188,16 @@ impl Folder {
         }
     }
 
+    /// Returns its own name in the folder above; an empty one for the snapshot's root.
+    pub(super) fn name(&self) -> &[u8] {
+        self.above.as_ref().map_or(b"", |(above, place)| &above.entries()[*place].name)
+    }
+
     /// Opens it below its root that is held open, following no link: what is put in the place of the root, or of a folder
     /// on the way, is not read for it.
-    pub(super) fn open(&self) -> Result<Opened, Errno> {
+    pub(super) fn open(&self, system: &System) -> Result<Opened, Errno> {
         let Some((root, below)) = self.root() else { return Ok(Opened::Told) };
+        system.before(SystemCall::Open, self.name())?;
         let held = match root.opened.get() {
             Some(held) => held,
             None => {

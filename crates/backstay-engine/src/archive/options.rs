@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::exclude::Excludes;
 use crate::format::id::Id;
+use crate::system::System;
 
 /// What to read and what to say about it. [`ArchiveOptions::new`] fills in what is usual.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct ArchiveOptions {
     pub uploads: usize,
     /// Whether new blobs are opened and hashed again before they leave.
     pub recheck: Recheck,
+    /// The file system that is read.
+    pub system: System,
 }
 
 impl ArchiveOptions {
@@ -58,6 +61,7 @@ impl ArchiveOptions {
             workers: 1,
             uploads: 1,
             recheck: Recheck::Each,
+            system: System::default(),
         }
     }
 }

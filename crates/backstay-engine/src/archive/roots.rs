@@ -18,6 +18,7 @@ use super::folder::open_root;
 use super::options::RootRule;
 use crate::browse::join;
 use crate::error::EngineError;
+use crate::system::{System, SystemCall};
 
 /// An entry that comes from what a backup was told.
 #[derive(Debug, Clone)]
@@ -48,6 +49,14 @@ impl Place {
     pub(super) fn path(&self) -> &PathBuf {
         match self {
             Self::Root { path, .. } | Self::OnTheWay { path, .. } => path,
+        }
+    }
+
+    /// Returns the paths in it, and its own, that the caller named.
+    pub(super) fn named_below(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::Root { path, named, .. } => Some(path).filter(|_| *named).into_iter().collect(),
+            Self::OnTheWay { below, .. } => below.values().flat_map(Self::named_below).collect(),
         }
     }
 
@@ -93,12 +102,12 @@ struct Known {
 ///
 /// # Errors
 /// [`EngineError::Source`] when a root that has to be a folder is none, and when none is there.
-pub(super) fn lay_out(roots: &[PathBuf], rule: RootRule) -> Result<Layout, EngineError> {
+pub(super) fn lay_out(roots: &[PathBuf], rule: RootRule, system: &System) -> Result<Layout, EngineError> {
     let here = std::env::current_dir().map_err(|source| unreadable(Path::new("."), source))?;
     let mut known: Vec<Known> = Vec::new();
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     for root in roots {
-        match look_at(root, &here, rule) {
+        match look_at(root, &here, rule, system) {
             Ok(found) => {
                 known.push(found);
                 there.push(clean(root.as_os_str().as_bytes()));
@@ -125,12 +134,15 @@ pub(super) fn lay_out(roots: &[PathBuf], rule: RootRule) -> Result<Layout, Engin
     Ok(Layout { places, paths, missing, named: roots.len() })
 }
 
-fn look_at(root: &Path, here: &Path, rule: RootRule) -> io::Result<Known> {
+fn look_at(root: &Path, here: &Path, rule: RootRule, system: &System) -> io::Result<Known> {
+    system.before(SystemCall::Stat, root.as_os_str().as_bytes())?;
     let absolute = absolute(root.as_os_str().as_bytes(), here);
     let (stat, opened) = match rule {
         RootRule::Anything => (rustix::fs::statat(CWD, root, AtFlags::SYMLINK_NOFOLLOW)?, None),
         RootRule::Folders => {
+            system.before(SystemCall::Open, root.as_os_str().as_bytes())?;
             let folder = open_root(root, OFlags::empty())?;
+            system.before(SystemCall::List, root.as_os_str().as_bytes())?;
             rustix::fs::Dir::read_from(&folder)?;
             (rustix::fs::fstat(&folder)?, Some(Arc::new(folder)))
         }

@@ -168,7 +168,7 @@ fn run<'a>(
     interrupt: &Interrupt,
     writing: Writing,
 ) -> Result<Archived<'a>, EngineError> {
-    let layout = lay_out(&options.roots, options.root_rule)?;
+    let layout = lay_out(&options.roots, options.root_rule, &options.system)?;
     let index = repository.index_load(interrupt)?;
     let parent = options.parent.and_then(|id| parent_of(repository, &id));
     let counters = Counters::default();

@@ -15,6 +15,7 @@ use super::attributes::Bearer;
 use super::close::TREE_PIECE_BYTES;
 use super::counters::add;
 use super::exclude::Scope;
+use super::files::vanished;
 use super::folder::{Entry, Folder, Opened, Origin, Root, Saved, Task};
 use super::options::{AccessTimes, ChangeRule};
 use super::roots::Place;
@@ -25,6 +26,7 @@ use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::format::time::FileTime;
 use crate::format::tree::{self, TreeReader};
+use crate::system::SystemCall;
 
 /// Files of one batch: enough that opening their folder again costs nothing, few enough that workers share a folder.
 const BATCH_FILES_MAX: usize = 128;
@@ -109,6 +111,7 @@ impl Worker<'_> {
                     self.run.root_failed(&root.path, root.named, error);
                 } else if is_gone(&error) {
                     folder.set_gone();
+                    self.run.unread(&folder.path(), &vanished());
                 } else {
                     self.run.unread(&folder.path(), &error);
                 }
@@ -212,7 +215,7 @@ impl Worker<'_> {
                 "it lies deeper than {DEPTH_MAX} folders, which cannot be read back"
             )));
         }
-        let opened = folder.open()?;
+        let opened = folder.open(&self.run.options.system)?;
         let (entries, origins) = match (&opened, &folder.origin) {
             (Opened::Folder(fd), _) => (self.read_folder(folder, fd)?, Origins::new()),
             (Opened::Told, Origin::Told(places)) => self.look_at_told(places),
@@ -229,11 +232,14 @@ impl Worker<'_> {
             let device = folder.root().map_or(0, |(root, _)| root.device);
             scope.look(fd, device, &mut |name, error| self.run.unread(&folder.path_of(name), &error));
         }
+        let (system, shown) = (&self.run.options.system, folder.name());
+        system.before(SystemCall::List, shown)?;
         for entry in Dir::read_from(fd)? {
             // A folder can have millions of entries; what is not listed to its end is not saved when the run ends here.
             if self.run.stopped() {
                 break;
             }
+            system.before(SystemCall::List, shown)?;
             let entry = entry?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
@@ -241,7 +247,11 @@ impl Worker<'_> {
             }
             match self.look(fd, name.to_bytes(), Path::new(OsStr::from_bytes(name.to_bytes())), scope.as_ref()) {
                 Ok(found) => listed.extend(found),
-                // Removed since the folder was read: a state without it is a state that was.
+                // It was renamed or removed between two entries of the list, and all that is in it would be missing.
+                Err(Errno::NOENT) if entry.file_type() == FileType::Directory => {
+                    self.run.unread(&folder.path_of(name.to_bytes()), &vanished());
+                }
+                // Removed since the list came to its name, as restic takes it: it was not looked at yet.
                 Err(Errno::NOENT) => {}
                 Err(error) => self.run.unread(&folder.path_of(name.to_bytes()), &error.into()),
             }
@@ -261,6 +271,8 @@ impl Worker<'_> {
         if scope.is_some_and(|scope| scope.leaves_out_name(name)) {
             return Ok(None);
         }
+        let system = &self.run.options.system;
+        system.before(SystemCall::Stat, name)?;
         // No path is the open folder itself.
         let stat = match path.as_os_str().is_empty() {
             true => rustix::fs::fstat(&fd)?,
@@ -273,6 +285,7 @@ impl Worker<'_> {
         let saved = match kind {
             FileType::RegularFile | FileType::Directory => OnceLock::new(),
             FileType::Symlink => {
+                system.before(SystemCall::ReadLink, name)?;
                 Saved::Symlink(rustix::fs::readlinkat(&fd, path, Vec::new())?.into_bytes().into()).into()
             }
             FileType::Fifo => Saved::Fifo.into(),
@@ -295,7 +308,14 @@ impl Worker<'_> {
                     origins.insert(entry.name.clone(), origin);
                     entries.push(entry);
                 }
-                Err(error) => self.run.root_failed(place.path(), place.is_named(), error.into()),
+                Err(error) => {
+                    // What lies behind it cannot be read either, and may be all that was named.
+                    let named = place.named_below();
+                    named.iter().for_each(|path| self.run.root_failed(path, true, error.into()));
+                    if named.is_empty() {
+                        self.run.root_failed(place.path(), false, error.into());
+                    }
+                }
             }
         }
         (entries, origins)
@@ -305,6 +325,7 @@ impl Worker<'_> {
         match place {
             Place::OnTheWay { path, below } => {
                 // A link on the way to a root is saved as the folder that it leads to.
+                self.run.options.system.before(SystemCall::Stat, path.as_os_str().as_bytes())?;
                 let stat = rustix::fs::statat(CWD, path, AtFlags::empty())?;
                 let metadata = metadata_with(&stat, self.run.options.access_times);
                 if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
@@ -410,13 +431,11 @@ impl Worker<'_> {
         bearer: &Bearer<'_>,
     ) -> Box<[ExtendedAttribute]> {
         let unread = |words: String| self.run.unread(&folder.path_of(name), &io::Error::other(words));
-        match self.attributes.read(bearer) {
+        match self.attributes.read(bearer, &self.run.options.system, name) {
             Ok((attributes, words)) => {
                 words.into_iter().for_each(unread);
                 attributes
             }
-            // It went away; what it was is a state that was.
-            Err(Errno::NOENT) => Default::default(),
             Err(error) => {
                 unread(format!("its attributes cannot be listed: {error}"));
                 Default::default()

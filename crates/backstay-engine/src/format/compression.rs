@@ -13,7 +13,7 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// Largest plain size of a file that is no pack: an index of a hundred thousand blobs has 20 MiB, a snapshot a few KiB.
 /// Beyond it is a decompression bomb.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+const FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// Compresses blobs.
 pub struct Compressor(zstd::bulk::Compressor<'static>);

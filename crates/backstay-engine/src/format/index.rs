@@ -280,12 +280,29 @@ impl Index {
         }
     }
 
+    /// Returns where all copies of a blob lie, each place once: those that are about to go last.
+    pub fn places(&self, kind: BlobKind, id: &Id) -> Vec<BlobPlace> {
+        let mut places = Vec::new();
+        for place in self.copies(kind, id).map(|place| self.place(place)) {
+            // Two index files may name the same blob of the same pack.
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// Returns where the blob at a place of the sorted list lies.
+    pub(crate) fn place(&self, place: usize) -> BlobPlace {
+        let (blob, pack) = self.blob(place);
+        let (offset, length, plain_length) = (blob.offset, blob.length, blob.plain_length);
+        BlobPlace { pack: self.pack_id(pack), offset, length, plain_length }
+    }
+
     /// Returns where a blob lies; none when the index does not name it. One in a pack that is about to go is found when
     /// there is no other.
     pub fn find(&self, kind: BlobKind, id: &Id) -> Option<BlobPlace> {
-        let (blob, pack) = self.copies(kind, id).next().map(|place| self.blob(place))?;
-        let (offset, length, plain_length) = (blob.offset, blob.length, blob.plain_length);
-        Some(BlobPlace { pack: self.pack_id(pack), offset, length, plain_length })
+        self.copies(kind, id).next().map(|place| self.place(place))
     }
 
     /// Says whether a backup need not write a blob: it is in a pack that nobody is about to remove.

@@ -128,6 +128,27 @@ impl PackWriter {
     }
 }
 
+/// Most bytes of a blob of a file: restic cuts them at 8 MiB, and whoever cuts larger ones stays far below. Beyond it is a
+/// decompression bomb.
+pub const DATA_BYTES_MAX: u64 = 64 << 20;
+
+/// Judges what an index says about how long a blob is, before any memory is asked for it.
+///
+/// # Errors
+/// [`FormatError::Shape`] when it is longer than any of its kind.
+pub fn judge_length(kind: BlobKind, length: u32, plain_length: Option<u32>) -> Result<(), FormatError> {
+    let (what, most) = match kind {
+        BlobKind::Data => ("blob", DATA_BYTES_MAX),
+        BlobKind::Tree => ("tree", super::tree::TREE_BYTES_MAX),
+    };
+    // What does not shrink is stored as it is, so no honest blob is much longer sealed than plain.
+    let longest = length.max(plain_length.unwrap_or(0));
+    if u64::from(longest) <= most + SEAL_BYTES as u64 {
+        return Ok(());
+    }
+    Err(FormatError::shape(what, format!("{longest} bytes are more than any has")))
+}
+
 /// Returns what the header of a whole pack names.
 ///
 /// # Errors

@@ -70,11 +70,13 @@ pub fn read(text: &[u8]) -> Result<Vec<Node<'_>>, FormatError> {
     let nodes = tree.nodes.into_iter().map(WireNode::into_node).collect::<Result<Vec<_>, _>>()?;
     match nodes.windows(2).find(|pair| pair[0].name >= pair[1].name) {
         None => Ok(nodes),
-        Some(pair) => {
-            let names = [&pair[0].name, &pair[1].name].map(|name| String::from_utf8_lossy(name).into_owned());
-            Err(FormatError::shape("tree", format!("`{}` stands after `{}`", names[1], names[0])))
-        }
+        Some(pair) => Err(after(&pair[1].name, &pair[0].name)),
     }
+}
+
+fn after(name: &[u8], before: &[u8]) -> FormatError {
+    let [name, before] = [name, before].map(String::from_utf8_lossy);
+    FormatError::shape("tree", format!("`{name}` stands after `{before}`"))
 }
 
 /// What a tree's text begins with, as restic and we write it.
@@ -130,6 +132,23 @@ impl TreeReader {
                 }
             }
         }
+    }
+
+    /// Hands every entry that is left to `each`, and refuses names that are not in order, as [`read`] does.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`], or what `each` returns.
+    pub fn each<E: From<FormatError>>(&mut self, mut each: impl FnMut(&Node<'_>) -> Result<(), E>) -> Result<(), E> {
+        let mut before: Option<Vec<u8>> = None;
+        while let Some(place) = self.next()? {
+            let node = read_node(&self.text[place])?;
+            if let Some(before) = before.as_ref().filter(|before| ***before >= *node.name) {
+                return Err(after(&node.name, before).into());
+            }
+            each(&node)?;
+            before = Some(node.name.to_vec());
+        }
+        Ok(())
     }
 
     /// Returns where the next entry lies in the text that is held; none at the end.

@@ -12,7 +12,7 @@ use rustix::fs::{FileType, Stat};
 
 use super::options::{Owners, Reconcile, RestoreOptions, Special};
 use super::plan::{Action, Entry, Extra, NewEntry, Part, ROOT, RestorePlan};
-use super::target::{Target, is_empty, look, shown};
+use super::target::{Target, shown};
 use crate::browse::{DEPTH_MAX, find, tree_entries};
 use crate::error::EngineError;
 use crate::format::id::Id;
@@ -24,6 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::pattern::Match;
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
+use crate::system::SystemCall;
 
 /// Bytes that a file system takes as a name, everywhere on Linux.
 const NAME_BYTES_MAX: usize = 255;
@@ -76,7 +77,9 @@ pub(super) fn decide(
         progress.looked.fetch_add(1, Ordering::Relaxed);
         walk.folder(repository, &mut blobs, folder, &mut folders)?;
     }
-    Ok(walk.finish())
+    let mut plan = walk.finish();
+    plan.bad_copies = blobs.take_bad_copies();
+    Ok(plan)
 }
 
 /// A folder to look into.
@@ -207,7 +210,8 @@ impl Walk<'_> {
     ) -> (u32, Held) {
         let metadata = &node.metadata;
         let long = node.name.len() > NAME_BYTES_MAX;
-        let there = opened.filter(|_| !long).map_or(Ok(None), |folder| look(folder, &node.name));
+        let opened = opened.zip(self.target);
+        let there = opened.filter(|_| !long).map_or(Ok(None), |(folder, target)| target.look(folder, &node.name));
         let (action, held, problem) = match (above, &there) {
             (Held::Refused, _) => (Action::Fail, Held::Refused, Some("what it lies in cannot be restored".to_owned())),
             (Held::Other, _) => (Action::Skip, Held::Other, None),
@@ -268,7 +272,12 @@ impl Walk<'_> {
     }
 
     /// Decides about an entry at whose place something is.
-    fn meet(&self, opened: Option<&OwnedFd>, node: &Node<'_>, stat: &Stat) -> (Action, Held, Option<String>) {
+    fn meet(
+        &self,
+        opened: Option<(&OwnedFd, &Target)>,
+        node: &Node<'_>,
+        stat: &Stat,
+    ) -> (Action, Held, Option<String>) {
         let there = FileType::from_raw_mode(stat.st_mode);
         let reconcile = self.options.reconcile;
         if node.kind == NodeKind::Dir && there == FileType::Directory {
@@ -284,7 +293,7 @@ impl Walk<'_> {
             _ => (Action::Overwrite, Held::Nothing),
         };
         let in_the_way = action == Action::Overwrite && there == FileType::Directory;
-        match opened.map(|folder| is_empty(folder, &node.name)) {
+        match opened.map(|(folder, target)| target.holds_nothing(folder, &node.name)) {
             Some(Ok(false)) if in_the_way => {
                 (Action::Fail, Held::Refused, Some("a folder that is not empty is at its place".to_owned()))
             }
@@ -299,7 +308,7 @@ impl Walk<'_> {
     /// size is compared when its blobs are known.
     fn is_same(
         &self,
-        opened: Option<&OwnedFd>,
+        opened: Option<(&OwnedFd, &Target)>,
         node: &Node<'_>,
         stat: &Stat,
         there: FileType,
@@ -313,7 +322,10 @@ impl Walk<'_> {
                 stat.st_rdev == node.metadata.device
             }
             (NodeKind::Symlink, FileType::Symlink) => {
-                let read = opened.map(|folder| rustix::fs::readlinkat(folder, &*node.name, Vec::new()));
+                let read = opened.map(|(folder, target)| {
+                    target.system().before(SystemCall::ReadLink, &node.name)?;
+                    rustix::fs::readlinkat(folder, &*node.name, Vec::new())
+                });
                 matches!(read, Some(Ok(target)) if target.to_bytes() == &*node.target)
             }
             _ => false,
@@ -397,14 +409,14 @@ impl Walk<'_> {
     fn find_names(&mut self, range: Range<usize>, folder: u32) {
         // Only a folder that is there holds what others are beside of, and such a one keeps its own name.
         let path = if folder == ROOT { Vec::new() } else { self.plan.path(folder) };
-        let opened = self.target.and_then(|target| target.folder(&path).ok());
+        let opened = self.target.and_then(|target| Some((target.folder(&path).ok()?, target)));
         let renamed: Vec<usize> = range.clone().filter(|at| self.plan.entries[*at].action == Action::Rename).collect();
         let mut names: HashSet<Vec<u8>> = range.map(|at| self.plan.name(&self.plan.entries[at]).to_vec()).collect();
         for at in renamed {
             let index = u32::try_from(at).expect("an index");
             let name = self.plan.name(&self.plan.entries[at]).to_vec();
             let is_free = |name: &Vec<u8>| {
-                let there = opened.as_ref().map(|folder| look(folder, name));
+                let there = opened.as_ref().map(|(folder, target)| target.look(folder, name));
                 !names.contains(name) && matches!(there, Some(Ok(None)))
             };
             match (1..=RENAMES_MAX).map(|number| beside(&name, number)).find(is_free) {

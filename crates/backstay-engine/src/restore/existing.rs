@@ -8,24 +8,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::{Advice, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::options::RestoreOptions;
 use super::plan::{Action, Part, RestorePlan, state};
+use super::stage::is_staged;
 use super::target::Target;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::node::NodeKind;
 use crate::interrupt::Interrupt;
+use crate::system::SystemCall;
 
 /// Largest blob that is read to compare; restic's are at most 8 MiB. A longer one is fetched again.
 const BLOB_BYTES_MAX: u64 = 64 << 20;
 
 /// Drops the parts that are in place already, of files that are replaced, and returns how many bytes they have. A file
-/// that has other names is only spared when all of it is right: it is made anew otherwise, and the other names stay.
+/// that has other names is only spared when all of it is right: it is made anew otherwise, and the other names stay. So
+/// is each where what is in work is kept apart.
 pub(super) fn spare(
     plan: &mut RestorePlan,
     target: &Target,
-    workers: usize,
+    options: &RestoreOptions<'_>,
     interrupt: &Interrupt,
 ) -> Result<u64, EngineError> {
+    let (workers, staged) = (options.workers, is_staged(options));
     let overwritten = |part: &Part| plan.entry(part.entry).action == Action::Overwrite;
     if !plan.parts.iter().any(overwritten) {
         return Ok(0);
@@ -37,9 +42,9 @@ pub(super) fn spare(
             return;
         }
         let Some((file, others)) = open(target, &plan.path(parts[0].entry)) else { return };
-        let good: Vec<usize> = right_parts(plan, &file, parts, interrupt).map(|place| first + place).collect();
+        let good: Vec<usize> = right_parts(plan, target, &file, parts, interrupt).map(|place| first + place).collect();
         let whole = good.len() == parts.len() && file.metadata().is_ok_and(|known| known.len() == entry.size);
-        if !good.is_empty() && (whole || !others) {
+        if !good.is_empty() && (whole || !others && !staged) {
             entry.set(if whole { state::KEPT | state::MATCHED } else { state::KEPT });
             entry.parts_left.fetch_sub(good.len() as u32, Ordering::AcqRel);
             right.lock().expect("no holder panics").extend(good);
@@ -77,7 +82,7 @@ pub(super) fn read_back(
             None => Some("cannot be read back".to_owned()),
             Some((file, _)) => {
                 drop_cache(&file);
-                let good = right_parts(plan, &file, parts, interrupt).count();
+                let good = right_parts(plan, target, &file, parts, interrupt).count();
                 let size = file.metadata().map_or(u64::MAX, |known| known.len());
                 let differs = good != parts.len() || size != entry.size;
                 differs
@@ -156,6 +161,7 @@ fn drop_cache(file: &File) {
 /// Returns the places of the parts that a file has right.
 fn right_parts<'a>(
     plan: &'a RestorePlan,
+    target: &'a Target,
     file: &'a File,
     parts: &'a [Part],
     interrupt: &'a Interrupt,
@@ -167,6 +173,7 @@ fn right_parts<'a>(
             return None;
         }
         buffer.resize(bytes as usize, 0);
+        target.system().before(SystemCall::Read, plan.name(plan.entry(part.entry))).ok()?;
         file.read_exact_at(&mut buffer, part.at).ok()?;
         (Id::of(&buffer) == part.id).then_some(place)
     })

@@ -9,9 +9,10 @@ use std::io::Write;
 use rustix::fs::{Mode, OFlags};
 
 use super::options::{Reconcile, RestoreOptions};
-use super::target::{Target, remove};
+use super::target::Target;
 use crate::error::EngineError;
 use crate::format::id::Id;
+use crate::system::SystemCall;
 
 /// A mark that has been set, or none.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ impl Mark {
         let opened =
             target.at(name.as_bytes(), flags, Mode::RUSR | Mode::WUSR).map_err(|error| failed(error.into()))?;
         let mut file = File::from(opened);
+        target.system().before(SystemCall::Write, name.as_bytes()).map_err(|error| failed(error.into()))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
         Ok(Self(Some(name)))
     }
@@ -68,6 +70,6 @@ impl Mark {
         let Some(name) = self.0 else { return Ok(()) };
         let failed = |error: rustix::io::Errno| EngineError::Write { path: name.clone(), source: error.into() };
         let folder = target.folder(b"").map_err(failed)?;
-        remove(&folder, name.as_bytes()).map_err(failed)
+        target.remove(&folder, name.as_bytes()).map_err(failed)
     }
 }

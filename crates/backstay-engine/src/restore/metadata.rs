@@ -13,6 +13,7 @@ use super::options::{Owners, Special};
 use super::plan::{Entry, Extra};
 use crate::format::node::{ExtendedAttribute, NodeKind};
 use crate::format::time::FileTime;
+use crate::system::{System, SystemCall};
 
 /// Attributes that are the restored entry's own: one of these that the snapshot does not have is removed.
 const OWN_ATTRIBUTES: [&[u8]; 3] = [b"user.", b"system.posix_acl_", b"security.capability"];
@@ -24,19 +25,20 @@ const NAMES_BYTES_MAX: usize = 64 << 10;
 const FEW_NAMES_BYTES: usize = 256;
 
 /// What of the metadata is set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Rules {
     special: Special,
     owners: Owners,
     root: bool,
+    system: System,
 }
 
 /// What could not be set, in words.
 type Problems = Vec<String>;
 
 impl Rules {
-    pub(super) fn new(special: Special, owners: Owners) -> Self {
-        Self { special, owners, root: rustix::process::geteuid().is_root() }
+    pub(super) fn new(special: Special, owners: Owners, system: &System) -> Self {
+        Self { special, owners, root: rustix::process::geteuid().is_root(), system: system.clone() }
     }
 
     fn mode(&self, entry: &Entry) -> Mode {
@@ -60,16 +62,23 @@ impl Rules {
         }
     }
 
-    /// Sets all metadata of an open file or folder, and returns what could not be set.
-    pub(super) fn set(&self, open: impl AsFd, entry: &Entry, extra: Option<&Extra>) -> std::result::Result<(), String> {
+    /// Sets all metadata of an open file or folder whose name is told, and returns what could not be set.
+    pub(super) fn set(
+        &self,
+        open: impl AsFd,
+        name: &[u8],
+        entry: &Entry,
+        extra: Option<&Extra>,
+    ) -> std::result::Result<(), String> {
+        let may = || self.system.before(SystemCall::SetMetadata, name);
         let mut problems = Problems::new();
         if let Some((uid, gid)) = self.owner(entry) {
-            note(&mut problems, "owner", self.owned(rustix::fs::fchown(&open, uid, gid)));
+            note(&mut problems, "owner", self.owned(may().and_then(|()| rustix::fs::fchown(&open, uid, gid))));
         }
         let wanted = extra.map_or(&[][..], |extra| &extra.attributes);
-        attributes(&mut problems, wanted, &Open(&open));
-        note(&mut problems, "mode", rustix::fs::fchmod(&open, self.mode(entry)));
-        note(&mut problems, "times", rustix::fs::futimens(&open, &times(entry)));
+        attributes(&mut problems, wanted, &Open(&open), &may);
+        note(&mut problems, "mode", may().and_then(|()| rustix::fs::fchmod(&open, self.mode(entry))));
+        note(&mut problems, "times", may().and_then(|()| rustix::fs::futimens(&open, &times(entry))));
         told(problems)
     }
 
@@ -81,21 +90,22 @@ impl Rules {
         entry: &Entry,
         extra: Option<&Extra>,
     ) -> std::result::Result<(), String> {
+        let may = || self.system.before(SystemCall::SetMetadata, name);
         let mut problems = Problems::new();
         if let Some((uid, gid)) = self.owner(entry) {
-            let done = rustix::fs::chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
+            let done = may().and_then(|()| rustix::fs::chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW));
             note(&mut problems, "owner", self.owned(done));
         }
         let wanted = extra.map_or(&[][..], |extra| &extra.attributes);
         let path = [format!("/proc/self/fd/{}/", folder.as_raw_fd()).as_bytes(), name].concat();
         match CString::new(path) {
-            Ok(path) => attributes(&mut problems, wanted, &Named(path)),
+            Ok(path) => attributes(&mut problems, wanted, &Named(path), &may),
             Err(_) => problems.push("its name holds a zero byte".to_owned()),
         }
         if entry.kind != NodeKind::Symlink {
-            note(&mut problems, "mode", chmod_at(folder, name, self.mode(entry)));
+            note(&mut problems, "mode", may().and_then(|()| chmod_at(folder, name, self.mode(entry))));
         }
-        let done = rustix::fs::utimensat(folder, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW);
+        let done = may().and_then(|()| rustix::fs::utimensat(folder, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW));
         note(&mut problems, "times", done);
         told(problems)
     }
@@ -176,10 +186,15 @@ impl Attributed for Named {
 }
 
 /// Gives a thing the attributes of the snapshot, and takes its own others away.
-fn attributes(problems: &mut Problems, wanted: &[ExtendedAttribute], thing: &dyn Attributed) {
+fn attributes(
+    problems: &mut Problems,
+    wanted: &[ExtendedAttribute],
+    thing: &dyn Attributed,
+    may: &dyn Fn() -> Result<()>,
+) {
     for attribute in wanted {
         let shown = String::from_utf8_lossy(&attribute.name);
-        match thing.set(&attribute.name, &attribute.value) {
+        match may().and_then(|()| thing.set(&attribute.name, &attribute.value)) {
             // What may not be set may be there: then there is nothing to tell.
             Err(_) if has(thing, attribute) => {}
             done => note(problems, &format!("attribute {shown}"), done),
@@ -201,7 +216,7 @@ fn attributes(problems: &mut Problems, wanted: &[ExtendedAttribute], thing: &dyn
         let own = OWN_ATTRIBUTES.iter().any(|prefix| name.starts_with(prefix));
         if own && !wanted.iter().any(|attribute| attribute.name == name) {
             let shown = String::from_utf8_lossy(name);
-            match thing.remove(name) {
+            match may().and_then(|()| thing.remove(name)) {
                 // An access list that says no more than the mode is none.
                 Err(Errno::NODATA) => {}
                 done => note(problems, &format!("attribute {shown} (which the snapshot does not have)"), done),

@@ -23,6 +23,7 @@ mod existing;
 mod special;
 mod metadata;
 mod mark;
+mod stage;
 pub mod stream;
 pub mod tar;
 
@@ -40,7 +41,7 @@ use crate::error::EngineError;
 use crate::format::node::NodeKind;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
-use crate::repository::Repository;
+use crate::repository::{BadCopy, Repository};
 
 /// What a restore did.
 #[derive(Debug, Default)]
@@ -63,6 +64,8 @@ pub struct Restored {
     pub verified: u64,
     /// Entries of which setuid, setgid or a capability was left out because rights were not asked for.
     pub rights_left_out: u64,
+    /// Copies of blobs that were found to be bad and cost nothing, because another copy was good: a check says more.
+    pub bad_copies: Vec<BadCopy>,
     /// Entries that could not be restored, or not with all of their metadata.
     pub unread: Unread,
 }
@@ -89,7 +92,7 @@ pub fn plan(
     progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<RestorePlan, EngineError> {
-    let target = Target::open(options.target)?;
+    let target = Target::open(options.target, &options.system)?;
     let resumes = Mark::judge(target.as_ref(), options)?;
     let reconcile = if resumes { Reconcile::OverwriteIfChanged } else { options.reconcile };
     let met = if reconcile == Reconcile::Fail { None } else { target.as_ref() };
@@ -110,9 +113,9 @@ pub fn apply(
     progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<Restored, EngineError> {
-    let target = Target::make(options.target)?;
+    let target = Target::make(options.target, &options.system)?;
     let mark = Mark::set(&target, options)?;
-    let rules = Rules::new(options.special, options.owners);
+    let rules = Rules::new(options.special, options.owners, &options.system);
     let run = Run { repository, options, target: &target, rules, progress, interrupt };
     let plan = &mut plan;
     let all = if options.verify { plan.parts.clone() } else { Vec::new() };
@@ -140,6 +143,7 @@ pub fn apply(
     }
     mark.remove(&target)?;
     done.unread = std::mem::take(&mut plan.unread);
+    done.bad_copies = std::mem::take(&mut plan.bad_copies);
     Ok(done)
 }
 
@@ -170,7 +174,7 @@ fn files(run: &Run<'_>, plan: &mut RestorePlan) -> Result<u64, EngineError> {
         entry.is_written() && !entry.has(state::LINKED | state::FAILED)
     });
     plan.parts = parts;
-    let spared = existing::spare(plan, run.target, run.options.workers, run.interrupt)?;
+    let spared = existing::spare(plan, run.target, run.options, run.interrupt)?;
     run.progress.done(0, spared);
     let mut written = write::run(run, plan)?;
     loop {

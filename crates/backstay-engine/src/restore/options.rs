@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::pattern::Patterns;
+use crate::system::System;
 
 /// What to restore, where to, and how it meets what is there.
 ///
@@ -34,6 +35,8 @@ pub struct RestoreOptions<'a> {
     pub verify: bool,
     /// Threads that write; at least one.
     pub workers: usize,
+    /// The file system that is written.
+    pub system: System,
 }
 
 impl<'a> RestoreOptions<'a> {
@@ -52,6 +55,7 @@ impl<'a> RestoreOptions<'a> {
             sparse: false,
             verify: false,
             workers: 2,
+            system: System::default(),
         }
     }
 }

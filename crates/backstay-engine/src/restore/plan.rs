@@ -7,10 +7,14 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use backstay_core::domain::unread::Unread;
 
+use crate::error::EngineError;
+use crate::format::FormatError;
 use crate::format::id::{Id, IdMap};
 use crate::format::index::BlobPlace;
 use crate::format::node::{ExtendedAttribute, NodeKind};
+use crate::format::pack::{BlobKind, judge_length};
 use crate::format::time::FileTime;
+use crate::repository::BadCopy;
 
 /// What happens to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub struct RestorePlan {
     pub(super) links: Vec<Vec<u32>>,
     pub(super) rights_left_out: u64,
     names: Vec<u8>,
+    /// Copies of blobs that were found to be bad, where another was good.
+    pub bad_copies: Vec<BadCopy>,
     /// What cannot be restored, as far as it is known already.
     pub unread: Unread,
 }
@@ -196,6 +202,20 @@ impl Part {
     /// Returns where it ends in its pack.
     pub(super) fn end(&self) -> u32 {
         self.offset.saturating_add(self.length)
+    }
+
+    /// Judges what the index says about its length.
+    pub(super) fn judge_length(&self) -> Result<(), FormatError> {
+        judge_length(BlobKind::Data, self.length, (self.plain_length > 0).then_some(self.plain_length))
+    }
+
+    /// Returns its sealed bytes out of what was read of its pack from a place on.
+    pub(super) fn slice_of<'b>(&self, body: &'b [u8], begin: u32) -> Result<&'b [u8], EngineError> {
+        let place = self.offset.checked_sub(begin).map(|from| from as usize);
+        let slice = place.and_then(|from| body.get(from..from.checked_add(self.length as usize)?));
+        // An index may say what no pack can hold.
+        let beyond = || FormatError::shape("index", "a blob lies beyond what a pack can hold");
+        slice.ok_or_else(|| EngineError::Format { place: format!("blob {}", self.id), source: beyond() })
     }
 
     pub(super) fn is_same_blob(&self, other: &Self) -> bool {

@@ -5,9 +5,11 @@ use rustix::io::{Errno, Result};
 
 use super::Run;
 use super::plan::{Action, Entry, ROOT, RestorePlan, state};
-use super::target::{is_whole, look, remove, shown};
+use super::stage::{is_staged, settle, work_path};
+use super::target::{is_whole, shown, split};
 use crate::error::EngineError;
 use crate::format::node::NodeKind;
+use crate::system::SystemCall;
 
 /// Makes the folders of a plan, which only we can enter until their own mode is set. What lies in one that cannot be made
 /// is given up with it.
@@ -32,8 +34,9 @@ pub(super) fn make_folders(run: &Run<'_>, plan: &mut RestorePlan) -> std::result
         let path = plan.path(index);
         let made = run.target.above(&path).and_then(|(above, name)| {
             if entry.action == Action::Overwrite {
-                remove(&above, name)?;
+                run.target.remove(&above, name)?;
             }
+            run.target.system().before(SystemCall::Make, name)?;
             rustix::fs::mkdirat(&above, name, Mode::RWXU)
         });
         if let Err(error) = made {
@@ -89,10 +92,13 @@ fn make_other(run: &Run<'_>, plan: &RestorePlan, index: u32) -> Result<std::resu
     {
         return Ok(Ok(()));
     }
-    if entry.action == Action::Overwrite {
-        remove(&above, name)?;
+    let staged = (is_staged(run.options) && entry.action != Action::Unchanged).then(|| work_path(run.options, &path));
+    let (final_name, name) = (name, staged.as_ref().map_or(name, |work| split(work).1));
+    if entry.action == Action::Overwrite || staged.is_some() {
+        run.target.remove(&above, name)?;
     }
     if entry.action != Action::Unchanged {
+        run.target.system().before(SystemCall::Make, final_name)?;
         let (target, device) = extra.map_or((&[][..], 0), |extra| (&extra.target, extra.device));
         let node = |kind| rustix::fs::mknodat(&above, name, kind, Mode::RUSR | Mode::WUSR, device);
         match entry.kind {
@@ -104,7 +110,15 @@ fn make_other(run: &Run<'_>, plan: &RestorePlan, index: u32) -> Result<std::resu
             NodeKind::File | NodeKind::Dir | NodeKind::Other => return Err(Errno::INVAL),
         }
     }
-    Ok(run.rules.set_at(&above, name, entry, extra))
+    let done = run.rules.set_at(&above, name, entry, extra);
+    if staged.is_some()
+        && let Err(error) = settle(run.target, &above, name, final_name, entry.action)
+    {
+        // What is left is found by the next run; its answer is that of the first error.
+        let _ = run.target.remove(&above, name);
+        return Err(error);
+    }
+    Ok(done)
 }
 
 /// Chooses of each set of hard links the file that is written, and marks the others as names of it.
@@ -165,14 +179,17 @@ fn link(run: &Run<'_>, plan: &RestorePlan, first: u32, index: u32) -> Result<()>
     let (first, path) = (plan.path(first), plan.path(index));
     let (from, from_name) = run.target.above(&first)?;
     let (above, name) = run.target.above(&path)?;
-    let inode = look(&from, from_name)?.map(|stat| (stat.st_dev, stat.st_ino)).ok_or(Errno::NOENT)?;
-    match look(&above, name)? {
+    let inode = run.target.look(&from, from_name)?.map(|stat| (stat.st_dev, stat.st_ino)).ok_or(Errno::NOENT)?;
+    match run.target.look(&above, name)? {
         Some(stat) if (stat.st_dev, stat.st_ino) == inode => return Ok(()),
         // Only what the plan says is replaced.
-        Some(_) if matches!(plan.entry(index).action, Action::Overwrite | Action::Unchanged) => remove(&above, name)?,
+        Some(_) if matches!(plan.entry(index).action, Action::Overwrite | Action::Unchanged) => {
+            run.target.remove(&above, name)?
+        }
         Some(_) => return Err(Errno::EXIST),
         None => {}
     }
+    run.target.system().before(SystemCall::Link, name)?;
     rustix::fs::linkat(&from, from_name, &above, name, AtFlags::empty())
 }
 
@@ -188,7 +205,7 @@ pub(super) fn settle_folders(run: &Run<'_>, plan: &mut RestorePlan) -> std::resu
         run.interrupt.check()?;
         count += 1;
         let done = match run.target.folder(&plan.path(index)) {
-            Ok(folder) => run.rules.set(&folder, entry, plan.extra_of(entry)),
+            Ok(folder) => run.rules.set(&folder, plan.name(entry), entry, plan.extra_of(entry)),
             Err(error) => Err(format!("its metadata could not be set: {error}")),
         };
         if let Err(words) = done {

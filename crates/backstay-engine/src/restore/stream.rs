@@ -20,13 +20,15 @@ use super::target::shown;
 use super::write::ranges_of;
 use crate::browse::{DEPTH_MAX, find, join, tree_entries};
 use crate::error::EngineError;
+use crate::format::FormatError;
 use crate::format::id::Id;
 use crate::format::index::Index;
 use crate::format::node::{ExtendedAttribute, Metadata, Node, NodeKind};
+use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
-use crate::repository::{BlobReader, Repository};
+use crate::repository::{BadCopy, BlobReader, Repository};
 
 /// Bytes of a file that is read before its header is written.
 const AHEAD_BYTES_MAX: u64 = 16 << 20;
@@ -50,6 +52,8 @@ pub struct Dumped {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Copies of blobs that were found to be bad and cost nothing, because another copy was good.
+    pub bad_copies: Vec<BadCopy>,
     /// Entries that are not in the archive.
     pub unread: Unread,
 }
@@ -85,6 +89,8 @@ pub fn dump(
         }
     }
     stream.out.flush().map_err(broken)?;
+    stream.done.bad_copies = stream.blobs.take_bad_copies();
+    stream.done.bad_copies.append(&mut trees.take_bad_copies());
     Ok(stream.done)
 }
 
@@ -139,13 +145,31 @@ impl Stream<'_> {
         let mut plain = Vec::new();
         for range in ranges_of(&content.parts[from..]) {
             let (Some(first), Some(end)) = (range.first(), range.iter().map(Part::end).max()) else { continue };
-            let bytes = u64::from(first.offset)..u64::from(end);
-            let body = self.repository.pack_read(&content.packs.id(first), bytes, ReadCache::Use, self.interrupt)?;
+            let (bytes, pack) = (u64::from(first.offset)..u64::from(end), content.packs.id(first));
+            let judged = first.judge_length().map_err(|source| self.repository.told(FileKind::Pack, &pack, source));
+            let read = judged.and_then(|()| self.repository.pack_read(&pack, bytes, ReadCache::Use, self.interrupt));
+            let body = match read {
+                Ok(body) => Some(body),
+                Err(error) if error.is_harm() => None,
+                Err(error) => return Err(error),
+            };
             for part in range {
                 self.interrupt.check()?;
-                let begin = (part.offset - first.offset) as usize;
-                let mut sealed = body[begin..begin + part.length as usize].to_vec();
-                self.blobs.open(&part.place(&content.packs), &part.id, &mut sealed, &mut plain)?;
+                let place = part.place(&content.packs);
+                let opened = body.as_ref().is_some_and(|body| {
+                    let sealed = part.slice_of(body, first.offset).map(<[u8]>::to_vec);
+                    sealed.is_ok_and(|mut sealed| {
+                        self.blobs.open(BlobKind::Data, &place, &part.id, &mut sealed, &mut plain).is_ok()
+                    })
+                });
+                if !opened {
+                    // Any copy that can be had; where the file's other blobs go was told by this one's length.
+                    plain = self.blobs.read(BlobKind::Data, &part.id)?;
+                    if plain.len() as u64 != place.plain_bytes() {
+                        let source = FormatError::shape("blob", "the index gives it two lengths");
+                        return Err(EngineError::Format { place: format!("blob {}", part.id), source });
+                    }
+                }
                 each(self, &plain)?;
             }
         }
@@ -176,7 +200,7 @@ impl Stream<'_> {
                 let sent = node.entry(&folder.path);
                 self.out.write_all(&head(&sent)).map_err(broken)?;
             }
-            let mut deeper = Vec::new();
+            let (mut deeper, mut is_broken_off) = (Vec::new(), false);
             let listed = tree_entries(repository, trees, &folder.tree, |node| {
                 let path = join(&folder.path, &node.name);
                 match (node.kind, node.subtree) {
@@ -187,13 +211,16 @@ impl Stream<'_> {
                     (NodeKind::Dir, _) => {
                         self.done.unread.push(shown(&path), format!("it lies deeper than {DEPTH_MAX} folders"));
                     }
-                    _ => self.entry(&path, node, &mut links)?,
+                    _ => self.entry(&path, node, &mut links).inspect_err(|_| is_broken_off = true)?,
                 }
                 Ok(())
             });
             match listed {
                 Ok(()) => {}
-                Err(error) if error.is_harm() => self.done.unread.push(shown(&folder.path), chain(&error)),
+                // The folder's own tree; what breaks off in the middle of a file ends the stream, which cannot take it back.
+                Err(error) if error.is_harm() && !is_broken_off => {
+                    self.done.unread.push(shown(&folder.path), chain(&error));
+                }
                 Err(error) => return Err(error),
             }
             folders.extend(deeper.into_iter().rev());

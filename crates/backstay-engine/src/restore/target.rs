@@ -9,19 +9,24 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, Result};
 
 use crate::error::EngineError;
+use crate::system::{System, SystemCall};
 
 /// Bytes of a path that one call may take: the kernel refuses 4,096.
 const STEP_BYTES_MAX: usize = 4_000;
 
 /// The target, open.
 #[derive(Debug)]
-pub(super) struct Target(OwnedFd);
+pub(super) struct Target {
+    folder: OwnedFd,
+    system: System,
+}
 
 impl Target {
     /// Opens the target; none when it is not there.
-    pub(super) fn open(path: &Path) -> std::result::Result<Option<Self>, EngineError> {
-        match rustix::fs::openat(CWD, path, FOLDER, Mode::empty()) {
-            Ok(folder) => Ok(Some(Self(folder))),
+    pub(super) fn open(path: &Path, system: &System) -> std::result::Result<Option<Self>, EngineError> {
+        let may = system.before(SystemCall::Open, path.as_os_str().as_bytes());
+        match may.and_then(|()| rustix::fs::openat(CWD, path, FOLDER, Mode::empty())) {
+            Ok(folder) => Ok(Some(Self { folder, system: system.clone() })),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR) => {
                 let problem = "is not a folder; name a new or an empty one".to_owned();
@@ -32,32 +37,39 @@ impl Target {
     }
 
     /// Opens the target, and makes it when it is not there.
-    pub(super) fn make(path: &Path) -> std::result::Result<Self, EngineError> {
+    pub(super) fn make(path: &Path, system: &System) -> std::result::Result<Self, EngineError> {
         let failed = |source| EngineError::Write { path: path.display().to_string(), source };
-        if let Some(target) = Self::open(path)? {
+        if let Some(target) = Self::open(path, system)? {
             return Ok(target);
         }
+        system.before(SystemCall::Make, path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
         std::fs::create_dir_all(path).map_err(failed)?;
-        Self::open(path)?.ok_or_else(|| failed(Errno::NOENT.into()))
+        Self::open(path, system)?.ok_or_else(|| failed(Errno::NOENT.into()))
     }
 
     /// Opens something below the target; an empty path is the target itself.
     pub(super) fn at(&self, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+        self.system.before(SystemCall::Open, path)?;
         let mut rest = path;
         let mut folder: Option<OwnedFd> = None;
         while rest.len() > STEP_BYTES_MAX {
             let cut = rest[..STEP_BYTES_MAX].iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
-            let from = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+            let from = folder.as_ref().map_or(self.folder.as_fd(), AsFd::as_fd);
             let next = beneath(from, &rest[..cut], FOLDER, Mode::empty())?;
             folder = Some(next);
             rest = &rest[cut + 1..];
         }
-        beneath(folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd), rest, flags, mode)
+        beneath(folder.as_ref().map_or(self.folder.as_fd(), AsFd::as_fd), rest, flags, mode)
     }
 
     /// Says whether the target holds nothing.
     pub(super) fn is_empty(&self) -> Result<bool> {
-        is_empty(&self.0, b"")
+        self.holds_nothing(&self.folder, b"")
+    }
+
+    /// Returns the file system that it lies on.
+    pub(super) fn system(&self) -> &System {
+        &self.system
     }
 
     /// Opens a folder below the target.
@@ -70,6 +82,38 @@ impl Target {
         let (above, name) = split(path);
         Ok((self.folder(above)?, name))
     }
+
+    /// Returns what is at a name of a folder, a link itself; none when nothing is.
+    pub(super) fn look(&self, folder: &OwnedFd, name: &[u8]) -> Result<Option<Stat>> {
+        self.system.before(SystemCall::Stat, name)?;
+        match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what is at a name: never a folder that holds anything.
+    pub(super) fn remove(&self, folder: &OwnedFd, name: &[u8]) -> Result<()> {
+        self.system.before(SystemCall::Remove, name)?;
+        match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR),
+            Err(Errno::NOENT) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Says whether a folder below another holds nothing.
+    pub(super) fn holds_nothing(&self, folder: &OwnedFd, name: &[u8]) -> Result<bool> {
+        self.system.before(SystemCall::List, name)?;
+        let opened = beneath(folder.as_fd(), name, FOLDER, Mode::empty())?;
+        for entry in rustix::fs::Dir::read_from(opened)? {
+            if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -78,35 +122,6 @@ fn beneath(folder: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode) -> Re
     let path = if path.is_empty() { b"." } else { path };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     rustix::fs::openat2(folder, path, flags | OFlags::CLOEXEC, mode, resolve)
-}
-
-/// Returns what is at a name of a folder, a link itself; none when nothing is.
-pub(super) fn look(folder: &OwnedFd, name: &[u8]) -> Result<Option<Stat>> {
-    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Removes what is at a name: never a folder that holds anything.
-pub(super) fn remove(folder: &OwnedFd, name: &[u8]) -> Result<()> {
-    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
-        Err(Errno::ISDIR) => rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR),
-        Err(Errno::NOENT) => Ok(()),
-        done => done,
-    }
-}
-
-/// Says whether a folder below another holds nothing.
-pub(super) fn is_empty(folder: &OwnedFd, name: &[u8]) -> Result<bool> {
-    let opened = beneath(folder.as_fd(), name, FOLDER, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(opened)? {
-        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Splits a path into its folder and its name.

@@ -68,6 +68,9 @@ pub fn verify(
         compare(&mut blobs, &files[place], options, &mut findings, progress, interrupt)?;
         progress.done(1, 0);
     }
+    for bad in blobs.take_bad_copies() {
+        findings.differs(bad.place, format!("{}; another copy of it is good", bad.problem));
+    }
     findings.bytes_fetched = blobs.bytes_fetched;
     findings.took = began.elapsed();
     Ok(findings)

@@ -39,6 +39,12 @@ impl Forge {
         id
     }
 
+    /// Adds a blob of which others were told this id, these compressed bytes and this length.
+    pub(crate) fn compressed(&mut self, kind: BlobKind, id: Id, packed: &[u8], plain_length: u32) -> Id {
+        self.pack.push(&self.key, kind, id, packed, Some(plain_length));
+        id
+    }
+
     /// Adds a tree of these entries, each in JSON.
     pub(crate) fn tree(&mut self, nodes: &[String]) -> Id {
         self.blob(BlobKind::Tree, format!("{{\"nodes\":[{}]}}\n", nodes.join(",")).as_bytes())
@@ -51,21 +57,35 @@ impl Forge {
     }
 
     /// Writes pack, index and this snapshot, and returns its id.
-    pub(crate) fn publish_file(self, snapshot: &SnapshotFile) -> Id {
-        let pack = self.pack.finish(&self.key);
+    pub(crate) fn publish_file(mut self, snapshot: &SnapshotFile) -> Id {
+        self.store();
+        self.file(FileKind::Snapshot, &snapshot.write())
+    }
+
+    /// Writes the blobs that were added as a pack, with an index of it, and returns the pack's id.
+    pub(crate) fn store(&mut self) -> Id {
+        let pack = std::mem::replace(&mut self.pack, PackWriter::new(Vec::new())).finish(&self.key);
         let mut index = IndexFile::default();
         index.push(pack.id, &pack.blobs);
-        let put = |kind: FileKind, id: &Id, body: Vec<u8>| {
-            block_on(self.storage.object_put(&kind.key(id), Bytes::from(body))).unwrap();
-        };
-        let file = |kind: FileKind, plain: &[u8]| {
-            let sealed = self.key.seal(&pack_file(plain));
-            let id = Id::of(&sealed);
-            put(kind, &id, sealed);
-            id
-        };
-        put(FileKind::Pack, &pack.id, pack.body);
-        file(FileKind::Index, &index.write());
-        file(FileKind::Snapshot, &snapshot.write())
+        self.put(FileKind::Pack, &pack.id, pack.body);
+        self.file(FileKind::Index, &index.write());
+        pack.id
+    }
+
+    /// Seals and writes a file that is no pack, whatever it says.
+    pub(crate) fn file(&self, kind: FileKind, plain: &[u8]) -> Id {
+        self.sealed(kind, &pack_file(plain))
+    }
+
+    /// Seals and writes a file that is no pack as it is encoded, whatever that is.
+    pub(crate) fn sealed(&self, kind: FileKind, encoded: &[u8]) -> Id {
+        let sealed = self.key.seal(encoded);
+        let id = Id::of(&sealed);
+        self.put(kind, &id, sealed);
+        id
+    }
+
+    fn put(&self, kind: FileKind, id: &Id, body: Vec<u8>) {
+        block_on(self.storage.object_put(&kind.key(id), Bytes::from(body))).unwrap();
     }
 }

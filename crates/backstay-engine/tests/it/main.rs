@@ -22,6 +22,26 @@ mod unread;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
+mod parsers;
+#[cfg(test)]
+mod interrupted;
+#[cfg(test)]
+mod flips;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod nth;
+#[cfg(test)]
+mod nth_backup;
+#[cfg(test)]
+mod nth_restore;
+#[cfg(test)]
+mod nth_check;
+#[cfg(test)]
+mod restore_half;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod fault;

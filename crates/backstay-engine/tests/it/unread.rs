@@ -1,47 +1,66 @@
-//! What cannot be read is counted and named, and what went away is no error.
+//! What cannot be read is counted and named, and so is what was there and went away.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstay_engine::archive::options::ArchiveOptions;
-use backstay_engine::{EngineError, EngineProgress, Interrupt};
-use backstay_testkit::fakes::storage::{Call, Harm};
+use backstay_engine::system::SystemCall;
+use backstay_engine::{EngineError, EngineProgress, Interrupt, System};
 
 use super::house::{House, backup, options};
 use super::tree;
 
-#[test]
-fn what_went_away_while_we_read_is_not_saved_and_no_error() {
-    let (house, storage) = House::fake();
-    for folder in ["a", "z"] {
-        fs::create_dir(house.tree().join(folder)).unwrap();
+/// Backs a tree up while something is done to it before one of the reader's calls, and returns what was named and what
+/// the snapshot has.
+fn meddled(call: SystemCall, name: &str, nth: u64, meddle: impl Fn(&Path) + Send + Sync + 'static) -> Vec<String> {
+    let (house, _) = House::fake();
+    fs::create_dir_all(house.tree().join("folder/below")).unwrap();
+    for file in ["file", "folder/in", "folder/in-too", "folder/below/deep"] {
+        fs::write(house.tree().join(file), file).unwrap();
     }
-    fs::write(house.tree().join("a/large"), tree::noise(1, 90 << 20)).unwrap();
-    fs::write(house.tree().join("a/goes"), b"x").unwrap();
-    fs::write(house.tree().join("z/goes too"), b"x").unwrap();
-    storage.harm_all(Call::Put, Harm::Wait(Duration::from_millis(150)));
-    let (progress, interrupt) = (EngineProgress::default(), Interrupt::default());
-    // One worker: it is in the large file of the first folder when the rest goes away.
-    let options = ArchiveOptions { workers: 1, uploads: 1, ..options(&house.tree(), None) };
-    let done = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while progress.bytes_done.load(Ordering::Relaxed) < 1 << 20 {
-                std::thread::yield_now();
-            }
-            fs::remove_file(house.tree().join("a/goes")).unwrap();
-            fs::remove_dir_all(house.tree().join("z")).unwrap();
-        });
-        backup(&house.repository, &options, &progress, &interrupt).unwrap()
-    });
-    assert!(done.unread.is_empty(), "{:?}", done.unread);
-    storage.heal();
-    let (_, place) = house.restore(&done.id);
-    let names =
-        |path: &Path| -> Vec<_> { fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
-    assert_eq!((names(&place), names(&place.join("a"))), (vec!["a".into()], vec!["large".into()]));
+    let (tree, wanted, seen) = (house.tree(), name.as_bytes().to_vec(), AtomicU64::new(0));
+    let listener = move |met: SystemCall, at: &[u8]| {
+        if met == call && at == wanted && seen.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+            meddle(&tree);
+        }
+        None
+    };
+    let options =
+        ArchiveOptions { system: System::heard(Arc::new(listener)), workers: 1, ..options(&house.tree(), None) };
+    let done = backup(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
+    let (restored, place) = house.restore(&done.id);
+    assert!(restored.unread.is_empty());
+    let root = format!("{}/", house.tree().display());
+    let below = |path: &str| path.strip_prefix(&root).unwrap().to_owned();
+    let mut said: Vec<String> = done.unread.entries.iter().map(|entry| format!("-{}", below(&entry.path))).collect();
+    assert_eq!(said.len() as u64, done.unread.count);
+    let there = tree::contents(&place, tree::Bits::All);
+    said.extend(there.keys().filter(|path| !path.is_empty()).map(|path| String::from_utf8(path.clone()).unwrap()));
+    said.sort();
+    said
+}
+
+/// As restic 0.19 has it, tried with injected ENOENT: what was looked at and cannot be opened any more makes the run
+/// partial; a name that is gone before it is looked at is left out, but not a folder, which may have got another name.
+#[test]
+fn what_was_renamed_or_removed_while_we_read_is_named() {
+    let rename = |tree: &Path| fs::rename(tree.join("folder"), tree.join("aside")).unwrap();
+    // Between its listing and its opening.
+    assert_eq!(meddled(SystemCall::Open, "folder", 1, rename), ["-folder", "file"]);
+    // Between its listing and the reading of its files, which comes after the folders in it.
+    let lost = meddled(SystemCall::Open, "folder", 2, rename);
+    assert_eq!(lost, ["-folder/in", "-folder/in-too", "file", "folder", "folder/below", "folder/below/deep"]);
+    // Before it was looked at.
+    assert_eq!(meddled(SystemCall::Stat, "folder", 1, rename), ["-folder", "file"]);
+    let deeper = meddled(SystemCall::Open, "below", 1, rename);
+    assert_eq!(deeper, ["-folder/below", "-folder/in", "-folder/in-too", "file", "folder"]);
+    let remove = |tree: &Path| fs::remove_file(tree.join("file")).unwrap();
+    let rest = ["folder", "folder/below", "folder/below/deep", "folder/in", "folder/in-too"];
+    assert_eq!(meddled(SystemCall::Open, "file", 1, remove), [&["-file"], &rest[..]].concat());
+    assert_eq!(meddled(SystemCall::Stat, "file", 1, remove), rest);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::format::compression::Decompressor;
 use crate::format::id::{Id, IdMap};
 use crate::format::index::{Index, PackNumber};
 use crate::format::object::FileKind;
-use crate::format::pack::{PackedBlob, read_header};
+use crate::format::pack::{PackedBlob, judge_length, read_header};
 use crate::interrupt::Interrupt;
 use crate::maintenance::bits::Bits;
 use crate::repository::Repository;
@@ -160,6 +160,7 @@ fn blob_check(
     let sealed = sealed.ok_or_else(|| FormatError::shape("blob", "it lies beyond the pack's end"))?;
     let mut sealed = sealed.to_vec();
     let opened = repository.key().open_in_place(&mut sealed, "blob")?;
+    judge_length(blob.kind, blob.length, blob.plain_length)?;
     let mut plain = Vec::new();
     let plain = match blob.plain_length {
         Some(length) => {

@@ -110,6 +110,9 @@ fn each_tree_once(
             checked.harm(format!("tree {tree}"), error)?;
         }
     }
+    for bad in blobs.take_bad_copies() {
+        checked.found(bad.place, bad.problem);
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::format::compression::Decompressor;
 use crate::format::id::{Id, IdSet};
 use crate::format::index::{INDEX_BLOBS_MAX, IndexFile, PackNumber};
 use crate::format::object::FileKind;
-use crate::format::pack::{BlobKind, PackWriter, PackedBlob, read_header};
+use crate::format::pack::{BlobKind, PackWriter, PackedBlob, judge_length, read_header};
 use crate::interrupt::Interrupt;
 use crate::lock::{LockGuard, LockMode};
 use crate::repository::Repository;
@@ -181,6 +181,7 @@ impl Copier<'_> {
                 place: format!("blob {} at {} in {}", blob.id, blob.offset, FileKind::Pack.key(pack)),
                 source,
             };
+            judge_length(blob.kind, blob.length, blob.plain_length).map_err(told)?;
             let from = (blob.offset - first.offset) as usize;
             let mut sealed = fetched[from..from + blob.length as usize].to_vec();
             let stored = self.repository.key().open_in_place(&mut sealed, "blob").map_err(told)?;

@@ -93,8 +93,8 @@ pub struct PrunePlan {
 /// to be applied.
 ///
 /// # Errors
-/// [`EngineError`] when a snapshot, a tree or an index file cannot be read, a list is not complete, or a needed pack is
-/// not there whole: nothing is ever removed from a repository that is not known completely.
+/// [`EngineError`] when a snapshot, a tree or an index file cannot be read, a list is not complete, a needed pack is not
+/// there whole, or no copy of a needed blob that would be dropped can be read: nothing is ever removed from a repository that is not known completely.
 pub fn plan(
     repository: &Repository,
     options: &PruneOptions,
@@ -104,10 +104,16 @@ pub fn plan(
     let snapshots = repository.file_list(FileKind::Snapshot)?;
     let mut ledger = Ledger::read(repository, interrupt)?;
     let used = used_blobs(repository, &ledger, &snapshots, interrupt)?;
-    let chosen = choose(&mut ledger, &used);
     let now = guard.storage_now();
-    let (mut fates, candidates) = decide(repository, &ledger, options, now)?;
-    choose_rewrites(&ledger, options, candidates, &mut fates);
+    let mut copies = Copies::new(&ledger);
+    let (chosen, fates) = loop {
+        let chosen = choose(&mut ledger, &used, &mut copies);
+        let (mut fates, candidates) = decide(repository, &ledger, options, now)?;
+        choose_rewrites(&ledger, options, candidates, &mut fates);
+        if copies.prove(repository, &ledger, &chosen, &fates, interrupt)? {
+            break (chosen, fates);
+        }
+    };
     let replaced = replaced(&ledger, &fates);
     let mut preview = sum(&ledger, &fates);
     preview.snapshots = snapshots.len() as u64;
@@ -158,7 +164,10 @@ fn used_blobs(
 }
 
 /// Chooses one copy of each needed blob, and counts in each pack what it gives.
-fn choose(ledger: &mut Ledger, used: &Bits) -> Bits {
+fn choose(ledger: &mut Ledger, used: &Bits, known: &mut Copies) -> Bits {
+    for pack in &mut ledger.packs {
+        (pack.used_bytes, pack.unused_bytes) = (0, 0);
+    }
     let count = ledger.index.blob_count();
     let mut chosen = Bits::new(count);
     let mut several = Vec::new();
@@ -192,13 +201,13 @@ fn choose(ledger: &mut Ledger, used: &Bits) -> Bits {
         }
         begin = end;
     }
-    for copies in several {
+    for copies in &several {
         // From a pack that stays anyway, if there is one.
-        let best = copies.iter().copied().max_by_key(|(pack, _, _)| {
+        let best = copies.iter().copied().max_by_key(|(pack, _, place)| {
             let pack = &ledger.packs[*pack];
-            (pack.there_bytes == pack.named_bytes, pack.is_known, pack.used_bytes)
+            (!known.bad.has(*place), pack.there_bytes == pack.named_bytes, pack.is_known, pack.used_bytes)
         });
-        for copy in copies {
+        for copy in copies.iter().copied() {
             let bytes = u64::from(ledger.index.blob(copy.2).0.length);
             if Some(copy) == best {
                 chosen.set(copy.2);
@@ -208,7 +217,55 @@ fn choose(ledger: &mut Ledger, used: &Bits) -> Bits {
             }
         }
     }
+    known.several =
+        several.into_iter().map(|copies| copies.into_iter().map(|(pack, _, place)| (pack, place)).collect()).collect();
     chosen
+}
+
+/// Needed blobs of which there are several copies, and what is known of these.
+struct Copies {
+    /// The packs and places of each such blob's copies.
+    several: Vec<Vec<(usize, usize)>>,
+    good: Bits,
+    bad: Bits,
+}
+
+impl Copies {
+    fn new(ledger: &Ledger) -> Self {
+        let count = ledger.index.blob_count();
+        Self { several: Vec::new(), good: Bits::new(count), bad: Bits::new(count) }
+    }
+
+    /// Reads each copy that is to serve where another is dropped, or that is to be copied, once: the one that is dropped might be the only good
+    /// one. False when some are bad, and must be chosen anew.
+    fn prove(
+        &mut self,
+        repository: &Repository,
+        ledger: &Ledger,
+        chosen: &Bits,
+        fates: &[Fate],
+        interrupt: &Interrupt,
+    ) -> Result<bool, EngineError> {
+        let mut all_good = true;
+        let mut blobs = BlobReader::new(repository, &ledger.index, ReadCache::Use).interruptible(interrupt);
+        for copies in &self.several {
+            let dropped = |pack: usize| matches!(fates[pack], Fate::Rewrite | Fate::Mark | Fate::Remove);
+            let Some((own, place)) = copies.iter().copied().find(|(_, place)| chosen.has(*place)) else { continue };
+            let lasts = fates[own] != Fate::Rewrite && !copies.iter().any(|(pack, _)| *pack != own && dropped(*pack));
+            if lasts || self.good.has(place) {
+                continue;
+            }
+            interrupt.check()?;
+            let (blob, _) = ledger.index.blob(place);
+            match blobs.read_at(blob.kind, &ledger.index.place(place), &blob.id) {
+                Ok(_) => _ = self.good.set(place),
+                // It was bad before, and was chosen all the same: there is no better one.
+                Err(error) if error.is_harm() && self.bad.set(place) => all_good = false,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all_good)
+    }
 }
 
 /// Decides on all packs but those that might be rewritten, which stay for now and are returned.

@@ -1,0 +1,4 @@
+#![no_main]
+//! Fuzzes `time` of `parsers.rs`.
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| backstay_engine_fuzz::run("time", bytes));

@@ -1,0 +1,4 @@
+#![no_main]
+//! Fuzzes `tree` of `parsers.rs`.
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| backstay_engine_fuzz::run("tree", bytes));

@@ -1,0 +1,205 @@
+//! Reading blobs: from any of their copies, opened and hashed.
+//!
+//! A blob may lie in several packs, when two backups wrote it at once or a prune died. A copy that cannot be had is noted
+//! as bad, and the next one is tried: damage is named, and costs nothing that another copy has.
+
+use backstay_core::managers::job::chain;
+use backstay_storage::ReadCache;
+
+use crate::error::EngineError;
+use crate::format::FormatError;
+use crate::format::compression::{Decompressor, id_of_packed};
+use crate::format::id::{Id, IdSet};
+use crate::format::index::{BlobPlace, Index};
+use crate::format::object::FileKind;
+use crate::format::pack::{BlobKind, judge_length};
+use crate::interrupt::Interrupt;
+use crate::repository::Repository;
+
+/// Bad copies that one reader notes: as many as a person reads.
+const BAD_COPIES_MAX: usize = 1_000;
+
+/// A copy of a blob that could not be had. Another was read in its place, or an error tells of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadCopy {
+    /// The blob and its pack.
+    pub place: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Reads blobs one by one, with buffers and a zstd context that it keeps.
+#[derive(Debug)]
+pub struct BlobReader<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    cache: ReadCache,
+    interrupt: Interrupt,
+    decompressor: Decompressor,
+    /// Packs of which this reader has had the caches emptied: once each, or every blob would be fetched again.
+    emptied: IdSet,
+    bad_copies: Vec<BadCopy>,
+    /// Sealed bytes that were fetched so far.
+    pub bytes_fetched: u64,
+}
+
+impl<'a> BlobReader<'a> {
+    /// Makes a reader.
+    pub fn new(repository: &'a Repository, index: &'a Index, cache: ReadCache) -> Self {
+        Self {
+            repository,
+            index,
+            cache,
+            interrupt: Interrupt::default(),
+            decompressor: Decompressor::default(),
+            emptied: IdSet::default(),
+            bad_copies: Vec::new(),
+            bytes_fetched: 0,
+        }
+    }
+
+    /// Lets its reads be given up when somebody asks to stop.
+    pub fn interruptible(self, interrupt: &Interrupt) -> Self {
+        Self { interrupt: interrupt.clone(), ..self }
+    }
+
+    /// Returns the index that it looks blobs up in.
+    pub fn index(&self) -> &'a Index {
+        self.index
+    }
+
+    /// Returns where a blob lies.
+    ///
+    /// # Errors
+    /// [`EngineError::NoBlob`].
+    pub fn find(&self, kind: BlobKind, id: &Id) -> Result<BlobPlace, EngineError> {
+        let missing = || EngineError::NoBlob { id: *id, place: self.repository.place() };
+        self.index.find(kind, id).ok_or_else(missing)
+    }
+
+    /// Returns a blob, decrypted, decompressed and hashed: from the first copy that can be had.
+    ///
+    /// # Errors
+    /// [`EngineError::NoBlob`], [`EngineError::Storage`]; [`EngineError::Format`] when no copy can be had.
+    pub fn read(&mut self, kind: BlobKind, id: &Id) -> Result<Vec<u8>, EngineError> {
+        self.from_copies(kind, id, |reader, place| reader.read_at(kind, place, id))
+    }
+
+    /// Returns the copy of a blob that lies at a place.
+    ///
+    /// # Errors
+    /// As [`BlobReader::read`].
+    pub(crate) fn read_at(&mut self, kind: BlobKind, place: &BlobPlace, id: &Id) -> Result<Vec<u8>, EngineError> {
+        let mut sealed = self.fetch(kind, place)?;
+        let mut plain = Vec::new();
+        self.open(kind, place, id, &mut sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Returns a blob decrypted and as it was compressed, with its hash looked at, and never held whole; none when it is
+    /// not compressed.
+    ///
+    /// # Errors
+    /// As [`BlobReader::read`].
+    pub(crate) fn read_packed(&mut self, kind: BlobKind, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
+        self.from_copies(kind, id, |reader, place| reader.read_packed_at(kind, place, id))
+    }
+
+    fn read_packed_at(&mut self, kind: BlobKind, place: &BlobPlace, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(length) = place.plain_length else { return Ok(None) };
+        let mut sealed = self.fetch(kind, place)?;
+        let told = |source| self.repository.told(FileKind::Pack, &place.pack, source);
+        let opened = self.repository.key().open_in_place(&mut sealed, "blob").map_err(told)?.to_vec();
+        match id_of_packed(&opened).map_err(told)? {
+            (found, bytes) if found == *id && bytes == u64::from(length) => Ok(Some(opened)),
+            (found, _) => Err(told(FormatError::Hash { what: "blob", wanted: *id, found })),
+        }
+    }
+
+    /// Reads the copies of a blob until one can be had, and notes those before it as bad. An error that says no harm, as
+    /// when the storage does not answer, ends it: it says nothing about any copy.
+    fn from_copies<T>(
+        &mut self,
+        kind: BlobKind,
+        id: &Id,
+        read: impl Fn(&mut Self, &BlobPlace) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let mut first = None;
+        let index = self.index;
+        for place in index.places(kind, id) {
+            match read(self, &place) {
+                Err(error) if error.is_harm() => match first {
+                    None => first = Some((place, error)),
+                    Some(_) => self.note_bad(id, &place, &error),
+                },
+                Ok(found) => {
+                    if let Some((place, error)) = first {
+                        self.note_bad(id, &place, &error);
+                    }
+                    return Ok(found);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let missing = || EngineError::NoBlob { id: *id, place: self.repository.place() };
+        Err(first.map_or_else(missing, |(_, error)| error))
+    }
+
+    fn note_bad(&mut self, id: &Id, place: &BlobPlace, error: &EngineError) {
+        if self.bad_copies.len() < BAD_COPIES_MAX {
+            let bad = BadCopy {
+                place: format!("the copy of blob {id} in {}", FileKind::Pack.key(&place.pack)),
+                problem: chain(error),
+            };
+            tracing::warn!(place = %bad.place, problem = %bad.problem, "a copy of a blob cannot be had");
+            self.bad_copies.push(bad);
+        }
+    }
+
+    /// Returns the copies that were found to be bad since the last call, while others could be had.
+    pub fn take_bad_copies(&mut self) -> Vec<BadCopy> {
+        std::mem::take(&mut self.bad_copies)
+    }
+
+    /// Fetches the sealed bytes of a blob.
+    fn fetch(&mut self, kind: BlobKind, place: &BlobPlace) -> Result<Vec<u8>, EngineError> {
+        judge_length(kind, place.length, place.plain_length)
+            .map_err(|source| self.repository.told(FileKind::Pack, &place.pack, source))?;
+        let begin = u64::from(place.offset);
+        let range = begin..begin + u64::from(place.length);
+        let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
+        let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
+        let sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
+        self.bytes_fetched += sealed.len() as u64;
+        Ok(sealed)
+    }
+
+    /// Opens a blob's sealed bytes into `plain`.
+    ///
+    /// # Errors
+    /// [`EngineError::Format`].
+    pub fn open(
+        &mut self,
+        kind: BlobKind,
+        place: &BlobPlace,
+        id: &Id,
+        sealed: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<(), EngineError> {
+        let told = |source| EngineError::Format {
+            place: format!("blob {id} at {} in {}", place.offset, FileKind::Pack.key(&place.pack)),
+            source,
+        };
+        judge_length(kind, place.length, place.plain_length).map_err(told)?;
+        let opened = self.repository.key().open_in_place(sealed, "blob").map_err(told)?;
+        match place.plain_length {
+            Some(length) => self.decompressor.decompress(opened, length as usize, plain).map_err(told)?,
+            None => {
+                plain.clear();
+                plain.extend_from_slice(opened);
+            }
+        }
+        let found = Id::of(plain);
+        if found == *id { Ok(()) } else { Err(told(FormatError::Hash { what: "blob", wanted: *id, found })) }
+    }
+}
