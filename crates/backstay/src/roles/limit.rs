@@ -32,25 +32,24 @@ fn kib(text: &str) -> Result<u64, String> {
 /// Reads `FROM-UNTIL=RATE`.
 fn window(text: &str) -> Result<Window, String> {
     let wrong = || format!("`{text}` is no window; write 08:00-18:00=1M or 22:00-06:00=none/512k");
-    let (times, rate) = text.trim().split_once('=').ok_or_else(wrong)?;
+    let (times, rates) = text.trim().split_once('=').ok_or_else(wrong)?;
     let (from, until) = times.split_once('-').ok_or_else(wrong)?;
     let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| wrong());
-    let (up, down) = rate.split_once('/').unwrap_or((rate, rate));
-    let rate = Rate { up: bytes(up).ok_or_else(wrong)?, down: bytes(down).ok_or_else(wrong)? };
+    let (up, down) = rates.split_once('/').unwrap_or((rates, rates));
+    let rate = Rate { up: rate(up).map_err(|_| wrong())?, down: rate(down).map_err(|_| wrong())? };
     // The whole day may be said as 00:00-24:00.
     let until = if until.trim() == "24:00" { Time::midnight() } else { time(until)? };
     Ok(Window { from: time(from)?, until, rate })
 }
 
-/// Reads bytes a second, `1M` or `1MiB`, of which `none` sets no limit; `None` when it is neither.
-#[expect(clippy::option_option, reason = "what cannot be read, and what is no limit")]
-fn bytes(text: &str) -> Option<Option<u64>> {
+/// Reads bytes a second, `1M` or `1MiB`, of which `none` sets no limit.
+fn rate(text: &str) -> Result<Option<u64>, String> {
     let text = text.trim();
     if text == "none" {
-        return Some(None);
+        return Ok(None);
     }
-    let plain = text.strip_suffix("iB").unwrap_or(text);
-    crate::cli::engine::size::bytes(plain).ok().filter(|bytes| *bytes > 0).map(Some)
+    let read = crate::cli::engine::size::bytes(text.strip_suffix("iB").unwrap_or(text))?;
+    if read > 0 { Ok(Some(read)) } else { Err("nothing would pass".to_owned()) }
 }
 
 impl LimitArgs {

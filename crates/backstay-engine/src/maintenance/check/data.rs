@@ -130,7 +130,9 @@ pub(super) fn check(
         checked.packs_read += 1;
         checked.read_up_to = Some(chosen[number].0);
         checked.bytes_read += read.bytes;
-        read.broken.iter().for_each(|place| broken.set(*place as usize));
+        for place in read.broken {
+            broken.set(place as usize);
+        }
         for wrong in read.wrong {
             match wrong {
                 Wrong::Error(place, error) => checked.harm(place, error)?,
