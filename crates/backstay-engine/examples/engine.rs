@@ -1,5 +1,5 @@
-//! The engine on a local repository, for benchmarks and tests: `engine init|backup|restore|verify REPOSITORY …`, the
-//! password in `RESTIC_PASSWORD`, threads in `ENGINE_WORKERS`. Exit codes are restic's. For benchmarks and
+//! The engine on a local repository, for benchmarks and tests: `engine init|backup|restore|verify|check|forget|prune
+//! REPOSITORY …`, the password in `RESTIC_PASSWORD`, threads in `ENGINE_WORKERS`. Exit codes are restic's. For benchmarks and
 //! tests only: the product is `backstay`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks speaks to its caller")]
 
@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::unread::Unread;
@@ -14,6 +15,10 @@ use backstay_engine::archive::options::{ArchiveOptions, Recheck};
 use backstay_engine::archive::run::archive;
 use backstay_engine::format::id::Id;
 use backstay_engine::format::object::FileKind;
+use backstay_engine::lock::{LockGuard, LockMode, LockOwner, LockTerms};
+use backstay_engine::maintenance::check::{ReadData, check};
+use backstay_engine::maintenance::forget;
+use backstay_engine::maintenance::prune::{PruneOptions, UnusedLimit, apply, plan};
 use backstay_engine::repository::Maker;
 use backstay_engine::restore::{RestoreOptions, restore};
 use backstay_engine::verify::{VerifyOptions, verify};
@@ -32,7 +37,12 @@ fn main() -> ExitCode {
         ["backup", repository, tree] => backup(repository, tree),
         ["restore", repository, target] => bring_back(repository, target),
         ["verify", repository, tree] => prove(repository, tree),
-        _ => Err("usage: engine init REPO | backup REPO TREE | restore REPO TARGET | verify REPO TREE".into()),
+        ["check", repository] => look(repository),
+        ["forget", repository] => forget_oldest(repository),
+        ["prune", repository] => prune(repository),
+        _ => Err("usage: engine init REPO | backup REPO TREE | restore REPO TARGET | verify REPO TREE | check REPO | \
+                  forget REPO | prune REPO"
+            .into()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("{}", backstay_core::managers::job::chain(&*error));
@@ -68,6 +78,45 @@ fn open(repository: &str) -> Result<(Repository, Option<Id>), Box<dyn Error>> {
         newest = newest.max(Some((file.time, id)));
     }
     Ok((repository, newest.map(|(_, id)| id)))
+}
+
+fn alone(repository: &Repository) -> Result<LockGuard, Box<dyn Error>> {
+    let owner = LockOwner::this_process("engine".to_owned());
+    Ok(repository.lock(LockMode::Exclusive, &owner, &LockTerms::default(), &Interrupt::default())?)
+}
+
+/// Reads everything and checks it.
+fn look(repository: &str) -> Done {
+    let (repository, _) = open(repository)?;
+    let guard = alone(&repository)?;
+    let checked = check(&repository, &ReadData::All, &Interrupt::default())?;
+    println!("findings {} trees {} bytes {}", checked.finding_count, checked.trees, checked.bytes_read);
+    guard.release()?;
+    Ok(if checked.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Removes all snapshots but the newest.
+fn forget_oldest(repository: &str) -> Done {
+    let (repository, newest) = open(repository)?;
+    let guard = alone(&repository)?;
+    let all = repository.file_list(FileKind::Snapshot)?;
+    let old: Vec<Id> = all.into_iter().filter(|id| Some(*id) != newest).collect();
+    println!("removed {}", forget::apply(&repository, &old, &guard, &Interrupt::default())?);
+    guard.release()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Marks what nothing needs and removes what was marked: as much as a prune of restic does in one go.
+fn prune(repository: &str) -> Done {
+    let (repository, _) = open(repository)?;
+    let guard = alone(&repository)?;
+    let options = PruneOptions { grace: Duration::ZERO, unused: UnusedLimit::Bytes(0), rewrite_bytes_max: None };
+    for _ in 0..2 {
+        let planned = plan(&repository, &options, &guard, &Interrupt::default())?;
+        println!("{:?}", apply(&repository, planned, &guard, &Interrupt::default())?);
+    }
+    guard.release()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn ended(unread: &Unread) -> Done {

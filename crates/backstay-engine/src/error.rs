@@ -39,6 +39,12 @@ pub enum EngineError {
         /// Where it was to be made.
         place: String,
     },
+    /// It is the hot part of a repository: without the cold one nothing can be restored.
+    #[error("{place} is the hot part of a repository")]
+    HotPart {
+        /// The storage.
+        place: String,
+    },
     /// The password opens no key.
     #[error("the password opens no key of the repository in {place}")]
     Password {
@@ -161,7 +167,7 @@ impl EngineError {
             Self::NoRepository { .. } => FailureClass::RepositoryMissing,
             Self::Password { .. } => FailureClass::Password,
             Self::Locked { .. } | Self::LockLost { .. } | Self::Overtaken { .. } => FailureClass::Repository,
-            Self::Format { .. } | Self::RepositoryExists { .. } => FailureClass::Repository,
+            Self::Format { .. } | Self::RepositoryExists { .. } | Self::HotPart { .. } => FailureClass::Repository,
             Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
             Self::NoPath { .. } => FailureClass::Repository,
         }

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, ReadCache, StorageError};
+use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, Part, PutAnswer, PutOptions, ReadCache, StorageError};
 use bytes::Bytes;
 use futures::executor::block_on;
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use crate::format::id::Id;
 use crate::format::index::{Index, IndexFile};
 use crate::format::key::KeyFile;
 use crate::format::object::{FileKind, config_key};
+use crate::format::pack::{BlobKind, FinishedPack};
 use crate::format::snapshot::SnapshotFile;
 use crate::interrupt::Interrupt;
 
@@ -53,14 +54,17 @@ pub struct Maker {
 
 impl Repository {
     /// Makes a repository in an empty storage. The key goes first and the config last: a storage with a key and no
-    /// config is one that was never finished, and making it again succeeds.
+    /// config is one that was never finished, and making it again succeeds. Of two parts the cold one comes first: it
+    /// is a repository by itself, and without its own config the hot part is read as if it were not there.
     ///
     /// # Errors
     /// [`EngineError::RepositoryExists`], [`EngineError::Storage`].
     pub fn create(storage: Arc<dyn ObjectStorage>, password: &SecretString, maker: Maker) -> Result<Self, EngineError> {
         let exists = || EngineError::RepositoryExists { place: storage.place() };
         let config_key = config_key()?;
-        if is_there(&*storage, &config_key)? {
+        let parts = storage.capabilities().parts;
+        // The hot part of another repository has a config, and no size: the cold part is asked for that.
+        if is_there(&*storage, &config_key)? || parts && is_read(&*storage, &config_key)? {
             return Err(exists());
         }
         // A key of a run that was cut short is used again: restic believes in any key that a password opens.
@@ -73,7 +77,11 @@ impl Repository {
             }
         };
         let config = Config::random();
-        if block_on(storage.object_put(&config_key, key.seal(&config.write()).into()))? == PutAnswer::Existed {
+        let put = |config: &Config, part| {
+            let options = PutOptions { part: Some(part), ..PutOptions::default() };
+            block_on(storage.object_put_with(&config_key, key.seal(&config.write()).into(), options))
+        };
+        if put(&config, Part::Cold)? == PutAnswer::Existed {
             // Somebody else was faster. A key of ours that opens nothing would lead restic astray; one that they took
             // for theirs must stay.
             let mut sealed = block_on(storage.object_get(&config_key, None, ReadCache::Use))?.to_vec();
@@ -82,13 +90,17 @@ impl Repository {
             }
             return Err(exists());
         }
+        if parts {
+            put(&config.as_hot(), Part::Hot)?;
+        }
         Self::assemble(storage, key, key_id, config)
     }
 
     /// Opens a repository with a password.
     ///
     /// # Errors
-    /// [`EngineError::NoRepository`], [`EngineError::Password`], [`EngineError::Format`], [`EngineError::Storage`].
+    /// [`EngineError::NoRepository`], [`EngineError::Password`], [`EngineError::HotPart`], [`EngineError::Format`],
+    /// [`EngineError::Storage`].
     pub fn open(storage: Arc<dyn ObjectStorage>, password: &SecretString) -> Result<Self, EngineError> {
         let config_key = config_key()?;
         let sealed = match block_on(storage.object_get(&config_key, None, ReadCache::Use)) {
@@ -102,6 +114,9 @@ impl Repository {
         let told = |source| EngineError::Format { place: place(), source };
         let mut sealed = sealed;
         let config = Config::read(key.open_in_place(&mut sealed, "config").map_err(told)?).map_err(told)?;
+        if config.is_hot() && !storage.capabilities().parts {
+            return Err(EngineError::HotPart { place: storage.place() });
+        }
         Self::assemble(storage, key, key_id, config)
     }
 
@@ -234,7 +249,7 @@ impl Repository {
     pub(crate) fn file_write(&self, kind: FileKind, plain: &[u8]) -> Result<(Id, u64), EngineError> {
         let sealed = self.key.seal(&pack_file(plain));
         let (id, size) = (Id::of(&sealed), sealed.len() as u64);
-        self.object_write(&kind.key(&id), sealed.into())?;
+        self.object_write(&kind.key(&id), sealed.into(), Part::Both)?;
         Ok((id, size))
     }
 
@@ -250,13 +265,14 @@ impl Repository {
     ///
     /// # Errors
     /// [`EngineError::Storage`].
-    pub(crate) fn pack_write(&self, id: &Id, body: Bytes) -> Result<(), EngineError> {
-        self.object_write(&FileKind::Pack.key(id), body)
+    pub(crate) fn pack_write(&self, id: &Id, body: Bytes, part: Part) -> Result<(), EngineError> {
+        self.object_write(&FileKind::Pack.key(id), body, part)
     }
 
     /// Writes an object. One that is there already, from a try whose answer was lost or that was cut, must be the same.
-    fn object_write(&self, key: &ObjectKey, body: Bytes) -> Result<(), EngineError> {
-        if block_on(self.storage.object_put(key, body.clone()))? == PutAnswer::Created {
+    fn object_write(&self, key: &ObjectKey, body: Bytes, part: Part) -> Result<(), EngineError> {
+        let options = PutOptions { part: Some(part), ..PutOptions::default() };
+        if block_on(self.storage.object_put_with(key, body.clone(), options))? == PutAnswer::Created {
             return Ok(());
         }
         let found = block_on(self.storage.object_get(key, None, ReadCache::Bypass))?;
@@ -351,6 +367,20 @@ fn keys_opened(
         }
     }
     damaged.map_or(Ok(None), Err)
+}
+
+/// Returns the part of a hot-cold storage that a pack goes to: folders are read by every run, contents by a restore.
+pub(crate) fn pack_part(pack: &FinishedPack) -> Part {
+    if pack.has_trees() { Part::Both } else { Part::Cold }
+}
+
+/// Says whether any part of a storage has an object.
+fn is_read(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, StorageError> {
+    match block_on(storage.object_get(key, None, ReadCache::Use)) {
+        Ok(_) => Ok(true),
+        Err(StorageError::Missing { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Says whether an object is there.

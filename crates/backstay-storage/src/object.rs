@@ -87,6 +87,8 @@ pub struct Capabilities {
     pub warm_up: bool,
     /// It copies an object on its own side.
     pub copy: bool,
+    /// It has a hot and a cold part, and looks at [`PutOptions::part`].
+    pub parts: bool,
 }
 
 /// One version of an object.

@@ -80,7 +80,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone)]
 pub(super) enum Saved {
     /// A regular file: its blobs, and how many bytes were read.
-    File(Arc<[Id]>, u64),
+    File(Blobs, u64),
     /// A folder: its tree.
     Dir(Id),
     /// A symbolic link: where it leads.
@@ -93,6 +93,42 @@ pub(super) enum Saved {
     CharDevice,
     /// A device that is read by blocks.
     BlockDevice,
+}
+
+/// The blobs of a file. Most files have one or none, which then lie in the entry itself: a folder can have a million.
+#[derive(Debug, Clone)]
+pub(super) enum Blobs {
+    /// None, or one.
+    Few(Option<Id>),
+    /// Any number.
+    Many(Arc<[Id]>),
+}
+
+impl From<&[Id]> for Blobs {
+    fn from(blobs: &[Id]) -> Self {
+        match blobs {
+            [] => Self::Few(None),
+            [one] => Self::Few(Some(*one)),
+            many => Self::Many(many.into()),
+        }
+    }
+}
+
+impl From<Vec<Id>> for Blobs {
+    fn from(blobs: Vec<Id>) -> Self {
+        Self::from(&*blobs)
+    }
+}
+
+impl std::ops::Deref for Blobs {
+    type Target = [Id];
+
+    fn deref(&self) -> &[Id] {
+        match self {
+            Self::Few(few) => few.as_slice(),
+            Self::Many(many) => many,
+        }
+    }
 }
 
 /// Something that a worker can take.

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn content_is_kept_until_the_last_name_and_for_the_same_state_alone() {
         let links = HardLinks::default();
-        let saved = Saved::File([Id::of(b"x")].into(), 1);
+        let saved = Saved::File(vec![Id::of(b"x")].into(), 1);
         links.keep(&entry(1, 1, 1), &saved, &[]);
         assert!(links.take(&entry(1, 1, 1)).is_none(), "it has one name");
         links.keep(&entry(3, 2, 1), &saved, &[]);

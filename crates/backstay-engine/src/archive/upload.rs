@@ -16,7 +16,7 @@ use crate::format::index::{INDEX_BLOBS_MAX, IndexFile};
 use crate::format::object::FileKind;
 use crate::format::pack::FinishedPack;
 use crate::interrupt::Interrupt;
-use crate::repository::Repository;
+use crate::repository::{Repository, pack_part};
 
 /// Packs after which an index file is written even if it names few blobs: what a crash would send again is bounded.
 const INDEX_PACKS_MAX: usize = 32;
@@ -95,10 +95,11 @@ impl<'a> Uploads<'a> {
     }
 
     fn upload(&self, pack: FinishedPack) -> Result<(), EngineError> {
+        let part = pack_part(&pack);
         let FinishedPack { id, body, blobs } = pack;
         let body = Bytes::from(body);
         if self.writing == Writing::Real {
-            self.repository.pack_write(&id, body.clone())?;
+            self.repository.pack_write(&id, body.clone(), part)?;
             self.written.lock().expect("no holder panics").1.push(id);
             add(&self.counters.stored, body.len() as u64);
         }

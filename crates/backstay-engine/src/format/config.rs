@@ -15,6 +15,9 @@ pub struct Config {
     version: u32,
     id: Id,
     chunker_polynomial: String,
+    /// Set in the configuration that the hot part of a repository has: rustic's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    is_hot: Option<bool>,
 }
 
 impl Config {
@@ -22,7 +25,7 @@ impl Config {
     pub fn random() -> Self {
         let mut id = [0; 32];
         rand::rng().fill_bytes(&mut id);
-        Self { version: VERSION, id: Id(id), chunker_polynomial: format!("{:x}", polynomial::random()) }
+        Self { version: VERSION, id: Id(id), chunker_polynomial: format!("{:x}", polynomial::random()), is_hot: None }
     }
 
     /// Reads a config and judges it.
@@ -40,6 +43,17 @@ impl Config {
     /// Returns the config as JSON.
     pub fn write(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a config is JSON")
+    }
+
+    /// Returns it as the hot part of the repository has it.
+    #[must_use]
+    pub fn as_hot(&self) -> Self {
+        Self { is_hot: Some(true), ..self.clone() }
+    }
+
+    /// Says whether it is that of a hot part, which holds no packs of contents.
+    pub fn is_hot(&self) -> bool {
+        self.is_hot == Some(true)
     }
 
     /// Returns the repository's own id.

@@ -23,6 +23,7 @@ const SALT_BYTES: usize = 64;
 /// A key file as it lies in the repository: plain JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct KeyFile {
+    #[serde(default)]
     created: String,
     #[serde(default)]
     username: String,
@@ -74,7 +75,7 @@ impl KeyFile {
         }
     }
 
-    /// Returns when it was made, in RFC 3339, as its maker says.
+    /// Returns when it was made, in RFC 3339, as its maker says; nothing when it does not: rustic's need not.
     pub fn created(&self) -> &str {
         &self.created
     }

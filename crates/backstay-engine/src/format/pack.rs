@@ -55,6 +55,13 @@ pub struct FinishedPack {
     pub blobs: Vec<PackedBlob>,
 }
 
+impl FinishedPack {
+    /// Says whether it holds folders: packs that are read often.
+    pub fn has_trees(&self) -> bool {
+        self.blobs.iter().any(|blob| blob.kind == BlobKind::Tree)
+    }
+}
+
 impl PackWriter {
     /// Begins a pack in an empty buffer.
     pub fn new(mut buffer: Vec<u8>) -> Self {

@@ -4,8 +4,10 @@ use std::io::Write;
 
 use jiff::civil::DateTime;
 
-/// An instant: seconds since 1970 and nanoseconds, as a file system has it.
+/// An instant: seconds since 1970 and nanoseconds, as a file system has it. Without the four bytes of padding that a
+/// million entries with three of them would hold for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C, packed(4))]
 pub struct FileTime {
     /// Seconds since 1970-01-01T00:00:00Z.
     pub seconds: i64,

@@ -330,7 +330,7 @@ mod tests {
             "user":"ada","group":"staff","atime":"1970-01-01T00:00:01Z","extended_attributes":null}],"also":1}"#;
         let nodes = read(text).unwrap();
         assert_eq!((nodes[0].kind, &*nodes[0].user, &*nodes[0].group), (NodeKind::Other, "ada", "staff"));
-        assert_eq!(nodes[0].metadata.accessed.seconds, 1);
+        assert_eq!({ nodes[0].metadata.accessed.seconds }, 1);
         for attribute in
             [r#"{"name":"","value":""}"#, r#"{"name":"a\u0000b","value":""}"#, r#"{"name":"a","value":"?"}"#]
         {

@@ -49,6 +49,15 @@ pub(crate) fn local(path: &Path) -> Arc<dyn ObjectStorage> {
         .unwrap()
 }
 
+/// Opens `repository` as the cold part and `hot` as the hot one.
+pub(crate) fn two_parts(home: &Path) -> Arc<dyn ObjectStorage> {
+    let part = |name| json!({ "kind": "local", "settings": { "path": home.join(name) } });
+    storage_kind("hot_cold")
+        .unwrap()
+        .open(&json!({ "hot": part("hot"), "cold": part("repository") }), &StorageCredentials::none(), Presence::Create)
+        .unwrap()
+}
+
 impl House {
     /// Makes a repository in a folder.
     pub(crate) fn local() -> Self {
@@ -63,6 +72,19 @@ impl House {
         let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
         let repository = Repository::create(shared, &password(), maker()).unwrap();
         (Self::with(tempfile::tempdir().unwrap(), repository), storage)
+    }
+
+    /// Makes a repository of two parts, cold in `repository` and hot in `hot`.
+    pub(crate) fn hot_cold() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let repository = Repository::create(two_parts(home.path()), &password(), maker()).unwrap();
+        Self::with(home, repository)
+    }
+
+    /// Opens what another program made in the two folders.
+    pub(crate) fn opened_hot_cold(home: TempDir) -> Self {
+        let repository = Repository::open(two_parts(home.path()), &password()).unwrap();
+        Self::with(home, repository)
     }
 
     /// Opens what another program made in the folder.

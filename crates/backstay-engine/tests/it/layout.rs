@@ -309,7 +309,7 @@ fn times_of_last_access_are_kept_where_they_are_asked_for() {
             backstay_engine::browse::find(&house.repository, &mut blobs, tree_of(&house, id).0, path.as_bytes())
                 .unwrap()
         };
-        assert_eq!(file(&mine.id).metadata.accessed.seconds, -7);
+        assert_eq!({ file(&mine.id).metadata.accessed.seconds }, -7);
         assert_eq!(file(&mine.id), file(&other), "restic {}", restic.version);
     }
 }

@@ -12,9 +12,13 @@ mod tree;
 #[cfg(test)]
 mod restic;
 #[cfg(test)]
+mod rustic;
+#[cfg(test)]
 mod forge;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod rustic_oracle;
 #[cfg(test)]
 mod rescan;
 #[cfg(test)]

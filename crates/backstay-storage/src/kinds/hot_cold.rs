@@ -176,7 +176,7 @@ impl ObjectStorage for HotCold {
 
     fn capabilities(&self) -> Capabilities {
         let Capabilities { list_after, retention, warm_up, .. } = self.cold.capabilities();
-        Capabilities { list_after, retention, warm_up, ..Capabilities::default() }
+        Capabilities { list_after, retention, warm_up, parts: true, ..Capabilities::default() }
     }
 
     async fn object_put_with(

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::cli::error::{CliError, Exit};
+use crate::roles::limit::LimitArgs;
 
 /// Longest password that is read: a file that never ends must not take all memory.
 const PASSWORD_BYTES_MAX: u64 = 64 << 10;
@@ -22,6 +23,10 @@ pub(crate) struct Access {
     /// The repository: a path, or s3:https://HOST/BUCKET/PATH [env: RESTIC_REPOSITORY]
     #[arg(short = 'r', long, visible_alias = "repository", global = true, value_name = "R")]
     pub(crate) repo: Option<String>,
+    /// The hot part of the repository, whose other part is cold: a path or s3:… as above, laid out as rustic does
+    /// [env: RUSTIC_REPO_HOT]
+    #[arg(long, global = true, value_name = "R")]
+    repo_hot: Option<String>,
     /// A file that says which repository [env: RESTIC_REPOSITORY_FILE]
     #[arg(long, global = true, value_name = "F")]
     repository_file: Option<PathBuf>,
@@ -34,6 +39,8 @@ pub(crate) struct Access {
     /// The repository has an empty password
     #[arg(long, global = true)]
     insecure_no_password: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// Returns the name of who runs this, as the system knows it.
@@ -79,10 +86,18 @@ impl Access {
     /// [`CliError`], with the exit code for a repository that is not there.
     pub(crate) fn storage(&self, presence: Presence) -> Result<Arc<dyn ObjectStorage>, CliError> {
         let region = variable("AWS_DEFAULT_REGION").or_else(|| variable("AWS_REGION"));
-        let (kind, settings) = place(&self.location()?, region)?;
-        let credentials = if kind == "s3" { StorageCredentials::ambient() } else { StorageCredentials::none() };
+        let (mut kind, mut settings) = place(&self.location()?, region.clone())?;
+        if let Some(hot) = self.repo_hot.clone().or_else(|| variable("RUSTIC_REPO_HOT")).filter(|hot| !hot.is_empty()) {
+            let (hot_kind, hot_settings) = place(&hot, region)?;
+            let part = |kind: &str, settings: Value| json!({ "kind": kind, "settings": settings });
+            settings = json!({ "hot": part(hot_kind, hot_settings), "cold": part(kind, settings) });
+            kind = "hot_cold";
+        }
+        // A folder needs none, and looks at none.
+        let credentials = if kind == "local" { StorageCredentials::none() } else { StorageCredentials::ambient() };
         let kind = storage_kind(kind).map_err(|error| CliError::from_error(Exit::Failed, &error))?;
-        kind.open(&settings, &credentials, presence).map_err(|error| crate::cli::engine::error::storage(&error))
+        let opened = kind.open(&settings, &credentials, presence);
+        opened.map(|opened| self.limits.around(opened)).map_err(|error| crate::cli::engine::error::storage(&error))
     }
 
     /// Returns the password.

@@ -1,7 +1,8 @@
 //! What the program can be: each role reads its configuration, chooses adapters and starts.
 //!
 //! `data_dir` is where an installation on one machine keeps everything, `installation` puts its parts together,
-//! `quickstart` and `up` are the roles that exist so far; `engine` is for one process without a control plane.
+//! `quickstart` and `up` are the roles that exist so far; `engine` is for one process without a control plane, `limit`
+//! its options of bytes a second.
 
 pub(crate) mod data_dir;
 pub(crate) mod installation;
@@ -10,3 +11,4 @@ pub(crate) mod quickstart;
 pub(crate) mod up;
 pub(crate) mod agent;
 pub(crate) mod engine;
+pub(crate) mod limit;

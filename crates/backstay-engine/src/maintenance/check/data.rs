@@ -1,5 +1,8 @@
 //! Reading packs, every byte of them: by rotating parts, so that all is read within so many checks.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use backstay_storage::ReadCache;
 
 use super::Checked;
@@ -13,6 +16,9 @@ use crate::format::pack::{PackedBlob, judge_length, read_header};
 use crate::interrupt::Interrupt;
 use crate::maintenance::bits::Bits;
 use crate::repository::Repository;
+
+/// Most packs that are read at once: each is held whole, and few storages are faster with more.
+const READERS_MAX: usize = 4;
 
 /// How much data is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +71,27 @@ impl ReadData {
     }
 }
 
-/// Reads packs and marks the blobs that are not what they should be.
+/// What reading one pack told.
+#[derive(Debug, Default)]
+struct PackRead {
+    /// Bytes that were read.
+    bytes: u64,
+    /// What is wrong, in the order in which it was found: with the pack, with its header, with its blobs.
+    wrong: Vec<Wrong>,
+    /// The places in the index of the blobs that are not what they should be.
+    broken: Vec<u32>,
+}
+
+#[derive(Debug)]
+enum Wrong {
+    /// Harm, or an error that ends the check.
+    Error(String, EngineError),
+    /// Harm, in words.
+    Words(String, String),
+}
+
+/// Reads packs, several at once, and marks the blobs that are not what they should be. What is found is told in the
+/// order of the packs, whoever read them.
 pub(super) fn check(
     repository: &Repository,
     index: &Index,
@@ -76,39 +102,93 @@ pub(super) fn check(
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
     let chosen = read.chosen(packs);
-    let mut named = blobs_of(index, &chosen);
-    let mut decompressor = Decompressor::default();
-    for (id, bytes) in chosen {
-        interrupt.check()?;
-        let named = named.remove(id).unwrap_or_default();
-        checked.packs_read += 1;
-        checked.read_up_to = Some(*id);
-        let body = match repository.pack_read(id, 0..*bytes, ReadCache::Bypass, interrupt) {
-            Ok(body) => body,
-            Err(error) => {
-                checked.harm(format!("pack {id}"), error)?;
-                for place in named {
-                    broken.set(place as usize);
-                }
-                continue;
+    let named = blobs_of(index, &chosen);
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let results: Mutex<Vec<(usize, PackRead)>> = Mutex::default();
+    let work = || {
+        let mut decompressor = Decompressor::default();
+        while !stop.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((id, bytes)) = chosen.get(number) else { break };
+            let named = named.get(id).map_or(&[][..], Vec::as_slice);
+            let read = pack_check(repository, index, (id, *bytes), named, &mut decompressor, interrupt);
+            if read.wrong.iter().any(Wrong::ends) {
+                stop.store(true, Ordering::Relaxed);
             }
-        };
-        checked.bytes_read += body.len() as u64;
-        let found = Id::of(&body);
-        if found != *id {
-            let source = FormatError::Hash { what: "pack", wanted: *id, found };
-            checked.harm(format!("pack {id}"), repository.told(FileKind::Pack, id, source))?;
+            results.lock().expect("no holder panics").push((number, read));
         }
-        header_check(repository, index, id, &body, &named, checked)?;
-        for place in named {
-            let (blob, _) = index.blob(place as usize);
-            if let Err(source) = blob_check(repository, &body, &blob, &mut decompressor) {
-                broken.set(place as usize);
-                checked.harm(format!("blob {}", blob.id), repository.told(FileKind::Pack, id, source))?;
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX).min(chosen.len());
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let ended: Vec<_> = readers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        ended.into_iter().try_for_each(|ended| ended.map_err(|_| EngineError::Panicked { does: "reads packs" }))
+    })?;
+    let mut results = results.into_inner().expect("no holder panics");
+    results.sort_unstable_by_key(|(number, _)| *number);
+    for (number, read) in results {
+        checked.packs_read += 1;
+        checked.read_up_to = Some(chosen[number].0);
+        checked.bytes_read += read.bytes;
+        for place in read.broken {
+            broken.set(place as usize);
+        }
+        for wrong in read.wrong {
+            match wrong {
+                Wrong::Error(place, error) => checked.harm(place, error)?,
+                Wrong::Words(place, problem) => checked.found(place, problem),
             }
         }
     }
     Ok(())
+}
+
+impl Wrong {
+    /// Says whether it is no harm but the end of the check.
+    fn ends(&self) -> bool {
+        matches!(self, Self::Error(_, error) if !error.is_harm())
+    }
+}
+
+/// Reads one pack and all that the index names in it.
+fn pack_check(
+    repository: &Repository,
+    index: &Index,
+    (id, bytes): (&Id, u64),
+    named: &[u32],
+    decompressor: &mut Decompressor,
+    interrupt: &Interrupt,
+) -> PackRead {
+    let mut read = PackRead::default();
+    let pack = || format!("pack {id}");
+    let told = |source| repository.told(FileKind::Pack, id, source);
+    let body = interrupt.check().and_then(|()| repository.pack_read(id, 0..bytes, ReadCache::Bypass, interrupt));
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => {
+            read.wrong.push(Wrong::Error(pack(), error));
+            read.broken.extend(named);
+            return read;
+        }
+    };
+    read.bytes = body.len() as u64;
+    let found = Id::of(&body);
+    if found != *id {
+        read.wrong.push(Wrong::Error(pack(), told(FormatError::Hash { what: "pack", wanted: *id, found })));
+    }
+    match header_check(repository, index, &body, named) {
+        Ok(None) => {}
+        Ok(Some(problem)) => read.wrong.push(Wrong::Words(pack(), problem)),
+        Err(source) => read.wrong.push(Wrong::Error(pack(), told(source))),
+    }
+    for place in named {
+        let (blob, _) = index.blob(*place as usize);
+        if let Err(source) = blob_check(repository, &body, &blob, decompressor) {
+            read.broken.push(*place);
+            read.wrong.push(Wrong::Error(format!("blob {}", blob.id), told(source)));
+        }
+    }
+    read
 }
 
 /// Returns the places of the blobs that the index names in these packs.
@@ -126,27 +206,19 @@ fn blobs_of(index: &Index, chosen: &[&(Id, u64)]) -> IdMap<Vec<u32>> {
     named
 }
 
-/// Looks whether the pack's own header and the index name the same blobs.
+/// Returns what differs between the pack's own header and what the index names in it.
 fn header_check(
     repository: &Repository,
     index: &Index,
-    id: &Id,
     body: &[u8],
     named: &[u32],
-    checked: &mut Checked,
-) -> Result<(), EngineError> {
-    let header = match read_header(repository.key(), body) {
-        Ok(header) => header,
-        Err(source) => return checked.harm(format!("pack {id}"), repository.told(FileKind::Pack, id, source)),
-    };
+) -> Result<Option<String>, FormatError> {
+    let header = read_header(repository.key(), body)?;
     let mut indexed: Vec<PackedBlob> = named.iter().map(|place| index.blob(*place as usize).0).collect();
     indexed.sort_unstable_by_key(|blob| blob.offset);
     indexed.dedup();
-    if indexed != header {
-        let problem = format!("its header names {} blobs, the index {} or others", header.len(), indexed.len());
-        checked.found(format!("pack {id}"), problem);
-    }
-    Ok(())
+    let differs = indexed != header;
+    Ok(differs.then(|| format!("its header names {} blobs, the index {} or others", header.len(), indexed.len())))
 }
 
 fn blob_check(

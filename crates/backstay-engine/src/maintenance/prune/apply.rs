@@ -12,7 +12,7 @@ use crate::format::object::FileKind;
 use crate::format::pack::{BlobKind, PackWriter, PackedBlob, judge_length, read_header};
 use crate::interrupt::Interrupt;
 use crate::lock::{LockGuard, LockMode};
-use crate::repository::Repository;
+use crate::repository::{Repository, pack_part};
 
 /// A new pack is written when it has so many bytes: restic's default.
 const PACK_BYTES: usize = 16 << 20;
@@ -227,7 +227,8 @@ impl Copier<'_> {
         if !header.is_ok_and(|header| header == pack.blobs) {
             return Err(EngineError::Machine { id: pack.id });
         }
-        self.repository.pack_write(&pack.id, pack.body.into())?;
+        let part = pack_part(&pack);
+        self.repository.pack_write(&pack.id, pack.body.into(), part)?;
         index.file.push(pack.id, &pack.blobs);
         index.flush_if_full()
     }

@@ -513,7 +513,7 @@ impl ObjectStorage for S3Storage {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { list_after: true, versions: true, retention: true, warm_up: true, copy: true }
+        Capabilities { list_after: true, versions: true, retention: true, warm_up: true, copy: true, parts: false }
     }
 
     async fn object_put_with(

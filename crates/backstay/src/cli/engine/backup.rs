@@ -29,8 +29,11 @@ use crate::cli::human;
 use crate::roles::engine::{username, variable};
 use crate::roles::system;
 
-/// Packs that are uploaded at once.
+/// Packs that are uploaded at once, unless it is said.
 const UPLOADS: usize = 5;
+
+/// Most packs that are uploaded at once: each is held in memory, and no server is faster with more connections.
+const UPLOADS_MAX: usize = 64;
 
 /// What is backed up, and how.
 #[derive(Debug, clap::Args)]
@@ -78,6 +81,9 @@ pub(super) struct Verb {
     /// Threads that read [env: RESTIC_READ_CONCURRENCY] [default: one a processor]
     #[arg(long, value_name = "N")]
     read_concurrency: Option<usize>,
+    /// Packs that are uploaded at once; each takes 16 MiB of memory [default: 5]
+    #[arg(long, value_name = "N")]
+    packs_in_flight: Option<usize>,
     /// Accepted for restic's sake: the size is estimated beside the work
     #[arg(long, hide = true)]
     no_scan: bool,
@@ -208,7 +214,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
         username: username(),
         tags: tags(verb),
         workers: workers(verb),
-        uploads: UPLOADS,
+        uploads: verb.packs_in_flight.unwrap_or(UPLOADS).clamp(1, UPLOADS_MAX),
         recheck: if verb.no_extra_verify { Recheck::Off } else { Recheck::Each },
         ..ArchiveOptions::new(roots, program(), verb.time.and_then(timestamp).unwrap_or(began_at))
     };

@@ -22,6 +22,7 @@ pub(crate) fn engine(error: &EngineError) -> CliError {
         EngineError::Source { .. } => (Exit::Failed, "No snapshot was made. Check what you named."),
         EngineError::Password { .. } => (Exit::Password, "Check the password file, command or variable."),
         EngineError::RepositoryExists { .. } => (Exit::Failed, "Use it, or name another place with --repo."),
+        EngineError::HotPart { .. } => (Exit::Failed, "Name the cold part with --repo, and this one with --repo-hot."),
         EngineError::NoSnapshot { .. } => (Exit::Failed, "`backstay engine snapshots` lists what there is."),
         EngineError::NoPath { .. } => (Exit::Failed, "`backstay engine ls SNAPSHOT` lists what it holds."),
         EngineError::Format { .. } | EngineError::NoBlob { .. } => {

@@ -16,7 +16,7 @@ mod init;
 mod backup;
 mod restore;
 mod roots;
-mod size;
+pub(crate) mod size;
 mod snapshots;
 mod ls;
 mod cat;

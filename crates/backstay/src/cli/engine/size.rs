@@ -1,7 +1,7 @@
 //! Sizes as restic's options write them.
 
 /// Reads a count of bytes: `500`, `500k`, `20M`, `1G`, `2T`, in steps of 1,024.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size; write 500k, 20M or 1G");
     let trimmed = text.trim_end_matches(['b', 'B']);
     let (digits, shift) = match trimmed.char_indices().next_back() {
