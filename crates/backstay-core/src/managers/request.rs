@@ -6,6 +6,7 @@ use crate::domain::event::EventKind;
 use crate::domain::id::{JobId, PlanId, SnapshotId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobCounts, JobState, Reconciliation, Target, Trigger};
+use crate::domain::origin::Origin;
 use crate::domain::plan::{Plan, breach_at};
 use crate::domain::sample::SampleRule;
 use crate::domain::snapshot::Snapshot;
@@ -17,25 +18,32 @@ const PRIORITY_REQUEST: i32 = 10;
 /// Asks for a backup of each item of a plan that is still there, and returns what became of each.
 ///
 /// # Errors
-/// [`StoreError`]; items enqueued before it stay so, and asking again finds them as overlaps.
-pub async fn plan_request(context: &Context, id: PlanId) -> Result<Vec<(Item, Enqueued)>, StoreError> {
+/// [`StoreError`]; items enqueued before it stay so: asking again from the same origin finds them as its own, from another
+/// one as overlaps.
+pub async fn plan_request(context: &Context, origin: &Origin, id: PlanId) -> Result<Vec<(Item, Enqueued)>, StoreError> {
     let plan = context.declarations.plan_get(id).await?;
     let items = context.declarations.item_list(plan.source_id).await?;
     let mut answers = Vec::with_capacity(items.len());
     for item in items.into_iter().filter(|item| item.vanished_at.is_none()) {
-        let enqueued = backup_request(context, &plan, &item, Trigger::Request).await?;
+        let enqueued = backup_request(context, origin, &plan, &item, Trigger::Request).await?;
         answers.push((item, enqueued));
     }
     Ok(answers)
 }
 
 /// Asks for a backup of one item.
-async fn backup_request(context: &Context, plan: &Plan, item: &Item, trigger: Trigger) -> Result<Enqueued, StoreError> {
+async fn backup_request(
+    context: &Context,
+    origin: &Origin,
+    plan: &Plan,
+    item: &Item,
+    trigger: Trigger,
+) -> Result<Enqueued, StoreError> {
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
     let newest_at = newest.map(|snapshot| snapshot.taken_at).max(item.confirmed_at);
-    let now = context.now();
+    let now = origin.at();
     let job = Job {
-        id: JobId::new(now, context.ten()),
+        id: origin.job_id(&item.id.to_string()),
         tenant_id: plan.tenant_id,
         plan_id: Some(plan.id),
         item_id: Some(item.id),
@@ -64,33 +72,40 @@ async fn backup_request(context: &Context, plan: &Plan, item: &Item, trigger: Tr
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
 pub async fn restore_request(
     context: &Context,
+    origin: &Origin,
     id: SnapshotId,
     target: Target,
     reconciliation: Reconciliation,
 ) -> Result<JobId, StoreError> {
     let snapshot = context.history.snapshot_get(id).await?;
     let instruction = Instruction::Restore { snapshot_id: id, target, reconciliation };
-    snapshot_request(context, &snapshot, instruction).await
+    snapshot_request(context, origin, &snapshot, instruction).await
 }
 
 /// Asks for a verify of a snapshot by sample.
 ///
 /// # Errors
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
-pub async fn verify_request(context: &Context, id: SnapshotId, sample: SampleRule) -> Result<JobId, StoreError> {
+pub async fn verify_request(
+    context: &Context,
+    origin: &Origin,
+    id: SnapshotId,
+    sample: SampleRule,
+) -> Result<JobId, StoreError> {
     let snapshot = context.history.snapshot_get(id).await?;
-    snapshot_request(context, &snapshot, Instruction::Verify { snapshot_id: id, sample }).await
+    snapshot_request(context, origin, &snapshot, Instruction::Verify { snapshot_id: id, sample }).await
 }
 
 /// Enqueues a job on a snapshot: it never overlaps a backup and is never skipped for one.
 async fn snapshot_request(
     context: &Context,
+    origin: &Origin,
     snapshot: &Snapshot,
     instruction: Instruction,
 ) -> Result<JobId, StoreError> {
-    let now = context.now();
+    let now = origin.at();
     let job = Job {
-        id: JobId::new(now, context.ten()),
+        id: origin.job_id(&snapshot.id.to_string()),
         tenant_id: snapshot.tenant_id,
         plan_id: None,
         item_id: Some(snapshot.item_id),

@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod job;
 pub(crate) mod job_due;
 pub(crate) mod agent;
+pub(crate) mod agent_token;
 pub(crate) mod lease;
 pub(crate) mod attempt;
 pub(crate) mod checkpoint;

@@ -13,6 +13,7 @@ use backstay_core::domain::id::{
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
 use backstay_core::domain::name::Name;
+use backstay_core::domain::origin::Origin;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::snapshot::Snapshot;
@@ -41,6 +42,22 @@ impl FromRequestParts<ServerState> for Caller {
         // The door puts it there; a row without a door answers nobody.
         let identity = parts.extensions.get::<Identity>().cloned().ok_or_else(ApiError::unauthorized)?;
         Ok(Self { identity })
+    }
+}
+
+/// Where the jobs of a request come from: the same for each time that a request with a key is carried out.
+pub(super) struct Asked(pub(super) Origin);
+
+impl FromRequestParts<ServerState> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ServerState) -> Result<Self, ApiError> {
+        let fresh = || {
+            let mut seed = [0; 32];
+            state.context.random.fill(&mut seed);
+            Origin::fresh(state.context.now(), seed)
+        };
+        Ok(Self(parts.extensions.get::<Origin>().cloned().unwrap_or_else(fresh)))
     }
 }
 
