@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Ref, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Ref, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, RefOr,
     Required, ResponseBuilder,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, PartialSchema as _, ToSchema};
 
 use crate::endpoint::{ENDPOINTS, Endpoint, Method, Operation};
 use crate::problem::{PROBLEM_TYPE, Problem};
@@ -50,11 +50,21 @@ fn body<T: ToSchema>() -> Body {
     Body { name: T::name(), schemas }
 }
 
-/// Returns a list of rows: the derive names the rows' type and leaves it to us.
+/// Returns a list of rows. Each list has a name and a schema of its own: the derive would call all of them `Rows`.
 fn rows<T: ToSchema>() -> Body {
-    let mut list = body::<Rows<T>>();
-    list.schemas.extend(body::<T>().schemas);
-    list
+    let mut list = body::<T>();
+    let name = format!("{}Rows", T::name());
+    let schema = match Rows::<T>::schema() {
+        RefOr::T(Schema::Object(mut object)) => {
+            let rows =
+                ArrayBuilder::new().items(Ref::from_schema_name(T::name())).description(Some("The rows.")).build();
+            object.properties.insert("rows".to_owned(), RefOr::T(Schema::Array(rows)));
+            RefOr::T(Schema::Object(object))
+        }
+        other => other,
+    };
+    list.schemas.push((name.clone(), schema));
+    Body { name: name.into(), schemas: list.schemas }
 }
 
 /// What an operation takes and gives.
@@ -250,6 +260,18 @@ mod tests {
         let operations: BTreeSet<_> = ENDPOINTS.iter().map(|row| format!("{:?}", row.operation)).collect();
         let counts = [names.len(), doors.len(), operations.len()];
         assert_eq!(counts, [ENDPOINTS.len(); 3]);
+    }
+
+    /// Red when lists share one schema: then each of them is said to hold what the last one holds.
+    #[test]
+    fn each_list_holds_its_own_rows() {
+        let document = serde_json::to_value(document()).unwrap();
+        for (path, name) in [("/api/v1/tenants", "TenantView"), ("/api/v1/changes", "ChangeView")] {
+            let answer = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+            let list = answer["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+            let rows = &document["components"]["schemas"][list]["properties"]["rows"]["items"]["$ref"];
+            assert_eq!(rows.as_str().unwrap().rsplit('/').next(), Some(name), "{path}");
+        }
     }
 
     #[test]

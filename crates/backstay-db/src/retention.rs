@@ -14,7 +14,7 @@ use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder
 
 use crate::Database;
 use crate::database::commit;
-use crate::entity::{agent, attempt, checkpoint, event, event_anchor, job, job_unread, lease};
+use crate::entity::{agent, agent_token, attempt, checkpoint, event, event_anchor, job, job_unread, lease};
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::history::rows_limit;
@@ -116,7 +116,14 @@ impl Database {
         let dead = agent::Entity::delete_many()
             .filter(agent::Column::ExpiresAt.lt(now.saturating_sub(micros_of(dead_for))))
             .filter(Expr::col(agent::Column::Id).not_in_subquery(holds));
-        dead.exec(&self.writer).await.map(|done| done.rows_affected).map_err(store_error)
+        let swept = dead.exec(&self.writer).await.map_err(store_error)?;
+        // A token stays with its agent; one that came so long ago and is not there any more has none.
+        let there = Query::select().column(agent::Column::Id).from(agent::Entity).take();
+        let unbound = agent_token::Entity::delete_many()
+            .filter(agent_token::Column::BoundAt.lt(now.saturating_sub(micros_of(dead_for))))
+            .filter(Expr::col(agent_token::Column::AgentId).not_in_subquery(there));
+        unbound.exec(&self.writer).await.map_err(store_error)?;
+        Ok(swept.rows_affected)
     }
 
     /// Returns the moment from which on everything is kept.

@@ -34,6 +34,7 @@ pub mod event;
 pub mod secret;
 pub mod token;
 pub mod change;
+pub mod asking;
 pub mod unread;
 pub mod name;
 pub mod id;

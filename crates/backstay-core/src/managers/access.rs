@@ -79,17 +79,28 @@ pub struct Asker<'a> {
     pub scope: &'a Scope,
 }
 
+/// Why a change was not recorded. It may not be made then.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Others took the chain's next place each time. It passes.
+    #[error("too many changes are recorded at this moment")]
+    Crowded,
+    /// The store said something else.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Records who asks for what, chained to the record before and signed.
 ///
 /// # Errors
-/// [`StoreError`]; nothing may be changed then.
+/// [`RecordError`]; nothing may be changed then.
 pub async fn change_record(
     context: &Context,
     access: &dyn AccessStore,
     asker: Asker<'_>,
     operation: &str,
     path: &str,
-) -> Result<(), StoreError> {
+) -> Result<(), RecordError> {
     let now = context.now();
     let asked = Asked {
         id: ChangeId::new(now, context.ten()),
@@ -112,7 +123,8 @@ pub async fn change_record(
         tries_left -= 1;
         match access.change_add(&record).await {
             Err(StoreError::Taken { .. }) if tries_left > 0 => {}
-            answer => return answer,
+            Err(StoreError::Taken { .. }) => return Err(RecordError::Crowded),
+            answer => return Ok(answer?),
         }
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::context::Context;
+use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
 use crate::domain::id::{JobId, PlanId, SnapshotId};
@@ -20,22 +21,29 @@ const PRIORITY_REQUEST: i32 = 10;
 /// Asks for a backup of each item of a plan that is still there, and returns what became of each.
 ///
 /// # Errors
-/// [`StoreError`]; items enqueued before it stay so, and asking again finds them as overlaps.
-pub async fn plan_request(context: &Context, id: PlanId) -> Result<Vec<(Item, Enqueued)>, StoreError> {
+/// [`StoreError`]; items enqueued before it stay so: asking again by the same asking finds them as its own, from another
+/// one as overlaps.
+pub async fn plan_request(context: &Context, asking: &Asking, id: PlanId) -> Result<Vec<(Item, Enqueued)>, StoreError> {
     let plan = context.declarations.plan_get(id).await?;
     let items = context.declarations.item_list(plan.source_id).await?;
     let mut answers = Vec::with_capacity(items.len());
     for item in items.into_iter().filter(|item| item.vanished_at.is_none()) {
-        let enqueued = backup_request(context, &plan, &item, Trigger::Request).await?;
+        let enqueued = backup_request(context, asking, &plan, &item, Trigger::Request).await?;
         answers.push((item, enqueued));
     }
     Ok(answers)
 }
 
 /// Asks for a backup of one item.
-async fn backup_request(context: &Context, plan: &Plan, item: &Item, trigger: Trigger) -> Result<Enqueued, StoreError> {
-    let now = context.now();
-    let id = JobId::new(now, context.ten());
+async fn backup_request(
+    context: &Context,
+    asking: &Asking,
+    plan: &Plan,
+    item: &Item,
+    trigger: Trigger,
+) -> Result<Enqueued, StoreError> {
+    let now = asking.at();
+    let id = asking.job_id(&item.id.to_string());
     let job = Job { priority: PRIORITY_REQUEST, ..backup_job(context, plan, item, (id, trigger, now)).await? };
     let about = (job.tenant_id, Some(job.id), job.item_id);
     let enqueued = context.event(EventKind::Enqueued, about, now, format!("backup of {} was asked for", item.name));
@@ -79,33 +87,40 @@ pub(super) async fn backup_job(
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
 pub async fn restore_request(
     context: &Context,
+    asking: &Asking,
     id: SnapshotId,
     target: Target,
     reconciliation: Reconciliation,
 ) -> Result<JobId, StoreError> {
     let snapshot = context.history.snapshot_get(id).await?;
     let instruction = Instruction::Restore { snapshot_id: id, target, reconciliation };
-    snapshot_request(context, &snapshot, instruction).await
+    snapshot_request(context, asking, &snapshot, instruction).await
 }
 
 /// Asks for a verify of a snapshot by sample.
 ///
 /// # Errors
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
-pub async fn verify_request(context: &Context, id: SnapshotId, sample: SampleRule) -> Result<JobId, StoreError> {
+pub async fn verify_request(
+    context: &Context,
+    asking: &Asking,
+    id: SnapshotId,
+    sample: SampleRule,
+) -> Result<JobId, StoreError> {
     let snapshot = context.history.snapshot_get(id).await?;
-    snapshot_request(context, &snapshot, Instruction::Verify { snapshot_id: id, sample }).await
+    snapshot_request(context, asking, &snapshot, Instruction::Verify { snapshot_id: id, sample }).await
 }
 
 /// Enqueues a job on a snapshot: it never overlaps a backup and is never skipped for one.
 async fn snapshot_request(
     context: &Context,
+    asking: &Asking,
     snapshot: &Snapshot,
     instruction: Instruction,
 ) -> Result<JobId, StoreError> {
-    let now = context.now();
+    let now = asking.at();
     let job = Job {
-        id: JobId::new(now, context.ten()),
+        id: asking.job_id(&snapshot.id.to_string()),
         tenant_id: snapshot.tenant_id,
         plan_id: None,
         item_id: Some(snapshot.item_id),

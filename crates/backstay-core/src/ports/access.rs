@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::store::{Page, StoreError};
+use crate::domain::attempt::LeaseKey;
 use crate::domain::change::ChangeRecord;
-use crate::domain::id::{ChangeId, TenantId, TokenId};
+use crate::domain::id::{AgentId, ChangeId, TenantId, TokenId};
 use crate::domain::token::ApiToken;
 
 /// An answer that is given again when the same request comes again.
@@ -26,8 +27,9 @@ pub struct Remembered {
 /// What became of a wish to answer a request once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// Nobody asked this before: answer it, then tell.
-    New,
+    /// Nobody answers it now: answer it, then tell. When it was first asked: earlier than the wish when an earlier answer
+    /// failed or was given up.
+    New(Timestamp),
     /// It was asked before; this is what is known of it.
     Known(Remembered),
 }
@@ -48,16 +50,24 @@ pub trait AccessStore: Send + Sync {
     /// Notes when a token was used.
     async fn token_used(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;
 
-    /// Takes a caller's key for a request, or says what is known under it. A row from before `forget_before` is
-    /// forgotten first, and so is one without an answer from before `abandoned_before`: whoever made it is gone.
+    /// Ties an agent to the token that it first came with, and says whether it is this one. An agent that has a heartbeat
+    /// and no token is of the server's own process, and no token's.
+    async fn agent_bind(&self, agent: AgentId, token: TokenId, at: Timestamp) -> Result<bool, StoreError>;
+    /// Returns the token of the agent that took this lease; none when nobody took it, or an agent without a token did.
+    async fn lease_token(&self, lease: LeaseKey) -> Result<Option<TokenId>, StoreError>;
+
+    /// Takes a caller's key for a request, or says what is known under it. Of many at once one gets it. A row from before
+    /// `forget_before` is forgotten first. A row without an answer is taken over, with the moment when it was first
+    /// asked, when its answer failed, or was begun before `abandoned_before`: whoever made it is gone.
     async fn answer_begin(
         &self,
         wish: &Remembered,
         forget_before: Timestamp,
         abandoned_before: Timestamp,
     ) -> Result<Begun, StoreError>;
-    /// Remembers the answer; none forgets the key, so that the request may be made again.
-    async fn answer_end(&self, caller: &str, key: &str, answer: Option<(u16, &str)>) -> Result<(), StoreError>;
+    /// Remembers the answer to a wish that [`AccessStore::answer_begin`] took; none leaves the key to whoever asks again.
+    /// The first answer stays, and a run that was given up does not end the one that took over.
+    async fn answer_end(&self, wish: &Remembered, answer: Option<(u16, &str)>) -> Result<(), StoreError>;
 
     /// Adds a record at the end of the chain; [`StoreError::Taken`] when another one took its place.
     async fn change_add(&self, record: &ChangeRecord) -> Result<(), StoreError>;

@@ -15,6 +15,8 @@ pub(crate) struct Model {
     pub(crate) answer_key: String,
     pub(crate) request_hash: String,
     pub(crate) asked_at: i64,
+    /// When the run began that makes the answer; none while none does.
+    pub(crate) began_at: Option<i64>,
     pub(crate) status: Option<i64>,
     pub(crate) body: Option<String>,
 }
@@ -32,6 +34,7 @@ impl Model {
             answer_key: wish.key.clone(),
             request_hash: wish.request_hash.clone(),
             asked_at: wish.asked_at.as_microsecond(),
+            began_at: Some(wish.asked_at.as_microsecond()),
             status: status.map(i64::from),
             body,
         }

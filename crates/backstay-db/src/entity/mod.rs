@@ -12,6 +12,7 @@ pub(crate) mod plan_schedule;
 pub(crate) mod job;
 pub(crate) mod job_due;
 pub(crate) mod agent;
+pub(crate) mod agent_token;
 pub(crate) mod lease;
 pub(crate) mod maintenance;
 pub(crate) mod attempt;

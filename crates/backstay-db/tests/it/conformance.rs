@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backstay_db::Database;
 use backstay_testkit::conformance::job::JobsHarness;
-use backstay_testkit::conformance::world::Stores;
+use backstay_testkit::conformance::world::{Stores, World};
 use backstay_testkit::fakes::clock::ManualClock;
 use backstay_testkit::peers::database::Engine;
 use futures::FutureExt as _;
@@ -74,12 +74,33 @@ mod jobs_in_memory {
     backstay_testkit::jobs_promises!(super::manager_in_memory);
 }
 
-#[tokio::test]
-async fn the_database_keeps_the_promises_of_the_door() {
+async fn door_promises(database: Database, stores: Stores) {
+    use backstay_testkit::conformance::access;
+    access::exercise(&database, &database).await;
+    let world = World::new(stores, 2).await;
+    access::agents(&database, &world).await;
+    access::one_key_at_once(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_keeps_the_promises_of_the_door() {
     let on_file = OnFile::new().await;
-    backstay_testkit::conformance::access::exercise(&on_file.database, &on_file.database).await;
-    let memory = Database::open_in_memory(Arc::new(ManualClock::default())).await.unwrap();
-    backstay_testkit::conformance::access::exercise(&memory, &memory).await;
+    door_promises(on_file.database.clone(), on_file.stores()).await;
+}
+
+async fn a_server_keeps_the_promises_of_the_door(engine: Engine) {
+    let Some(on_server) = OnServer::new(engine).await else { return };
+    door_promises(on_server.database.clone(), on_server.stores()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_the_promises_of_the_door() {
+    a_server_keeps_the_promises_of_the_door(Engine::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_keeps_the_promises_of_the_door() {
+    a_server_keeps_the_promises_of_the_door(Engine::Mariadb).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use backstay_api::types::result::{FinishTell, StateWire};
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::id::{AgentId, JobId};
 use backstay_core::domain::job::JobKind;
-use backstay_core::ports::job::JobResult;
+use backstay_core::ports::job::{JobResult, LeaseError};
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -22,12 +22,32 @@ use super::state::ServerState;
 /// Leases in one renewal: far beyond what one agent holds, and a bound on one statement.
 const RENEWALS_MAX: usize = 1_000;
 
+/// Makes sure that an agent works with the token that it first came with.
+async fn bound(state: &ServerState, caller: &Caller, agent: AgentId) -> Result<(), ApiError> {
+    let token = caller.identity.token_id.ok_or_else(ApiError::unauthorized)?;
+    if state.access.agent_bind(agent, token, state.context.now()).await? {
+        Ok(())
+    } else {
+        Err(ApiError::agent_taken())
+    }
+}
+
+/// Returns a lease that an agent of this token took; another's is over, for all that this caller hears.
+async fn own(state: &ServerState, caller: &Caller, lease: LeaseKey) -> Result<LeaseKey, ApiError> {
+    let token = caller.identity.token_id.ok_or_else(ApiError::unauthorized)?;
+    if state.access.lease_token(lease).await? == Some(token) {
+        return Ok(lease);
+    }
+    Err(LeaseError::Lost { job_id: lease.job_id, token: lease.token }.into())
+}
+
 pub(super) async fn job_lease(
     State(state): State<ServerState>,
     PathId(agent): PathId<AgentId>,
     caller: Caller,
     Body(ask): Body<LeaseAsk>,
 ) -> Result<Json<LeaseGiven>, ApiError> {
+    bound(&state, &caller, agent).await?;
     let mut request = ask.request(agent)?;
     request.kinds = caller.identity.scope.kinds_of(request.kinds);
     let leased = state.jobs.job_lease(&request).await?;
@@ -37,8 +57,10 @@ pub(super) async fn job_lease(
 pub(super) async fn job_renew(
     State(state): State<ServerState>,
     PathId(agent): PathId<AgentId>,
+    caller: Caller,
     Body(ask): Body<RenewAsk>,
 ) -> Result<Json<Renewed>, ApiError> {
+    bound(&state, &caller, agent).await?;
     if ask.leases.len() > RENEWALS_MAX {
         return Err(ApiError::invalid("leases", format!("{} are more than {RENEWALS_MAX}", ask.leases.len())));
     }
@@ -50,42 +72,50 @@ pub(super) async fn job_renew(
 pub(super) async fn job_progress(
     State(state): State<ServerState>,
     PathId(job): PathId<JobId>,
+    caller: Caller,
     Body(tell): Body<ProgressTell>,
 ) -> Result<Json<StandingView>, ApiError> {
-    let standing = state.jobs.job_progress(key(job, tell.attempt), &tell.progress.read()?).await?;
+    let lease = own(&state, &caller, key(job, tell.attempt)).await?;
+    let standing = state.jobs.job_progress(lease, &tell.progress.read()?).await?;
     Ok(Json(StandingView { standing: standing_word(standing).to_owned() }))
 }
 
 pub(super) async fn job_checkpoint(
     State(state): State<ServerState>,
     PathId(job): PathId<JobId>,
+    caller: Caller,
     Body(tell): Body<CheckpointTell>,
 ) -> Result<StatusCode, ApiError> {
-    state.jobs.job_checkpoint(key(job, tell.attempt), &tell.read()?).await?;
+    let lease = own(&state, &caller, key(job, tell.attempt)).await?;
+    state.jobs.job_checkpoint(lease, &tell.read()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn job_wait(
     State(state): State<ServerState>,
     PathId(job): PathId<JobId>,
+    caller: Caller,
     Body(tell): Body<WaitTell>,
 ) -> Result<StatusCode, ApiError> {
     let delay = std::time::Duration::from_millis(tell.delay_ms);
-    state.jobs.job_wait(key(job, tell.attempt), delay, &tell.reason).await?;
+    let lease = own(&state, &caller, key(job, tell.attempt)).await?;
+    state.jobs.job_wait(lease, delay, &tell.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn job_finish(
     State(state): State<ServerState>,
     PathId(job): PathId<JobId>,
+    caller: Caller,
     Body(tell): Body<FinishTell>,
 ) -> Result<Json<StateWire>, ApiError> {
     let result = tell.result.read()?;
+    let lease = own(&state, &caller, key(job, tell.attempt)).await?;
     let kind = state.context.jobs.job_get(job).await?.kind();
     if !fits(kind, &result) {
         return Err(ApiError::invalid("result", format!("this is no result of a {} job", kind.word())));
     }
-    let ended = state.jobs.job_finish(key(job, tell.attempt), &result).await?;
+    let ended = state.jobs.job_finish(lease, &result).await?;
     Ok(Json((&ended).into()))
 }
 

@@ -6,6 +6,7 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use backstay_core::domain::access::Action;
+use backstay_core::domain::asking::Asking;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{
     EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId, TokenId,
@@ -41,6 +42,22 @@ impl FromRequestParts<ServerState> for Caller {
         // The door puts it there; a row without a door answers nobody.
         let identity = parts.extensions.get::<Identity>().cloned().ok_or_else(ApiError::unauthorized)?;
         Ok(Self { identity })
+    }
+}
+
+/// Where the jobs of a request come from: the same for each time that a request with a key is carried out.
+pub(super) struct Asked(pub(super) Asking);
+
+impl FromRequestParts<ServerState> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ServerState) -> Result<Self, ApiError> {
+        let fresh = || {
+            let mut seed = [0; 32];
+            state.context.random.fill(&mut seed);
+            Asking::fresh(state.context.now(), seed)
+        };
+        Ok(Self(parts.extensions.get::<Asking>().cloned().unwrap_or_else(fresh)))
     }
 }
 

@@ -14,10 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use backstay_api::endpoint::{Endpoint, Method};
@@ -27,13 +25,13 @@ use backstay_core::domain::secret::Secret;
 use backstay_core::domain::token::token_hash;
 use backstay_core::managers::access::{Asker, change_record, token_authenticate};
 use backstay_core::managers::context::Context;
-use backstay_core::ports::access::{AccessStore, Begun, Remembered};
+use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::store::StoreError;
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
+use tokio_util::task::TaskTracker;
 
 use super::error::ApiError;
-use super::router::BODY_BYTES_MAX;
+use super::once::{key_of, once};
 use super::state::ServerState;
 
 /// Wrong tokens a minute from one address before it is told to wait. Good tokens open at any time: nobody is locked out
@@ -45,18 +43,6 @@ const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
 /// Addresses that are counted at once; beyond it old windows are forgotten first.
 const ADDRESSES_MAX: usize = 10_000;
-
-/// How long an answer is remembered for its idempotency key.
-const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3_600);
-
-/// After this a request without an answer is taken for abandoned: twice as long as any may take.
-const ABANDONED_AFTER: Duration = Duration::from_secs(120);
-
-/// Longest idempotency key.
-const KEY_BYTES_MAX: usize = 128;
-
-/// Largest answer that is remembered: far beyond what any changing row gives.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -104,8 +90,8 @@ impl Authenticator for TokenAuthenticator {
 }
 
 /// Wrong tokens by the address that brought them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Failures(Arc<Mutex<HashMap<IpAddr, (Instant, u32)>>>);
+#[derive(Debug, Default)]
+struct Failures(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
 impl Failures {
     /// Counts a wrong token; returns how long the address is to wait when there were too many.
@@ -123,11 +109,21 @@ impl Failures {
     }
 }
 
+/// What all doors of a server share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    failures: Failures,
+    /// Runs that belong to a key and outlive their connection.
+    pub(super) tasks: TaskTracker,
+    /// Held while a change takes its place in the chain: one at a time here, so that only other replicas are in the way.
+    recording: tokio::sync::Mutex<()>,
+}
+
 /// The door before one row.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) state: ServerState,
-    pub(super) failures: Failures,
+    pub(super) shared: Arc<Shared>,
     pub(super) row: &'static Endpoint,
 }
 
@@ -153,91 +149,42 @@ impl Door {
             return Ok(next.run(request).await);
         }
         match key_of(request.headers())? {
-            Some(key) => self.once(&identity, key, request, next).await,
+            Some(key) => once(self, identity, key, request, next).await,
             None => self.recorded(&identity, request, next).await,
         }
     }
 
     /// Finds out who asks.
     async fn identify(&self, bearer: &str, peer: Option<IpAddr>) -> Result<Identity, ApiError> {
-        if !bearer.is_empty()
-            && let Some(identity) = self.state.authenticator.authenticate(bearer).await?
-        {
+        if bearer.is_empty() {
+            // Nothing was guessed.
+            return Err(ApiError::unauthorized());
+        }
+        if let Some(identity) = self.state.authenticator.authenticate(bearer).await? {
             return Ok(identity);
         }
         let address = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Err(match self.failures.count(address, Instant::now()) {
+        Err(match self.shared.failures.count(address, Instant::now()) {
             Some(wait) => ApiError::too_many(wait),
             None => ApiError::unauthorized(),
         })
     }
 
     /// Records who asks, then lets the request through: what is not recorded does not happen.
-    async fn recorded(&self, identity: &Identity, request: Request, next: Next) -> Result<Response, ApiError> {
+    pub(super) async fn recorded(
+        &self,
+        identity: &Identity,
+        request: Request,
+        next: Next,
+    ) -> Result<Response, ApiError> {
         let asker = Asker { token_id: identity.token_id, scope: &identity.scope };
         let path = request.uri().path().to_owned();
-        change_record(&self.state.context, &*self.state.access, asker, self.row.name, &path).await?;
+        {
+            let _place = self.shared.recording.lock().await;
+            change_record(&self.state.context, &*self.state.access, asker, self.row.name, &path).await?;
+        }
         Ok(next.run(request).await)
     }
-
-    /// Answers a request that carries a key once, and the same request with the same key alike.
-    async fn once(&self, identity: &Identity, key: String, request: Request, next: Next) -> Result<Response, ApiError> {
-        if self.row.shows_a_secret() {
-            return Err(ApiError::invalid("Idempotency-Key", "this answer is shown once and is not remembered"));
-        }
-        let (parts, body) = request.into_parts();
-        let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(ApiError::malformed)?;
-        let caller = identity.token_id.map_or_else(|| "installation".to_owned(), |id| id.to_string());
-        let mut hash = Sha256::new();
-        for part in [self.row.name.as_bytes(), parts.uri.to_string().as_bytes(), &body] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        let now = self.state.context.now();
-        let before = |age: Duration| now.checked_sub(age).unwrap_or(now);
-        let wish = Remembered {
-            caller: caller.clone(),
-            key: key.clone(),
-            request_hash: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-            asked_at: now,
-            answer: None,
-        };
-        let access = &self.state.access;
-        match access.answer_begin(&wish, before(REMEMBERED_FOR), before(ABANDONED_AFTER)).await? {
-            Begun::Known(known) if known.request_hash != wish.request_hash => Err(ApiError::key_reused()),
-            Begun::Known(Remembered { answer: None, .. }) => Err(ApiError::in_flight()),
-            Begun::Known(Remembered { answer: Some((status, body)), .. }) => Ok(again(status, body)),
-            Begun::New => {
-                let answer = self.recorded(identity, Request::from_parts(parts, Body::from(body)), next).await;
-                let answer = answer.unwrap_or_else(IntoResponse::into_response);
-                let (head, body) = answer.into_parts();
-                let body = to_bytes(body, ANSWER_BYTES_MAX).await.unwrap_or_default();
-                let text = String::from_utf8_lossy(&body);
-                // What failed on our side may be tried again under the same key.
-                let kept = (!head.status.is_server_error()).then_some((head.status.as_u16(), &*text));
-                access.answer_end(&caller, &key, kept).await?;
-                Ok(Response::from_parts(head, Body::from(body)))
-            }
-        }
-    }
-}
-
-/// Returns the key that a request carries.
-fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
-    let wrong = || ApiError::invalid("Idempotency-Key", format!("give 1 to {KEY_BYTES_MAX} printable letters"));
-    key.map(|key| Some(key.to_owned())).ok_or_else(wrong)
-}
-
-/// Returns a remembered answer.
-fn again(status: u16, body: String) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    let kind = if status.is_success() { "application/json" } else { backstay_api::problem::PROBLEM_TYPE };
-    let mut answer = (status, body).into_response();
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    answer
 }
 
 #[cfg(test)]

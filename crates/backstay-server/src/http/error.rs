@@ -13,6 +13,7 @@ use backstay_core::domain::id::IdError;
 use backstay_core::domain::name::NameError;
 use backstay_core::domain::schedule::ScheduleError;
 use backstay_core::domain::secret::SecretReferenceError;
+use backstay_core::managers::access::RecordError;
 use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
@@ -90,6 +91,33 @@ impl ApiError {
         problem
     }
 
+    /// An agent's id that came with another token first.
+    pub(super) fn agent_taken() -> Self {
+        let hint = "An agent is one process with one token: start it anew, and it has an id of its own.";
+        Self::new(StatusCode::FORBIDDEN, "agent_taken", "this agent works with another token", hint)
+    }
+
+    /// More streams than one token, or the server, may have.
+    pub(super) fn too_many_streams(status: StatusCode, max: usize) -> Self {
+        let whose = if status == StatusCode::TOO_MANY_REQUESTS { "your token has" } else { "the server has" };
+        let hint = "End a stream that nobody reads, or ask for `/api/v1/events` by pages.";
+        let mut problem = Self::new(status, "too_many_streams", format!("{whose} {max} streams of events open"), hint);
+        problem.retry_after = Some(Duration::from_secs(30));
+        problem
+    }
+
+    /// A mistake of ours. The log has it.
+    pub(super) fn internal() -> Self {
+        let hint = "Ask again; if it stays so, look at the server's log and report it.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server made a mistake", hint)
+    }
+
+    /// An answer that did not come in time. What was asked may still happen.
+    pub(super) fn timed_out() -> Self {
+        let hint = "Ask again, with the same Idempotency-Key if there was one: it gives the answer when there is one.";
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", "the answer did not come in time", hint)
+    }
+
     /// What was to be changed is not as the caller saw it.
     pub(super) fn changed() -> Self {
         let hint = "Look at it again, and decide again.";
@@ -145,13 +173,27 @@ impl From<StoreError> for ApiError {
             ),
             StoreError::Unreadable { .. } => {
                 tracing::error!(error = detail, "a row cannot be read");
-                let hint = "The database holds something that no version wrote; keep a copy of it and report this.";
+                let hint = "The server's log names the row; keep a copy of the database and report this.";
+                let detail = "the database holds something that no version wrote";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable_row", detail, hint)
             }
             StoreError::Unavailable(_) => {
                 tracing::error!(error = detail, "the database did not answer");
-                let hint = "Ask again; if it stays so, look at the database's disk and log.";
+                // What a driver says may hold names of hosts and pieces of statements: that is for the log.
+                let hint = "Ask again; if it stays so, look at the server's log and at the database's disk.";
+                let detail = "the database did not answer";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail, hint)
+            }
+        }
+    }
+}
+
+impl From<RecordError> for ApiError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Store(error) => error.into(),
+            RecordError::Crowded => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "crowded", error, "Ask again: nothing was changed.")
             }
         }
     }

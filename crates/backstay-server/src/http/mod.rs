@@ -9,6 +9,7 @@ pub mod router;
 mod agent;
 mod caller;
 mod door;
+mod once;
 mod error;
 mod extract;
 mod tenant;

@@ -20,7 +20,7 @@ use backstay_core::managers::request;
 use backstay_core::managers::schedule::{self, PauseWish};
 use sha2::{Digest, Sha256};
 
-use super::caller::{Caller, Own};
+use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
 use super::extract::{Body, optional};
 use super::state::ServerState;
@@ -119,9 +119,10 @@ pub(super) async fn plan_list(
 
 pub(super) async fn plan_request(
     State(state): State<ServerState>,
+    Asked(asking): Asked,
     Own(plan): Own<Plan>,
 ) -> Result<(StatusCode, Json<PlanRequested>), ApiError> {
-    let answers = request::plan_request(&state.context, plan.id).await?;
+    let answers = request::plan_request(&state.context, &asking, plan.id).await?;
     state.wake.notify_one();
     let items = answers.into_iter().map(|(item, answer)| EnqueuedView::new(item.name, answer)).collect();
     Ok((StatusCode::ACCEPTED, Json(PlanRequested { items })))

@@ -1,25 +1,25 @@
 //! The endpoint table made into a router. The compiler asks for a handler of each operation.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::{Extension, Router};
 use backstay_api::{ENDPOINTS, Operation};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::timeout::TimeoutLayer;
 
-use super::door::{Door, Failures, guard};
+use super::door::{Door, Shared, guard};
 use super::error::{ApiError, not_found};
 use super::state::ServerState;
+use super::stream::Streams;
 use super::{
     agent, event, evidence, job, kind, maintenance, meter, plan, repository, snapshot, source, stream, tenant, token,
 };
@@ -39,16 +39,24 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 /// # Errors
 /// What the system says of the listener.
 pub async fn serve(listener: TcpListener, state: ServerState, end: CancellationToken) -> std::io::Result<()> {
-    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(end.cancelled_owned()).await
+    let shared = Arc::<Shared>::default();
+    let service = routes(state, &shared).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(end.cancelled_owned()).await;
+    // Runs whose connection ended before them.
+    shared.tasks.close();
+    shared.tasks.wait().await;
+    served
 }
 
 /// Returns the router of the whole API.
 pub fn router(state: ServerState) -> Router {
+    routes(state, &Arc::default())
+}
+
+fn routes(state: ServerState, shared: &Arc<Shared>) -> Router {
     let mut router = Router::new();
-    let failures = Failures::default();
     for row in ENDPOINTS {
-        let door = Door { state: state.clone(), failures: failures.clone(), row };
+        let door = Door { state: state.clone(), shared: shared.clone(), row };
         router = router.route(row.path, handler(row.operation).route_layer(from_fn_with_state(door, guard)));
     }
     router
@@ -59,7 +67,8 @@ pub fn router(state: ServerState) -> Router {
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(never_kept))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIME_MAX))
+        .layer(Extension(Streams::default()))
+        .layer(from_fn(in_time))
         .with_state(state)
 }
 
@@ -68,6 +77,14 @@ async fn never_kept(request: Request, next: Next) -> Response {
     let mut answer = next.run(request).await;
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
+}
+
+/// Answers in time, or says that it could not.
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => ApiError::timed_out().into_response(),
+    }
 }
 
 /// Returns the handler of an operation.

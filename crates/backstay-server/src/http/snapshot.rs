@@ -14,10 +14,9 @@ use backstay_core::domain::job::{Reconciliation, Target};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::{browse, request};
-use backstay_core::ports::random::seed;
 use backstay_core::ports::store::SnapshotFilter;
 
-use super::caller::{Caller, Own};
+use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
 use super::extract::{Ask, Body, optional, page};
 use super::state::ServerState;
@@ -61,6 +60,7 @@ pub(super) async fn snapshot_entries(
 
 pub(super) async fn snapshot_restore(
     State(state): State<ServerState>,
+    Asked(asking): Asked,
     Own(snapshot): Own<Snapshot>,
     Body(body): Body<SnapshotRestore>,
 ) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
@@ -73,24 +73,26 @@ pub(super) async fn snapshot_restore(
     if reconciliation != Reconciliation::Fail {
         return Err(ApiError::invalid("reconciliation", "a folder can do `fail` only so far"));
     }
-    let job = request::restore_request(&state.context, snapshot.id, Target::Directory(target), reconciliation).await?;
+    let job = request::restore_request(&state.context, &asking, snapshot.id, Target::Directory(target), reconciliation)
+        .await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }
 
 pub(super) async fn snapshot_verify(
     State(state): State<ServerState>,
+    Asked(asking): Asked,
     Own(snapshot): Own<Snapshot>,
     Body(body): Body<SnapshotVerify>,
 ) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
-    let rule = SampleRule::first_sample(seed(&*state.context.random));
+    let rule = SampleRule::first_sample(asking.number("sample"));
     let files_min = body.files_min.unwrap_or(rule.files_min);
     let bytes_percent = body.bytes_percent.unwrap_or(rule.bytes_percent);
     if bytes_percent > 100 {
         return Err(ApiError::invalid("bytes_percent", format!("{bytes_percent} is more than 100")));
     }
     let sample = SampleRule { files_min, bytes_percent, ..rule };
-    let job = request::verify_request(&state.context, snapshot.id, sample).await?;
+    let job = request::verify_request(&state.context, &asking, snapshot.id, sample).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }

@@ -8,7 +8,7 @@ use backstay_api::endpoint::{ENDPOINTS, Endpoint, Operation};
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
 use backstay_core::domain::evidence::Findings;
-use backstay_core::domain::id::{AgentId, MaintenanceId, TenantId, TokenId};
+use backstay_core::domain::id::{MaintenanceId, TenantId, TokenId};
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::Maintenance;
@@ -20,22 +20,21 @@ use backstay_core::managers::schedule::maintenance_declare;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
 use backstay_core::ports::store::{EvidenceFilter, Page, SnapshotFilter};
 use backstay_testkit::conformance::job::context;
-use backstay_testkit::conformance::world::{TTL, World};
+use backstay_testkit::conformance::world::{Stores, TTL, World};
 use serde_json::{Value, json};
 
 use crate::served::{Served, fakes};
 
 /// An installation of one tenant with a row of each noun, and another tenant that has none.
-struct House {
-    served: Served,
-    world: World,
+pub(crate) struct House {
+    pub(crate) served: Served,
+    pub(crate) world: World,
     other: TenantId,
     job: String,
     queued: String,
-    snapshot: String,
+    pub(crate) snapshot: String,
     evidence: String,
     token: TokenId,
-    agent: AgentId,
     /// Maintenance windows, one for each that is taken away.
     windows: std::sync::Mutex<Vec<MaintenanceId>>,
 }
@@ -44,6 +43,11 @@ impl House {
     async fn build() -> Self {
         let stores = fakes();
         let served = Served::over(&stores).await;
+        Self::of(stores, served).await
+    }
+
+    /// Fills an installation.
+    pub(crate) async fn of(stores: Stores, served: Served) -> Self {
         let world = World::new(stores.clone(), 3).await;
         let other = Tenant { id: TenantId::new(world.now(), world.ten()), name: "eve".parse().unwrap() };
         stores.declarations.tenant_add(&other).await.unwrap();
@@ -85,7 +89,6 @@ impl House {
             served,
             world,
             token,
-            agent,
         }
     }
 }
@@ -171,8 +174,10 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::JobList => (none(), None, Foreign::WithoutIt),
         Operation::JobShow => (house.job.clone(), None, Foreign::Missing),
         Operation::JobCancel => (house.queued.clone(), None, Foreign::Missing),
-        Operation::JobLease => (own(&house.agent), Some(json!({ "kinds": [], "count_max": 0 })), Foreign::Alike),
-        Operation::JobRenew => (own(&house.agent), Some(json!({ "leases": [] })), Foreign::Alike),
+        Operation::JobLease => {
+            (own(&world.agent()), Some(json!({ "kinds": [], "held": [], "count_max": 0 })), Foreign::Alike)
+        }
+        Operation::JobRenew => (own(&world.agent()), Some(json!({ "leases": [] })), Foreign::Alike),
         Operation::JobProgress => {
             let progress = json!({ "phase": "working", "files_done": 0, "bytes_done": 0, "unread": 0 });
             (house.job.clone(), Some(json!({ "attempt": 1, "progress": progress })), Foreign::Alike)
@@ -238,6 +243,7 @@ async fn each_role_does_what_it_may_and_sees_its_own() {
             if allowed {
                 assert!(word != "not_found", "{} as {role:?} does not find its own", row.name);
             }
+            let case = self::case(&house, row.operation);
             let (status, word, list) = answer(&stranger, row, &case).await;
             assert_eq!(status == 403, !allowed, "{} as {role:?} of another tenant: {status}", row.name);
             if allowed && of(other).is_some() {

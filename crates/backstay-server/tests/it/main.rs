@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
 
 mod authorization;
+mod agents;
 mod jobs;
+mod once;
 mod promises;
 mod served;
+mod troubled;
 
 use backstay_core::domain::secret::SecretReference;
 use backstay_server::secrets::file::FileSecrets;

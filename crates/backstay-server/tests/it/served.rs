@@ -22,6 +22,8 @@ use futures::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::troubled::Troubled;
+
 /// The token of the installation itself.
 pub(crate) const TOKEN: &str = "bk_test";
 
@@ -86,7 +88,17 @@ impl Served {
     pub(crate) async fn over(stores: &Stores) -> Self {
         let door = stores.kept.downcast_ref::<FakeStores>().cloned();
         let door = door.unwrap_or_else(|| FakeStores::new(Arc::new(stores.clock.clone())));
-        let access: Arc<dyn AccessStore> = Arc::new(door.clone());
+        Self::with(stores, Arc::new(door.clone()), door).await
+    }
+
+    /// As [`Served::over`], with a store of the door that has trouble on demand.
+    pub(crate) async fn troubled(stores: &Stores) -> (Self, Arc<Troubled>) {
+        let door = stores.kept.downcast_ref::<FakeStores>().cloned().unwrap();
+        let troubled = Troubled::over(Arc::new(door.clone()));
+        (Self::with(stores, troubled.clone(), door).await, troubled)
+    }
+
+    async fn with(stores: &Stores, access: Arc<dyn AccessStore>, door: FakeStores) -> Self {
         let context = context(stores);
         let end = CancellationToken::new();
         let own = Secret::from(TOKEN);

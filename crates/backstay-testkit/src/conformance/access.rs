@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_core::domain::access::{Role, Scope};
+use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::change::{self, Asked, ChangeRecord};
 use backstay_core::domain::id::{ChangeId, TokenId};
 use backstay_core::domain::job::JobKind;
@@ -12,11 +13,32 @@ use backstay_core::ports::access::{AccessStore, Begun, Remembered};
 use backstay_core::ports::store::{DeclarationStore, Page, StoreError};
 use jiff::Timestamp;
 
+use super::world::{World, key_of};
+
 /// Holds a store, empty, against all promises.
 pub async fn exercise(access: &dyn AccessStore, declarations: &dyn DeclarationStore) {
     tokens_are_found_by_their_hash_and_end_once(access, declarations).await;
     a_request_is_answered_once(access).await;
     a_chain_has_one_record_a_place(access).await;
+}
+
+/// Holds a store of a world's against what it promises about agents and their tokens.
+pub async fn agents(access: &dyn AccessStore, world: &World) {
+    let token = |number: u8| TokenId::new(at(0), [number; 10]);
+    let (agent, own) = (world.agent(), world.agent());
+    assert!(access.agent_bind(agent, token(1), at(1)).await.unwrap());
+    assert!(access.agent_bind(agent, token(1), at(2)).await.unwrap(), "it comes again");
+    assert!(!access.agent_bind(agent, token(2), at(3)).await.unwrap(), "another token is refused");
+    world.queued(0).await;
+    world.queued(1).await;
+    let lease = key_of(&world.claim(agent, 1).await[0]);
+    assert_eq!(access.lease_token(lease).await.unwrap(), Some(token(1)));
+    let later = LeaseKey { token: AttemptToken(lease.token.0 + 1), ..lease };
+    assert_eq!(access.lease_token(later).await.unwrap(), None, "nobody took it yet");
+    let lease = key_of(&world.claim(own, 1).await[0]);
+    assert_eq!(access.lease_token(lease).await.unwrap(), None, "who came without a token has none");
+    assert!(!access.agent_bind(own, token(1), at(4)).await.unwrap(), "and gets none");
+    assert_eq!(access.lease_token(lease).await.unwrap(), None);
 }
 
 fn at(second: i64) -> Timestamp {
@@ -71,18 +93,53 @@ async fn a_request_is_answered_once(access: &dyn AccessStore) {
         access.answer_begin(wish, at(forget), at(abandoned)).await.unwrap()
     };
     let first = wish("one", 10);
-    assert_eq!(begin(&first, 0, 0).await, Begun::New);
+    assert_eq!(begin(&first, 0, 0).await, Begun::New(at(10)));
     let again = Remembered { request_hash: "11".to_owned(), ..wish("one", 11) };
     assert_eq!(begin(&again, 0, 0).await, Begun::Known(first.clone()));
     let other = Remembered { caller: "b".to_owned(), ..again.clone() };
-    assert_eq!(begin(&other, 0, 0).await, Begun::New, "another caller's key is another key");
-    access.answer_end("a", "one", Some((201, "{}"))).await.unwrap();
-    let told = Remembered { answer: Some((201, "{}".to_owned())), ..first };
+    assert_eq!(begin(&other, 0, 0).await, Begun::New(at(11)), "another caller's key is another key");
+    access.answer_end(&first, Some((201, "{}"))).await.unwrap();
+    let told = Remembered { answer: Some((201, "{}".to_owned())), ..first.clone() };
     assert_eq!(begin(&again, 10, 99).await, Begun::Known(told));
-    assert_eq!(begin(&again, 11, 0).await, Begun::New, "what is old is forgotten");
-    access.answer_end("a", "one", None).await.unwrap();
-    assert_eq!(begin(&again, 0, 0).await, Begun::New, "a failed request may be made again");
-    assert_eq!(begin(&wish("one", 50), 0, 12).await, Begun::New, "an abandoned one too");
+    assert_eq!(begin(&again, 11, 0).await, Begun::New(at(11)), "what is old is forgotten");
+    access.answer_end(&again, None).await.unwrap();
+    assert!(matches!(begin(&wish("one", 12), 0, 0).await, Begun::Known(_)), "it is another request's key still");
+    let run = |second| Remembered { asked_at: at(second), ..again.clone() };
+    assert_eq!(begin(&run(50), 0, 0).await, Begun::New(at(11)), "a failed request is made again as what it was");
+    assert!(matches!(begin(&run(51), 0, 50).await, Begun::Known(Remembered { answer: None, .. })));
+    assert_eq!(begin(&run(70), 0, 51).await, Begun::New(at(11)), "an abandoned one too");
+    access.answer_end(&run(50), None).await.unwrap();
+    assert!(
+        matches!(begin(&run(71), 0, 60).await, Begun::Known(Remembered { answer: None, .. })),
+        "not ended by another"
+    );
+    access.answer_end(&run(50), Some((202, "late"))).await.unwrap();
+    access.answer_end(&run(70), Some((409, "later"))).await.unwrap();
+    let told = Remembered { answer: Some((202, "late".to_owned())), asked_at: at(11), ..again.clone() };
+    assert_eq!(begin(&run(90), 0, 90).await, Begun::Known(told), "the first answer stays");
+}
+
+/// Of eight who bring one key at once, one answers.
+pub async fn one_key_at_once<A: AccessStore + Clone + 'static>(access: &A) {
+    for round in 0..8 {
+        let ask = |number: i64| {
+            let wish = Remembered {
+                caller: "a".to_owned(),
+                key: format!("at-once-{round}"),
+                request_hash: "00".to_owned(),
+                asked_at: at(number),
+                answer: None,
+            };
+            let access = access.clone();
+            tokio::spawn(async move { access.answer_begin(&wish, at(0), at(0)).await })
+        };
+        let asked: Vec<_> = (10..18).map(ask).collect();
+        let mut begun = Vec::new();
+        for one in asked {
+            begun.push(one.await.unwrap().unwrap());
+        }
+        assert_eq!(begun.iter().filter(|one| matches!(one, Begun::New(_))).count(), 1, "{begun:?}");
+    }
 }
 
 async fn a_chain_has_one_record_a_place(access: &dyn AccessStore) {

@@ -20,7 +20,7 @@ use backstay_core::domain::change::ChangeRecord;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, RepositoryId, SourceId, TenantId, TokenId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
 use backstay_core::domain::plan::Plan;
@@ -80,7 +80,9 @@ struct Rows {
     evidence: Vec<Evidence>,
     events: Vec<ChainedEvent>,
     tokens: Vec<ApiToken>,
-    answers: Vec<Remembered>,
+    agent_tokens: BTreeMap<AgentId, TokenId>,
+    /// What is remembered, and when the run that makes the answer began.
+    answers: Vec<(Remembered, Option<Timestamp>)>,
     changes: Vec<ChangeRecord>,
 }
 
@@ -177,6 +179,7 @@ mod tests {
     async fn the_fake_keeps_the_promises_of_the_door() {
         let fake = FakeStores::new(Arc::new(ManualClock::default()));
         crate::conformance::access::exercise(&fake, &fake).await;
+        crate::conformance::access::one_key_at_once(&fake).await;
     }
 
     mod store {

@@ -73,6 +73,11 @@ fn root() -> PathBuf {
     Path::new(&member).join("../..").canonicalize().expect("the workspace lies two folders above its crate")
 }
 
+/// Says whether a folder is a workspace of its own, which keeps its own house: that of the fuzzers is one.
+fn is_workspace(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|text| text.lines().any(|line| line == "[workspace]"))
+}
+
 /// Returns the files below a folder whose names end so, by path; none when there is no such folder.
 fn find(root: &Path, folder: &str, ending: &str) -> Vec<File> {
     let mut found = Vec::new();
@@ -82,8 +87,10 @@ fn find(root: &Path, folder: &str, ending: &str) -> Vec<File> {
         for entry in entries {
             let path = entry.expect("a folder of the tree can be listed").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() && name != "target" && !name.starts_with('.') {
-                folders.push(path);
+            if path.is_dir() {
+                if name != "target" && !name.starts_with('.') && !is_workspace(&path) {
+                    folders.push(path);
+                }
             } else if path.is_file() && name.ends_with(ending) {
                 let text = fs::read_to_string(&path).expect("a file of the tree is readable text");
                 let path = path.strip_prefix(root).expect("it was found below the root").to_string_lossy().into_owned();

@@ -210,7 +210,7 @@ fn what_a_limit_says_is_read_and_what_it_lets_pass_is_whole() {
     repo.make_source();
     for wrong in ["8-18=1M", "08:00-18:00=fast"] {
         let ran = repo.ours(&["backup", "source", "--limit-schedule", wrong]);
-        assert!(ran.code == Some(1) && ran.err.contains("is no window"), "{:?} {}", ran.code, ran.err);
+        assert!(ran.code == Some(2) && ran.err.contains("is no window"), "{:?} {}", ran.code, ran.err);
     }
     // 4 MiB go at 1 GiB a second; how long a limit makes it wait is what `backstay-storage` tests, with time of its own.
     let limits = ["--limit-upload", "1048576", "--limit-schedule", "00:00-24:00=1G/none", "--packs-in-flight", "1"];

@@ -1,8 +1,9 @@
 //! The API's door in memory.
 
 use async_trait::async_trait;
+use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::change::ChangeRecord;
-use backstay_core::domain::id::{ChangeId, TenantId, TokenId};
+use backstay_core::domain::id::{AgentId, ChangeId, TenantId, TokenId};
 use backstay_core::domain::token::ApiToken;
 use backstay_core::ports::access::{AccessStore, Begun, Remembered};
 use backstay_core::ports::store::{Page, StoreError};
@@ -55,6 +56,22 @@ impl AccessStore for FakeStores {
         Ok(())
     }
 
+    async fn agent_bind(&self, agent: AgentId, token: TokenId, _: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.read(|rows| {
+            if rows.agents.contains_key(&agent) && !rows.agent_tokens.contains_key(&agent) {
+                return false;
+            }
+            *rows.agent_tokens.entry(agent).or_insert(token) == token
+        }))
+    }
+
+    async fn lease_token(&self, lease: LeaseKey) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.read(|rows| {
+            let attempt = rows.attempts.iter().find(|attempt| attempt.key == lease)?;
+            rows.agent_tokens.get(&attempt.agent_id).copied()
+        }))
+    }
+
     async fn answer_begin(
         &self,
         wish: &Remembered,
@@ -62,26 +79,28 @@ impl AccessStore for FakeStores {
         abandoned_before: Timestamp,
     ) -> Result<Begun, StoreError> {
         Ok(self.read(|rows| {
-            rows.answers.retain(|row| {
-                row.asked_at >= forget_before && (row.answer.is_some() || row.asked_at >= abandoned_before)
-            });
-            let same = |row: &&Remembered| (&row.caller, &row.key) == (&wish.caller, &wish.key);
-            match rows.answers.iter().find(same).cloned() {
-                Some(known) => Begun::Known(known),
-                None => {
-                    rows.answers.push(wish.clone());
-                    Begun::New
-                }
+            rows.answers.retain(|(row, _)| row.asked_at >= forget_before);
+            let Some((row, began)) = rows.answers.iter_mut().find(|(row, _)| is_same(row, wish)) else {
+                rows.answers.push((wish.clone(), Some(wish.asked_at)));
+                return Begun::New(wish.asked_at);
+            };
+            let is_free = row.answer.is_none() && began.is_none_or(|began| began < abandoned_before);
+            if !is_free || row.request_hash != wish.request_hash {
+                return Begun::Known(row.clone());
             }
+            *began = Some(wish.asked_at);
+            Begun::New(row.asked_at)
         }))
     }
 
-    async fn answer_end(&self, caller: &str, key: &str, answer: Option<(u16, &str)>) -> Result<(), StoreError> {
-        self.read(|rows| match answer {
-            None => rows.answers.retain(|row| (row.caller.as_str(), row.key.as_str()) != (caller, key)),
-            Some((status, body)) => {
-                for row in rows.answers.iter_mut().filter(|row| (&*row.caller, &*row.key) == (caller, key)) {
-                    row.answer = Some((status, body.to_owned()));
+    async fn answer_end(&self, wish: &Remembered, answer: Option<(u16, &str)>) -> Result<(), StoreError> {
+        self.read(|rows| {
+            let known = rows.answers.iter_mut().find(|(row, _)| is_same(row, wish));
+            if let Some((row, began)) = known.filter(|(row, _)| row.answer.is_none()) {
+                match answer {
+                    Some((status, body)) => row.answer = Some((status, body.to_owned())),
+                    None if *began == Some(wish.asked_at) => *began = None,
+                    None => {}
                 }
             }
         });
@@ -105,4 +124,9 @@ impl AccessStore for FakeStores {
     async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError> {
         Ok(self.read(|rows| page_of(rows.changes.iter(), |row| row.asked.id, page)))
     }
+}
+
+/// Says whether two carry the same key of the same caller.
+fn is_same(one: &Remembered, other: &Remembered) -> bool {
+    (&one.caller, &one.key) == (&other.caller, &other.key)
 }
