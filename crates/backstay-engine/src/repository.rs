@@ -269,6 +269,14 @@ impl Repository {
         self.object_write(&FileKind::Pack.key(id), body, part)
     }
 
+    /// Says whether a pack is in the storage.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub(crate) fn pack_is_there(&self, id: &Id) -> Result<bool, EngineError> {
+        Ok(is_there(&*self.storage, &FileKind::Pack.key(id))?)
+    }
+
     /// Writes an object. One that is there already, from a try whose answer was lost or that was cut, must be the same.
     fn object_write(&self, key: &ObjectKey, body: Bytes, part: Part) -> Result<(), EngineError> {
         let options = PutOptions { part: Some(part), ..PutOptions::default() };
