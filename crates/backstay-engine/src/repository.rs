@@ -21,7 +21,7 @@ use crate::format::id::Id;
 use crate::format::index::{Index, IndexFile};
 use crate::format::key::KeyFile;
 use crate::format::object::{FileKind, config_key};
-use crate::format::pack::{BlobKind, FinishedPack};
+use crate::format::pack::FinishedPack;
 use crate::format::snapshot::SnapshotFile;
 use crate::interrupt::Interrupt;
 
