@@ -72,7 +72,7 @@ impl Jobs for Scripted {
     }
 }
 
-fn job(root: &Path, repository: LeasedRepository) -> Job<Leased> {
+fn job(root: &Path, repository: LeasedRepository, ttl: Duration) -> Job<Leased> {
     let at = Timestamp::UNIX_EPOCH;
     let tenant_id = TenantId::new(at, [1; 10]);
     let source = Source {
@@ -102,7 +102,7 @@ fn job(root: &Path, repository: LeasedRepository) -> Job<Leased> {
         created_at: at,
         state: Leased {
             agent_id: AgentId::new(at, [6; 10]),
-            ttl: TTL,
+            ttl,
             epoch: RepositoryEpoch(0),
             repository,
             checkpoint: None,
@@ -111,7 +111,7 @@ fn job(root: &Path, repository: LeasedRepository) -> Job<Leased> {
     }
 }
 
-fn options() -> AgentOptions {
+fn options(ttl: Duration) -> AgentOptions {
     AgentOptions {
         agent_id: AgentId::new(Timestamp::UNIX_EPOCH, [6; 10]),
         kinds: RUNNER_KINDS.to_vec(),
@@ -119,7 +119,7 @@ fn options() -> AgentOptions {
         threads: 2,
         poll_every: Duration::from_millis(50),
         progress_every: Duration::from_millis(50),
-        ttl: TTL,
+        ttl,
         hostname: "host".to_owned(),
         username: "ada".to_owned(),
         program_version: "test".to_owned(),
@@ -131,6 +131,9 @@ fn options() -> AgentOptions {
 /// Runs one backup against a control plane that answers renewals so, and returns what was handed in and how many
 /// snapshots were published.
 async fn backup(renewal: Option<Standing>) -> (Vec<JobResult>, usize) {
+    // Long enough that the backup gets to its fence before the heartbeat asks, however busy the machine is; short where
+    // the fence asks until the heartbeat gives up.
+    let ttl = if renewal.is_some() { Duration::from_secs(3_600) } else { 10 * TTL };
     let home = tempfile::tempdir().unwrap();
     let root = home.path().canonicalize().unwrap().join("tree");
     std::fs::create_dir(&root).unwrap();
@@ -138,10 +141,10 @@ async fn backup(renewal: Option<Standing>) -> (Vec<JobResult>, usize) {
     let place = home.path().join("repository");
     let mut repository = super::leased(place.to_str().unwrap());
     repository.has_snapshots = false;
-    let job = Mutex::new(Some(job(&root, repository)));
+    let job = Mutex::new(Some(job(&root, repository, ttl)));
     let jobs = Arc::new(Scripted { job, renewal, finished: Mutex::default(), done: Notify::new() });
     let end = CancellationToken::new();
-    let agent = tokio::spawn(run(jobs.clone(), options(), end.clone()));
+    let agent = tokio::spawn(run(jobs.clone(), options(ttl), end.clone()));
     tokio::time::timeout(Duration::from_secs(30), jobs.done.notified()).await.unwrap();
     end.cancel();
     agent.await.unwrap();

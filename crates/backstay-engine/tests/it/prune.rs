@@ -220,7 +220,13 @@ fn a_cut_list_or_a_failed_read_removes_nothing() {
     prune(&house.repository, &thorough(Duration::ZERO));
     let template = copy_of(&storage);
     let everything: Vec<String> = template.keys();
-    let mut refused = 0;
+    let clean = {
+        let guard = alone(&house.repository).unwrap();
+        let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, &Interrupt::default()).unwrap();
+        guard.release().unwrap();
+        planned.preview
+    };
+    let (mut refused, mut other_copies) = (0, 0);
     for (call, harm) in
         [(Call::List, Harm::CutList), (Call::List, Harm::Fail), (Call::Get, Harm::Fail), (Call::Get, Harm::CutBody)]
     {
@@ -232,7 +238,21 @@ fn a_cut_list_or_a_failed_read_removes_nothing() {
             let answer = plan(&house.repository, &thorough(Duration::ZERO), &guard, &Interrupt::default());
             let hit = storage.calls(call) - before - count >= nth;
             storage.heal();
-            assert_eq!(answer.is_err(), hit, "{call:?} {harm:?} {nth}");
+            match answer {
+                Err(error) => assert!(hit, "{call:?} {harm:?} {nth}: {error}"),
+                // A blob that cannot be read in one pack is there in another one, which then stays.
+                Ok(planned) if hit => {
+                    assert!(harm == Harm::CutBody, "{call:?} {harm:?} {nth} was taken for an answer");
+                    let PrunePreview { bytes_used, bytes_freed, .. } = planned.preview;
+                    assert!(
+                        bytes_used == clean.bytes_used && bytes_freed <= clean.bytes_freed,
+                        "{:?}",
+                        planned.preview
+                    );
+                    other_copies += 1;
+                }
+                Ok(_) => {}
+            }
             guard.release().unwrap();
             assert_eq!(storage.keys(), everything);
             if !hit {
@@ -241,7 +261,8 @@ fn a_cut_list_or_a_failed_read_removes_nothing() {
             refused += 1;
         }
     }
-    assert!(refused >= 12, "{refused}");
+    refused -= other_copies;
+    assert!(refused >= 12 && other_copies <= 2, "{refused} {other_copies}");
 }
 
 #[test]

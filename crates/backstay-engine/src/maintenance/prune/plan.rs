@@ -94,7 +94,8 @@ pub struct PrunePlan {
 ///
 /// # Errors
 /// [`EngineError`] when a snapshot, a tree or an index file cannot be read, a list is not complete, a needed pack is not
-/// there whole, or no copy of a needed blob that would be dropped can be read: nothing is ever removed from a repository that is not known completely.
+/// there whole, or no copy of a needed blob that would be dropped can be read: nothing is ever removed from a repository
+/// that is not known completely.
 pub fn plan(
     repository: &Repository,
     options: &PruneOptions,
@@ -236,8 +237,8 @@ impl Copies {
         Self { several: Vec::new(), good: Bits::new(count), bad: Bits::new(count) }
     }
 
-    /// Reads each copy that is to serve where another is dropped, or that is to be copied, once: the one that is dropped might be the only good
-    /// one. False when some are bad, and must be chosen anew.
+    /// Reads each copy that is to serve where another is dropped, or that is to be copied, once: the one that is dropped
+    /// might be the only good one. False when some are bad, and must be chosen anew.
     fn prove(
         &mut self,
         repository: &Repository,
