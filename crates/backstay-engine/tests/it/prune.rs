@@ -262,7 +262,7 @@ fn a_cut_list_or_a_failed_read_removes_nothing() {
         }
     }
     refused -= other_copies;
-    assert!(refused >= 12 && other_copies <= 2, "{refused} {other_copies}");
+    assert!(refused >= 12 && other_copies > 0, "{refused} {other_copies}");
 }
 
 #[test]
