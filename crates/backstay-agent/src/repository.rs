@@ -25,13 +25,33 @@ pub(crate) fn lock_shared(
     username: &str,
     interrupt: &Interrupt,
 ) -> Result<LockGuard, EngineError> {
+    let (owner, terms) = terms(leased, lease, username);
+    repository.lock_shared(&owner, &terms, interrupt)
+}
+
+/// Takes restic's lock to work alone, in the name of a lease.
+///
+/// # Errors
+/// [`EngineError::Locked`] when somebody else works there.
+pub(crate) fn lock_alone(
+    repository: &Repository,
+    leased: &LeasedRepository,
+    lease: LeaseKey,
+    username: &str,
+    interrupt: &Interrupt,
+) -> Result<LockGuard, EngineError> {
+    let (owner, terms) = terms(leased, lease, username);
+    repository.lock_exclusive(&owner, &terms, interrupt)
+}
+
+fn terms(leased: &LeasedRepository, lease: LeaseKey, username: &str) -> (LockOwner, LockTerms) {
     let owner = LockOwner::this_process(username.to_owned()).under_lease(format!("{}/{}", lease.job_id, lease.token.0));
     let mut terms = LockTerms { wait: LOCK_WAIT, ..LockTerms::default() };
     if leased.repository.storage.kind == "local" {
         // Its lists do not lag: the second look needs no pause before it.
         terms.look_again_after = Duration::ZERO;
     }
-    repository.lock_shared(&owner, &terms, interrupt)
+    (owner, terms)
 }
 
 /// As [`lock_shared`], for those who only read: a storage that takes no lock must not stand in the way of a restore.

@@ -25,6 +25,7 @@ use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
+use crate::types::retention::ItemRetentionView;
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
 use crate::types::tenant::{TenantCreate, TenantView};
@@ -291,6 +292,8 @@ calls! {
     tenant_show(id: &str) -> TenantView = get(TenantShow, id);
     /// Returns one repository.
     repository_show(id: &str) -> RepositoryView = get(RepositoryShow, id);
+    /// Asks for a prune of a repository.
+    repository_prune(id: &str) -> JobAccepted = get(RepositoryPrune, id);
     /// Returns one source.
     source_show(id: &str) -> SourceView = get(SourceShow, id);
     /// Returns one item.
@@ -341,6 +344,8 @@ calls! {
     plan_pause(id: &str) -> PlanScheduleView = get(PlanPause, id);
     /// Lets a plan go on.
     plan_resume(id: &str) -> PlanScheduleView = get(PlanResume, id);
+    /// Returns what a plan's retention says of each snapshot of its items.
+    plan_retention(id: &str) -> Rows<ItemRetentionView> = get(PlanRetention, id);
     /// Returns the maintenance windows that are not over.
     maintenance_list() -> Rows<MaintenanceView> = get(MaintenanceList, "");
     /// Declares a maintenance window.
@@ -371,6 +376,14 @@ calls! {
     snapshot_entries(id: &str, query: &EntryQuery) -> Rows<EntryView> = ask(SnapshotEntries, id, query);
     /// Asks for a restore.
     snapshot_restore(id: &str, body: &SnapshotRestore) -> JobAccepted = tell(SnapshotRestore, id, body);
+    /// Keeps a snapshot, whatever the rules say.
+    snapshot_pin(id: &str) -> SnapshotView = get(SnapshotPin, id);
+    /// Leaves a snapshot to the rules again.
+    snapshot_unpin(id: &str) -> SnapshotView = get(SnapshotUnpin, id);
+    /// Puts a snapshot under a legal hold.
+    snapshot_hold(id: &str) -> SnapshotView = get(SnapshotHold, id);
+    /// Lifts a snapshot's legal hold.
+    snapshot_release(id: &str) -> SnapshotView = get(SnapshotRelease, id);
     /// Asks for a verify.
     snapshot_verify(id: &str, body: &SnapshotVerify) -> JobAccepted = tell(SnapshotVerify, id, body);
     /// Returns evidence, newest first.

@@ -24,6 +24,8 @@ pub enum Operation {
     RepositoryList,
     /// One repository.
     RepositoryShow,
+    /// Asks for a prune of a repository.
+    RepositoryPrune,
     /// Declares a source.
     SourceCreate,
     /// All sources.
@@ -50,6 +52,8 @@ pub enum Operation {
     PlanPause,
     /// Lets a plan go on.
     PlanResume,
+    /// What a plan's retention keeps.
+    PlanRetention,
     /// Maintenance windows that are not over.
     MaintenanceList,
     /// Declares a maintenance window.
@@ -84,6 +88,14 @@ pub enum Operation {
     SnapshotRestore,
     /// Asks for a verify.
     SnapshotVerify,
+    /// Keeps a snapshot.
+    SnapshotPin,
+    /// Leaves a snapshot to the rules.
+    SnapshotUnpin,
+    /// Puts a snapshot under a legal hold.
+    SnapshotHold,
+    /// Lifts a legal hold.
+    SnapshotRelease,
     /// Evidence, newest first.
     EvidenceList,
     /// One record of evidence.
@@ -169,6 +181,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::RepositoryCreate, "repository_create", (Declare, POST, "/api/v1/repositories", 201), "repository create", "Declares a repository; its first backup makes it."),
     row(Operation::RepositoryList, "repository_list", (Look, GET, "/api/v1/repositories", 200), "repository list", "Returns all repositories."),
     row(Operation::RepositoryShow, "repository_show", (Look, GET, "/api/v1/repositories/{id}", 200), "repository show", "Returns one repository."),
+    row(Operation::RepositoryPrune, "repository_prune", (Run, POST, "/api/v1/repositories/{id}/prune", 202), "repository prune", "Asks for a prune: what retention does not keep is forgotten, data that nothing refers to is removed. While one is not finished, that one is the answer."),
     row(Operation::SourceCreate, "source_create", (Declare, POST, "/api/v1/sources", 201), "source create", "Declares a source."),
     row(Operation::SourceList, "source_list", (Look, GET, "/api/v1/sources", 200), "source list", "Returns all sources."),
     row(Operation::SourceShow, "source_show", (Look, GET, "/api/v1/sources/{id}", 200), "source show", "Returns one source."),
@@ -182,6 +195,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::PlanSchedule, "plan_schedule", (Look, GET, "/api/v1/plans/{id}/schedule", 200), "plan schedule", "Returns how far a plan's schedule is, what holds it back and what comes next."),
     row(Operation::PlanPause, "plan_pause", (Run, POST, "/api/v1/plans/{id}/pause", 200), "plan pause", "Holds a plan back: its occurrences are skipped and told. It may be asked again."),
     row(Operation::PlanResume, "plan_resume", (Run, POST, "/api/v1/plans/{id}/resume", 200), "plan resume", "Lets a plan go on; what was skipped is not made up for. It may be asked again."),
+    row(Operation::PlanRetention, "plan_retention", (Look, GET, "/api/v1/plans/{id}/retention", 200), "plan retention", "Returns for each item of a plan which snapshots stay, by which rules, and which go with the next prune."),
     row(Operation::MaintenanceList, "maintenance_list", (Look, GET, "/api/v1/maintenance", 200), "maintenance list", "Returns the maintenance windows that are not over, by their beginning."),
     row(Operation::MaintenanceCreate, "maintenance_create", (Oversee, POST, "/api/v1/maintenance", 201), "maintenance create", "Declares a time in which nothing starts by schedule; without an end and a tenant it pauses the installation."),
     row(Operation::MaintenanceRemove, "maintenance_remove", (Oversee, DELETE, "/api/v1/maintenance/{id}", 204), "maintenance remove", "Takes a maintenance window away; what it held back starts."),
@@ -199,6 +213,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::SnapshotEntries, "snapshot_entries", (Browse, GET, "/api/v1/snapshots/{id}/entries", 200), "snapshot ls", "Returns the entries of a folder in a snapshot."),
     row(Operation::SnapshotRestore, "snapshot_restore", (Restore, POST, "/api/v1/snapshots/{id}/restore", 202), "snapshot restore", "Asks for a restore of a snapshot to a folder."),
     row(Operation::SnapshotVerify, "snapshot_verify", (Run, POST, "/api/v1/snapshots/{id}/verify", 202), "snapshot verify", "Asks for a sample of a snapshot to be read back and compared."),
+    row(Operation::SnapshotPin, "snapshot_pin", (Run, POST, "/api/v1/snapshots/{id}/pin", 200), "snapshot pin", "Keeps a snapshot, whatever the rules say. It may be asked again."),
+    row(Operation::SnapshotUnpin, "snapshot_unpin", (Run, POST, "/api/v1/snapshots/{id}/unpin", 200), "snapshot unpin", "Leaves a snapshot to the rules again. It may be asked again."),
+    row(Operation::SnapshotHold, "snapshot_hold", (Oversee, POST, "/api/v1/snapshots/{id}/hold", 200), "snapshot hold", "Puts a snapshot under a legal hold: nothing deletes it until the hold is lifted. It may be asked again."),
+    row(Operation::SnapshotRelease, "snapshot_release", (Oversee, POST, "/api/v1/snapshots/{id}/release", 200), "snapshot release", "Lifts a snapshot's legal hold. It may be asked again."),
     row(Operation::EvidenceList, "evidence_list", (Look, GET, "/api/v1/evidence", 200), "evidence list", "Returns evidence, newest first."),
     row(Operation::EvidenceShow, "evidence_show", (Look, GET, "/api/v1/evidence/{id}", 200), "evidence show", "Returns one record of evidence."),
     row(Operation::EventList, "event_list", (Look, GET, "/api/v1/events", 200), "event list", "Returns a tenant's events, oldest first."),

@@ -29,6 +29,7 @@ use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
+use crate::types::retention::ItemRetentionView;
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
 use crate::types::tenant::{TenantCreate, TenantView};
@@ -96,11 +97,16 @@ fn shape(operation: Operation) -> Shape {
         Operation::TenantCreate => takes_body::<TenantCreate>(body::<TenantView>()),
         Operation::TenantShow => takes_none(body::<TenantView>()),
         Operation::RepositoryShow => takes_none(body::<RepositoryView>()),
+        Operation::RepositoryPrune => takes_none(body::<JobAccepted>()),
         Operation::SourceShow => takes_none(body::<SourceView>()),
         Operation::ItemShow => takes_none(body::<ItemView>()),
         Operation::PlanShow => takes_none(body::<PlanView>()),
         Operation::PlanUpdate => takes_body::<PlanUpdate>(body::<PlanView>()),
-        Operation::SnapshotShow => takes_none(body::<SnapshotView>()),
+        Operation::SnapshotShow
+        | Operation::SnapshotPin
+        | Operation::SnapshotUnpin
+        | Operation::SnapshotHold
+        | Operation::SnapshotRelease => takes_none(body::<SnapshotView>()),
         Operation::EvidenceShow => takes_none(body::<EvidenceView>()),
         Operation::EventStream => takes_query::<EventQuery>(body::<EventView>()),
         Operation::TokenCreate => takes_body::<TokenCreate>(body::<TokenMade>()),
@@ -122,6 +128,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume => {
             takes_none(body::<PlanScheduleView>())
         }
+        Operation::PlanRetention => takes_none(rows::<ItemRetentionView>()),
         Operation::MaintenanceList => takes_none(rows::<MaintenanceView>()),
         Operation::MaintenanceCreate => takes_body::<MaintenanceCreate>(body::<MaintenanceView>()),
         Operation::MaintenanceRemove => gives_none(takes_none(body::<Problem>())),

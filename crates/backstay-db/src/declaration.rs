@@ -19,6 +19,7 @@ use crate::database::commit;
 use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
 use crate::schedule::{schedule_add, schedule_changed};
+use crate::upkeep::upkeep_add;
 
 /// Returns the row that was looked for, or says that there is none.
 pub(crate) fn found<T>(row: Option<T>, noun: &'static str, key: impl ToString) -> Result<T, StoreError> {
@@ -98,9 +99,12 @@ impl DeclarationStore for Database {
     }
 
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
         let insert = repository::Entity::insert(repository::Model::of(repository).into_active_model());
-        let done = insert.exec_without_returning(&self.writer).await;
-        done.map(drop).map_err(|error| insert_error(error, "repository", repository.name.as_str()))
+        let done = insert.exec_without_returning(&tx).await;
+        done.map_err(|error| insert_error(error, "repository", repository.name.as_str()))?;
+        upkeep_add(&tx, repository).await?;
+        commit(tx).await
     }
 
     async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError> {
@@ -155,11 +159,16 @@ impl Database {
             .col_expr(plan::Column::RepositoryId, Expr::val(&new.repository_id))
             .col_expr(plan::Column::ScheduleJson, Expr::val(&new.schedule_json))
             .col_expr(plan::Column::RpoMs, Expr::val(new.rpo_ms))
+            .col_expr(plan::Column::RetentionJson, Expr::val(new.retention_json.as_deref()))
             .filter(plan::Column::Id.eq(&old.id))
             .filter(plan::Column::Name.eq(&old.name))
             .filter(plan::Column::RepositoryId.eq(&old.repository_id))
             .filter(plan::Column::ScheduleJson.eq(&old.schedule_json))
-            .filter(plan::Column::RpoMs.eq(old.rpo_ms));
+            .filter(plan::Column::RpoMs.eq(old.rpo_ms))
+            .filter(match &old.retention_json {
+                Some(text) => plan::Column::RetentionJson.eq(text),
+                None => plan::Column::RetentionJson.is_null(),
+            });
         let done = update.exec(&tx).await.map_err(|error| insert_error(error, "plan", &new.name))?;
         if done.rows_affected != 1 {
             return Ok(false);

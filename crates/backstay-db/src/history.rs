@@ -37,7 +37,10 @@ pub(crate) fn snapshot_question(filter: SnapshotFilter, page: Page<SnapshotId>) 
     if let Some(before) = page.before {
         query = query.filter(snapshot::Column::Id.lt(before.to_string()));
     }
-    query.order_by_desc(snapshot::Column::Id).limit(rows_limit(page.rows_max))
+    query
+        .filter(snapshot::Column::ForgottenAt.is_null())
+        .order_by_desc(snapshot::Column::Id)
+        .limit(rows_limit(page.rows_max))
 }
 
 /// Returns the question for an item's newest good snapshot, as of `now`.
@@ -48,6 +51,7 @@ pub(crate) fn newest_good_question(item: ItemId, repository: RepositoryId, now: 
         .filter(snapshot::Column::RepositoryId.eq(repository.to_string()))
         .filter(snapshot::Column::Outcome.is_in(good))
         .filter(snapshot::Column::TakenAt.lte(now.as_microsecond()))
+        .filter(snapshot::Column::ForgottenAt.is_null())
         .order_by_desc(snapshot::Column::TakenAt)
         .order_by_desc(snapshot::Column::Id)
         .limit(1)

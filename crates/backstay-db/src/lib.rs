@@ -29,6 +29,7 @@ mod job;
 mod retention;
 mod schedule;
 mod seal;
+mod upkeep;
 
 #[doc(hidden)]
 pub mod question;

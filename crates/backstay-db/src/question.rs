@@ -12,6 +12,7 @@ use crate::job::rescue::wake_question;
 use crate::job::{list_question, overlap_question};
 use crate::retention::ended_question;
 use crate::schedule::due_question;
+use crate::upkeep::{live_question, upkeep_question};
 
 /// Whose rows are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("newest good snapshot", newest_good_question(asked.item, asked.repository, asked.now).build(backend)),
         ("events", event_question(asked.tenant, 19_900, 50).build(backend)),
         ("plans due", due_question(asked.now, 50).build(backend)),
+        ("live jobs of a repository", live_question(asked.repository, JobKind::ALL).build(backend)),
+        ("repositories due", upkeep_question(asked.now, 50).build(backend)),
         ("live backups of an overlap key", overlap_question(asked.tenant).build(backend)),
         ("jobs to sweep", ended_question(Timestamp::from_second(2).unwrap_or_default(), 50).build(backend)),
     ]

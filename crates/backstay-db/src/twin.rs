@@ -3,12 +3,15 @@
 //! A twin is written by us and read by every later version: fields are only ever added, with a default.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
+use backstay_core::domain::retention::{Count, RetentionPolicy, Within};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule};
 use backstay_core::domain::unread::UnreadEntry;
@@ -25,6 +28,7 @@ pub(crate) enum InstructionTwin {
     Backup,
     Restore { snapshot_id: Uuid, target: TargetTwin, reconciliation: String },
     Verify { snapshot_id: Uuid, files_min: u64, bytes_percent: u8, seed: u64 },
+    Prune,
 }
 
 /// Twin of [`Target`].
@@ -40,6 +44,7 @@ impl InstructionTwin {
     pub(crate) fn of(instruction: &Instruction) -> Self {
         match instruction {
             Instruction::Backup => Self::Backup,
+            Instruction::Prune => Self::Prune,
             Instruction::Restore { snapshot_id, target: Target::Directory(path), reconciliation } => Self::Restore {
                 snapshot_id: snapshot_id.uuid(),
                 target: TargetTwin::of(path),
@@ -58,6 +63,7 @@ impl InstructionTwin {
     pub(crate) fn read(self, row: Row<'_>, kind: JobKind) -> Result<Instruction, StoreError> {
         let instruction = match self {
             Self::Backup => Instruction::Backup,
+            Self::Prune => Instruction::Prune,
             Self::Restore { snapshot_id, target, reconciliation } => Instruction::Restore {
                 snapshot_id: SnapshotId::from_uuid(snapshot_id),
                 target: Target::Directory(target.path()),
@@ -160,6 +166,93 @@ impl ScheduleTwin {
         Schedule::new(rhythm, self.time_zone, ms(self.jitter_ms)?, overlap)
             .map(|schedule| schedule.with_start_window(start_window).with_catch_up(catch_up))
             .map_err(|error| row.unreadable(format!("schedule_json: {error}")))
+    }
+}
+
+/// Twin of [`RetentionPolicy`]. Counts and stretches are written as restic's options are: `7`, `unlimited`, `2y5m`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionTwin {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    hourly: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    daily: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    weekly: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    monthly: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    yearly: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    within: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    within_hourly: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    within_daily: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    within_weekly: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    within_monthly: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    within_yearly: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<Vec<String>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    minimum: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a field over so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl RetentionTwin {
+    pub(crate) fn of(policy: &RetentionPolicy) -> Self {
+        let count = |count: Count| if count == Count::None { String::new() } else { count.to_string() };
+        let within = |within: Within| if within.is_zero() { String::new() } else { within.to_string() };
+        Self {
+            last: count(policy.keep_last),
+            hourly: count(policy.keep_hourly),
+            daily: count(policy.keep_daily),
+            weekly: count(policy.keep_weekly),
+            monthly: count(policy.keep_monthly),
+            yearly: count(policy.keep_yearly),
+            within: within(policy.keep_within),
+            within_hourly: within(policy.keep_within_hourly),
+            within_daily: within(policy.keep_within_daily),
+            within_weekly: within(policy.keep_within_weekly),
+            within_monthly: within(policy.keep_within_monthly),
+            within_yearly: within(policy.keep_within_yearly),
+            tags: policy.keep_tags.clone(),
+            minimum: policy.minimum,
+        }
+    }
+
+    pub(crate) fn read(self, row: Row<'_>) -> Result<RetentionPolicy, StoreError> {
+        fn value<T: Default + FromStr<Err: Display>>(row: Row<'_>, text: &str) -> Result<T, StoreError> {
+            match text {
+                "" => Ok(T::default()),
+                text => text.parse().map_err(|error| row.unreadable(format!("retention_json: {error}"))),
+            }
+        }
+        Ok(RetentionPolicy {
+            keep_last: value(row, &self.last)?,
+            keep_hourly: value(row, &self.hourly)?,
+            keep_daily: value(row, &self.daily)?,
+            keep_weekly: value(row, &self.weekly)?,
+            keep_monthly: value(row, &self.monthly)?,
+            keep_yearly: value(row, &self.yearly)?,
+            keep_within: value(row, &self.within)?,
+            keep_within_hourly: value(row, &self.within_hourly)?,
+            keep_within_daily: value(row, &self.within_daily)?,
+            keep_within_weekly: value(row, &self.within_weekly)?,
+            keep_within_monthly: value(row, &self.within_monthly)?,
+            keep_within_yearly: value(row, &self.within_yearly)?,
+            keep_tags: self.tags,
+            minimum: self.minimum,
+        })
     }
 }
 

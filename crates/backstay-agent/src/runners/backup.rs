@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository, Outcome, Work};
 use backstay_core::domain::snapshot::PublishedSnapshot;
-use backstay_core::ports::job::{JobResult, Standing};
+use backstay_core::ports::job::JobResult;
 use backstay_core::ports::source::Opened;
 use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::archive::publish::Published;
@@ -16,17 +14,14 @@ use backstay_engine::format::id::Id;
 use backstay_engine::repository::Maker;
 use backstay_engine::{EngineError, EngineProgress, Interrupt};
 use jiff::Timestamp;
-use tokio::runtime::Handle;
 
+use super::fence::Fence;
 use super::{RunError, Runner};
 use crate::repository::{lock_shared, open_or_create, unlock};
 use crate::sources::source_kind;
 
 /// Packs that are uploaded at once: a local disk is kept busy by two.
 const UPLOADS: usize = 2;
-
-/// How long after a renewal without an answer the next one is sent: often within the time that the heartbeat leaves.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Runs a backup.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
@@ -58,49 +53,6 @@ fn options_of(runner: &Runner, root: PathBuf, parent: Option<Id>, plan_name: &st
         workers: options.threads,
         uploads: UPLOADS,
         ..ArchiveOptions::new(vec![root], options.program_version.clone(), options.clock.now())
-    }
-}
-
-/// What must be true just before a snapshot is published: the lease was renewed now, and is held.
-struct Fence {
-    jobs: Arc<dyn backstay_core::ports::job::Jobs>,
-    held: crate::heartbeat::Held,
-    agent_id: backstay_core::domain::id::AgentId,
-    key: LeaseKey,
-    clock: Arc<dyn backstay_core::ports::clock::Clock>,
-    handle: Handle,
-}
-
-impl Fence {
-    fn new(runner: &Runner, key: LeaseKey) -> Self {
-        Self {
-            jobs: Arc::clone(&runner.jobs),
-            held: runner.held.clone(),
-            agent_id: runner.options.agent_id,
-            key,
-            clock: Arc::clone(&runner.options.clock),
-            handle: Handle::current(),
-        }
-    }
-
-    /// Renews the lease; anything but a held one stops the run. A control plane that does not answer is asked again until
-    /// the heartbeat gives the lease up: hours of work are not thrown away for one lost answer.
-    fn check(&self) -> Result<Timestamp, EngineError> {
-        loop {
-            match self.handle.block_on(self.jobs.job_renew(self.agent_id, &[self.key])) {
-                Ok(standings) => {
-                    let standing = standings.first().copied().unwrap_or(Standing::Lost);
-                    self.held.note(&self.key, standing);
-                    break;
-                }
-                Err(_) if self.held.standing(&self.key) == Standing::Held => std::thread::sleep(ASK_AGAIN_AFTER),
-                Err(_) => break,
-            }
-        }
-        match self.held.standing(&self.key) {
-            Standing::Held => Ok(self.clock.now()),
-            Standing::Cancelling | Standing::Lost => Err(EngineError::Interrupted),
-        }
     }
 }
 

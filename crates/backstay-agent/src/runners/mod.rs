@@ -6,6 +6,8 @@
 mod backup;
 mod restore;
 mod verify;
+mod prune;
+mod fence;
 
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use crate::agent::AgentOptions;
 use crate::heartbeat::Held;
 
 /// The job kinds that there is a runner for.
-pub const RUNNER_KINDS: &[JobKind] = &[JobKind::Backup, JobKind::Restore, JobKind::Verify];
+pub const RUNNER_KINDS: &[JobKind] = &[JobKind::Backup, JobKind::Restore, JobKind::Prune, JobKind::Verify];
 
 /// What a runner works with.
 pub(crate) struct Runner {
@@ -71,6 +73,7 @@ pub(crate) async fn run(runner: &Runner, job: &Job<Leased>) -> RunEnd {
         Work::Backup { .. } => backup::run(runner, job).await,
         Work::Restore { .. } => restore::run(runner, job).await,
         Work::Verify { .. } => verify::run(runner, job).await,
+        Work::Prune { .. } => prune::run(runner, job).await,
     };
     match result {
         Ok(result) => RunEnd::Result(result),

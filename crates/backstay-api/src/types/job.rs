@@ -96,7 +96,7 @@ impl JobView {
     pub fn new(job: &Job, item_name: Option<String>) -> Self {
         let state = StateView::of(&job.state);
         let (snapshot_id, target_path) = match &job.instruction {
-            Instruction::Backup => (None, None),
+            Instruction::Backup | Instruction::Prune => (None, None),
             Instruction::Restore { snapshot_id, target: Target::Directory(path), .. } => {
                 (Some(snapshot_id.to_string()), Some(path.display().to_string()))
             }

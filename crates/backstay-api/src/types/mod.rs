@@ -15,6 +15,7 @@ pub mod lease;
 pub mod work;
 pub mod result;
 pub mod snapshot;
+pub mod retention;
 pub mod evidence;
 pub mod event;
 pub mod token;

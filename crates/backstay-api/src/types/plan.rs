@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::job::EnqueuedView;
+use super::retention::RetentionView;
 
 /// When a plan's items are backed up: by `cron`, by `every_ms`, or by request alone when both are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -71,6 +72,9 @@ pub struct PlanCreate {
     pub schedule: ScheduleView,
     /// How old the newest good snapshot of an item may be.
     pub rpo_ms: u64,
+    /// Which snapshots are kept; all when left out.
+    #[serde(default)]
+    pub retention: RetentionView,
 }
 
 /// What is to change of a plan; what is left out stays.
@@ -89,6 +93,9 @@ pub struct PlanUpdate {
     /// How old the newest good snapshot of an item may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpo_ms: Option<u64>,
+    /// Which snapshots are kept; all rules are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionView>,
 }
 
 /// A plan.
@@ -108,6 +115,9 @@ pub struct PlanView {
     pub schedule: ScheduleView,
     /// How old the newest good snapshot of an item may be.
     pub rpo_ms: u64,
+    /// Which snapshots are kept.
+    #[serde(default)]
+    pub retention: RetentionView,
     /// When it was declared.
     pub created_at: String,
 }
@@ -122,6 +132,7 @@ impl From<&Plan> for PlanView {
             repository_id: plan.repository_id.to_string(),
             schedule: (&plan.schedule).into(),
             rpo_ms: plan.rpo.as_millis() as u64,
+            retention: (&plan.retention).into(),
             created_at: plan.created_at.to_string(),
         }
     }

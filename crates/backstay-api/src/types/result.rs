@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::evidence::{ClassCount, Difference, Findings};
-use backstay_core::domain::job::{Failure, FailureClass, JobState, Outcome};
+use backstay_core::domain::job::{Failure, FailureClass, JobState, Outcome, PruneCounts};
 use backstay_core::domain::sample::SizeClass;
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::ports::job::JobResult;
@@ -55,6 +55,17 @@ pub enum ResultWire {
         findings: FindingsWire,
         /// In numbers.
         counts: CountsView,
+    },
+    /// Snapshots were forgotten and data was removed.
+    Pruned {
+        /// Ids of the snapshots that are not in the repository any more.
+        forgotten: Vec<String>,
+        /// Bytes of storage that are free now.
+        bytes_freed: u64,
+        /// Bytes that a later prune frees.
+        bytes_pending: u64,
+        /// Bytes that were copied out of packs that go.
+        bytes_rewritten: u64,
     },
     /// It did not work.
     Failed {
@@ -269,6 +280,12 @@ impl From<&JobResult> for ResultWire {
             JobResult::Verified { findings, counts } => {
                 Self::Verified { findings: (&**findings).into(), counts: (*counts).into() }
             }
+            JobResult::Pruned { forgotten, counts } => Self::Pruned {
+                forgotten: forgotten.iter().map(ToString::to_string).collect(),
+                bytes_freed: counts.bytes_freed,
+                bytes_pending: counts.bytes_pending,
+                bytes_rewritten: counts.bytes_rewritten,
+            },
             JobResult::Failed(failure) => Self::Failed {
                 class: failure.class.word().to_owned(),
                 message: failure.message.clone(),
@@ -303,6 +320,10 @@ impl ResultWire {
             Self::Verified { findings, counts } => {
                 JobResult::Verified { findings: Box::new(findings.try_into()?), counts: counts.into() }
             }
+            Self::Pruned { forgotten, bytes_freed, bytes_pending, bytes_rewritten } => JobResult::Pruned {
+                forgotten: forgotten.iter().map(|id| parse("forgotten", id)).collect::<Result<_, _>>()?,
+                counts: PruneCounts { bytes_freed, bytes_pending, bytes_rewritten },
+            },
             Self::Failed { class, message, disposition } => JobResult::Failed(Failure {
                 class: word("class", &class, FailureClass::from_word)?,
                 message,

@@ -34,6 +34,15 @@ pub struct SnapshotView {
     /// Nobody may delete it before; none when it is not protected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_until: Option<String>,
+    /// Since when a person keeps it, whatever the rules say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_at: Option<String>,
+    /// Since when it is under a legal hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_at: Option<String>,
+    /// When it was forgotten; none while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten_at: Option<String>,
 }
 
 impl SnapshotView {
@@ -51,6 +60,9 @@ impl SnapshotView {
             outcome: snapshot.outcome.word().to_owned(),
             counts: snapshot.counts.into(),
             protected_until: snapshot.protected_until.map(|at| at.to_string()),
+            pinned_at: snapshot.pinned_at.map(|at| at.to_string()),
+            held_at: snapshot.held_at.map(|at| at.to_string()),
+            forgotten_at: snapshot.forgotten_at.map(|at| at.to_string()),
         }
     }
 }

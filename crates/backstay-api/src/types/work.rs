@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use backstay_core::domain::item::Item;
-use backstay_core::domain::job::{Instruction, Outcome, Reconciliation, Target, Work};
+use backstay_core::domain::job::{Forget, Instruction, Outcome, Reconciliation, Target, Work};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
@@ -37,6 +37,8 @@ pub enum InstructionWire {
         /// How much of it.
         sample: SampleWire,
     },
+    /// Forget and remove.
+    Prune,
 }
 
 /// Where a restore goes.
@@ -96,6 +98,20 @@ pub enum WorkWire {
         /// The item that the snapshot is of.
         item: ItemWire,
     },
+    /// Forget and remove.
+    Prune {
+        /// What goes, in this order.
+        forget: Vec<ForgetWire>,
+    },
+}
+
+/// A snapshot that goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForgetWire {
+    /// Its id here.
+    pub snapshot_id: String,
+    /// How the repository calls it.
+    pub foreign_id: String,
 }
 
 /// A source, whole.
@@ -195,6 +211,7 @@ impl From<&Instruction> for InstructionWire {
     fn from(instruction: &Instruction) -> Self {
         match instruction {
             Instruction::Backup => Self::Backup,
+            Instruction::Prune => Self::Prune,
             Instruction::Restore { snapshot_id, target, reconciliation } => Self::Restore {
                 snapshot_id: snapshot_id.to_string(),
                 target: target.into(),
@@ -215,6 +232,7 @@ impl InstructionWire {
     pub fn read(&self) -> Result<Instruction, WireError> {
         Ok(match self {
             Self::Backup => Instruction::Backup,
+            Self::Prune => Instruction::Prune,
             Self::Restore { snapshot_id, target, reconciliation } => Instruction::Restore {
                 snapshot_id: parse("snapshot_id", snapshot_id)?,
                 target: target.read()?,
@@ -313,7 +331,25 @@ impl TryFrom<SnapshotWire> for Snapshot {
             outcome: word("snapshot.outcome", &wire.outcome, Outcome::from_word)?,
             counts: wire.counts.into(),
             protected_until: parse_some("snapshot.protected_until", wire.protected_until.as_deref())?,
+            // What keeps it is the control plane's matter: no agent looks at it.
+            pinned_at: None,
+            held_at: None,
+            forgotten_at: None,
         })
+    }
+}
+
+impl From<&Forget> for ForgetWire {
+    fn from(forget: &Forget) -> Self {
+        Self { snapshot_id: forget.snapshot_id.to_string(), foreign_id: forget.foreign_id.clone() }
+    }
+}
+
+impl TryFrom<ForgetWire> for Forget {
+    type Error = WireError;
+
+    fn try_from(wire: ForgetWire) -> Result<Self, WireError> {
+        Ok(Self { snapshot_id: parse("forget.snapshot_id", &wire.snapshot_id)?, foreign_id: wire.foreign_id })
     }
 }
 
@@ -326,6 +362,7 @@ impl From<&Work> for WorkWire {
                 parent: parent.as_ref().map(Into::into),
                 plan_name: plan_name.clone(),
             },
+            Work::Prune { forget } => Self::Prune { forget: forget.iter().map(Into::into).collect() },
             Work::Restore { snapshot, target, reconciliation } => Self::Restore {
                 snapshot: snapshot.into(),
                 target: target.into(),
@@ -354,6 +391,9 @@ impl WorkWire {
                 parent: parent.map(TryInto::try_into).transpose()?,
                 plan_name,
             },
+            Self::Prune { forget } => {
+                Work::Prune { forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? }
+            }
             Self::Restore { snapshot, target, reconciliation } => Work::Restore {
                 snapshot: snapshot.try_into()?,
                 target: target.read()?,

@@ -190,7 +190,7 @@ fn section(lines: &mut Vec<String>, heading: &str, entries: impl Iterator<Item =
 }
 
 /// Returns a number of bytes in words, in binary units: `1.5 GiB`.
-fn size_words(bytes: u64) -> String {
+pub(crate) fn size_words(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut size = bytes as f64;
     let mut unit = "B";

@@ -324,6 +324,8 @@ pub enum Instruction {
         /// How much of it.
         sample: SampleRule,
     },
+    /// Forget what retention does not keep, then remove data that nothing refers to.
+    Prune,
 }
 
 impl Instruction {
@@ -333,6 +335,7 @@ impl Instruction {
             Self::Backup => JobKind::Backup,
             Self::Restore { .. } => JobKind::Restore,
             Self::Verify { .. } => JobKind::Verify,
+            Self::Prune => JobKind::Prune,
         }
     }
 }
@@ -483,6 +486,31 @@ pub enum Work {
         /// The item that the snapshot is of.
         item: Item,
     },
+    /// Forget, then remove.
+    Prune {
+        /// What goes, children before the parents that they need. Decided when the job was leased, by the store's clock.
+        forget: Vec<Forget>,
+    },
+}
+
+/// A snapshot that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forget {
+    /// Its id here.
+    pub snapshot_id: SnapshotId,
+    /// How the repository calls it.
+    pub foreign_id: String,
+}
+
+/// What a prune did, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PruneCounts {
+    /// Bytes of storage that are free now.
+    pub bytes_freed: u64,
+    /// Bytes that a later prune frees, after the grace: until then a writer may need them.
+    pub bytes_pending: u64,
+    /// Bytes that were needed and were copied out of packs that go.
+    pub bytes_rewritten: u64,
 }
 
 /// The state of a job in the hand of its agent.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::id::{PlanId, RepositoryId, SourceId, TenantId};
 use super::name::Name;
+use super::retention::RetentionPolicy;
 use super::schedule::Schedule;
 
 /// A plan ties a source to a repository, with its schedule and its RPO.
@@ -25,6 +26,8 @@ pub struct Plan {
     pub schedule: Schedule,
     /// How old the newest good snapshot of an item may be.
     pub rpo: Duration,
+    /// Which snapshots of each item are kept; the default keeps everything.
+    pub retention: RetentionPolicy,
     /// When the plan was made: an item without a snapshot counts its RPO from here.
     pub created_at: Timestamp,
 }

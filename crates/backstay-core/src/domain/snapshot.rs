@@ -30,6 +30,21 @@ pub struct Snapshot {
     pub counts: JobCounts,
     /// Nobody may delete it before this moment; none when it is not protected.
     pub protected_until: Option<Timestamp>,
+    /// Since when a person keeps it, whatever the rules say.
+    pub pinned_at: Option<Timestamp>,
+    /// Since when it is under a legal hold.
+    pub held_at: Option<Timestamp>,
+    /// When it was forgotten: its row stays as a fact of the past, and it can be read no more. None while it is there.
+    pub forgotten_at: Option<Timestamp>,
+}
+
+/// What keeps a snapshot against all rules of retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// A person wants it kept.
+    Pin,
+    /// The law does.
+    Legal,
 }
 
 /// A snapshot that a runner published, before it has a row.

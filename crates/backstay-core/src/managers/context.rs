@@ -8,6 +8,7 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{EventId, ItemId, JobId, TenantId};
 use crate::ports::clock::Clock;
 use crate::ports::random::{Random, ten_bytes};
+use crate::ports::retention::RetentionStore;
 use crate::ports::schedule::ScheduleStore;
 use crate::ports::secret::SecretStore;
 use crate::ports::signer::Signer;
@@ -24,6 +25,8 @@ pub struct Context {
     pub jobs: Arc<dyn JobStore>,
     /// How far the plans are.
     pub schedules: Arc<dyn ScheduleStore>,
+    /// What retention works on.
+    pub retention: Arc<dyn RetentionStore>,
     /// Where secrets are kept.
     pub secrets: Arc<dyn SecretStore>,
     /// Signs evidence.

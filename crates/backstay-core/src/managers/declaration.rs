@@ -8,6 +8,7 @@ use crate::domain::item::Item;
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
+use crate::domain::retention::RetentionPolicy;
 use crate::domain::schedule::Schedule;
 use crate::domain::secret::SecretReference;
 use crate::domain::source::Source;
@@ -74,6 +75,8 @@ pub struct PlanDeclaration {
     pub schedule: Schedule,
     /// How old the newest good snapshot may be.
     pub rpo: Duration,
+    /// Which snapshots are kept.
+    pub retention: RetentionPolicy,
 }
 
 /// Declares a tenant.
@@ -175,6 +178,8 @@ pub struct PlanChange {
     pub schedule: Option<Schedule>,
     /// How old the newest good snapshot may be.
     pub rpo: Option<Duration>,
+    /// Which snapshots are kept.
+    pub retention: Option<RetentionPolicy>,
 }
 
 /// Changes a plan that must still be as `seen`, and returns it; none when somebody else changed it.
@@ -196,6 +201,7 @@ pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> 
         repository_id,
         schedule: change.schedule.unwrap_or_else(|| seen.schedule.clone()),
         rpo,
+        retention: change.retention.unwrap_or_else(|| seen.retention.clone()),
         ..seen.clone()
     };
     let replaced = context.declarations.plan_replace(seen, &changed).await?;
@@ -231,6 +237,7 @@ pub async fn plan_declare(
         repository_id: repository.id,
         schedule: declaration.schedule,
         rpo: declaration.rpo,
+        retention: declaration.retention,
         created_at: now,
     };
     context.declarations.plan_add(&plan).await?;

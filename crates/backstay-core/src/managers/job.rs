@@ -9,17 +9,19 @@ use super::lease::job_in_hand;
 use super::request::short;
 use crate::domain::attempt::{AttemptEnd, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
-use crate::domain::event::EventKind;
+use crate::domain::digest::size_words;
+use crate::domain::event::{Event, EventKind};
 use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
 use crate::domain::id::{AgentId, EvidenceId, SnapshotId};
 use crate::domain::job::{
-    AfterFailure, Failure, FailureClass, Job, JobCounts, JobState, Leased, Outcome, Progress, StateName, after_failure,
+    AfterFailure, Failure, FailureClass, Job, JobCounts, JobState, Leased, Outcome, Progress, PruneCounts, StateName,
+    after_failure,
 };
 use crate::domain::lease::LEASE_BATCH_MAX;
 use crate::domain::snapshot::{PublishedSnapshot, Snapshot};
 use crate::domain::unread::Unread;
 use crate::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
-use crate::ports::store::{Page, Settlement, SnapshotFilter, StoreError};
+use crate::ports::store::{Page, Pruned, Settlement, SnapshotFilter, StoreError};
 
 /// How often a settlement is decided anew when the rows that it rests on moved: each try means that somebody else
 /// got on.
@@ -59,6 +61,7 @@ impl JobManager {
             unread: Unread::default(),
             snapshot: None,
             evidence: None,
+            pruned: None,
             event: None,
         };
         match result {
@@ -78,6 +81,12 @@ impl JobManager {
                 }
                 rows.evidence = self.evidence_row(job, findings).await?;
                 rows.counts = *counts;
+            }
+            JobResult::Pruned { forgotten, counts } => {
+                let has_pending = counts.bytes_pending > 0;
+                rows.pruned = Some(Pruned { forgotten: forgotten.clone(), has_pending });
+                rows.event = Some(self.prune_event(job, forgotten.len(), counts));
+                return Ok(rows);
             }
             JobResult::Failed(failure) => {
                 rows.failures = job.failures + 1;
@@ -126,6 +135,7 @@ impl JobManager {
             (JobResult::Verified { findings, counts }, JobState::Damaged { message, .. }) => {
                 *message == damage(findings) && *counts == job.counts
             }
+            (JobResult::Pruned { .. }, JobState::Succeeded { .. }) => true,
             (
                 JobResult::Failed(failure),
                 JobState::Failed { class, message, .. } | JobState::Parked { class, message },
@@ -174,6 +184,9 @@ impl JobManager {
             outcome,
             counts,
             protected_until: None,
+            pinned_at: None,
+            held_at: None,
+            forgotten_at: None,
         })
     }
 
@@ -198,8 +211,22 @@ impl JobManager {
         Ok(Some(seal(&self.context, place, findings)))
     }
 
+    /// Returns what is told about a prune.
+    fn prune_event(&self, job: &Job, forgotten: usize, counts: &PruneCounts) -> Event {
+        let pending = match counts.bytes_pending {
+            0 => String::new(),
+            bytes => format!(", {} follow after the grace", size_words(bytes)),
+        };
+        let words = format!(
+            "prune complete: {forgotten} snapshots forgotten, {} freed, {} rewritten{pending}",
+            size_words(counts.bytes_freed),
+            size_words(counts.bytes_rewritten)
+        );
+        self.context.event(EventKind::Succeeded, (job.tenant_id, Some(job.id), None), self.context.now(), words)
+    }
+
     /// Returns what is told about a settlement; nothing about a job that only waits.
-    fn event_of(&self, job: &Job, rows: &Settlement) -> Option<crate::domain::event::Event> {
+    fn event_of(&self, job: &Job, rows: &Settlement) -> Option<Event> {
         let kind = job.kind().word();
         let (event, words) = match &rows.state {
             JobState::Succeeded { outcome, .. } => {
@@ -267,6 +294,7 @@ impl Jobs for JobManager {
             unread: Unread::default(),
             snapshot: None,
             evidence: None,
+            pruned: None,
             event: None,
         };
         match self.context.jobs.job_settle(lease, &rows).await {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::request::snapshot_there;
+use super::retention::forget_list;
 use crate::domain::id::{AgentId, ItemId, RepositoryId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Work};
@@ -22,7 +24,7 @@ pub(super) async fn job_in_hand(
 ) -> Result<Job<Leased>, LeaseError> {
     let Claimed { job, epoch, checkpoint } = claimed;
     let repository = context.declarations.repository_get(job.repository_id).await?;
-    let work = work_of(context, &job).await?;
+    let work = work_of(context, &job, &repository).await?;
     let repository = repository_open(context, &job, repository).await?;
     let state = Leased { agent_id, ttl, epoch, repository, checkpoint, work };
     Ok(Job {
@@ -64,7 +66,7 @@ pub(super) async fn leased(
 }
 
 /// Looks up the rows that a job's instruction names.
-async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
+async fn work_of(context: &Context, job: &Job, repository: &Repository) -> Result<Work, StoreError> {
     match &job.instruction {
         Instruction::Backup => {
             let (source, item) = source_and_item(context, job.item_id).await?;
@@ -76,15 +78,16 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
             Ok(Work::Backup { source, item, parent, plan_name })
         }
         Instruction::Restore { snapshot_id, target, reconciliation } => Ok(Work::Restore {
-            snapshot: context.history.snapshot_get(*snapshot_id).await?,
+            snapshot: snapshot_there(context, *snapshot_id).await?,
             target: target.clone(),
             reconciliation: *reconciliation,
         }),
         Instruction::Verify { snapshot_id, sample } => {
             let (source, item) = source_and_item(context, job.item_id).await?;
-            let snapshot = context.history.snapshot_get(*snapshot_id).await?;
+            let snapshot = snapshot_there(context, *snapshot_id).await?;
             Ok(Work::Verify { snapshot, sample: *sample, source, item })
         }
+        Instruction::Prune => Ok(Work::Prune { forget: forget_list(context, repository).await? }),
     }
 }
 

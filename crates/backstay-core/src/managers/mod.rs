@@ -2,7 +2,7 @@
 //!
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back,
-//! `browse` looks into snapshots, `access` makes tokens and records who asked. Nobody here knows HTTP, SQL or a file.
+//! `retention` says which snapshots go and has repositories pruned, `browse` looks into snapshots, `access` makes tokens and records who asked. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
 pub mod declaration;
@@ -13,3 +13,4 @@ pub mod rescue;
 pub mod browse;
 pub mod access;
 pub mod schedule;
+pub mod retention;

@@ -92,7 +92,7 @@ pub async fn restore_request(
     target: Target,
     reconciliation: Reconciliation,
 ) -> Result<JobId, StoreError> {
-    let snapshot = context.history.snapshot_get(id).await?;
+    let snapshot = snapshot_there(context, id).await?;
     let instruction = Instruction::Restore { snapshot_id: id, target, reconciliation };
     snapshot_request(context, asking, &snapshot, instruction).await
 }
@@ -107,8 +107,19 @@ pub async fn verify_request(
     id: SnapshotId,
     sample: SampleRule,
 ) -> Result<JobId, StoreError> {
-    let snapshot = context.history.snapshot_get(id).await?;
+    let snapshot = snapshot_there(context, id).await?;
     snapshot_request(context, asking, &snapshot, Instruction::Verify { snapshot_id: id, sample }).await
+}
+
+/// Returns a snapshot that was not forgotten.
+pub(super) async fn snapshot_there(context: &Context, id: SnapshotId) -> Result<Snapshot, StoreError> {
+    let snapshot = context.history.snapshot_get(id).await?;
+    match snapshot.forgotten_at {
+        None => Ok(snapshot),
+        Some(at) => {
+            Err(StoreError::NotFound { noun: "snapshot", key: format!("{id} any more: it was forgotten at {at:.0}") })
+        }
+    }
 }
 
 /// Enqueues a job on a snapshot: it never overlaps a backup and is never skipped for one.

@@ -14,8 +14,8 @@ use crate::domain::attempt::{AttemptToken, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
 use crate::domain::evidence::Findings;
-use crate::domain::id::{AgentId, JobId};
-use crate::domain::job::{Failure, Job, JobCounts, JobKind, JobState, Leased, Outcome, Progress};
+use crate::domain::id::{AgentId, JobId, SnapshotId};
+use crate::domain::job::{Failure, Job, JobCounts, JobKind, JobState, Leased, Outcome, Progress, PruneCounts};
 use crate::domain::snapshot::PublishedSnapshot;
 use crate::domain::unread::Unread;
 
@@ -73,6 +73,13 @@ pub enum JobResult {
         findings: Box<Findings>,
         /// In numbers.
         counts: JobCounts,
+    },
+    /// Snapshots were forgotten and data was removed.
+    Pruned {
+        /// The snapshots that are not in the repository any more, of those that were to go.
+        forgotten: Vec<SnapshotId>,
+        /// In numbers.
+        counts: PruneCounts,
     },
     /// It did not work.
     Failed(Failure),

@@ -7,6 +7,7 @@
 pub mod job;
 pub mod store;
 pub mod schedule;
+pub mod retention;
 pub mod access;
 pub mod meter;
 pub mod source;

@@ -49,6 +49,16 @@ pub enum StoreError {
         /// Which key.
         key: String,
     },
+    /// Somebody works with it; asking again helps.
+    #[error("the {noun} {key} is in use: {by}")]
+    Busy {
+        /// What was to be changed.
+        noun: &'static str,
+        /// Which one.
+        key: String,
+        /// By whom.
+        by: String,
+    },
     /// A row holds what no version of ours wrote.
     #[error("the {table} row {row} cannot be read: {problem}")]
     Unreadable {
@@ -87,7 +97,7 @@ impl StoreError {
     /// Returns what the error asks for.
     pub const fn disposition(&self) -> Disposition {
         match self {
-            Self::Unavailable(_) => Disposition::Retry { after: Duration::from_secs(1) },
+            Self::Unavailable(_) | Self::Busy { .. } => Disposition::Retry { after: Duration::from_secs(1) },
             _ => Disposition::Operator,
         }
     }
@@ -174,9 +184,9 @@ pub struct EvidenceFilter {
 /// Snapshots, evidence and events: what happened. Rows are added by [`JobStore::job_settle`] alone.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {
-    /// Returns a snapshot.
+    /// Returns a snapshot, forgotten or not.
     async fn snapshot_get(&self, id: SnapshotId) -> Result<Snapshot, StoreError>;
-    /// Returns a page of snapshots.
+    /// Returns a page of snapshots that were not forgotten.
     async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError>;
     /// Returns the newest good (complete or unchanged) snapshot of an item in a repository; none if there is none. One
     /// that is dated in the future by the store's clock, because its agent's clock was wrong, does not count yet.
@@ -280,8 +290,19 @@ pub struct Settlement {
     pub snapshot: Option<Snapshot>,
     /// The record that it earned.
     pub evidence: Option<Evidence>,
+    /// What it removed; none for a job that is no prune.
+    pub pruned: Option<Pruned>,
     /// What is told.
     pub event: Option<Event>,
+}
+
+/// What a prune removed of its job's repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// Snapshots that are forgotten from now on; those of other repositories are left alone.
+    pub forgotten: Vec<SnapshotId>,
+    /// Whether a later prune is to remove what this one left behind.
+    pub has_pending: bool,
 }
 
 /// The queue, its leases and their ends.

@@ -8,6 +8,7 @@ pub(crate) mod source;
 pub(crate) mod item;
 pub(crate) mod repository;
 pub(crate) mod plan;
+pub(crate) mod upkeep;
 pub(crate) mod plan_schedule;
 pub(crate) mod job;
 pub(crate) mod job_due;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::retention::RetentionPolicy;
 use backstay_core::ports::store::StoreError;
 use sea_orm::entity::prelude::*;
 
 use crate::row::{Row, json_cell, ms_cell};
-use crate::twin::ScheduleTwin;
+use crate::twin::{RetentionTwin, ScheduleTwin};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "plan")]
@@ -20,6 +21,8 @@ pub(crate) struct Model {
     pub(crate) repository_id: String,
     pub(crate) schedule_json: String,
     pub(crate) rpo_ms: i64,
+    /// None for a plan that keeps everything.
+    pub(crate) retention_json: Option<String>,
     pub(crate) created_at: i64,
 }
 
@@ -27,6 +30,11 @@ pub(crate) struct Model {
 pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Returns a policy as a row holds it.
+fn retention_cell(policy: &RetentionPolicy) -> Option<String> {
+    (*policy != RetentionPolicy::default()).then(|| json_cell(&RetentionTwin::of(policy)))
+}
 
 impl Model {
     pub(crate) fn of(plan: &Plan) -> Self {
@@ -38,6 +46,7 @@ impl Model {
             repository_id: plan.repository_id.to_string(),
             schedule_json: json_cell(&ScheduleTwin::of(&plan.schedule)),
             rpo_ms: ms_cell(plan.rpo),
+            retention_json: retention_cell(&plan.retention),
             created_at: plan.created_at.as_microsecond(),
         }
     }
@@ -52,6 +61,10 @@ impl Model {
             repository_id: row.parse("repository_id", &self.repository_id)?,
             schedule: row.json::<ScheduleTwin>("schedule_json", &self.schedule_json)?.read(row)?,
             rpo: Duration::from_millis(row.count("rpo_ms", self.rpo_ms)?),
+            retention: match &self.retention_json {
+                Some(text) => row.json::<RetentionTwin>("retention_json", text)?.read(row)?,
+                None => RetentionPolicy::default(),
+            },
             created_at: row.instant("created_at", self.created_at)?,
         })
     }

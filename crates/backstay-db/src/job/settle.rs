@@ -20,6 +20,7 @@ use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::now::Now;
 use crate::row::count_cell;
+use crate::upkeep::pruned_put;
 
 /// Writes what came of an attempt and ends its lease.
 pub(super) async fn settle(
@@ -55,6 +56,9 @@ pub(super) async fn settle(
     }
     if let Some(evidence) = &settlement.evidence {
         evidence_add(tx, evidence).await?;
+    }
+    if let Some(pruned) = &settlement.pruned {
+        pruned_put(tx, &row.repository_id, pruned, now.read(tx).await?).await?;
     }
     if let Some(event) = &settlement.event {
         event_append(tx, event).await?;

@@ -7,7 +7,7 @@
 //! statements does nothing the second time (`step`).
 //!
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the
-//! API's door, how far schedules are, the door once more.
+//! API's door, how far schedules are, the door once more, what is kept.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -21,6 +21,7 @@ mod m20261121_000005_secret;
 mod m20261121_000006_access;
 mod m20261121_000007_schedule;
 mod m20261121_000008_door;
+mod m20261121_000009_retention;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000006_access::Access),
             Box::new(m20261121_000007_schedule::Schedule),
             Box::new(m20261121_000008_door::Door),
+            Box::new(m20261121_000009_retention::Retention),
         ]
     }
 }

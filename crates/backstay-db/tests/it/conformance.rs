@@ -24,6 +24,7 @@ async fn in_memory() -> Stores {
         declarations: Arc::new(database.clone()),
         history: Arc::new(database.clone()),
         schedules: Arc::new(database.clone()),
+        retention: Arc::new(database.clone()),
         jobs: Arc::new(database),
         clock,
         hold_alone: Arc::new(move |id| {

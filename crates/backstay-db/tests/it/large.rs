@@ -68,6 +68,13 @@ async fn fill(db: &DatabaseConnection, world: &World) {
              SELECT {id}, 9000000000000000 + n, 0, 0 FROM {many}"
         ),
         format!(
+            "INSERT INTO repository (id, tenant_id, name, kind, storage_kind, storage_settings_json, password_reference, \
+             epoch) SELECT {id}, '{tenant}', {id}, 'restic', 'local', '{{}}', 'file:keys/home.key', 0 FROM {many}"
+        ),
+        format!(
+            "INSERT INTO upkeep (repository_id, due_at, pending_count) SELECT {id}, 9000000000000000 + n, 0 FROM {many}"
+        ),
+        format!(
             "INSERT INTO snapshot (id, tenant_id, item_id, repository_id, job_id, foreign_id, taken_at, outcome, {counts}) \
              SELECT {id}, '{tenant}', '{item}', '{repository}', {id}, {id}, n, 'complete', 0, 0, 0, 0, 0, 0, 0 FROM {many}"
         ),
@@ -79,7 +86,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
         db.execute_unprepared(&sql).await.unwrap();
     }
     let analyze = match backend {
-        DbBackend::MySql => "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule",
+        DbBackend::MySql => "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep",
         _ => "ANALYZE",
     };
     db.execute_unprepared(analyze).await.unwrap();
@@ -91,7 +98,7 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
     let verb = if backend == DbBackend::Sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
     let explain = Statement { sql: format!("{verb} {}", question.sql), ..question.clone() };
     let rows = db.query_all_raw(explain).await.unwrap();
-    let large = ["job", "snapshot", "event", "plan", "plan_schedule"];
+    let large = ["job", "snapshot", "event", "plan", "plan_schedule", "upkeep"];
     let (mut lines, mut whole) = (Vec::new(), false);
     for row in &rows {
         match backend {

@@ -65,6 +65,7 @@ impl OnServer {
             declarations: Arc::new(self.database.clone()),
             history: Arc::new(self.database.clone()),
             schedules: Arc::new(self.database.clone()),
+            retention: Arc::new(self.database.clone()),
             jobs: Arc::new(self.database),
             clock: self.clock,
             hold_alone: Arc::new(move |id| {

@@ -19,8 +19,11 @@ use backstay_engine::format::tree::{self, TreeReader};
 use backstay_engine::pattern::Patterns;
 use zeroize::Zeroizing;
 
+/// Hands bytes to one parser.
+pub type Parser = fn(&[u8]);
+
 /// Every parser: its name, which is that of its target and its corpus, and what is done with bytes.
-pub const PARSERS: [(&str, fn(&[u8])); 11] = [
+pub const PARSERS: [(&str, Parser); 11] = [
     ("pack_header", pack_header),
     ("index", index),
     ("snapshot", snapshot),

@@ -31,7 +31,7 @@ fn everything(house: &House) {
 /// Asserts that rustic brings a tree back. It takes the mode 0, which restic's format leaves out, for none at all.
 fn assert_restored(house: &House, rustic: &Rustic, snapshot: &str) {
     let place = rustic.restore(&house.tree(), snapshot);
-    fs::set_permissions(place.join("mode-0"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.join("mode-0"), fs::Permissions::from_mode(0o0)).unwrap();
     assert_same(&house.tree(), &place, Bits::All);
 }
 
@@ -143,7 +143,7 @@ fn ours(house: &House) -> Id {
 }
 
 fn theirs(house: &House, rustic: &Rustic) -> Id {
-    Id::from_hex(&rustic.backup(&house.tree(), true).id.to_hex().to_string()).unwrap()
+    Id::from_hex(&rustic.backup(&house.tree(), true).id.to_hex()).unwrap()
 }
 
 fn pack_bytes(house: &House) -> u64 {

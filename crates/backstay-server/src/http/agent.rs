@@ -125,6 +125,7 @@ const fn fits(kind: JobKind, result: &JobResult) -> bool {
         JobResult::BackedUp { .. } => matches!(kind, JobKind::Backup),
         JobResult::Restored { .. } => matches!(kind, JobKind::Restore),
         JobResult::Verified { .. } => matches!(kind, JobKind::Verify),
+        JobResult::Pruned { .. } => matches!(kind, JobKind::Prune),
         JobResult::Failed(_) | JobResult::Cancelled => true,
     }
 }

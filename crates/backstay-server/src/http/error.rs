@@ -177,6 +177,12 @@ impl From<StoreError> for ApiError {
                 let detail = "the database holds something that no version wrote";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable_row", detail, hint)
             }
+            StoreError::Busy { .. } => {
+                let mut problem =
+                    Self::new(StatusCode::CONFLICT, "in_use", detail, "Ask again when that job has ended.");
+                problem.retry_after = Some(Duration::from_secs(30));
+                problem
+            }
             StoreError::Unavailable(_) => {
                 tracing::error!(error = detail, "the database did not answer");
                 // What a driver says may hold names of hosts and pieces of statements: that is for the log.

@@ -10,14 +10,15 @@ use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
 use backstay_api::types::list::Rows;
 use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
+use backstay_api::types::retention::{ItemRetentionView, RetentionView};
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule};
 use backstay_core::domain::source::Source;
 use backstay_core::managers::declaration::{self, PlanChange, PlanDeclaration};
-use backstay_core::managers::request;
 use backstay_core::managers::schedule::{self, PauseWish};
+use backstay_core::managers::{request, retention};
 use sha2::{Digest, Sha256};
 
 use super::caller::{Asked, Caller, Own};
@@ -37,6 +38,7 @@ pub(super) async fn plan_create(
         repository_id: caller.own::<Repository>(&state, id("repository_id", &body.repository_id)?).await?.id,
         schedule: schedule_of(body.schedule)?,
         rpo: Duration::from_millis(body.rpo_ms),
+        retention: body.retention.read()?,
     };
     let made = declaration::plan_declare(&state.context, tenant, declared).await?;
     Ok((StatusCode::CREATED, Json(PlanView::from(&made))))
@@ -104,6 +106,7 @@ pub(super) async fn plan_update(
         repository_id,
         schedule: body.schedule.map(schedule_of).transpose()?,
         rpo: body.rpo_ms.map(Duration::from_millis),
+        retention: body.retention.as_ref().map(RetentionView::read).transpose()?,
     };
     let changed = declaration::plan_change(&state.context, &plan, change).await?;
     Ok(tagged(&changed.ok_or_else(ApiError::changed)?))
@@ -141,6 +144,14 @@ pub(super) async fn plan_schedule(
     Own(plan): Own<Plan>,
 ) -> Result<Json<PlanScheduleView>, ApiError> {
     schedule_view(&state, &plan).await
+}
+
+pub(super) async fn plan_retention(
+    State(state): State<ServerState>,
+    Own(plan): Own<Plan>,
+) -> Result<Json<Rows<ItemRetentionView>>, ApiError> {
+    let items = retention::plan_retention(&state.context, plan.id).await?;
+    Ok(Json(Rows::whole(items.iter().map(ItemRetentionView::from).collect())))
 }
 
 pub(super) async fn plan_pause(

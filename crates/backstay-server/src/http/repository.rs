@@ -3,13 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::Rows;
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::storage::StorageSettings;
-use backstay_core::managers::declaration;
+use backstay_core::managers::{declaration, retention};
+use backstay_core::ports::store::Enqueued;
 
-use super::caller::{Caller, Own};
+use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
 use super::extract::Body;
 use super::state::ServerState;
@@ -29,6 +31,17 @@ pub(super) async fn repository_create(
 
 pub(super) async fn repository_show(Own(repository): Own<Repository>) -> Json<RepositoryView> {
     Json((&repository).into())
+}
+
+pub(super) async fn repository_prune(
+    State(state): State<ServerState>,
+    Asked(asking): Asked,
+    Own(repository): Own<Repository>,
+) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
+    let (Enqueued::New(job) | Enqueued::Overlaps(job) | Enqueued::Known(job)) =
+        retention::prune_request(&state.context, &asking, repository.id).await?;
+    state.wake.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }
 
 pub(super) async fn repository_list(

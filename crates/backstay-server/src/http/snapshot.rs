@@ -12,7 +12,7 @@ use backstay_api::types::snapshot::{
 };
 use backstay_core::domain::job::{Reconciliation, Target};
 use backstay_core::domain::sample::SampleRule;
-use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::managers::{browse, request};
 use backstay_core::ports::store::SnapshotFilter;
 
@@ -95,4 +95,44 @@ pub(super) async fn snapshot_verify(
     let job = request::verify_request(&state.context, &asking, snapshot.id, sample).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
+}
+
+pub(super) async fn snapshot_pin(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+) -> Result<Json<SnapshotView>, ApiError> {
+    held(&state, &snapshot, Hold::Pin, true).await
+}
+
+pub(super) async fn snapshot_unpin(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+) -> Result<Json<SnapshotView>, ApiError> {
+    held(&state, &snapshot, Hold::Pin, false).await
+}
+
+pub(super) async fn snapshot_hold(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+) -> Result<Json<SnapshotView>, ApiError> {
+    held(&state, &snapshot, Hold::Legal, true).await
+}
+
+pub(super) async fn snapshot_release(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+) -> Result<Json<SnapshotView>, ApiError> {
+    held(&state, &snapshot, Hold::Legal, false).await
+}
+
+/// Sets or lifts what keeps a snapshot.
+async fn held(
+    state: &ServerState,
+    snapshot: &Snapshot,
+    hold: Hold,
+    is_set: bool,
+) -> Result<Json<SnapshotView>, ApiError> {
+    let snapshot = state.context.retention.snapshot_hold(snapshot.id, hold, is_set).await?;
+    let item_name = state.item_name(Some(snapshot.item_id)).await;
+    Ok(Json(SnapshotView::new(&snapshot, item_name)))
 }

@@ -1,9 +1,10 @@
-//! Starts what is due by schedule.
+//! Starts what is due by schedule, prunes among it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backstay_core::managers::context::Context;
+use backstay_core::managers::retention::upkeep_tick;
 use backstay_core::managers::schedule::{clock_watch, tick};
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -37,6 +38,14 @@ async fn look(
         && let Some(plans) = clock_watch(context, then, now, steady.elapsed()).await?
     {
         tracing::warn!(plans, %then, %now, "the store's clock went back: all plans are looked at again");
+    }
+    let kept = upkeep_tick(context).await?;
+    for (repository, error) in &kept.failed {
+        tracing::warn!(%repository, %error, "a repository could not be looked at for its prune; it is tried again soon");
+    }
+    if kept.started > 0 {
+        tracing::info!(started = kept.started, "repositories are pruned");
+        wake.notify_one();
     }
     let done = tick(context).await?;
     for (plan, error) in &done.failed {

@@ -147,7 +147,7 @@ fn case(house: &House, operation: Operation) -> Case {
             (none(), Some(body), Foreign::Missing)
         }
         Operation::RepositoryList => (none(), None, Foreign::WithoutIt),
-        Operation::RepositoryShow => (own(&world.repository.id), None, Foreign::Missing),
+        Operation::RepositoryShow | Operation::RepositoryPrune => (own(&world.repository.id), None, Foreign::Missing),
         Operation::SourceCreate => {
             (none(), Some(json!({ "tenant": tenant, "name": name, "kind": "none", "settings": {} })), Foreign::Missing)
         }
@@ -162,7 +162,7 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::PlanList => (none(), None, Foreign::WithoutIt),
         Operation::PlanShow => (own(&world.plan.id), None, Foreign::Missing),
         Operation::PlanUpdate => (own(&world.plan.id), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
-        Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume => {
+        Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume | Operation::PlanRetention => {
             (own(&world.plan.id), None, Foreign::Missing)
         }
         Operation::MaintenanceList => (none(), None, Foreign::WithoutIt),
@@ -195,6 +195,9 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::SnapshotShow | Operation::SnapshotEntries => (house.snapshot.clone(), None, Foreign::Missing),
         Operation::SnapshotRestore => {
             (house.snapshot.clone(), Some(json!({ "target_path": "/srv/out" })), Foreign::Missing)
+        }
+        Operation::SnapshotPin | Operation::SnapshotUnpin | Operation::SnapshotHold | Operation::SnapshotRelease => {
+            (house.snapshot.clone(), None, Foreign::Missing)
         }
         Operation::SnapshotVerify => (house.snapshot.clone(), Some(json!({})), Foreign::Missing),
         Operation::EvidenceList => (none(), None, Foreign::WithoutIt),

@@ -73,6 +73,7 @@ pub(crate) fn fakes() -> Stores {
         declarations: Arc::new(stores.clone()),
         history: Arc::new(stores.clone()),
         schedules: Arc::new(stores.clone()),
+        retention: Arc::new(stores.clone()),
         jobs: Arc::new(stores),
         clock,
         hold_alone: Arc::new(move |id| {

@@ -44,6 +44,7 @@ pub fn context(stores: &Stores) -> Context {
         declarations: stores.declarations.clone(),
         history: stores.history.clone(),
         schedules: stores.schedules.clone(),
+        retention: stores.retention.clone(),
         jobs: stores.jobs.clone(),
         secrets: Arc::new(secrets),
         signer: Arc::new(FixedSigner::default()),

@@ -1,13 +1,14 @@
 //! The suite of the three stores: what a database promises to the managers.
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
-//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what), `schedule` (how far plans are, and ticks over it),
-//! `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
+//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
+//! `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes), `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
 pub mod lease;
 pub mod queue;
 pub mod schedule;
+pub mod retention;
 pub mod settle;
 
 /// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`, or
@@ -62,6 +63,12 @@ macro_rules! store_promises {
             schedule::one_that_meets_another_plan_waits_and_is_skipped_once,
             schedule::two_plans_of_one_item_take_turns,
             schedule::a_clock_that_goes_back_holds_nothing_back,
+            retention::what_was_forgotten_is_shown_no_more,
+            retention::nothing_is_held_while_a_prune_has_its_list,
+            retention::a_repository_is_looked_at_when_it_is_due,
+            retention::a_prune_forgets_what_nothing_keeps,
+            retention::what_one_plan_keeps_stays,
+            retention::what_was_forgotten_is_not_to_be_read,
             settle::rows_come_with_the_settlement_and_only_then,
             settle::a_refused_row_takes_the_whole_settlement_back,
             settle::evidence_goes_to_the_end_of_its_chain_only,

@@ -13,6 +13,7 @@ use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, JobState, Outcome, Trigger};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
+use backstay_core::domain::retention::RetentionPolicy;
 use backstay_core::domain::schedule::{OverlapKey, Schedule};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
@@ -21,6 +22,7 @@ use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::clock::Clock as _;
 use backstay_core::ports::random::ten_bytes;
+use backstay_core::ports::retention::RetentionStore;
 use backstay_core::ports::schedule::ScheduleStore;
 use backstay_core::ports::store::{
     ChainedEvent, Claimed, DeclarationStore, Enqueued, HistoryStore, JobFilter, JobStore, Page, Settlement,
@@ -47,6 +49,8 @@ pub struct Stores {
     pub history: Arc<dyn HistoryStore>,
     /// How far plans are.
     pub schedules: Arc<dyn ScheduleStore>,
+    /// What retention works on.
+    pub retention: Arc<dyn RetentionStore>,
     /// The queue.
     pub jobs: Arc<dyn JobStore>,
     /// The store's clock.
@@ -111,6 +115,7 @@ impl World {
             repository_id: repository.id,
             schedule: Schedule::on_request(),
             rpo: Duration::from_secs(86_400),
+            retention: RetentionPolicy::default(),
             created_at: now,
         };
         stores.declarations.tenant_add(&tenant).await.unwrap();
@@ -242,6 +247,9 @@ impl World {
             outcome,
             counts: JobCounts { files: 3, files_unmodified: 1, dirs: 1, bytes: 30, ..JobCounts::default() },
             protected_until: None,
+            pinned_at: None,
+            held_at: None,
+            forgotten_at: None,
         }
     }
 
@@ -283,6 +291,7 @@ pub fn settlement(state: JobState) -> Settlement {
         unread: Unread::default(),
         snapshot: None,
         evidence: None,
+        pruned: None,
         event: None,
     }
 }

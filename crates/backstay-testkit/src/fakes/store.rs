@@ -11,6 +11,7 @@ mod history;
 mod meter;
 mod queue;
 mod schedule;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -33,6 +34,7 @@ use backstay_core::domain::token::ApiToken;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::access::Remembered;
 use backstay_core::ports::clock::Clock;
+use backstay_core::ports::retention::Upkeep;
 use backstay_core::ports::schedule::MaintenanceRow;
 use backstay_core::ports::store::ChainedEvent;
 use jiff::Timestamp;
@@ -67,6 +69,7 @@ struct Rows {
     repositories: BTreeMap<RepositoryId, Repository>,
     plans: BTreeMap<PlanId, Plan>,
     schedules: BTreeMap<PlanId, ScheduleState>,
+    upkeep: BTreeMap<RepositoryId, Upkeep>,
     maintenance: Vec<MaintenanceRow>,
     jobs: BTreeMap<JobId, Job>,
     /// How a job holds its repository, where that does not follow from its kind.
@@ -151,6 +154,7 @@ mod tests {
             declarations: Arc::new(fake.clone()),
             history: Arc::new(fake.clone()),
             schedules: Arc::new(fake.clone()),
+            retention: Arc::new(fake.clone()),
             jobs: Arc::new(fake),
             clock,
             hold_alone: Arc::new(move |id| {
@@ -169,6 +173,7 @@ mod tests {
             declarations: Arc::new(fake.clone()),
             history: Arc::new(fake.clone()),
             schedules: Arc::new(fake.clone()),
+            retention: Arc::new(fake.clone()),
             jobs: Arc::new(fake.clone()),
             ..stores
         };

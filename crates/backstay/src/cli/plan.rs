@@ -5,6 +5,8 @@ use std::time::Duration;
 use backstay_api::Client;
 use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
 
+use backstay_api::types::retention::RetentionView;
+
 use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
@@ -70,6 +72,61 @@ impl When {
     }
 }
 
+/// Which snapshots a plan keeps.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Keep {
+    /// Keep the newest so many snapshots of each item; unlimited for all, 0 to drop the rule
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_last: Option<i64>,
+    /// Keep the newest of each of so many hours
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_hourly: Option<i64>,
+    /// Keep the newest of each of so many days
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_daily: Option<i64>,
+    /// Keep the newest of each of so many weeks
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_weekly: Option<i64>,
+    /// Keep the newest of each of so many months
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_monthly: Option<i64>,
+    /// Keep the newest of each of so many years
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_yearly: Option<i64>,
+    /// Keep all that are younger than this, such as 30d or 1y6m, counted from the newest
+    #[arg(long, value_name = "TIME")]
+    keep_within: Option<String>,
+    /// Never keep fewer than so many
+    #[arg(long, value_name = "N")]
+    keep_minimum: Option<u32>,
+}
+
+/// Reads a count as restic's options have it.
+fn count(text: &str) -> Result<i64, String> {
+    match text {
+        "unlimited" => Ok(-1),
+        text => text.parse::<u32>().map(i64::from).map_err(|_| format!("`{text}` is no count; write 7 or unlimited")),
+    }
+}
+
+impl Keep {
+    /// Returns the rules with what was given in the place of what was there; none when nothing was given.
+    fn over(self, was: RetentionView) -> Option<RetentionView> {
+        let given = RetentionView {
+            keep_last: self.keep_last.or(was.keep_last),
+            keep_hourly: self.keep_hourly.or(was.keep_hourly),
+            keep_daily: self.keep_daily.or(was.keep_daily),
+            keep_weekly: self.keep_weekly.or(was.keep_weekly),
+            keep_monthly: self.keep_monthly.or(was.keep_monthly),
+            keep_yearly: self.keep_yearly.or(was.keep_yearly),
+            keep_within: self.keep_within.or_else(|| was.keep_within.clone()),
+            minimum: self.keep_minimum.or(was.minimum),
+            ..was.clone()
+        };
+        (given != was).then_some(given)
+    }
+}
+
 /// Reads a length of time such as `90m`.
 fn length_ms(option: &str, text: &str) -> Result<u64, CliError> {
     let wrong = || {
@@ -106,6 +163,13 @@ pub(crate) enum Verb {
         rpo_hours: Option<u64>,
         #[command(flatten)]
         when: When,
+        #[command(flatten)]
+        keep: Keep,
+    },
+    /// Show which snapshots a plan keeps, by which rules, and which go with the next prune
+    Retention {
+        /// The plan's name or id
+        plan: String,
     },
     /// Show how far a plan's schedule is, and what comes next
     Schedule {
@@ -137,6 +201,8 @@ pub(crate) enum Verb {
         rpo_hours: u64,
         #[command(flatten)]
         when: When,
+        #[command(flatten)]
+        keep: Keep,
         /// Whose it is
         #[arg(long, default_value = TENANT)]
         tenant: String,
@@ -171,14 +237,35 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             show(screen, &look(common, async |client| Ok(client.plan_show(&id).await?)).await?);
             Ok(Exit::Done)
         }
-        Verb::Update { id, name, repository, rpo_hours, when } => {
+        Verb::Update { id, name, repository, rpo_hours, when, keep } => {
             let rpo_ms = rpo_hours.map(|hours| hours.saturating_mul(3_600_000));
             let changed = look(common, async |client| {
-                let schedule = when.over(client.plan_show(&id).await?.schedule)?;
-                let body = PlanUpdate { name, repository_id: repository, schedule, rpo_ms };
+                let was = client.plan_show(&id).await?;
+                let (schedule, retention) = (when.over(was.schedule)?, keep.over(was.retention));
+                let body = PlanUpdate { name, repository_id: repository, schedule, rpo_ms, retention };
                 Ok(client.plan_update(&id, &body).await?)
             });
             show(screen, &changed.await?);
+            Ok(Exit::Done)
+        }
+        Verb::Retention { plan } => {
+            let list =
+                look(common, async |client| Ok(client.plan_retention(&id_of(client, &plan).await?).await?)).await?;
+            let rows = list.rows.iter().flat_map(|item| {
+                item.snapshots.iter().map(|row| {
+                    let why = if row.is_kept { row.reasons.join("; ") } else { "no rule keeps it".to_owned() };
+                    let fate = if row.is_kept { "stays" } else { "goes" };
+                    vec![
+                        human::instant(&row.taken_at),
+                        item.item_name.clone(),
+                        fate.to_owned(),
+                        why,
+                        row.snapshot_id.clone(),
+                    ]
+                })
+            });
+            let rows = rows.collect();
+            screen.rows(&list, &["taken", "item", "", "why", "id"], rows, "the plan has no snapshot yet");
             Ok(Exit::Done)
         }
         Verb::Schedule { plan } => {
@@ -196,10 +283,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             schedule_show(screen, &view.await?);
             Ok(Exit::Done)
         }
-        Verb::Create { name, source, repository, rpo_hours, when, tenant } => {
+        Verb::Create { name, source, repository, rpo_hours, when, keep, tenant } => {
             let schedule = when.over(ScheduleView::default())?.unwrap_or_default();
             let rpo_ms = rpo_hours.saturating_mul(3_600_000);
-            let body = PlanCreate { tenant, name, source_id: source, repository_id: repository, schedule, rpo_ms };
+            let retention = keep.over(RetentionView::default()).unwrap_or_default();
+            let (source_id, repository_id) = (source, repository);
+            let body = PlanCreate { tenant, name, source_id, repository_id, schedule, rpo_ms, retention };
             let made = look(common, async |client| Ok(client.plan_create(&body).await?)).await?;
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
             Ok(Exit::Done)

@@ -1,13 +1,17 @@
 //! `backstay repository …`.
 
+use backstay_api::Client;
 use backstay_api::types::repository::{RepositoryCreate, StorageView};
 
 use super::args::Common;
-use super::connect::look;
+use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
+use super::job::exit_of;
 use super::screen::Screen;
 use super::show::show;
 use super::source::settings_of;
+use super::watch::{Watch, watch_job};
+use crate::roles::installation::WithAgent;
 use crate::roles::quickstart::TENANT;
 
 /// What can be asked of repositories.
@@ -19,6 +23,11 @@ pub(crate) enum Verb {
     Show {
         /// The repository's id
         id: String,
+    },
+    /// Forget what retention does not keep, and remove data that nothing refers to
+    Prune {
+        /// The repository's name or id
+        repository: String,
     },
     /// Declare a repository; its first backup makes it
     Create {
@@ -51,6 +60,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["name", "kind", "storage", "place", "id"], rows, "there is no repository yet");
         }
         Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.repository_show(&id).await?)).await?),
+        Verb::Prune { repository } => {
+            let connection = Connection::open(common, WithAgent::Yes).await?;
+            let answer = prune(&connection.client, &repository, screen).await;
+            connection.close().await;
+            return answer;
+        }
         Verb::Create { name, kind, settings, password_reference, tenant } => {
             let storage = StorageView { kind, settings: settings_of(&settings)? };
             let body = RepositoryCreate { tenant, name, storage, password_reference };
@@ -59,4 +74,19 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
     }
     Ok(Exit::Done)
+}
+
+/// Asks for a prune and waits for its end.
+async fn prune(client: &Client, repository: &str, screen: &Screen) -> Result<Exit, CliError> {
+    let rows = client.repository_list().await?.rows;
+    let found = rows.into_iter().find(|row| row.name == repository || row.id == repository);
+    let found = found.ok_or_else(|| {
+        CliError::new(Exit::NotFound, format!("there is no repository {repository}"))
+            .hint("`backstay repository list` shows what there is.")
+    })?;
+    let job_id = client.repository_prune(&found.id).await?.job_id;
+    let mut watch = Watch::new(screen);
+    let detail = watch_job(client, &job_id, &format!("pruning {}", found.name), &mut watch).await?;
+    super::job::show(screen, &detail);
+    Ok(exit_of(&detail.job))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use backstay_api::types::snapshot::{
     EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
 };
+use backstay_api::{Client, ClientError};
 
 use super::args::Common;
 use super::connect::{Connection, look};
@@ -44,6 +45,26 @@ pub(crate) enum Verb {
         /// The folder; the tree lies below it by its absolute path, as restic restores it
         #[arg(long, value_name = "DIR")]
         target: PathBuf,
+    },
+    /// Keep a snapshot, whatever the rules say
+    Pin {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+    },
+    /// Leave a snapshot to the rules again
+    Unpin {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+    },
+    /// Put a snapshot under a legal hold: nothing deletes it until the hold is lifted
+    Hold {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+    },
+    /// Lift a snapshot's legal hold
+    Release {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
     },
     /// Read a sample of a snapshot back from storage and compare it with the source
     Verify {
@@ -97,6 +118,18 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             })
             .await
         }
+        Verb::Pin { snapshot } => {
+            held(common, &snapshot, screen, async |client, id| client.snapshot_pin(id).await).await
+        }
+        Verb::Unpin { snapshot } => {
+            held(common, &snapshot, screen, async |client, id| client.snapshot_unpin(id).await).await
+        }
+        Verb::Hold { snapshot } => {
+            held(common, &snapshot, screen, async |client, id| client.snapshot_hold(id).await).await
+        }
+        Verb::Release { snapshot } => {
+            held(common, &snapshot, screen, async |client, id| client.snapshot_release(id).await).await
+        }
         Verb::Verify { snapshot, percent } => {
             let body = SnapshotVerify { bytes_percent: percent, files_min: None };
             ask_and_wait(common, &snapshot, screen, "reading back", async |client, id| {
@@ -105,6 +138,21 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             .await
         }
     }
+}
+
+/// Sets or lifts what keeps a snapshot, and shows it.
+async fn held(
+    common: &Common,
+    snapshot: &str,
+    screen: &Screen,
+    ask: impl AsyncFnOnce(&Client, &str) -> Result<SnapshotView, ClientError>,
+) -> Result<Exit, CliError> {
+    let view = look(common, async |client| {
+        let id = find(client, snapshot).await?;
+        Ok(ask(client, &id).await?)
+    });
+    super::show::show(screen, &view.await?);
+    Ok(Exit::Done)
 }
 
 /// Asks for a job on a snapshot and waits for its end.

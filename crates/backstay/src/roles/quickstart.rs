@@ -13,6 +13,7 @@ use backstay_api::types::evidence::{EvidenceQuery, EvidenceView};
 use backstay_api::types::job::JobDetail;
 use backstay_api::types::plan::{PlanCreate, PlanView, ScheduleView};
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageView};
+use backstay_api::types::retention::RetentionView;
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotVerify, SnapshotView};
 use backstay_api::types::source::{SourceCreate, SourceView};
 use backstay_core::domain::name::Name;
@@ -200,6 +201,7 @@ async fn plan_ensure(client: &Client, folder: &Path, repository: &RepositoryView
         repository_id: repository.id.clone(),
         schedule: ScheduleView::default(),
         rpo_ms: RPO_MS,
+        retention: RetentionView::default(),
     };
     Ok(client.plan_create(&declared).await?)
 }

@@ -13,6 +13,7 @@ mod engine_verbs;
 mod elsewhere;
 mod interrupted;
 mod quickstart;
+mod retention;
 mod same_story;
 mod secrets;
 mod show_call;

@@ -30,6 +30,7 @@ async fn over_the_wire() -> JobsHarness {
         declarations: database.clone(),
         history: database.clone(),
         schedules: database.clone(),
+        retention: database.clone(),
         jobs: database.clone(),
         clock,
         hold_alone: Arc::new(|_| -> Pin<Box<dyn Future<Output = ()> + Send>> {

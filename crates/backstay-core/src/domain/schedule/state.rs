@@ -136,6 +136,7 @@ mod tests {
             source_id: SourceId::new(epoch, [3; 10]),
             repository_id: RepositoryId::new(epoch, [4; 10]),
             schedule: schedule.unwrap(),
+            retention: crate::domain::retention::RetentionPolicy::default(),
             rpo: Duration::from_secs(86_400),
             created_at: at("01T00:00"),
         }

@@ -9,7 +9,9 @@ use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
+use backstay_core::ports::retention::Upkeep;
 use backstay_core::ports::store::{DeclarationStore, StoreError};
+use jiff::Timestamp;
 
 use super::FakeStores;
 
@@ -95,6 +97,8 @@ impl DeclarationStore for FakeStores {
             free(rows.repositories.values().any(same), "repository", &repository.name)?;
             parent(rows.tenants.contains_key(&repository.tenant_id), "tenant", repository.tenant_id)?;
             rows.repositories.insert(repository.id, repository.clone());
+            let upkeep = Upkeep { repository_id: repository.id, due_at: Timestamp::UNIX_EPOCH, has_pending: false };
+            rows.upkeep.insert(repository.id, upkeep);
             Ok(())
         })
     }

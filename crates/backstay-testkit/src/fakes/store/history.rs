@@ -36,6 +36,7 @@ impl HistoryStore for FakeStores {
             filter.tenant_id.is_none_or(|id| row.tenant_id == id)
                 && filter.item_id.is_none_or(|id| row.item_id == id)
                 && filter.repository_id.is_none_or(|id| row.repository_id == id)
+                && row.forgotten_at.is_none()
         };
         Ok(self.read(|rows| page_of(rows.snapshots.iter().filter(shown), |row| row.id, page)))
     }
@@ -49,6 +50,7 @@ impl HistoryStore for FakeStores {
         let good = |row: &&Snapshot| {
             row.item_id == item
                 && row.taken_at <= now
+                && row.forgotten_at.is_none()
                 && row.repository_id == repository
                 && matches!(row.outcome, Outcome::Complete | Outcome::Unchanged)
         };

@@ -1,0 +1,68 @@
+//! Forgets what the control plane says, then removes data that nothing refers to, alone in the repository.
+//!
+//! A snapshot that is not there any more was forgotten by an attempt that died: all of it may be done again. The lease is
+//! renewed before each step that cannot be undone, and the engine looks at its lock before each removal.
+
+use backstay_core::domain::id::SnapshotId;
+use backstay_core::domain::job::{Forget, Job, Leased, LeasedRepository, PruneCounts, Work};
+use backstay_core::ports::job::JobResult;
+use backstay_engine::format::id::Id;
+use backstay_engine::maintenance::prune::PruneOptions;
+use backstay_engine::maintenance::{forget, prune};
+use backstay_engine::{EngineError, Interrupt};
+
+use super::fence::Fence;
+use super::{RunError, Runner};
+use crate::repository::{ended, lock_alone, open};
+
+/// Runs a prune.
+pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
+    let Work::Prune { forget } = &job.state.work else {
+        return Err(RunError::Unsupported { what: "a prune without its list".to_owned() });
+    };
+    let ids = forget.iter().map(id_of).collect::<Result<Vec<Id>, RunError>>()?;
+    let forgotten: Vec<SnapshotId> = forget.iter().map(|row| row.snapshot_id).collect();
+    let (leased, username) = (job.state.repository.clone(), runner.options.username.clone());
+    let interrupt = runner.interrupt.clone();
+    let fence = Fence::new(runner, job.lease_key());
+    let thread = move || forget_and_prune(&leased, &ids, &username, &interrupt, &fence);
+    let counts = tokio::task::spawn_blocking(thread).await??;
+    Ok(JobResult::Pruned { forgotten, counts })
+}
+
+/// Reads what the repository calls a snapshot. One that is no id ends the job before anything is removed.
+fn id_of(row: &Forget) -> Result<Id, RunError> {
+    let wrong = || RunError::Unsupported { what: format!("forgetting `{}`, which is no restic id", row.foreign_id) };
+    Id::from_hex(&row.foreign_id).ok_or_else(wrong)
+}
+
+fn forget_and_prune(
+    leased: &LeasedRepository,
+    ids: &[Id],
+    username: &str,
+    interrupt: &Interrupt,
+    fence: &Fence,
+) -> Result<PruneCounts, EngineError> {
+    let repository = match open(leased) {
+        // No backup has made it yet.
+        Err(EngineError::NoRepository { .. }) if !leased.has_snapshots && ids.is_empty() => {
+            return Ok(PruneCounts::default());
+        }
+        answer => answer?,
+    };
+    let lock = lock_alone(&repository, leased, fence.key, username, interrupt)?;
+    let work = || {
+        fence.check()?;
+        forget::apply(&repository, ids, &lock, interrupt)?;
+        let planned = prune::plan(&repository, &PruneOptions::default(), &lock, interrupt)?;
+        fence.check()?;
+        prune::apply(&repository, planned, &lock, interrupt)
+    };
+    let done = work();
+    let done = ended(Some(lock), done)?;
+    Ok(PruneCounts {
+        bytes_freed: done.bytes_freed,
+        bytes_pending: done.bytes_freed_later,
+        bytes_rewritten: done.bytes_rewritten,
+    })
+}

@@ -1,0 +1,273 @@
+//! What retention keeps of each item, what a prune is told to forget, and when repositories are pruned.
+//!
+//! ```text
+//!  upkeep due ──> anything to forget, or data of an earlier prune to remove? ──> a prune job
+//!  prune leased ──> what no plan keeps, no person holds and no job wants, by the store's clock ──> its agent
+//! ```
+//!
+//! All plans that put a source's items into a repository have a say: what one of them keeps, stays. Items whose plans are
+//! gone keep everything. The decision is made once the prune has the repository alone, never by an agent's clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sha2::{Digest as _, Sha256};
+
+use super::context::Context;
+use crate::domain::asking::Asking;
+use crate::domain::attempt::AttemptToken;
+use crate::domain::event::EventKind;
+use crate::domain::id::{ItemId, JobId, PlanId, RepositoryId, SnapshotId};
+use crate::domain::item::Item;
+use crate::domain::job::{Forget, Instruction, Job, JobCounts, JobState, Outcome, Trigger};
+use crate::domain::plan::Plan;
+use crate::domain::repository::Repository;
+use crate::domain::retention::{Candidate, Preview, keep};
+use crate::domain::schedule::{Calendar, OverlapKey};
+use crate::domain::snapshot::Snapshot;
+use crate::ports::retention::Upkeep;
+use crate::ports::store::{Enqueued, StoreError};
+
+/// How often a repository is looked at for what retention does not keep.
+pub const UPKEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
+
+/// How soon a repository is looked at again that could not be, or whose tenant may start nothing now.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// Most repositories of one look; the next one takes the rest.
+const LOOK_ROWS_MAX: u32 = 100;
+
+/// How long a prune by schedule may stand behind backups: its place in a queue that is ordered by time to breach.
+const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+
+/// The queue's second order for what somebody asked for.
+const PRIORITY_REQUEST: i32 = 10;
+
+/// What a plan's retention says of one item.
+#[derive(Debug, Clone)]
+pub struct ItemRetention {
+    /// The item.
+    pub item: Item,
+    /// Its snapshots in the plan's repository, with what keeps each; what is dropped goes with the next prune.
+    pub preview: Preview<SnapshotId>,
+}
+
+/// What one look at repositories did.
+#[derive(Debug, Default)]
+pub struct Upkept {
+    /// Repositories that were looked at.
+    pub looked: u64,
+    /// Prunes that were enqueued.
+    pub started: u64,
+    /// Repositories that could not be looked at, each with why.
+    pub failed: Vec<(RepositoryId, StoreError)>,
+}
+
+/// Says for each item of a plan which of its snapshots stay, and by which rules of this and of other plans.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such plan.
+pub async fn plan_retention(context: &Context, id: PlanId) -> Result<Vec<ItemRetention>, StoreError> {
+    let plan = context.declarations.plan_get(id).await?;
+    let now = context.schedules.clock_read().await?;
+    let plans = plans_of(context, &plan.repository_id, &plan).await?;
+    let mut groups = groups_of(context, plan.repository_id).await?;
+    let items = context.declarations.item_list(plan.source_id).await?;
+    let of_item = |item: Item| {
+        let snapshots = groups.remove(&item.id).unwrap_or_default();
+        let preview = judge(&plans, &snapshots, &BTreeSet::new(), now);
+        ItemRetention { item, preview }
+    };
+    Ok(items.into_iter().map(of_item).collect())
+}
+
+/// Returns the plans that put the same source's items into a repository.
+async fn plans_of(context: &Context, repository: &RepositoryId, plan: &Plan) -> Result<Vec<Plan>, StoreError> {
+    let plans = context.declarations.plan_list(Some(plan.tenant_id)).await?;
+    let same = |other: &Plan| other.source_id == plan.source_id && other.repository_id == *repository;
+    Ok(plans.into_iter().filter(same).collect())
+}
+
+/// Returns the snapshots of a repository by item.
+async fn groups_of(context: &Context, repository: RepositoryId) -> Result<BTreeMap<ItemId, Vec<Snapshot>>, StoreError> {
+    let mut groups: BTreeMap<ItemId, Vec<Snapshot>> = BTreeMap::new();
+    for snapshot in context.retention.snapshot_list_whole(repository).await? {
+        groups.entry(snapshot.item_id).or_default().push(snapshot);
+    }
+    Ok(groups)
+}
+
+/// Judges the snapshots of one item by all its plans: what one keeps, stays, and each says why. Without a plan all stay.
+fn judge(plans: &[Plan], snapshots: &[Snapshot], wanted: &BTreeSet<SnapshotId>, now: Timestamp) -> Preview<SnapshotId> {
+    let of_plan = |plan: &Plan| {
+        let zone = TimeZone::get(plan.schedule.time_zone()).unwrap_or(TimeZone::UTC);
+        let candidate = |row: &Snapshot| Candidate {
+            id: row.id,
+            parent: row.parent_id,
+            taken_at: row.taken_at.to_zoned(zone.clone()),
+            tags: Vec::new(),
+            is_good: matches!(row.outcome, Outcome::Complete | Outcome::Unchanged),
+            is_pinned: row.pinned_at.is_some() || wanted.contains(&row.id),
+            is_held: row.held_at.is_some(),
+            protected_until: row.protected_until,
+        };
+        let group: Vec<Candidate<SnapshotId>> = snapshots.iter().map(candidate).collect();
+        keep(&plan.retention, &group, now)
+    };
+    let mut previews = plans.iter().map(of_plan);
+    let Some(mut all) = previews.next() else {
+        return Preview { verdicts: Vec::new(), dropped: Vec::new() };
+    };
+    for other in previews {
+        for (verdict, also) in all.verdicts.iter_mut().zip(other.verdicts) {
+            let more = also.reasons.into_iter().filter(|reason| !verdict.reasons.contains(reason)).collect::<Vec<_>>();
+            verdict.reasons.extend(more);
+        }
+        all.dropped.retain(|id| other.dropped.contains(id));
+    }
+    all
+}
+
+/// Returns what a prune of a repository forgets, children before the parents that they need.
+pub(super) async fn forget_list(context: &Context, repository: &Repository) -> Result<Vec<Forget>, StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let plans = context.declarations.plan_list(Some(repository.tenant_id)).await?;
+    let plans: Vec<Plan> = plans.into_iter().filter(|plan| plan.repository_id == repository.id).collect();
+    if plans.iter().all(|plan| plan.retention.has_no_rule()) {
+        return Ok(Vec::new());
+    }
+    let wanted: BTreeSet<SnapshotId> =
+        context.retention.snapshot_list_wanted(repository.id).await?.into_iter().collect();
+    let mut forget = Vec::new();
+    for (item, snapshots) in groups_of(context, repository.id).await? {
+        let source = context.declarations.item_get(item).await?.source_id;
+        let plans: Vec<Plan> = plans.iter().filter(|plan| plan.source_id == source).cloned().collect();
+        let preview = judge(&plans, &snapshots, &wanted, now);
+        let names: BTreeMap<SnapshotId, &Snapshot> = snapshots.iter().map(|row| (row.id, row)).collect();
+        forget.extend(preview.dropped.iter().filter_map(|id| {
+            let row = names.get(id)?;
+            Some(Forget { snapshot_id: row.id, foreign_id: row.foreign_id.clone() })
+        }));
+    }
+    Ok(forget)
+}
+
+/// Asks for a prune of a repository; while one is live, that one is the answer.
+///
+/// # Errors
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such repository.
+pub async fn prune_request(context: &Context, asking: &Asking, id: RepositoryId) -> Result<Enqueued, StoreError> {
+    let repository = context.declarations.repository_get(id).await?;
+    let job = Job { priority: PRIORITY_REQUEST, ..prune_job(&repository, asking.job_id(&id.to_string()), asking.at()) };
+    let words = format!("prune of repository {} was asked for", repository.name);
+    enqueue(context, &job, words).await
+}
+
+/// Enqueues the prunes that are due. Safe to repeat and to run twice at once.
+///
+/// # Errors
+/// [`StoreError`] when nothing can be asked. A repository that cannot be looked at does not hold up the others.
+pub async fn upkeep_tick(context: &Context) -> Result<Upkept, StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let due = context.retention.upkeep_list_due(now, LOOK_ROWS_MAX).await?;
+    let mut done = Upkept { looked: due.len() as u64, ..Upkept::default() };
+    if due.is_empty() {
+        return Ok(done);
+    }
+    let calendar = context.schedules.calendar_get(now).await?;
+    for row in due {
+        let wait = match upkeep_one(context, &calendar, &row, now).await {
+            Ok(Looked::Started) => {
+                done.started += 1;
+                UPKEEP_EVERY
+            }
+            Ok(Looked::Nothing) => UPKEEP_EVERY,
+            Ok(Looked::Held) => LOOK_AGAIN_AFTER,
+            Err(error) => {
+                done.failed.push((row.repository_id, error));
+                LOOK_AGAIN_AFTER
+            }
+        };
+        context.retention.upkeep_put(&row, now.saturating_add(wait).unwrap_or(Timestamp::MAX)).await?;
+    }
+    Ok(done)
+}
+
+enum Looked {
+    Started,
+    Nothing,
+    Held,
+}
+
+async fn upkeep_one(
+    context: &Context,
+    calendar: &Calendar,
+    row: &Upkeep,
+    now: Timestamp,
+) -> Result<Looked, StoreError> {
+    let repository = context.declarations.repository_get(row.repository_id).await?;
+    if calendar.held(repository.tenant_id, now).is_some() {
+        return Ok(Looked::Held);
+    }
+    let forget = forget_list(context, &repository).await?;
+    if forget.is_empty() && !row.has_pending {
+        return Ok(Looked::Nothing);
+    }
+    // All of it follows from the row: who does it again makes the same job.
+    let breach_at = row.due_at.saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
+    let job = prune_job(&repository, upkeep_job_id(row), row.due_at);
+    let job = Job { trigger: Trigger::Occurrence(row.due_at), breach_at, ..job };
+    let words = match forget.len() {
+        0 => format!("prune of repository {} is due: data of an earlier one waits to be removed", repository.name),
+        count => format!("prune of repository {} is due: retention keeps {count} snapshots no more", repository.name),
+    };
+    Ok(match enqueue(context, &job, words).await? {
+        Enqueued::New(_) => Looked::Started,
+        Enqueued::Overlaps(_) | Enqueued::Known(_) => Looked::Nothing,
+    })
+}
+
+/// Puts a prune in the queue, unless one of the repository is live. Two that ask at once may both get theirs: the second
+/// one finds nothing to do.
+async fn enqueue(context: &Context, job: &Job, words: String) -> Result<Enqueued, StoreError> {
+    if let Some(live) = context.retention.prune_live(job.repository_id).await?.filter(|live| *live != job.id) {
+        return Ok(Enqueued::Overlaps(live));
+    }
+    let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), job.created_at, words);
+    context.jobs.job_enqueue(job, &enqueued, None).await
+}
+
+fn prune_job(repository: &Repository, id: JobId, now: Timestamp) -> Job {
+    Job {
+        id,
+        tenant_id: repository.tenant_id,
+        plan_id: None,
+        item_id: None,
+        repository_id: repository.id,
+        set: None,
+        instruction: Instruction::Prune,
+        trigger: Trigger::Request,
+        breach_at: now,
+        priority: 0,
+        overlap: OverlapKey::Plan,
+        attempt_token: AttemptToken(0),
+        failures: 0,
+        counts: JobCounts::default(),
+        created_at: now,
+        state: JobState::Queued { not_before: now },
+    }
+}
+
+/// Returns the id of the prune of one look: the same whoever enqueues it and however often.
+fn upkeep_job_id(row: &Upkeep) -> JobId {
+    let hash = Sha256::new()
+        .chain_update(b"prune")
+        .chain_update(row.repository_id.uuid().as_bytes())
+        .chain_update(row.due_at.as_microsecond().to_be_bytes())
+        .finalize();
+    let mut ten = [0; 10];
+    ten.copy_from_slice(&hash[..10]);
+    JobId::new(row.due_at, ten)
+}

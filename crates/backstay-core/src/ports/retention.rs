@@ -1,0 +1,47 @@
+//! The store behind retention: what lies in a repository, what may not go, and when a repository is next looked at.
+//!
+//! Who comes in: `managers::retention` and the doors of snapshots and plans.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::store::StoreError;
+use crate::domain::id::{JobId, RepositoryId, SnapshotId};
+use crate::domain::snapshot::{Hold, Snapshot};
+
+/// When a repository is next looked at for what retention does not keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The repository.
+    pub repository_id: RepositoryId,
+    /// When.
+    pub due_at: Timestamp,
+    /// Whether a prune left data behind that goes with a later one, after its grace.
+    pub has_pending: bool,
+}
+
+/// Snapshots as retention sees them.
+#[async_trait]
+pub trait RetentionStore: Send + Sync {
+    /// Returns all snapshots of a repository that were not forgotten, oldest first.
+    async fn snapshot_list_whole(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, StoreError>;
+
+    /// Returns the snapshots of a repository that jobs which have not ended are told to read.
+    async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError>;
+
+    /// Returns the prune of a repository that has not ended; none when there is none.
+    async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError>;
+
+    /// Sets or lifts what keeps a snapshot against all rules, and returns it. Asking twice is asking once.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while a job has the repository alone: it was told what to forget already.
+    /// [`StoreError::NotFound`] when there is no such snapshot, or it was forgotten.
+    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError>;
+
+    /// Returns repositories whose `due_at` is not after `now`, the longest due first.
+    async fn upkeep_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Upkeep>, StoreError>;
+
+    /// Moves the moment of a repository's next look; false, and nothing is written, when `seen` is not what is there.
+    async fn upkeep_put(&self, seen: &Upkeep, due_at: Timestamp) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,162 @@
+//! What retention works on: a repository's snapshots, what holds them, and when repositories are looked at.
+
+use async_trait::async_trait;
+use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId};
+use backstay_core::domain::job::{Instruction, JobKind, StateName};
+use backstay_core::domain::repository::{Repository, RepositoryAccess};
+use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::ports::retention::{RetentionStore, Upkeep};
+use backstay_core::ports::store::{Pruned, StoreError};
+use jiff::Timestamp;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select,
+};
+
+use crate::Database;
+use crate::database::commit;
+use crate::declaration::found;
+use crate::dialect::parent_lock;
+use crate::entity::job::access_word;
+use crate::entity::{job, lease, repository, snapshot, upkeep};
+use crate::error::{insert_error, store_error};
+use crate::history::rows_limit;
+use crate::row::Row;
+
+/// Snapshots that one statement names at most: databases have bounds for their parameters.
+const IDS_MAX: usize = 500;
+
+/// Returns the question for jobs of a repository that have not ended.
+pub(crate) fn live_question(repository: RepositoryId, kinds: &[JobKind]) -> Select<job::Entity> {
+    job::Entity::find()
+        .filter(job::Column::RepositoryId.eq(repository.to_string()))
+        .filter(job::Column::FinishedAt.is_null())
+        .filter(job::Column::Kind.is_in(kinds.iter().map(|kind| kind.word())))
+}
+
+/// Returns the question for repositories that are due, the longest due first.
+pub(crate) fn upkeep_question(now: Timestamp, rows_max: u32) -> Select<upkeep::Entity> {
+    upkeep::Entity::find()
+        .filter(upkeep::Column::DueAt.lte(now.as_microsecond()))
+        .order_by_asc(upkeep::Column::DueAt)
+        .limit(rows_limit(rows_max))
+}
+
+/// Adds the row of a new repository, which is looked at at once.
+pub(crate) async fn upkeep_add(tx: &DatabaseTransaction, repository: &Repository) -> Result<(), StoreError> {
+    let row = upkeep::Model { repository_id: repository.id.to_string(), due_at: 0, pending_count: 0 };
+    let insert = upkeep::Entity::insert(row.into_active_model()).exec_without_returning(tx).await;
+    insert.map(drop).map_err(|error| insert_error(error, "upkeep of repository", repository.id.to_string()))
+}
+
+/// Writes what a prune removed of a repository.
+pub(crate) async fn pruned_put(
+    tx: &DatabaseTransaction,
+    repository: &str,
+    pruned: &Pruned,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for ids in pruned.forgotten.chunks(IDS_MAX) {
+        let forgotten = snapshot::Entity::update_many()
+            .col_expr(snapshot::Column::ForgottenAt, Expr::val(now.as_microsecond()))
+            .filter(snapshot::Column::RepositoryId.eq(repository))
+            .filter(snapshot::Column::ForgottenAt.is_null())
+            .filter(snapshot::Column::Id.is_in(ids.iter().map(ToString::to_string)));
+        forgotten.exec(tx).await.map_err(store_error)?;
+    }
+    let pending = upkeep::Entity::update_many()
+        .col_expr(upkeep::Column::PendingCount, Expr::val(i64::from(pruned.has_pending)))
+        .filter(upkeep::Column::RepositoryId.eq(repository));
+    pending.exec(tx).await.map(drop).map_err(store_error)
+}
+
+impl Database {
+    async fn hold_once(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
+        let tx = self.begin().await?;
+        let query = snapshot::Entity::find_by_id(id.to_string());
+        let row = found(query.clone().one(&tx).await.map_err(store_error)?, "snapshot", id)?;
+        // A prune that wants the repository alone waits here, or was given it before: then it is seen below.
+        let lock = repository::Entity::find_by_id(&row.repository_id).lock(parent_lock(tx.get_database_backend()));
+        lock.one(&tx).await.map_err(store_error)?;
+        let alone = lease::Entity::find()
+            .filter(lease::Column::RepositoryId.eq(&row.repository_id))
+            .filter(lease::Column::RepositoryAccess.eq(access_word(RepositoryAccess::Alone)));
+        if let Some(lease) = alone.one(&tx).await.map_err(store_error)? {
+            let by = format!("job {} has its repository alone and may be removing it", lease.job_id);
+            return Err(StoreError::Busy { noun: "snapshot", key: id.to_string(), by });
+        }
+        // Read again: it may have been forgotten while the lock was waited for.
+        let row = found(query.clone().one(&tx).await.map_err(store_error)?, "snapshot", id)?;
+        if row.forgotten_at.is_some() {
+            return Err(StoreError::NotFound { noun: "snapshot", key: format!("{id} any more: it was forgotten") });
+        }
+        let (column, was) = match hold {
+            Hold::Pin => (snapshot::Column::PinnedAt, row.pinned_at),
+            Hold::Legal => (snapshot::Column::HeldAt, row.held_at),
+        };
+        if was.is_some() != is_set {
+            let now = self.now.read(&tx).await?.as_microsecond();
+            let update = snapshot::Entity::update_many()
+                .col_expr(column, Expr::val(is_set.then_some(now)))
+                .filter(snapshot::Column::Id.eq(id.to_string()));
+            update.exec(&tx).await.map_err(store_error)?;
+        }
+        let row = found(query.one(&tx).await.map_err(store_error)?, "snapshot", id)?;
+        commit(tx).await?;
+        row.read()
+    }
+}
+
+#[async_trait]
+impl RetentionStore for Database {
+    async fn snapshot_list_whole(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, StoreError> {
+        let query = snapshot::Entity::find()
+            .filter(snapshot::Column::RepositoryId.eq(repository.to_string()))
+            .filter(snapshot::Column::ForgottenAt.is_null())
+            .order_by_asc(snapshot::Column::Id);
+        let rows = query.all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(snapshot::Model::read).collect()
+    }
+
+    async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError> {
+        let kinds = [JobKind::Restore, JobKind::Verify, JobKind::Copy];
+        let rows = live_question(repository, &kinds).all(&self.reader).await.map_err(store_error)?;
+        let mut wanted = Vec::new();
+        for row in rows {
+            // One that cannot be read is an error: what it wants must not go.
+            match row.read()?.instruction {
+                Instruction::Restore { snapshot_id, .. } | Instruction::Verify { snapshot_id, .. } => {
+                    wanted.push(snapshot_id);
+                }
+                Instruction::Backup | Instruction::Prune => {}
+            }
+        }
+        Ok(wanted)
+    }
+
+    async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
+        let live = StateName::ALL.iter().filter(|state| state.is_live()).map(|state| state.word());
+        let query = live_question(repository, &[JobKind::Prune]).filter(job::Column::State.is_in(live));
+        let row = query.one(&self.reader).await.map_err(store_error)?;
+        row.map(|row| Row::of("job", &row.id).parse("id", &row.id)).transpose()
+    }
+
+    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
+        self.retrying(|| self.hold_once(id, hold, is_set)).await
+    }
+
+    async fn upkeep_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Upkeep>, StoreError> {
+        let rows = upkeep_question(now, rows_max).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(upkeep::Model::read).collect()
+    }
+
+    async fn upkeep_put(&self, seen: &Upkeep, due_at: Timestamp) -> Result<bool, StoreError> {
+        let update = upkeep::Entity::update_many()
+            .col_expr(upkeep::Column::DueAt, Expr::val(due_at.as_microsecond()))
+            .filter(upkeep::Column::RepositoryId.eq(seen.repository_id.to_string()))
+            .filter(upkeep::Column::DueAt.eq(seen.due_at.as_microsecond()));
+        let done = update.exec(&self.writer).await.map_err(store_error)?;
+        Ok(done.rows_affected == 1)
+    }
+}

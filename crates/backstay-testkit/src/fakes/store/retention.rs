@@ -1,0 +1,99 @@
+//! What retention works on, in memory.
+
+use async_trait::async_trait;
+use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId};
+use backstay_core::domain::job::{Instruction, Job, JobKind};
+use backstay_core::domain::repository::RepositoryAccess;
+use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::ports::retention::{RetentionStore, Upkeep};
+use backstay_core::ports::store::{PAGE_ROWS_MAX, Pruned, StoreError};
+use jiff::Timestamp;
+
+use super::declaration::found;
+use super::{FakeStores, Rows};
+
+impl Rows {
+    /// Writes what a prune removed of a repository.
+    pub(super) fn pruned_put(&mut self, repository: RepositoryId, pruned: &Pruned, now: Timestamp) {
+        let gone = |row: &&mut Snapshot| row.repository_id == repository && pruned.forgotten.contains(&row.id);
+        for row in self.snapshots.iter_mut().filter(gone) {
+            row.forgotten_at.get_or_insert(now);
+        }
+        if let Some(upkeep) = self.upkeep.get_mut(&repository) {
+            upkeep.has_pending = pruned.has_pending;
+        }
+    }
+
+    fn alone(&self, repository: RepositoryId) -> Option<JobId> {
+        let holds = |id: &&JobId| {
+            let job = self.jobs.get(id);
+            job.is_some_and(|job| {
+                job.repository_id == repository && job.kind().repository_access() == RepositoryAccess::Alone
+            })
+        };
+        self.leases.keys().find(holds).copied()
+    }
+}
+
+#[async_trait]
+impl RetentionStore for FakeStores {
+    async fn snapshot_list_whole(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, StoreError> {
+        let there = |row: &&Snapshot| row.repository_id == repository && row.forgotten_at.is_none();
+        let mut rows: Vec<Snapshot> = self.read(|rows| rows.snapshots.iter().filter(there).cloned().collect());
+        rows.sort_by_key(|row| row.id);
+        Ok(rows)
+    }
+
+    async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError> {
+        let wanted = |job: &Job| match job.instruction {
+            Instruction::Restore { snapshot_id, .. } | Instruction::Verify { snapshot_id, .. } => Some(snapshot_id),
+            Instruction::Backup | Instruction::Prune => None,
+        };
+        let live = |job: &&Job| job.repository_id == repository && !job.state.name().is_final();
+        Ok(self.read(|rows| rows.jobs.values().filter(live).filter_map(wanted).collect()))
+    }
+
+    async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
+        let live =
+            |job: &&Job| job.repository_id == repository && job.kind() == JobKind::Prune && job.state.name().is_live();
+        Ok(self.read(|rows| rows.jobs.values().find(live).map(|job| job.id)))
+    }
+
+    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
+        self.write(|rows, now| {
+            let row = found(rows.snapshots.iter().find(|row| row.id == id), "snapshot", id)?;
+            if let Some(job) = rows.alone(row.repository_id) {
+                let by = format!("job {job} has its repository alone and may be removing it");
+                return Err(StoreError::Busy { noun: "snapshot", key: id.to_string(), by });
+            }
+            if row.forgotten_at.is_some() {
+                return Err(StoreError::NotFound { noun: "snapshot", key: format!("{id} any more: it was forgotten") });
+            }
+            let row = rows.snapshots.iter_mut().find(|row| row.id == id).expect("it was found above");
+            let at = match hold {
+                Hold::Pin => &mut row.pinned_at,
+                Hold::Legal => &mut row.held_at,
+            };
+            *at = is_set.then(|| at.unwrap_or(now));
+            Ok(row.clone())
+        })
+    }
+
+    async fn upkeep_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Upkeep>, StoreError> {
+        let mut due: Vec<Upkeep> =
+            self.read(|rows| rows.upkeep.values().filter(|row| row.due_at <= now).copied().collect());
+        due.sort_by_key(|row| row.due_at);
+        due.truncate(rows_max.min(PAGE_ROWS_MAX) as usize);
+        Ok(due)
+    }
+
+    async fn upkeep_put(&self, seen: &Upkeep, due_at: Timestamp) -> Result<bool, StoreError> {
+        self.write(|rows, _| match rows.upkeep.get_mut(&seen.repository_id).filter(|row| row.due_at == seen.due_at) {
+            Some(row) => {
+                row.due_at = due_at;
+                Ok(true)
+            }
+            None => Ok(false),
+        })
+    }
+}
