@@ -8,23 +8,35 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crate::error::EngineError;
+use crate::progress::EngineProgress;
 
 /// How often a thread that waits for a storage looks whether it shall stop: a fifth of the second that is promised.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A wish to stop that can be shared. Once raised it stays.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt {
+    raised: Arc<AtomicBool>,
+    /// Where each look is counted as a step of the work; none for work that counts what it does itself.
+    steps: Option<Arc<EngineProgress>>,
+}
 
 impl Interrupt {
+    /// Returns the same wish for work that counts nothing itself: each step, at which it looks here, is counted as a sign
+    /// of life. Waiting for a storage is none.
+    #[must_use]
+    pub fn counting(&self, steps: Arc<EngineProgress>) -> Self {
+        Self { raised: Arc::clone(&self.raised), steps: Some(steps) }
+    }
+
     /// Asks to stop.
     pub fn raise(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.raised.store(true, Ordering::Relaxed);
     }
 
     /// Says whether somebody asked to stop.
     pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.raised.load(Ordering::Relaxed)
     }
 
     /// Returns an error when somebody asked to stop.
@@ -32,6 +44,9 @@ impl Interrupt {
     /// # Errors
     /// [`EngineError::Interrupted`].
     pub fn check(&self) -> Result<(), EngineError> {
+        if let Some(steps) = &self.steps {
+            steps.looked.fetch_add(1, Ordering::Relaxed);
+        }
         if self.is_raised() { Err(EngineError::Interrupted) } else { Ok(()) }
     }
 
@@ -45,7 +60,9 @@ impl Interrupt {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
-            self.check()?;
+            if self.is_raised() {
+                return Err(EngineError::Interrupted);
+            }
             if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
                 return Ok(done);
             }
@@ -74,6 +91,19 @@ mod tests {
             scope.spawn(|| sender.send(7).unwrap());
             assert_eq!(Interrupt::default().block_on(receiver).unwrap(), Ok(7));
         });
+    }
+
+    #[test]
+    fn steps_are_counted_and_waiting_is_none() {
+        let progress = Arc::new(EngineProgress::default());
+        let wish = Interrupt::default();
+        let counting = wish.counting(Arc::clone(&progress));
+        (0..3).for_each(|_| counting.check().unwrap());
+        wish.check().unwrap();
+        counting.block_on(std::future::ready(())).unwrap();
+        assert_eq!(progress.looked.load(Ordering::Relaxed), 3);
+        wish.raise();
+        assert!(counting.check().is_err(), "it is one wish");
     }
 
     #[test]

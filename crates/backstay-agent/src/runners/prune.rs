@@ -3,6 +3,8 @@
 //! A snapshot that is not there any more was forgotten by an attempt that died: all of it may be done again. The lease is
 //! renewed before each step that cannot be undone, and the engine looks at its lock before each removal.
 
+use std::sync::Arc;
+
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Forget, Job, Leased, LeasedRepository, PruneCounts, Work};
 use backstay_core::ports::job::JobResult;
@@ -23,7 +25,8 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let ids = forget.iter().map(id_of).collect::<Result<Vec<Id>, RunError>>()?;
     let forgotten: Vec<SnapshotId> = forget.iter().map(|row| row.snapshot_id).collect();
     let (leased, username) = (job.state.repository.clone(), runner.options.username.clone());
-    let interrupt = runner.interrupt.clone();
+    // A prune counts no files: its steps keep the stall limit away.
+    let interrupt = runner.interrupt.counting(Arc::clone(&runner.progress));
     let fence = Fence::new(runner, job.lease_key());
     let thread = move || forget_and_prune(&leased, &ids, &username, &interrupt, &fence);
     let counts = tokio::task::spawn_blocking(thread).await??;
