@@ -9,6 +9,7 @@ use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::store::{
     ChainedEvent, EvidenceFilter, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
 };
+use jiff::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use crate::Database;
@@ -39,13 +40,14 @@ pub(crate) fn snapshot_question(filter: SnapshotFilter, page: Page<SnapshotId>) 
     query.order_by_desc(snapshot::Column::Id).limit(rows_limit(page.rows_max))
 }
 
-/// Returns the question for an item's newest good snapshot.
-pub(crate) fn newest_good_question(item: ItemId, repository: RepositoryId) -> Select<snapshot::Entity> {
+/// Returns the question for an item's newest good snapshot, as of `now`.
+pub(crate) fn newest_good_question(item: ItemId, repository: RepositoryId, now: Timestamp) -> Select<snapshot::Entity> {
     let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
     snapshot::Entity::find()
         .filter(snapshot::Column::ItemId.eq(item.to_string()))
         .filter(snapshot::Column::RepositoryId.eq(repository.to_string()))
         .filter(snapshot::Column::Outcome.is_in(good))
+        .filter(snapshot::Column::TakenAt.lte(now.as_microsecond()))
         .order_by_desc(snapshot::Column::TakenAt)
         .order_by_desc(snapshot::Column::Id)
         .limit(1)
@@ -77,7 +79,8 @@ impl HistoryStore for Database {
         item: ItemId,
         repository: RepositoryId,
     ) -> Result<Option<Snapshot>, StoreError> {
-        let row = newest_good_question(item, repository).one(&self.reader).await.map_err(store_error)?;
+        let now = self.now.read(&self.reader).await?;
+        let row = newest_good_question(item, repository, now).one(&self.reader).await.map_err(store_error)?;
         row.map(snapshot::Model::read).transpose()
     }
 

@@ -49,7 +49,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
             "snapshots of a repository",
             snapshots(SnapshotFilter { repository_id: repository, ..SnapshotFilter::default() }),
         ),
-        ("newest good snapshot", newest_good_question(asked.item, asked.repository).build(backend)),
+        ("newest good snapshot", newest_good_question(asked.item, asked.repository, asked.now).build(backend)),
         ("events", event_question(asked.tenant, 19_900, 50).build(backend)),
         ("plans due", due_question(asked.now, 50).build(backend)),
         ("live backups of an overlap key", overlap_question(asked.tenant).build(backend)),

@@ -21,7 +21,7 @@ use crate::format::id::Id;
 use crate::format::index::{Index, IndexFile};
 use crate::format::key::KeyFile;
 use crate::format::object::{FileKind, config_key};
-use crate::format::pack::{BlobKind, FinishedPack};
+use crate::format::pack::FinishedPack;
 use crate::format::snapshot::SnapshotFile;
 use crate::interrupt::Interrupt;
 
@@ -267,6 +267,14 @@ impl Repository {
     /// [`EngineError::Storage`].
     pub(crate) fn pack_write(&self, id: &Id, body: Bytes, part: Part) -> Result<(), EngineError> {
         self.object_write(&FileKind::Pack.key(id), body, part)
+    }
+
+    /// Says whether a pack is in the storage.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub(crate) fn pack_is_there(&self, id: &Id) -> Result<bool, EngineError> {
+        Ok(is_there(&*self.storage, &FileKind::Pack.key(id))?)
     }
 
     /// Writes an object. One that is there already, from a try whose answer was lost or that was cut, must be the same.

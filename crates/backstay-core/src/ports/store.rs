@@ -178,7 +178,8 @@ pub trait HistoryStore: Send + Sync {
     async fn snapshot_get(&self, id: SnapshotId) -> Result<Snapshot, StoreError>;
     /// Returns a page of snapshots.
     async fn snapshot_list(&self, filter: SnapshotFilter, page: Page<SnapshotId>) -> Result<Vec<Snapshot>, StoreError>;
-    /// Returns the newest good (complete or unchanged) snapshot of an item in a repository; none if there is none.
+    /// Returns the newest good (complete or unchanged) snapshot of an item in a repository; none if there is none. One
+    /// that is dated in the future by the store's clock, because its agent's clock was wrong, does not count yet.
     async fn snapshot_newest_good(
         &self,
         item: ItemId,

@@ -119,8 +119,19 @@ impl<'a> Uploads<'a> {
         full.map_or(Ok(()), |index| self.index_write(&index))
     }
 
+    /// Writes an index file, and looks whether what it names is still there: to a prune, packs that no index file names
+    /// are litter. Whoever slept longer than its grace between a pack and its index file would name packs that are gone,
+    /// and the next backup would take their blobs for known.
     fn index_write(&self, index: &IndexFile) -> Result<(), EngineError> {
         let (id, size) = self.repository.file_write(FileKind::Index, &index.write())?;
+        let mut count = 0;
+        for pack in index.pack_ids().0 {
+            count += u64::from(!self.repository.pack_is_there(&pack)?);
+        }
+        if count > 0 {
+            self.repository.file_remove(FileKind::Index, &id)?;
+            return Err(EngineError::Overtaken { place: self.repository.place(), count });
+        }
         self.written.lock().expect("no holder panics").0.push(id);
         add(&self.counters.stored, size);
         Ok(())

@@ -178,6 +178,29 @@ pub async fn a_settlement_must_be_a_move(stores: Stores) {
     world.jobs.job_settle(key, &world.success()).await.unwrap();
 }
 
+/// A snapshot that an agent with a wrong clock dates in the future is no proof of anything until then.
+///
+/// Red without the filter of moments in `snapshot_newest_good`.
+pub async fn a_snapshot_of_the_future_does_not_count_yet(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let agent = world.agent();
+    for (foreign_id, ahead) in [("01", 0), ("02", 86_400)] {
+        world.clock.advance(Duration::from_secs(1));
+        let key = world.leased(0, agent).await;
+        let mut snapshot = world.snapshot(&world.job(key.job_id).await, foreign_id, Outcome::Complete);
+        snapshot.taken_at = world.now().saturating_add(Duration::from_secs(ahead)).unwrap();
+        let rows = Settlement { snapshot: Some(snapshot), ..world.success() };
+        world.jobs.job_settle(key, &rows).await.unwrap();
+    }
+    let newest = async || {
+        let found = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap();
+        found.unwrap().foreign_id
+    };
+    assert_eq!(newest().await, "01");
+    world.clock.advance(Duration::from_secs(86_400));
+    assert_eq!(newest().await, "02");
+}
+
 /// The newest good snapshot is complete or unchanged, by when its data was read; lists have filters and pages.
 ///
 /// Red without the filter of outcomes or the order in `snapshot_newest_good`.

@@ -45,8 +45,10 @@ impl HistoryStore for FakeStores {
         item: ItemId,
         repository: RepositoryId,
     ) -> Result<Option<Snapshot>, StoreError> {
+        let now = self.now();
         let good = |row: &&Snapshot| {
             row.item_id == item
+                && row.taken_at <= now
                 && row.repository_id == repository
                 && matches!(row.outcome, Outcome::Complete | Outcome::Unchanged)
         };

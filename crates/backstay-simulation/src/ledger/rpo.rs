@@ -1,0 +1,28 @@
+//! The promise about age: what the product takes for an item's newest good snapshot is what a naive look finds.
+
+use backstay_core::domain::rpo::age;
+use backstay_core::ports::store::HistoryStore as _;
+
+use super::{Broken, Ledger, keep};
+use crate::stage::{instant, micros};
+
+impl Ledger {
+    /// Overdue, computed by the product from its rows, is what the plain list of good snapshots says.
+    pub(super) fn overdue(&self) -> Result<(), Broken> {
+        let now = self.stage().now();
+        for (plan, items) in &self.world.plans {
+            for item in items {
+                let good = self.good.get(&item.id.to_string()).map_or(&[][..], Vec::as_slice);
+                let newest = good.iter().copied().filter(|at| *at <= now.as_microsecond()).max();
+                let breach = newest.unwrap_or(plan.created_at.as_microsecond()) + micros(plan.rpo);
+                let stored = self.stage().block(self.world.database.snapshot_newest_good(item.id, plan.repository_id));
+                let stored = stored.ok().flatten().map(|snapshot| snapshot.taken_at);
+                let told = age(plan.rpo, plan.created_at, stored, item.confirmed_at, now);
+                keep(told.breach_at == instant(breach), "overdue is what a naive look finds", || {
+                    format!("item {}: {told:?}, naive breach {}", item.id, instant(breach))
+                })?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Years from seeds: `./check` lives twenty of them, and one for each mutant, which must break a promise.
+//!
+//! `BACKSTAY_SEEDS=1000 cargo test -p backstay-simulation --test it -- year --nocapture` lives a thousand, and
+//! `BACKSTAY_SEED=17` that one alone; with `BACKSTAY_STORY=1` it tells each step.
+
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Instant;
+
+use backstay_simulation::mutant::Mutant;
+use backstay_simulation::year::{BrokenYear, YearOptions, live};
+
+/// Years of every check.
+const SEEDS: u64 = 20;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Lives years on all processors, and returns the first broken ones.
+fn years(seeds: &[u64]) -> Vec<BrokenYear> {
+    let (next, broken) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, SeqCst) as usize) {
+                    match live(YearOptions::new(*seed)) {
+                        Ok(year) => println!("seed {seed}: {} steps, {:?}", year.steps, year.counts),
+                        Err(year) => {
+                            println!("{year}");
+                            broken.lock().unwrap().push(*year);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{} years in {seconds:.1} s: {:.2} a second", seeds.len(), seeds.len() as f64 / seconds);
+    broken.into_inner().unwrap()
+}
+
+#[test]
+fn years_keep_all_promises() {
+    let seeds: Vec<u64> = match number("BACKSTAY_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("BACKSTAY_SEEDS").unwrap_or(SEEDS)).collect(),
+    };
+    let broken = years(&seeds);
+    let first = broken.first().map(ToString::to_string).unwrap_or_default();
+    assert!(broken.is_empty(), "{} of {} years broke a promise; one of them:\n{first}", broken.len(), seeds.len());
+}
+
+/// Returns the promise that a mutant breaks within the seeds of a check.
+fn breaks(mutant: Mutant) -> &'static str {
+    let broken =
+        (1..=SEEDS).find_map(|seed| live(YearOptions { mutant: Some(mutant), ..YearOptions::new(seed) }).err());
+    let broken = broken.unwrap_or_else(|| panic!("{mutant:?} breaks no promise in {SEEDS} years"));
+    println!(
+        "{mutant:?}: seed {}, step {}: {}: {}",
+        broken.seed, broken.step, broken.broken.promise, broken.broken.seen
+    );
+    broken.broken.promise
+}
+
+/// A check that cannot fail is none: with each protection left out, a promise is seen to break.
+#[test]
+fn each_mutant_breaks_a_promise() {
+    for mutant in Mutant::ALL {
+        breaks(*mutant);
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_year() {
+    let options = YearOptions { days: 30, ..YearOptions::new(3) };
+    assert_eq!(live(options).map_err(|year| year.to_string()), live(options).map_err(|year| year.to_string()));
+}
