@@ -72,7 +72,8 @@ impl Ledger {
             while let Some((planned_at, starts_at)) = next(&planned, from, 1).first().copied()
                 && starts_at <= now
             {
-                from = planned_at;
+                // By its start: `next` takes the jitter off again.
+                from = starts_at;
                 let key = (plan.name.to_string(), planned_at.as_second());
                 match self.occurrences_told.get(&key) {
                     Some(told) => {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
-use backstay_core::domain::schedule::{Calendar, Occurrence, ScheduleState, next};
+use backstay_core::domain::schedule::{Calendar, Occurrence, ScheduleState, jitter_of, next};
 use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledPlan};
 use backstay_core::ports::store::{DeclarationStore as _, StoreError};
 use jiff::Timestamp;
@@ -18,7 +18,9 @@ impl SteppedStore {
         let made = |plan_id| {
             let plan = self.stage.block(self.database.plan_get(plan_id)).ok()?;
             let before = self.stage.block(self.database.schedule_get(plan_id)).ok()?.last_planned_at?;
-            let missed = next(&state.planned(&plan), before, 1).first().map(|(planned_at, _)| *planned_at)?;
+            // From its start on: `next` takes the jitter off again.
+            let started = before.saturating_add(jitter_of(plan_id, plan.schedule.jitter())).ok()?;
+            let missed = next(&state.planned(&plan), started, 1).first().map(|(planned_at, _)| *planned_at)?;
             let now = self.stage.now();
             let occurrence = Occurrence { planned_at: missed, not_before: now, start_by: now, late: None, missed: 0 };
             (missed > before && state.last_planned_at > Some(missed)).then(|| state.wait(occurrence, now))
