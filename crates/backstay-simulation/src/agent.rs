@@ -34,8 +34,8 @@ use crate::world::{TTL, World};
 /// Jobs that an agent does at once.
 const SLOTS: u32 = 2;
 
-/// How often an agent looks for work while there is some in the queue, and while there is none. With a bell beside it.
-const POLL: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(12 * 3_600));
+/// How often an agent looks for work while some is due, and while there is none. With a bell beside it.
+const POLL: (Duration, Duration) = (Duration::from_secs(1_200), Duration::from_secs(12 * 3_600));
 
 /// Tries to hand in a result.
 const FINISH_TRIES: u32 = 40;
@@ -94,8 +94,8 @@ impl Agent {
                 Ok(_) => {}
                 Err(_) => stage.sleep(stage.dice.between(Duration::from_secs(1), Duration::from_secs(60))).await,
             }
-            let is_queued = self.world.board.is_queued.load(SeqCst);
-            let poll = if is_queued { POLL.0 } else { POLL.1 };
+            let rest = self.world.board.lease_at.load(SeqCst).saturating_sub(stage.now().as_microsecond());
+            let poll = if rest > 0 { Duration::from_micros(rest.unsigned_abs()).min(POLL.1) } else { POLL.0 };
             stage.wait(self.world.machines[self.machine].bell, poll).await;
             stage.sleep(stage.dice.between(Duration::ZERO, Duration::from_secs(30))).await;
         }

@@ -1,8 +1,9 @@
 //! The promises, looked at after every step that wrote: a mirror of the rows, and what they may never do.
 //!
-//! `ledger/rows` holds what was seen; here is what follows from two looks, the one before a step and the one after it.
-//! Nothing here asks the product: rows are read as they are, and bytes from where the simulation keeps them.
+//! `log` notes every row that is written; here is what follows from two looks, the one before a step and the one after
+//! it. Nothing here asks the product: rows are read as they are, and bytes from where the simulation keeps them.
 
+mod log;
 mod jobs;
 mod schedule;
 mod history;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
+use self::log::{Done, Written};
 use crate::stage::Stage;
 use crate::table::Table;
 use crate::world::World;
@@ -64,10 +66,19 @@ pub(crate) struct LeaseSeen {
 pub struct Ledger {
     world: Arc<World>,
     table: Table,
+    log: log::Log,
     jobs: HashMap<String, JobSeen>,
     /// Jobs that had not ended at the last look.
     live: BTreeMap<String, ()>,
     leases: HashMap<String, LeaseSeen>,
+    /// Until when each agent's heartbeat holds.
+    agents: HashMap<String, i64>,
+    /// How each attempt ended; none while it goes on.
+    endings: HashMap<(String, i64), Option<String>>,
+    /// Jobs that are queued or wait: in which state, until when.
+    due: HashMap<String, (String, i64)>,
+    /// When each plan is looked at next.
+    ticks: HashMap<String, i64>,
     /// The job of each item and occurrence.
     occurrences: HashMap<(String, i64), String>,
     /// How often each job's end was told, by word.
@@ -82,9 +93,6 @@ pub struct Ledger {
     occurrences_told: HashMap<(String, i64), schedule::Told>,
     /// The newest occurrence of each plan that something was told of.
     newest: HashMap<String, i64>,
-    seen_event: i64,
-    seen_snapshot: i64,
-    seen_job: i64,
     /// What happened, for a person.
     pub counts: Counts,
 }
@@ -111,12 +119,18 @@ pub struct Counts {
 impl Ledger {
     /// Begins with an empty mirror.
     pub fn new(world: &Arc<World>) -> Self {
+        let table = Table::new(&world.stage, &world.database);
         Self {
             world: Arc::clone(world),
-            table: Table::new(&world.stage, &world.database),
+            log: log::Log::begin(&table),
+            table,
             jobs: HashMap::new(),
             live: BTreeMap::new(),
             leases: HashMap::new(),
+            agents: HashMap::new(),
+            endings: HashMap::new(),
+            due: HashMap::new(),
+            ticks: HashMap::new(),
             occurrences: HashMap::new(),
             told: HashMap::new(),
             chains: HashMap::new(),
@@ -124,9 +138,6 @@ impl Ledger {
             snapshots: HashMap::new(),
             occurrences_told: HashMap::new(),
             newest: HashMap::new(),
-            seen_event: 0,
-            seen_snapshot: 0,
-            seen_job: 0,
             counts: Counts::default(),
         }
     }
@@ -146,14 +157,44 @@ impl Ledger {
     /// [`Broken`]: the first promise that does not hold.
     pub fn look(&mut self) -> Result<(), Broken> {
         self.counts.looks += 1;
-        self.told_since()?;
-        let changed = self.jobs_since()?;
-        self.leases_since()?;
+        let written = self.log.since(&self.table);
+        if written.is_empty() {
+            return Ok(());
+        }
+        self.mirror(&written);
+        self.told_since(&written)?;
+        let changed = self.jobs_since(&written)?;
+        self.leases_since(&written)?;
         self.ends(&changed)?;
-        self.snapshots_since()?;
+        self.snapshots_since(&written)?;
         self.overlaps()?;
         self.hints();
         Ok(())
+    }
+
+    /// Takes in what carries no promise of its own.
+    fn mirror(&mut self, written: &[Written]) {
+        for row in written {
+            let is_there = row.done != Done::Gone;
+            match &*row.table {
+                "attempt" => {
+                    self.endings.insert((row.text("job_id"), row.number("token")), row.word("ending"));
+                }
+                "agent" if is_there => {
+                    self.agents.insert(row.text("id"), row.number("expires_at"));
+                }
+                "job_due" if is_there => {
+                    self.due.insert(row.text("job_id"), (row.text("state"), row.number("due_at")));
+                }
+                "job_due" => {
+                    self.due.remove(&row.text("job_id"));
+                }
+                "plan_schedule" => {
+                    self.ticks.insert(row.text("plan_id"), row.count("next_due_at").unwrap_or(i64::MAX));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Looks at what must not take too long, and at what ages.
@@ -175,27 +216,23 @@ impl Ledger {
 
     /// Tells those who wait what they would see if they looked all the time.
     fn hints(&self) {
-        let board = &self.world.board;
-        let was_queued = board.is_queued.load(SeqCst);
-        let sql = "SELECT state, count(*) AS n, min(due_at) AS at FROM job_due GROUP BY state \
-                   UNION ALL SELECT 'plan', count(*), min(next_due_at) FROM plan_schedule WHERE next_due_at IS NOT NULL";
-        let due = self.table.rows(sql.to_owned());
-        let of = |state: &str| due.iter().find(|row| row.text("state") == state);
-        let queued = of("queued").map_or(0, |row| row.number("n"));
-        board.is_queued.store(queued > 0, SeqCst);
-        let now = self.stage().now().as_microsecond();
-        let wake = of("waiting").map_or(i64::MAX, |row| row.number("at"));
+        let (board, stage) = (&self.world.board, self.stage());
+        let next = |state: &str| {
+            let of = self.due.values().filter(|(is, _)| is == state).map(|(_, at)| *at);
+            of.min().unwrap_or(i64::MAX)
+        };
         let over = self.leases.values().map(|lease| self.over_at(lease)).min().unwrap_or(i64::MAX);
-        let next = wake.min(over);
-        let tick = of("plan").map_or(i64::MAX, |row| row.get::<Option<i64>>("at").unwrap_or(i64::MAX));
+        let rescue = next("waiting").min(over);
+        let tick = self.ticks.values().copied().min().unwrap_or(i64::MAX);
+        let lease = next("queued");
         if board.tick_at.swap(tick, SeqCst) > tick {
-            self.world.servers.iter().for_each(|server| self.stage().signal(server.tick_bell()));
+            self.world.servers.iter().for_each(|server| stage.signal(server.tick_bell()));
         }
-        if board.rescue_at.swap(next, SeqCst) > next {
-            self.world.servers.iter().for_each(|server| self.stage().signal(server.bell));
+        if board.rescue_at.swap(rescue, SeqCst) > rescue {
+            self.world.servers.iter().for_each(|server| stage.signal(server.bell));
         }
-        if queued > 0 && !was_queued && of("queued").is_some_and(|row| row.number("at") <= now) {
-            self.world.machines.iter().for_each(|machine| self.stage().signal(machine.bell));
+        if board.lease_at.swap(lease, SeqCst) > lease {
+            self.world.machines.iter().for_each(|machine| stage.signal(machine.bell));
         }
     }
 }

@@ -48,7 +48,15 @@ impl Table {
     /// # Panics
     /// When the question is wrong.
     pub fn rows(&self, sql: String) -> Vec<Row> {
-        let question = Statement::from_string(DbBackend::Sqlite, sql.clone());
+        self.ask(Statement::from_string(DbBackend::Sqlite, sql))
+    }
+
+    /// Asks a question with values.
+    ///
+    /// # Panics
+    /// When the question is wrong.
+    pub fn ask(&self, question: Statement) -> Vec<Row> {
+        let sql = question.sql.clone();
         let rows = self.stage.block(self.database.connection().query_all_raw(question));
         rows.unwrap_or_else(|error| panic!("{sql}: {error}")).into_iter().map(Row).collect()
     }
@@ -61,9 +69,4 @@ impl Table {
         let done = self.stage.block(self.database.connection().execute_unprepared(sql));
         drop(done.unwrap_or_else(|error| panic!("{sql}: {error}")));
     }
-}
-
-/// Returns ids as a list in SQL.
-pub fn listed<'a>(ids: impl Iterator<Item = &'a String>) -> String {
-    ids.map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",")
 }

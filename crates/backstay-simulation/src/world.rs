@@ -1,6 +1,6 @@
 //! What a year is made of: the database, who works on it, and what they have told each other.
 
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ pub const REPLICAS: usize = 2;
 /// What those who wait for work would see if they looked all the time: a simulation of a year cannot look each second.
 #[derive(Default)]
 pub struct Board {
-    /// Whether jobs are queued.
-    pub is_queued: AtomicBool,
+    /// When the first of the queued jobs is due; at the end of time when there is none.
+    pub lease_at: AtomicI64,
     /// When the next lease or wait is over.
     pub rescue_at: AtomicI64,
     /// When the next plan is due.

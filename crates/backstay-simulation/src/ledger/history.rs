@@ -2,22 +2,18 @@
 
 use backstay_core::domain::event::{Event, EventKind, chain_hash};
 
+use super::log::{Done, Written, of};
 use super::{Broken, Ledger, keep};
 use crate::stage::instant;
 
 impl Ledger {
     /// Takes in new events; each must be the next of its tenant, with the hash that chains it.
-    pub(super) fn told_since(&mut self) -> Result<(), Broken> {
-        let sql = format!(
-            "SELECT rowid AS place, id, tenant_id, sequence, kind, job_id, item_id, happened_at, message, hash FROM event \
-             WHERE rowid > {} ORDER BY rowid",
-            self.seen_event
-        );
-        for row in self.table.rows(sql) {
-            self.seen_event = row.number("place");
+    pub(super) fn told_since(&mut self, written: &[Written]) -> Result<(), Broken> {
+        for row in of("event", written) {
+            keep(row.done == Done::Added, "what was told stays told", || format!("an event was {:?}", row.done))?;
             self.counts.events += 1;
             let (tenant, kind) = (row.text("tenant_id"), row.text("kind"));
-            let (job, item): (Option<String>, Option<String>) = (row.get("job_id"), row.get("item_id"));
+            let (job, item) = (row.word("job_id"), row.word("item_id"));
             let unreadable = "rows of the simulation can be read";
             let event = Event {
                 id: row.text("id").parse().expect(unreadable),
@@ -46,13 +42,8 @@ impl Ledger {
     }
 
     /// Takes in new snapshots; each must be there, once, published by the attempt that finished its job.
-    pub(super) fn snapshots_since(&mut self) -> Result<(), Broken> {
-        let sql = format!(
-            "SELECT rowid AS place, job_id, item_id, foreign_id, taken_at, outcome FROM snapshot WHERE rowid > {} ORDER BY rowid",
-            self.seen_snapshot
-        );
-        for row in self.table.rows(sql) {
-            self.seen_snapshot = row.number("place");
+    pub(super) fn snapshots_since(&mut self, written: &[Written]) -> Result<(), Broken> {
+        for row in of("snapshot", written).filter(|row| row.done == Done::Added) {
             self.counts.snapshots += 1;
             let (job, item, foreign) = (row.text("job_id"), row.text("item_id"), row.text("foreign_id"));
             let doubled = [
@@ -66,8 +57,7 @@ impl Ledger {
             let Some(published) = published else {
                 return keep(false, "a snapshot that is shown is there", || foreign);
             };
-            let sql = format!("SELECT ending FROM attempt WHERE job_id = '{job}' AND token = {}", published.by.token.0);
-            let ending: Option<String> = self.table.rows(sql).first().and_then(|row| row.get("ending"));
+            let ending = self.endings.get(&(job.clone(), published.by.token.0)).cloned().flatten();
             let own = published.by.job_id.to_string() == job
                 && self.jobs.get(&job).is_some_and(|seen| seen.token == published.by.token.0);
             keep(

@@ -6,27 +6,24 @@ use std::time::Duration;
 use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::domain::schedule::OverlapKey;
 
+use super::log::{Done, Written, of};
 use super::{Broken, JobSeen, LeaseSeen, Ledger, keep};
 use crate::stage::micros;
-use crate::table::{Row, listed};
 
 /// How long after its lease is over, and everything that is to work works, a job may be without its rescue: a replica
 /// may wait an hour for the database, twice.
 const RESCUE_WITHIN: Duration = Duration::from_secs(3 * 3_600);
 
-const COLUMNS: &str =
-    "rowid AS place, id, tenant_id, plan_id, item_id, kind, state, attempt_token, outcome, occurrence_at, created_at";
-
-fn seen(row: &Row) -> (String, JobSeen) {
+fn seen(row: &Written) -> (String, JobSeen) {
     let job = JobSeen {
         tenant_id: row.text("tenant_id"),
-        plan_id: row.get("plan_id"),
-        item_id: row.get("item_id"),
+        plan_id: row.word("plan_id"),
+        item_id: row.word("item_id"),
         kind: row.text("kind"),
         state: row.text("state"),
         token: row.number("attempt_token"),
-        outcome: row.get("outcome"),
-        occurrence_at: row.get("occurrence_at"),
+        outcome: row.word("outcome"),
+        occurrence_at: row.count("occurrence_at"),
         created_at: row.number("created_at"),
     };
     (row.text("id"), job)
@@ -34,16 +31,11 @@ fn seen(row: &Row) -> (String, JobSeen) {
 
 impl Ledger {
     /// Takes in new jobs and those that moved; returns the ids of those that are new or in another state.
-    pub(super) fn jobs_since(&mut self) -> Result<Vec<String>, Broken> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM job WHERE rowid > {} OR id IN ({})",
-            self.seen_job,
-            listed(self.live.keys())
-        );
+    pub(super) fn jobs_since(&mut self, written: &[Written]) -> Result<Vec<String>, Broken> {
         let mut changed = Vec::new();
-        for row in self.table.rows(sql) {
-            self.seen_job = self.seen_job.max(row.number("place"));
-            let (id, job) = seen(&row);
+        for row in of("job", written) {
+            keep(row.done != Done::Gone, "no job is lost", || format!("job {} was deleted", row.text("id")))?;
+            let (id, job) = seen(row);
             match self.jobs.get(&id) {
                 None => self.is_new(&id, &job)?,
                 Some(before) if *before == job => continue,
@@ -58,7 +50,9 @@ impl Ledger {
             self.jobs.insert(id.clone(), job);
             changed.push(id);
         }
-        self.one_live_an_item()?;
+        if !changed.is_empty() {
+            self.one_live_an_item()?;
+        }
         Ok(changed)
     }
 
@@ -96,39 +90,32 @@ impl Ledger {
     }
 
     /// Takes in all leases; a job whose lease went without a result must have been given up rightly.
-    pub(super) fn leases_since(&mut self) -> Result<(), Broken> {
-        let sql = "SELECT l.job_id, l.token, l.agent_id, l.progressed_at, l.disowned_at, a.expires_at \
-                   FROM lease l JOIN agent a ON a.id = l.agent_id";
-        let now: std::collections::HashMap<String, LeaseSeen> = self
-            .table
-            .rows(sql.to_owned())
-            .iter()
-            .map(|row| {
-                let lease = LeaseSeen {
-                    token: row.number("token"),
-                    agent_id: row.text("agent_id"),
-                    progressed_at: row.number("progressed_at"),
-                    disowned_at: row.get("disowned_at"),
-                    expires_at: row.number("expires_at"),
-                };
-                (row.text("job_id"), lease)
-            })
-            .collect();
-        let before = std::mem::replace(&mut self.leases, now);
+    pub(super) fn leases_since(&mut self, written: &[Written]) -> Result<(), Broken> {
+        let before = self.leases.clone();
+        for row in of("lease", written) {
+            let job_id = row.text("job_id");
+            if row.done == Done::Gone {
+                self.leases.remove(&job_id);
+                continue;
+            }
+            let agent_id = row.text("agent_id");
+            let lease = LeaseSeen {
+                token: row.number("token"),
+                progressed_at: row.number("progressed_at"),
+                disowned_at: row.count("disowned_at"),
+                expires_at: self.agents[&agent_id],
+                agent_id,
+            };
+            self.leases.insert(job_id, lease);
+        }
+        self.leases.values_mut().for_each(|lease| lease.expires_at = self.agents[&lease.agent_id]);
         let gone: Vec<(String, LeaseSeen)> = before
             .into_iter()
             .filter(|(id, lease)| self.leases.get(id).is_none_or(|now| now.token != lease.token))
             .collect();
         for (id, lease) in gone {
-            let sql = format!("SELECT ending FROM attempt WHERE job_id = '{id}' AND token = {}", lease.token);
-            let ending: Vec<Option<String>> = self.table.rows(sql).iter().map(|row| row.get("ending")).collect();
-            let ending = match ending.as_slice() {
-                [Some(ending)] => ending.clone(),
-                other => {
-                    return keep(false, "an attempt that is over has its end", || {
-                        format!("job {id} attempt {}: {other:?}", lease.token)
-                    });
-                }
+            let Some(ending) = self.endings.get(&(id.clone(), lease.token)).cloned().flatten() else {
+                return keep(false, "an attempt that is over has its end", || format!("job {id} attempt {}", lease.token));
             };
             let now = self.stage().now().as_microsecond();
             if ending == "lost" {
