@@ -188,7 +188,7 @@ impl Agent {
     /// Works for a while and tells progress; false when it must stop.
     async fn labour(&self, key: LeaseKey, whole: Duration) -> bool {
         let stage = &self.world.stage;
-        let parts = 1 + u32::try_from(whole.as_secs() / 400).unwrap_or(0);
+        let parts = 1 + u32::try_from(whole.as_secs() / 800).unwrap_or(0);
         for part in 0..parts {
             stage.sleep(whole / parts).await;
             if self.standing(key) != Standing::Held {

@@ -83,11 +83,13 @@ async fn replica_dies(world: Arc<World>, server: usize) {
     if world.servers[server].running().is_none() {
         return;
     }
-    let downtime = stage.dice.between(Duration::from_secs(1), Duration::from_secs(36 * HOUR));
+    // Now and then all of them, for days: nothing happens until one is back, and plans have missed several turns.
+    let all = stage.dice.chance(300_000);
+    let most = if all { 9 * DAY } else { 36 * HOUR };
+    let downtime = stage.dice.between(Duration::from_secs(1), Duration::from_secs(most));
     world.weather.hindered(stage.now().saturating_add(downtime).unwrap_or(stage.now()));
     server::stop(&world, server);
-    // Now and then all of them: nothing happens until one is back.
-    if stage.dice.chance(300_000) {
+    if all {
         (0..REPLICAS).for_each(|other| server::stop(&world, other));
     }
     stage.sleep(downtime).await;
@@ -137,7 +139,12 @@ pub async fn people(world: Arc<World>) {
         let said = match dice.below(10) {
             0..4 => {
                 let (plan, _) = dice.pick(&world.plans);
-                let answers = plan_request(&context, &asking(&world), plan.id).await;
+                let mut answers = plan_request(&context, &asking(&world), plan.id).await;
+                // Who sees nothing happen asks again.
+                if dice.chance(300_000) {
+                    stage.sleep(dice.between(Duration::from_secs(1), Duration::from_secs(10 * MINUTE))).await;
+                    answers = plan_request(&context, &asking(&world), plan.id).await;
+                }
                 format!("asks for a backup of {}: {:?}", plan.name, answers.map(|answers| answers.len()))
             }
             4 => {

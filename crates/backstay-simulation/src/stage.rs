@@ -55,6 +55,8 @@ pub struct Stage {
     touched: AtomicBool,
     inner: Mutex<Inner>,
     runtime: tokio::runtime::Runtime,
+    /// Whether a person wants the whole story.
+    tells_all: bool,
     /// The dice of this year.
     pub dice: Dice,
 }
@@ -65,7 +67,8 @@ impl Stage {
     /// # Panics
     /// When this machine cannot start a runtime.
     pub fn new(now: Timestamp, seed: u64) -> Arc<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // Without sockets: a thread that parks is woken sooner than one that polls.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         Arc::new(Self {
             now: AtomicI64::new(now.as_microsecond()),
             steps: AtomicU64::new(0),
@@ -74,6 +77,7 @@ impl Stage {
             touched: AtomicBool::new(false),
             inner: Mutex::default(),
             runtime: runtime.expect("a runtime of one thread needs nothing but memory"),
+            tells_all: std::env::var_os("BACKSTAY_STORY").is_some(),
             dice: Dice::new(seed),
         })
     }
@@ -222,7 +226,7 @@ impl Stage {
     #[track_caller]
     pub fn tell(&self, line: impl FnOnce() -> String) {
         let line = format!("{} step {} {}", self.now(), self.steps(), line());
-        if std::env::var_os("BACKSTAY_STORY").is_some() {
+        if self.tells_all {
             eprintln_line(&line, Location::caller());
         }
         let mut inner = self.lock();

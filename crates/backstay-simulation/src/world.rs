@@ -27,7 +27,7 @@ use crate::weather::Weather;
 use crate::wire::{Doors, Wire};
 
 /// How long a heartbeat holds: longer than in production, so that a year has fewer of them.
-pub const TTL: Duration = Duration::from_secs(600);
+pub const TTL: Duration = Duration::from_secs(1_200);
 
 /// Agents at work at once.
 pub const AGENTS: usize = 3;

@@ -90,6 +90,7 @@ pub fn live(options: YearOptions) -> Result<Year, Box<BrokenYear>> {
     if options.mutant == Some(Mutant::NoUniqueKey) {
         ledger.table().execute("DROP INDEX uq_job_live_key");
         ledger.table().execute("DROP INDEX uq_job_occurrence_key");
+        ledger.table().execute("DROP INDEX uq_lease_overlap");
     }
     (0..REPLICAS).for_each(|at| server::start(&world, at));
     (0..AGENTS).for_each(|at| agent::start(&world, at));

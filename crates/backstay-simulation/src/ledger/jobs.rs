@@ -115,7 +115,9 @@ impl Ledger {
             .collect();
         for (id, lease) in gone {
             let Some(ending) = self.endings.get(&(id.clone(), lease.token)).cloned().flatten() else {
-                return keep(false, "an attempt that is over has its end", || format!("job {id} attempt {}", lease.token));
+                return keep(false, "an attempt that is over has its end", || {
+                    format!("job {id} attempt {}", lease.token)
+                });
             };
             let now = self.stage().now().as_microsecond();
             if ending == "lost" {

@@ -11,18 +11,21 @@ use crate::table::{Row, Table};
 /// The tables that are watched, with the cells that promises are about.
 const WATCHED: &[(&str, &[&str])] = &[
     ("event", &["id", "tenant_id", "sequence", "kind", "job_id", "item_id", "happened_at", "message", "hash"]),
-    ("job", &[
-        "id",
-        "tenant_id",
-        "plan_id",
-        "item_id",
-        "kind",
-        "state",
-        "attempt_token",
-        "outcome",
-        "occurrence_at",
-        "created_at",
-    ]),
+    (
+        "job",
+        &[
+            "id",
+            "tenant_id",
+            "plan_id",
+            "item_id",
+            "kind",
+            "state",
+            "attempt_token",
+            "outcome",
+            "occurrence_at",
+            "created_at",
+        ],
+    ),
     ("job_due", &["job_id", "state", "due_at"]),
     ("lease", &["job_id", "token", "agent_id", "progressed_at", "disowned_at"]),
     ("attempt", &["job_id", "token", "ending"]),
