@@ -216,7 +216,7 @@ impl Agent {
         if !self.labour(key, dice.between(Duration::from_secs(60), Duration::from_secs(hours))).await {
             return None;
         }
-        if dice.chance(40_000) {
+        if !self.world.weather.is_healed() && dice.chance(40_000) {
             return Some(JobResult::Failed(self.failure()));
         }
         if dice.chance(100_000) {
@@ -268,6 +268,9 @@ impl Agent {
 
     fn outcome(&self) -> (Outcome, Unread) {
         let mut unread = Unread::default();
+        if self.world.weather.is_healed() {
+            return (Outcome::Complete, unread);
+        }
         match self.world.stage.dice.below(20) {
             0 => {
                 unread.push("/home/locked".to_owned(), "permission denied".to_owned());

@@ -127,6 +127,7 @@ pub fn heal(world: &Arc<World>) {
         }
         world.machines[machine].clock.jump(0);
     }
+    world.stage.spawn(FATE, resume(Arc::clone(world)));
     world.stage.tell(|| "all is healed".to_owned());
 }
 
@@ -192,6 +193,16 @@ async fn pause(world: Arc<World>, context: Context, plan: PlanId) {
         stage.sleep(Duration::from_secs(MINUTE)).await;
     }
     stage.tell(|| format!("a person lets {plan} go on"));
+}
+
+/// Lets every plan go on.
+async fn resume(world: Arc<World>) {
+    let context = server::context(&world, 0);
+    for (plan, _) in &world.plans {
+        while plan_pause(&context, plan.id, PauseWish::Resume).await.is_err() {
+            world.stage.sleep(Duration::from_secs(MINUTE)).await;
+        }
+    }
 }
 
 async fn any_live(world: &World) -> Option<JobId> {

@@ -1,7 +1,7 @@
 //! How bad the world is: what a network and a database do to a call, and since when all is well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use backstay_core::ports::store::StoreError;
@@ -29,13 +29,15 @@ pub struct Weather {
     database: AtomicU64,
     network: AtomicU64,
     stormy_until: AtomicI64,
+    healed: AtomicBool,
 }
 
 impl Weather {
     /// Makes a calm world.
     pub fn new(stage: &Arc<Stage>) -> Arc<Self> {
         let (database, network) = (AtomicU64::new(CALM), AtomicU64::new(CALM));
-        Arc::new(Self { stage: Arc::clone(stage), database, network, stormy_until: AtomicI64::new(i64::MIN) })
+        let (stormy_until, healed) = (AtomicI64::new(i64::MIN), AtomicBool::new(false));
+        Arc::new(Self { stage: Arc::clone(stage), database, network, stormy_until, healed })
     }
 
     /// Makes so many of a million calls err; the next storm takes its place.
@@ -54,6 +56,12 @@ impl Weather {
     /// Ends all harm.
     pub fn heal(&self) {
         self.storm(0, 0, Duration::ZERO);
+        self.healed.store(true, SeqCst);
+    }
+
+    /// Says whether all harm is over: sources can be read and storages take what they get.
+    pub fn is_healed(&self) -> bool {
+        self.healed.load(SeqCst)
     }
 
     /// Notes that somebody who must work does not, until a moment.

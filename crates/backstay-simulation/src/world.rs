@@ -182,7 +182,7 @@ const fn wish(tenant: usize, rhythm: &'static str, zone: &'static str, items: us
         window_secs: 3_600,
         catch_up: CatchUp::Once,
         items,
-        rpo_hours: 48,
+        rpo_hours: 24 * 5,
     }
 }
 
@@ -191,9 +191,19 @@ fn wishes() -> Vec<Wish> {
     vec![
         // In the hour that summer time leaves out, and that winter time has twice.
         wish(0, "30 2 * * 0,3", "Europe/Zurich", 2),
-        Wish { jitter_secs: 900, catch_up: CatchUp::Never, ..wish(0, "0 22 * * 1", "America/New_York", 1) },
+        Wish {
+            jitter_secs: 900,
+            catch_up: CatchUp::Never,
+            rpo_hours: 24 * 8,
+            ..wish(0, "0 22 * * 1", "America/New_York", 1)
+        },
         Wish { overlap: OverlapKey::Tenant, window_secs: 1_800, ..wish(1, "every 36h", "UTC", 1) },
-        Wish { overlap: OverlapKey::Tenant, window_secs: 5_400, ..wish(1, "15 4 * * 1,4", "Australia/Lord_Howe", 1) },
+        Wish {
+            overlap: OverlapKey::Tenant,
+            window_secs: 5_400,
+            rpo_hours: 24 * 9,
+            ..wish(1, "15 4 * * 1,4", "Australia/Lord_Howe", 1)
+        },
         Wish { overlap: OverlapKey::Tenant, rpo_hours: 24 * 40, ..wish(1, "0 5 1 * *", "Asia/Kolkata", 1) },
         Wish { jitter_secs: 60, rpo_hours: 24 * 9, ..wish(2, "every 7d", "UTC", 2) },
     ]

@@ -16,8 +16,9 @@ const BEGIN_SECS: i64 = 1_767_225_600;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How long the world is left alone after it was healed.
-const CALM_DAYS: u32 = 4;
+/// How long the world is left alone after it was healed: each plan but the monthly one has its turn, twice if one of them
+/// may be another plan's.
+const CALM_DAYS: u32 = 10;
 
 /// How long a job may take when all is well: a row of failures backs off for hours.
 const DONE_WITHIN: Duration = Duration::from_secs(86_400);
@@ -101,7 +102,8 @@ pub fn live(options: YearOptions) -> Result<Year, Box<BrokenYear>> {
         let calm = world.weather.well_since().max(world.stage.now());
         let rest = Duration::try_from(calm.duration_since(world.stage.now())).unwrap_or(Duration::ZERO);
         days(&world, &mut ledger, CALM_DAYS + u32::try_from(rest.as_secs() / DAY.as_secs()).unwrap_or(0) + 1)?;
-        ledger.all_done(DONE_WITHIN)
+        ledger.all_done(DONE_WITHIN)?;
+        ledger.young_again(Duration::from_secs(86_400 * u64::from(CALM_DAYS)))
     });
     let (steps, at, story) = (world.stage.steps(), world.stage.now(), world.stage.story());
     // Actors hold the world, and the world holds them.
