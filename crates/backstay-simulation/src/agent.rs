@@ -138,8 +138,13 @@ impl Agent {
             let pause = match sent {
                 None => Duration::from_secs(30 * 86_400),
                 Some(sent) => {
-                    let stop_at = plus(sent, TTL - margin(TTL));
-                    renew_every(TTL).min(between(stage.now(), stop_at).max(Duration::from_secs(1)))
+                    let left = between(stage.now(), plus(sent, TTL - margin(TTL)));
+                    // When it is over, only a new lease brings work.
+                    if left.is_zero() {
+                        renew_every(TTL)
+                    } else {
+                        renew_every(TTL).min(left.max(Duration::from_secs(1)))
+                    }
                 }
             };
             stage.wait(self.taken, pause).await;
