@@ -67,6 +67,8 @@ impl Table {
     /// When it cannot be done.
     pub fn execute(&self, sql: &str) {
         let done = self.stage.block(self.database.connection().execute_unprepared(sql));
-        drop(done.unwrap_or_else(|error| panic!("{sql}: {error}")));
+        if let Err(error) = done {
+            panic!("{sql}: {error}");
+        }
     }
 }
