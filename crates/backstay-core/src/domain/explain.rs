@@ -50,10 +50,10 @@ pub fn due_words(answer: &Due, zone: &TimeZone) -> String {
             };
             format!("the occurrence of {name} starts{late}{missed}")
         }
-        Due::Skip { planned_at, skip: Skip::Paused } => {
+        Due::Skip { planned_at, skip: Skip::Paused, .. } => {
             format!("the occurrence of {} is skipped: the plan is paused", moment(*planned_at, zone))
         }
-        Due::Skip { planned_at, skip: Skip::Missed { late } } => format!(
+        Due::Skip { planned_at, skip: Skip::Missed { late }, .. } => format!(
             "the occurrence of {} is skipped: it would be {} and the plan does not catch up",
             moment(*planned_at, zone),
             delay_words(*late)

@@ -95,9 +95,9 @@ async fn tick_one(
     let (state, told) = match state.look(plan, calendar, now) {
         None => (state.rest(plan, now), Vec::new()),
         Some(Due::Hold { until, .. }) => (state.held(until, now), Vec::new()),
-        Some(Due::Skip { planned_at, skip }) => {
+        Some(Due::Skip { planned_at, skip, missed }) => {
             done.skipped += 1;
-            (state.done(plan, planned_at, now), vec![skip_event(context, plan, planned_at, &skip, now)])
+            (state.done(plan, planned_at, now), vec![skip_event(context, plan, (planned_at, missed), &skip, now)])
         }
         Some(Due::Start(occurrence)) => start(context, row, occurrence, now, done).await?,
     };
@@ -203,7 +203,7 @@ async fn enqueue(
     let mut job = backup_job(context, plan, item, (id, Trigger::Occurrence(planned_at), now)).await?;
     job.state = JobState::Queued { not_before: not_before.max(now) };
     let late = late.map_or_else(String::new, |late| format!(", {}", delay_words(late)));
-    let missed = if missed > 0 { format!(", in the place of {missed} more that were missed") } else { String::new() };
+    let missed = missed_words(missed);
     let words =
         format!("backup of {} is due by plan {}, planned for {planned_at:.0}{late}{missed}", item.name, plan.name);
     let about = (job.tenant_id, Some(id), job.item_id);
@@ -223,12 +223,23 @@ fn occurrence_job_id(plan: PlanId, item: &Item, planned_at: Timestamp) -> JobId 
     JobId::new(planned_at, ten)
 }
 
-fn skip_event(context: &Context, plan: &Plan, planned_at: Timestamp, skip: &Skip, now: Timestamp) -> Event {
+/// Says how many older occurrences are passed over with this one: none is lost without a word.
+fn missed_words(missed: u32) -> String {
+    if missed > 0 { format!(", in the place of {missed} more that were missed") } else { String::new() }
+}
+
+fn skip_event(
+    context: &Context,
+    plan: &Plan,
+    (planned_at, missed): (Timestamp, u32),
+    skip: &Skip,
+    now: Timestamp,
+) -> Event {
     let why = match skip {
         Skip::Paused => "the plan is paused".to_owned(),
         Skip::Missed { late } => format!("it would be {} and the plan does not catch up", delay_words(*late)),
     };
-    let words = format!("plan {} was not started at {planned_at:.0}: {why}", plan.name);
+    let words = format!("plan {} was not started at {planned_at:.0}{}: {why}", plan.name, missed_words(missed));
     context.event(EventKind::Skipped, (plan.tenant_id, None, None), now, words)
 }
 
@@ -241,8 +252,12 @@ async fn skipped_for(
 ) -> Result<Event, StoreError> {
     let other = context.declarations.plan_get(other).await?;
     let words = format!(
-        "plan {} was not started at {:.0}: plan {} worked until its start window ended at {:.0}",
-        plan.name, occurrence.planned_at, other.name, occurrence.start_by
+        "plan {} was not started at {:.0}{}: plan {} worked until its start window ended at {:.0}",
+        plan.name,
+        occurrence.planned_at,
+        missed_words(occurrence.missed),
+        other.name,
+        occurrence.start_by
     );
     Ok(context.event(EventKind::Skipped, (plan.tenant_id, None, None), now, words))
 }
@@ -256,8 +271,11 @@ fn item_event(
     now: Timestamp,
 ) -> Event {
     let words = format!(
-        "backup of {} by plan {}, planned for {:.0}, was skipped: {why}",
-        item.name, plan.name, occurrence.planned_at
+        "backup of {} by plan {}, planned for {:.0}{}, was skipped: {why}",
+        item.name,
+        plan.name,
+        occurrence.planned_at,
+        missed_words(occurrence.missed)
     );
     context.event(EventKind::Skipped, (plan.tenant_id, None, Some(item.id)), now, words)
 }

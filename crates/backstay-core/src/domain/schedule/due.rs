@@ -82,6 +82,8 @@ pub enum Due {
         planned_at: Timestamp,
         /// Why.
         skip: Skip,
+        /// How many older ones it stands for, counted up to [`MISSED_COUNTED_MAX`]: they are told with it.
+        missed: u32,
     },
     /// It is looked at again when the reason is gone; then it is on time, caught up or missed.
     Hold {
@@ -110,7 +112,7 @@ pub fn due(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp) -> Option<Du
         return Some(Due::Hold { planned_at, reason, until });
     }
     if plan.pause == Pause::Paused {
-        return Some(Due::Skip { planned_at, skip: Skip::Paused });
+        return Some(Due::Skip { planned_at, skip: Skip::Paused, missed: missed(plan, last, planned_at) });
     }
     let start_at = plus(planned_at, shift);
     let start_by = plus(start_at, plan.schedule.start_window());
@@ -120,7 +122,7 @@ pub fn due(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp) -> Option<Du
     }
     let late = between(start_at, now);
     Some(match plan.schedule.catch_up() {
-        CatchUp::Never => Due::Skip { planned_at, skip: Skip::Missed { late } },
+        CatchUp::Never => Due::Skip { planned_at, skip: Skip::Missed { late }, missed: missed(plan, last, planned_at) },
         CatchUp::Once => {
             // After downtime every plan is late at once: jitter spreads them again, counted from now.
             let not_before = plus(now, shift);

@@ -65,7 +65,7 @@ impl ScheduleState {
         let planned_at = waiting.planned_at;
         Some(match (calendar.held(plan.tenant_id, now), self.paused_at) {
             (Some(Held { reason, until }), _) => Due::Hold { planned_at, reason, until },
-            (None, Some(_)) => Due::Skip { planned_at, skip: Skip::Paused },
+            (None, Some(_)) => Due::Skip { planned_at, skip: Skip::Paused, missed: waiting.missed },
             (None, None) => Due::Start(waiting),
         })
     }
@@ -150,7 +150,7 @@ mod tests {
         match state.look(plan, &Calendar::default(), at(now)) {
             None => "nothing".to_owned(),
             Some(Due::Start(occurrence)) => format!("start {}", occurrence.planned_at.strftime("%dT%H:%M")),
-            Some(Due::Skip { planned_at, skip }) => format!("skip {} {skip:?}", planned_at.strftime("%dT%H:%M")),
+            Some(Due::Skip { planned_at, skip, .. }) => format!("skip {} {skip:?}", planned_at.strftime("%dT%H:%M")),
             Some(Due::Hold { planned_at, .. }) => format!("hold {}", planned_at.strftime("%dT%H:%M")),
         }
     }

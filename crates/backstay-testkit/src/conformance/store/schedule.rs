@@ -308,7 +308,8 @@ pub async fn what_was_missed_is_made_up_for_once(stores: Stores) {
     let told = |part: &str| assert!(words.iter().any(|words| words.ends_with(part)), "{part}: {words:?}");
     told("planned for 2026-01-04T02:30:00Z, late by 9h 30m, in the place of 3 more that were missed");
     told(
-        "plan never was not started at 2026-01-04T02:30:00Z: it would be late by 9h 30m and the plan does not catch up",
+        "plan never was not started at 2026-01-04T02:30:00Z, in the place of 3 more that were missed: it would be late \
+         by 9h 30m and the plan does not catch up",
     );
 }
 

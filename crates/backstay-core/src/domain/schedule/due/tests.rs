@@ -111,7 +111,10 @@ fn check(text: &str, options: &str, now: &str, expected: &str) {
             let missed = if found.missed > 0 { format!(" for {} more", found.missed) } else { String::new() };
             format!("start {}{late}{missed}", found.planned_at.strftime("%dT%H:%M"))
         }
-        Due::Skip { planned_at, skip } => format!("skip {} {skip:?}", planned_at.strftime("%dT%H:%M")),
+        Due::Skip { planned_at, skip, missed } => {
+            let missed = if missed > 0 { format!(" for {missed} more") } else { String::new() };
+            format!("skip {} {skip:?}{missed}", planned_at.strftime("%dT%H:%M"))
+        }
         Due::Hold { planned_at, reason, .. } => format!("hold {} {reason}", planned_at.strftime("%dT%H:%M")),
     });
     assert_eq!(words, expected, "{text} {options} at {now}");
@@ -126,7 +129,7 @@ fn what_a_tick_does() {
     check(daily, "last=09T02:30", "10T03:30", "start 10T02:30");
     check(daily, "last=09T02:30", "10T03:31", "start 10T02:30 late by 1h 1m");
     check(daily, "last=06T02:30", "10T14:30", "start 10T02:30 late by 12h 0m for 3 more");
-    check(daily, "last=06T02:30 never", "10T14:30", "skip 10T02:30 Missed { late: 43200s }");
+    check(daily, "last=06T02:30 never", "10T14:30", "skip 10T02:30 Missed { late: 43200s } for 3 more");
     check(daily, "last=06T02:30 never", "10T02:40", "start 10T02:30 for 3 more");
     check(daily, "last=09T02:30 window=5", "10T02:36", "start 10T02:30 late by 6m");
     check("every 6h UTC", "last=10T00:00", "10T06:00", "start 10T06:00");

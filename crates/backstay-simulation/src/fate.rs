@@ -1,0 +1,212 @@
+//! What befalls machines, clocks and networks in a year, and what people want meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_core::domain::asking::Asking;
+use backstay_core::domain::id::{JobId, PlanId};
+use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::schedule::Maintenance;
+use backstay_core::managers::context::Context;
+use backstay_core::managers::request::{job_cancel, plan_request, verify_request};
+use backstay_core::managers::schedule::{PauseWish, maintenance_declare, plan_pause};
+use backstay_core::ports::random::Random as _;
+use backstay_core::ports::store::{HistoryStore as _, JobFilter, JobStore as _, Page, SnapshotFilter};
+
+use crate::stage::ProcessId;
+use crate::world::{AGENTS, REPLICAS, World};
+use crate::{agent, server};
+
+/// Fate is no process of anybody's, and is never killed.
+pub const FATE: ProcessId = ProcessId(u64::MAX);
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 86_400;
+
+/// Brings harm until it is ended.
+pub async fn harm(world: Arc<World>) {
+    let (stage, dice) = (&world.stage, &world.stage.dice);
+    loop {
+        stage.sleep(dice.between(Duration::from_secs(30 * MINUTE), Duration::from_secs(3 * DAY))).await;
+        let machine = dice.below(AGENTS as u64) as usize;
+        match dice.below(100) {
+            0..25 => stage.spawn(FATE, agent_dies(Arc::clone(&world), machine)),
+            25..50 => freeze(&world, world.machines[machine].running(), "an agent"),
+            50..58 => {
+                let server = dice.below(REPLICAS as u64) as usize;
+                stage.spawn(FATE, replica_dies(Arc::clone(&world), server));
+            }
+            58..66 => freeze(&world, world.servers[dice.below(REPLICAS as u64) as usize].running(), "a replica"),
+            66..74 => {
+                // An hour, a day, either way; or right again.
+                let offset =
+                    *dice.pick(&[0, HOUR as i64, -(HOUR as i64), DAY as i64, -(DAY as i64), 90 * MINUTE as i64]);
+                let clocks = world.machines.iter().chain(&world.servers).map(|machine| &machine.clock);
+                let clocks: Vec<_> = clocks.collect();
+                dice.pick(&clocks).jump(offset);
+                stage.tell(|| format!("a clock is {offset} s wrong from now on"));
+            }
+            74..84 => stage.spawn(FATE, storm(Arc::clone(&world), 200_000, 0)),
+            84..94 => stage.spawn(FATE, storm(Arc::clone(&world), 1_000, 300_000)),
+            _ => stage.spawn(FATE, storm(Arc::clone(&world), 1_000_000, 0)),
+        }
+    }
+}
+
+fn freeze(world: &World, process: Option<ProcessId>, who: &str) {
+    let (stage, dice) = (&world.stage, &world.stage.dice);
+    let Some(process) = process else { return };
+    let most = *dice.pick(&[10 * MINUTE, HOUR, 6 * HOUR, 2 * DAY]);
+    let length = dice.between(Duration::from_secs(1), Duration::from_secs(most));
+    stage.tell(|| format!("{who} is frozen for {} s", length.as_secs()));
+    stage.freeze(process, length);
+    if world.servers.iter().any(|server| server.running() == Some(process)) {
+        world.weather.hindered(stage.now().saturating_add(length).unwrap_or(stage.now()));
+    }
+}
+
+async fn agent_dies(world: Arc<World>, machine: usize) {
+    let stage = &world.stage;
+    let Some(process) = world.machines[machine].running() else { return };
+    stage.tell(|| format!("the agent on machine {machine} dies"));
+    stage.kill(process);
+    world.machines[machine].runs(None);
+    stage.sleep(stage.dice.between(Duration::from_secs(1), Duration::from_secs(12 * HOUR))).await;
+    if world.machines[machine].running().is_none() {
+        agent::start(&world, machine);
+    }
+}
+
+async fn replica_dies(world: Arc<World>, server: usize) {
+    let stage = &world.stage;
+    if world.servers[server].running().is_none() {
+        return;
+    }
+    // Now and then all of them, for days: nothing happens until one is back, and plans have missed several turns.
+    let all = stage.dice.chance(300_000);
+    let most = if all { 9 * DAY } else { 36 * HOUR };
+    let downtime = stage.dice.between(Duration::from_secs(1), Duration::from_secs(most));
+    world.weather.hindered(stage.now().saturating_add(downtime).unwrap_or(stage.now()));
+    server::stop(&world, server);
+    if all {
+        (0..REPLICAS).for_each(|other| server::stop(&world, other));
+    }
+    stage.sleep(downtime).await;
+    for server in 0..REPLICAS {
+        if world.servers[server].running().is_none() {
+            server::start(&world, server);
+        }
+    }
+}
+
+async fn storm(world: Arc<World>, database: u64, network: u64) {
+    let stage = &world.stage;
+    let most = if database >= 1_000_000 { 12 * HOUR } else { 2 * DAY };
+    let length = stage.dice.between(Duration::from_secs(MINUTE), Duration::from_secs(most));
+    stage.tell(|| format!("a storm begins: database {database}, network {network}, {} s", length.as_secs()));
+    world.weather.storm(database, network, length);
+    stage.sleep(length).await;
+    world.weather.calm();
+    stage.tell(|| "the storm is over".to_owned());
+}
+
+/// Ends all harm: everything that is to run runs, and nothing errs.
+pub fn heal(world: &Arc<World>) {
+    world.stage.kill(FATE);
+    world.weather.heal();
+    for server in 0..REPLICAS {
+        if world.servers[server].running().is_none() {
+            server::start(world, server);
+        }
+        world.servers[server].clock.jump(0);
+    }
+    for machine in 0..AGENTS {
+        if world.machines[machine].running().is_none() {
+            agent::start(world, machine);
+        }
+        world.machines[machine].clock.jump(0);
+    }
+    world.stage.spawn(FATE, resume(Arc::clone(world)));
+    world.stage.tell(|| "all is healed".to_owned());
+}
+
+/// Asks, now and then, for a backup, a verify, or the end of a job.
+pub async fn people(world: Arc<World>) {
+    let (stage, dice) = (&world.stage, &world.stage.dice);
+    loop {
+        stage.sleep(dice.between(Duration::from_secs(HOUR), Duration::from_secs(9 * DAY))).await;
+        let context = server::context(&world, dice.below(REPLICAS as u64) as usize);
+        let said = match dice.below(10) {
+            0..4 => {
+                let (plan, _) = dice.pick(&world.plans);
+                let mut answers = plan_request(&context, &asking(&world), plan.id).await;
+                // Who sees nothing happen asks again.
+                if dice.chance(300_000) {
+                    stage.sleep(dice.between(Duration::from_secs(1), Duration::from_secs(10 * MINUTE))).await;
+                    answers = plan_request(&context, &asking(&world), plan.id).await;
+                }
+                format!("asks for a backup of {}: {:?}", plan.name, answers.map(|answers| answers.len()))
+            }
+            4 => {
+                let (plan, _) = dice.pick(&world.plans);
+                stage.spawn(FATE, pause(Arc::clone(&world), context, plan.id));
+                format!("pauses {}", plan.name)
+            }
+            5 => {
+                let tenant_id = dice.chance(500_000).then(|| *dice.pick(&world.tenants));
+                let until = stage.now().saturating_add(Duration::from_secs(dice.below(6 * HOUR) + MINUTE));
+                let (from, until) = (stage.now(), until.unwrap_or(stage.now()));
+                world.weather.hindered(until);
+                let window = Maintenance { name: "a rack moves".to_owned(), tenant_id, from, until };
+                format!("keeps a window until {until}: {:?}", maintenance_declare(&context, window).await.map(|_| ()))
+            }
+            6..8 => {
+                let page = Page { before: None, rows_max: 3 };
+                let Ok(rows) = world.store.snapshot_list(SnapshotFilter::default(), page).await else { continue };
+                let Some(row) = rows.first() else { continue };
+                let answer = verify_request(&context, &asking(&world), row.id, SampleRule::first_sample(7)).await;
+                format!("asks for a verify: {answer:?}")
+            }
+            _ => {
+                let Some(job) = any_live(&world).await else { continue };
+                format!("cancels {job}: {:?}", job_cancel(&context, job).await.map(|state| state.name()))
+            }
+        };
+        stage.tell(|| format!("a person {said}"));
+    }
+}
+
+fn asking(world: &World) -> Asking {
+    let mut seed = [0; 32];
+    world.stage.dice.fill(&mut seed);
+    Asking::fresh(world.stage.now(), seed)
+}
+
+/// Holds a plan back for some days.
+async fn pause(world: Arc<World>, context: Context, plan: PlanId) {
+    let (stage, dice) = (&world.stage, &world.stage.dice);
+    let _ = plan_pause(&context, plan, PauseWish::Pause).await;
+    stage.sleep(dice.between(Duration::from_secs(HOUR), Duration::from_secs(12 * DAY))).await;
+    // A person who gets no answer asks again.
+    while plan_pause(&context, plan, PauseWish::Resume).await.is_err() {
+        stage.sleep(Duration::from_secs(MINUTE)).await;
+    }
+    stage.tell(|| format!("a person lets {plan} go on"));
+}
+
+/// Lets every plan go on.
+async fn resume(world: Arc<World>) {
+    let context = server::context(&world, 0);
+    for (plan, _) in &world.plans {
+        while plan_pause(&context, plan.id, PauseWish::Resume).await.is_err() {
+            world.stage.sleep(Duration::from_secs(MINUTE)).await;
+        }
+    }
+}
+
+async fn any_live(world: &World) -> Option<JobId> {
+    let page = Page { before: None, rows_max: 5 };
+    let jobs = world.store.job_list(JobFilter::default(), page).await.ok()?;
+    jobs.iter().find(|job| !job.state.name().is_final()).map(|job| job.id)
+}

@@ -1,0 +1,81 @@
+//! Promises about what happened: the chain of events has no hole, and a snapshot is shown only when it is good.
+
+use backstay_core::domain::event::{Event, EventKind, chain_hash};
+
+use super::log::{Done, Written, of};
+use super::{Broken, Ledger, keep};
+use crate::stage::instant;
+
+impl Ledger {
+    /// Takes in new events; each must be the next of its tenant, with the hash that chains it.
+    pub(super) fn told_since(&mut self, written: &[Written]) -> Result<(), Broken> {
+        for row in of("event", written) {
+            keep(row.done == Done::Added, "what was told stays told", || format!("an event was {:?}", row.done))?;
+            self.counts.events += 1;
+            let (tenant, kind) = (row.text("tenant_id"), row.text("kind"));
+            let (job, item) = (row.word("job_id"), row.word("item_id"));
+            let unreadable = "rows of the simulation can be read";
+            let event = Event {
+                id: row.text("id").parse().expect(unreadable),
+                tenant_id: tenant.parse().expect(unreadable),
+                kind: EventKind::from_word(&kind).expect(unreadable),
+                job_id: job.as_ref().map(|id| id.parse().expect(unreadable)),
+                item_id: item.as_ref().map(|id| id.parse().expect(unreadable)),
+                at: instant(row.number("happened_at")),
+                message: row.text("message"),
+            };
+            let (sequence, hash) = (row.number("sequence"), row.text("hash"));
+            let before = self.chains.get(&tenant);
+            let next = before.map_or(1, |(sequence, _)| sequence + 1);
+            let expected = chain_hash(&event, next, before.map(|(_, hash)| hash.as_str()));
+            keep(sequence == next && hash == expected, "the chain of events has no hole", || {
+                format!("event {sequence} of {tenant} after {before:?}")
+            })?;
+            self.chains.insert(tenant.clone(), (sequence, hash));
+            self.counts.skipped += u64::from(kind == "skipped");
+            self.told_occurrence(&kind, &event.message)?;
+            if let Some(job) = job {
+                self.told.entry(job).or_default().push(kind);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in new snapshots; each must be there, once, published by the attempt that finished its job.
+    pub(super) fn snapshots_since(&mut self, written: &[Written]) -> Result<(), Broken> {
+        for row in of("snapshot", written).filter(|row| row.done == Done::Added) {
+            self.counts.snapshots += 1;
+            let (job, item, foreign) = (row.text("job_id"), row.text("item_id"), row.text("foreign_id"));
+            let doubled = [
+                self.snapshots.insert(job.clone(), foreign.clone()),
+                self.snapshots.insert(foreign.clone(), job.clone()),
+            ];
+            keep(doubled == [None, None], "a snapshot's row is not doubled", || {
+                format!("{foreign} of job {job}: {doubled:?}")
+            })?;
+            let published = self.world.repositories.get(&foreign);
+            let Some(published) = published else {
+                return keep(false, "a snapshot that is shown is there", || foreign);
+            };
+            let ending = self.endings.get(&(job.clone(), published.by.token.0)).cloned().flatten();
+            let own = published.by.job_id.to_string() == job
+                && self.jobs.get(&job).is_some_and(|seen| seen.token == published.by.token.0);
+            keep(
+                own && ending.as_deref() == Some("finished"),
+                "no snapshot of a dead attempt is shown as good",
+                || {
+                    format!(
+                        "{foreign} was published by {:?}, whose end is {ending:?}; job {job} is {:?}",
+                        published.by,
+                        self.jobs.get(&job)
+                    )
+                },
+            )?;
+            if row.text("outcome") != "partial" {
+                self.good.entry(item).or_default().push(row.number("taken_at"));
+            }
+        }
+        self.counts.orphans = (self.world.repositories.count() as u64).saturating_sub(self.counts.snapshots);
+        Ok(())
+    }
+}

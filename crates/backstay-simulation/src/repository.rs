@@ -1,0 +1,50 @@
+//! Simulated bytes: what stands in the repositories, whoever put it there. A storage knows no tokens.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+
+use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::id::{ItemId, RepositoryId};
+use jiff::Timestamp;
+
+/// A snapshot in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The attempt that published it.
+    pub by: LeaseKey,
+    /// What it is a state of.
+    pub item_id: ItemId,
+    /// Where it lies.
+    pub repository_id: RepositoryId,
+    /// When it was read, by the clock of its agent.
+    pub taken_at: Timestamp,
+    /// When it was published, truly.
+    pub published_at: Timestamp,
+}
+
+/// All repositories of a year.
+#[derive(Debug, Default)]
+pub struct Repositories {
+    snapshots: Mutex<HashMap<String, Published>>,
+}
+
+impl Repositories {
+    /// Publishes a snapshot.
+    pub fn publish(&self, foreign_id: String, snapshot: Published) {
+        self.lock().insert(foreign_id, snapshot);
+    }
+
+    /// Returns a snapshot; none when no repository has it.
+    pub fn get(&self, foreign_id: &str) -> Option<Published> {
+        self.lock().get(foreign_id).cloned()
+    }
+
+    /// Returns how many there are.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Published>> {
+        self.snapshots.lock().expect("no holder panics")
+    }
+}

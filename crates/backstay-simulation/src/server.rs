@@ -1,0 +1,102 @@
+//! Replicas of the server: the production managers behind a door, and the bodies of the production loops.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use backstay_core::domain::lease::STALL_LIMIT;
+use backstay_core::managers::context::Context;
+use backstay_core::managers::job::JobManager;
+use backstay_core::managers::rescue::rescue;
+use backstay_core::managers::schedule::tick;
+use backstay_testkit::fakes::signer::FixedSigner;
+
+use crate::dice::Dice;
+use crate::mutant::Mutant;
+use crate::stage::ProcessId;
+use crate::world::{TTL, World};
+
+/// How often a loop looks while there is something to see: rarer than in production, where a look costs nobody's time.
+const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(90));
+
+/// How long a loop sleeps at most when there is nothing to see.
+const REST: Duration = Duration::from_secs(6 * 3_600);
+
+/// What the rescuer of a mutant takes for a stall.
+const STALL_EARLY: Duration = Duration::from_secs(60);
+
+/// Returns the ports as a replica puts them together.
+pub fn context(world: &Arc<World>, server: usize) -> Context {
+    Context {
+        declarations: world.store.clone(),
+        history: world.store.clone(),
+        jobs: world.store.clone(),
+        schedules: world.store.clone(),
+        retention: world.store.clone(),
+        secrets: world.secrets.clone(),
+        signer: Arc::new(FixedSigner::default()),
+        clock: world.servers[server].clock.clone(),
+        random: Arc::new(Dice::new(world.stage.dice.below(u64::MAX))),
+    }
+}
+
+/// Starts a replica on a machine.
+pub fn start(world: &Arc<World>, server: usize) {
+    let stage = &world.stage;
+    let process = ProcessId(stage.serial());
+    let context = context(world, server);
+    let manager = JobManager::new(context.clone(), TTL);
+    world.doors.lock().expect("no holder panics").push((process, Arc::new(manager)));
+    world.servers[server].runs(Some(process));
+    stage.tell(|| format!("replica {server} begins"));
+    stage.spawn(process, rescuer(Arc::clone(world), context.clone(), server));
+    stage.spawn(process, scheduler(Arc::clone(world), context, server));
+}
+
+/// Takes a replica off its machine.
+pub fn stop(world: &World, server: usize) {
+    let Some(process) = world.servers[server].running() else { return };
+    world.doors.lock().expect("no holder panics").retain(|(other, _)| *other != process);
+    world.servers[server].runs(None);
+    world.stage.kill(process);
+    world.stage.tell(|| format!("replica {server} dies"));
+}
+
+async fn rescuer(world: Arc<World>, context: Context, server: usize) {
+    let stage = &world.stage;
+    let stall_limit = if world.mutant == Some(Mutant::RescueTooEarly) { STALL_EARLY } else { STALL_LIMIT };
+    loop {
+        let rest = world.board.rescue_at.load(SeqCst).saturating_sub(stage.now().as_microsecond());
+        if rest > 0 && world.mutant != Some(Mutant::RescueTooEarly) {
+            let rest = Duration::from_micros(rest.unsigned_abs()).min(REST);
+            stage.wait(world.servers[server].bell, rest).await;
+        } else {
+            let done = rescue(&context, stall_limit).await;
+            if let Ok(done) = &done
+                && done.lost + done.woken > 0
+            {
+                stage.tell(|| format!("replica {server} rescues {} and wakes {}", done.lost, done.woken));
+            }
+        }
+        stage.sleep(stage.dice.between(LOOK.0, LOOK.1)).await;
+    }
+}
+
+async fn scheduler(world: Arc<World>, context: Context, server: usize) {
+    let stage = &world.stage;
+    loop {
+        let rest = world.board.tick_at.load(SeqCst).saturating_sub(stage.now().as_microsecond());
+        if rest > 0 {
+            stage.wait(world.servers[server].tick_bell(), Duration::from_micros(rest.unsigned_abs()).min(REST)).await;
+        } else {
+            match tick(&context).await {
+                Ok(done) if done.started + done.skipped > 0 => {
+                    stage.tell(|| format!("replica {server} starts {} and skips {}", done.started, done.skipped));
+                }
+                Ok(_) => {}
+                Err(error) => stage.tell(|| format!("replica {server} cannot tick: {error}")),
+            }
+        }
+        stage.sleep(stage.dice.between(LOOK.0, LOOK.1)).await;
+    }
+}

@@ -1,0 +1,32 @@
+//! The store of retention on the stage.
+
+use async_trait::async_trait;
+use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId};
+use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::ports::retention::{RetentionStore, Upkeep};
+use backstay_core::ports::store::StoreError;
+use jiff::Timestamp;
+
+use super::SteppedStore;
+
+#[async_trait]
+impl RetentionStore for SteppedStore {
+    async fn snapshot_list_whole(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, StoreError> {
+        self.reads("snapshot_list_whole", self.database.snapshot_list_whole(repository)).await
+    }
+    async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError> {
+        self.reads("snapshot_list_wanted", self.database.snapshot_list_wanted(repository)).await
+    }
+    async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
+        self.reads("prune_live", self.database.prune_live(repository)).await
+    }
+    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
+        self.writes("snapshot_hold", self.database.snapshot_hold(id, hold, is_set)).await
+    }
+    async fn upkeep_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Upkeep>, StoreError> {
+        self.reads("upkeep_list_due", self.database.upkeep_list_due(now, rows_max)).await
+    }
+    async fn upkeep_put(&self, seen: &Upkeep, due_at: Timestamp) -> Result<bool, StoreError> {
+        self.writes("upkeep_put", self.database.upkeep_put(seen, due_at)).await
+    }
+}

@@ -1,0 +1,357 @@
+//! An installation with one plan, one repository in memory, and two agents that follow `backstay-agent`'s backup runner.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_core::domain::asking::Asking;
+use backstay_core::domain::attempt::{AttemptEnd, AttemptToken, LeaseKey};
+use backstay_core::domain::event::EventKind;
+use backstay_core::domain::id::{AgentId, JobId};
+use backstay_core::domain::job::{Job, JobCounts, JobKind, Leased, Outcome, StateName, Work};
+use backstay_core::domain::lease::STALL_LIMIT;
+use backstay_core::domain::snapshot::{PublishedSnapshot, Snapshot};
+use backstay_core::domain::unread::Unread;
+use backstay_core::managers::context::Context;
+use backstay_core::managers::job::JobManager;
+use backstay_core::managers::request::plan_request;
+use backstay_core::managers::rescue::rescue;
+use backstay_core::ports::clock::Clock as _;
+use backstay_core::ports::job::{JobResult, Jobs as _, LeaseError, LeaseRequest, Standing};
+use backstay_core::ports::random::ten_bytes;
+use backstay_core::ports::store::{Enqueued, HistoryStore as _, JobStore as _, Page, SnapshotFilter};
+use backstay_db::Database;
+use backstay_engine::archive::options::ArchiveOptions;
+use backstay_engine::archive::run::archive;
+use backstay_engine::format::id::Id;
+use backstay_engine::format::object::FileKind;
+use backstay_engine::lock::{DeadLocks, LockMode, LockOwner, LockTerms};
+use backstay_engine::maintenance::check::{ReadData, check};
+use backstay_engine::maintenance::{forget, prune};
+use backstay_engine::repository::Maker;
+use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
+use backstay_storage::ObjectStorage;
+use backstay_testkit::conformance::world::{Stores, TTL, World};
+use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::fakes::random::SeededRandom;
+use backstay_testkit::fakes::secret::SecretMap;
+use backstay_testkit::fakes::signer::FixedSigner;
+use futures::FutureExt as _;
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+use super::Place;
+use super::hold::{HeldClock, HeldStorage, Hold};
+
+/// What a person or a plan does during a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// Nothing more.
+    Nothing,
+    /// A prune forgets snapshots without a row and marks what nobody refers to.
+    Prune,
+    /// And another one deletes it, when its grace is over.
+    TwoPrunes,
+}
+
+/// What came of pauses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Injected {
+    pub(super) pauses: u64,
+    /// Snapshots that the dead published; none of them is shown.
+    pub(super) orphans: u64,
+    /// The dead noticed before they published.
+    pub(super) stopped: u64,
+    /// The dead were refused when they handed in.
+    pub(super) refused: u64,
+}
+
+impl Injected {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            pauses: self.pauses + other.pauses,
+            orphans: self.orphans + other.orphans,
+            stopped: self.stopped + other.stopped,
+            refused: self.refused + other.refused,
+        }
+    }
+}
+
+/// How an agent's try ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    /// Accepted; the snapshot has a row.
+    Accepted(String),
+    /// It stopped before it published.
+    Stopped,
+    /// It published, and its result was refused.
+    Refused,
+}
+
+/// The installation. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct House(Arc<Inner>);
+
+struct Inner {
+    runtime: tokio::runtime::Runtime,
+    world: World,
+    database: Database,
+    context: Context,
+    jobs: JobManager,
+    clock: ManualClock,
+    random: SeededRandom,
+    hold: Hold,
+    storage: Arc<HeldStorage>,
+    repository: Repository,
+    home: TempDir,
+}
+
+impl House {
+    pub(super) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let clock = ManualClock::default();
+        let database = runtime.block_on(Database::open_in_memory(Arc::new(clock.clone()))).unwrap();
+        let world = runtime.block_on(World::new(stores(&database, &clock), 1));
+        let (hold, secrets) = (Hold::default(), Arc::new(SecretMap::default()));
+        secrets.put(&world.repository.password, "a secret");
+        let context = Context {
+            declarations: Arc::new(database.clone()),
+            history: Arc::new(database.clone()),
+            jobs: Arc::new(database.clone()),
+            schedules: Arc::new(database.clone()),
+            retention: Arc::new(database.clone()),
+            secrets,
+            signer: Arc::new(FixedSigner::default()),
+            clock: Arc::new(HeldClock { clock: clock.clone(), hold: hold.clone() }),
+            random: Arc::new(SeededRandom::new(11)),
+        };
+        let storage = Arc::new(HeldStorage::new(hold.clone(), clock.clone()));
+        let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
+        let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at: clock.now() };
+        let repository = Repository::create(shared, &SecretString::from("a secret"), maker).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("tree")).unwrap();
+        let jobs = JobManager::new(context.clone(), TTL);
+        let random = SeededRandom::new(13);
+        let inner = Inner { runtime, world, database, context, jobs, clock, random, hold, storage, repository, home };
+        Self(Arc::new(inner))
+    }
+
+    fn block<T>(&self, call: impl Future<Output = T>) -> T {
+        self.0.runtime.block_on(call)
+    }
+
+    fn agent(&self) -> AgentId {
+        AgentId::new(self.0.clock.now(), ten_bytes(&self.0.random))
+    }
+
+    /// Asks for a backup, holds its first agent at a place, and looks at what became of the job.
+    pub(super) fn pause_at(&self, place: Place, pause: Duration, after: After) -> Injected {
+        let tree = self.tree();
+        std::fs::write(tree.join("changes"), format!("{:?} {place:?}", ten_bytes(&self.0.random))).unwrap();
+        self.0.clock.advance(Duration::from_secs(60));
+        let (low, high): ([u8; 10], [u8; 10]) = (ten_bytes(&self.0.random), ten_bytes(&self.0.random));
+        let seed = std::array::from_fn(|at| low.iter().chain(&high).copied().nth(at % 20).unwrap());
+        let asking = Asking::fresh(self.0.clock.now(), seed);
+        let asked = self.block(plan_request(&self.0.context, &asking, self.0.world.plan.id)).unwrap();
+        let [(_, Enqueued::New(job_id))] = asked[..] else { panic!("{asked:?}") };
+        let first = self.agent();
+        let job = self.lease(first).unwrap();
+        assert_eq!(job.id, job_id);
+        let house = self.clone();
+        let dead = job.lease_key();
+        self.0.storage.begin();
+        self.0.hold.arm(place, move || house.meanwhile(place, dead, pause, after));
+        let ended = self.backup(first, job);
+        assert!(self.0.hold.is_done(), "nobody came by {place:?}");
+        self.assert_once(job_id, place, &ended);
+        Injected {
+            pauses: 1,
+            orphans: u64::from(ended == Ended::Refused),
+            stopped: u64::from(ended == Ended::Stopped),
+            refused: u64::from(ended == Ended::Refused),
+        }
+    }
+
+    /// Time passes, the job is rescued, a second agent does it, a prune may come.
+    fn meanwhile(&self, place: Place, dead: LeaseKey, pause: Duration, after: After) {
+        self.0.clock.advance(pause);
+        let rescued = self.block(rescue(&self.0.context, STALL_LIMIT)).unwrap();
+        let second = self.agent();
+        let job = self.lease(second);
+        if place == Place::RowsToAnswer {
+            assert!(rescued.lost == 0 && job.is_none(), "its rows are written: nobody does it again");
+        } else {
+            let job = job.expect("the job is in the queue again");
+            assert_eq!((rescued.lost, job.id, job.attempt_token.0), (1, dead.job_id, dead.token.0 + 1));
+            let ended = self.backup(second, job);
+            assert!(matches!(ended, Ended::Accepted(_)), "{ended:?}");
+        }
+        if after != After::Nothing {
+            self.prune(dead);
+        }
+        if after == After::TwoPrunes {
+            self.0.clock.advance(prune::GRACE + Duration::from_secs(60));
+            self.prune(dead);
+        }
+    }
+
+    fn lease(&self, agent_id: AgentId) -> Option<Job<Leased>> {
+        let request = LeaseRequest { agent_id, kinds: vec![JobKind::Backup], held: Vec::new(), count_max: 1 };
+        self.block(self.0.jobs.job_lease(&request)).unwrap().pop()
+    }
+
+    fn renew(&self, agent: AgentId, key: LeaseKey) -> Standing {
+        self.block(self.0.jobs.job_renew(agent, &[key])).unwrap()[0]
+    }
+
+    /// Does a job as `backstay-agent` does it: lock, archive, last renewal, publish, hand in.
+    fn backup(&self, agent: AgentId, job: Job<Leased>) -> Ended {
+        let hold = &self.0.hold;
+        let key = job.lease_key();
+        hold.at(Place::LeaseToRenewal);
+        if self.renew(agent, key) != Standing::Held {
+            return self.stopped(key);
+        }
+        let Work::Backup { parent, .. } = &job.state.work else { panic!("{job:?}") };
+        let parent = parent.as_ref().and_then(|snapshot| Id::from_hex(&snapshot.foreign_id));
+        let started_at = self.0.clock.now();
+        let options = ArchiveOptions {
+            parent,
+            hostname: "host".to_owned(),
+            username: "ada".to_owned(),
+            ..ArchiveOptions::new(vec![self.tree()], "backstay test", started_at)
+        };
+        let (progress, interrupt) = (EngineProgress::default(), Interrupt::default());
+        let owner = LockOwner::this_process("ada".to_owned()).under_lease(lease_name(key));
+        let terms = LockTerms { look_again_after: Duration::ZERO, ..LockTerms::default() };
+        let lock = self.0.repository.lock_shared(&owner, &terms, &interrupt).unwrap();
+        let archived = match archive(&self.0.repository, &options, &progress, &interrupt) {
+            Ok(archived) => archived,
+            // It slept so long that its packs were taken for litter: its index file is gone again.
+            Err(EngineError::Overtaken { .. }) => return self.stopped(key),
+            Err(error) => panic!("{error}"),
+        };
+        hold.at(Place::IndexToLastRenewal);
+        if self.renew(agent, key) != Standing::Held {
+            drop(lock);
+            return self.stopped(key);
+        }
+        hold.at(Place::LastRenewalToSecondLook);
+        let published = match archived.publish(self.0.clock.now()) {
+            Ok(published) => published,
+            // A prune came between: nothing is published.
+            Err(EngineError::Overtaken { .. }) => return self.stopped(key),
+            Err(error) => panic!("{error}"),
+        };
+        drop(lock);
+        hold.at(Place::SnapshotToFinish);
+        let foreign_id = published.id.to_hex();
+        let snapshot = PublishedSnapshot { foreign_id: foreign_id.clone(), taken_at: started_at };
+        let counts = JobCounts { files: published.summary.total_files_processed, ..JobCounts::default() };
+        let result = JobResult::BackedUp { outcome: Outcome::Complete, snapshot, counts, unread: Unread::default() };
+        let mut answer = self.block(self.0.jobs.job_finish(key, &result));
+        if answer.is_ok() {
+            // Its answer is lost on the way, and it asks again.
+            hold.at(Place::RowsToAnswer);
+            answer = self.block(self.0.jobs.job_finish(key, &result));
+        }
+        match answer {
+            Ok(state) => {
+                assert_eq!(state.name(), StateName::Succeeded);
+                Ended::Accepted(foreign_id)
+            }
+            Err(LeaseError::Lost { .. }) => Ended::Refused,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// One that lost its lease gives the job back, for the control plane may think that it lives; it is refused.
+    fn stopped(&self, key: LeaseKey) -> Ended {
+        let answer = self.block(self.0.jobs.job_wait(key, Duration::ZERO, "its lease was lost"));
+        assert!(matches!(answer, Err(LeaseError::Lost { .. })), "{answer:?}");
+        Ended::Stopped
+    }
+
+    /// Prunes as the control plane does: locks of dead leases do not count, snapshots without a row are forgotten.
+    fn prune(&self, dead: LeaseKey) {
+        let repository = &self.0.repository;
+        let rows = self.rows();
+        let shown = |id: &Id| rows.iter().any(|row| row.foreign_id == id.to_hex());
+        let interrupt = Interrupt::default();
+        let dead = DeadLocks { leases: vec![lease_name(dead)], ..DeadLocks::default() };
+        let terms = LockTerms { look_again_after: Duration::ZERO, dead, ..LockTerms::default() };
+        let owner = LockOwner::this_process("pruner".to_owned());
+        let lock = repository.lock(LockMode::Exclusive, &owner, &terms, &interrupt).unwrap();
+        let orphans: Vec<Id> =
+            repository.file_list(FileKind::Snapshot).unwrap().into_iter().filter(|id| !shown(id)).collect();
+        forget::apply(repository, &orphans, &lock, &interrupt).unwrap();
+        let options =
+            prune::PruneOptions { grace: prune::GRACE, unused: prune::UnusedLimit::Bytes(0), rewrite_bytes_max: None };
+        let plan = prune::plan(repository, &options, &lock, &interrupt).unwrap();
+        prune::apply(repository, plan, &lock, &interrupt).unwrap();
+        lock.release().unwrap();
+    }
+
+    /// One attempt finished, one snapshot row, one event; nothing of the dead is shown.
+    fn assert_once(&self, job_id: JobId, place: Place, first: &Ended) {
+        let job = self.block(self.0.database.job_get(job_id)).unwrap();
+        assert_eq!(job.state.name(), StateName::Succeeded, "{place:?}");
+        let attempts = self.block(self.0.database.attempt_list(job_id)).unwrap();
+        let finished: Vec<_> =
+            attempts.iter().filter(|attempt| matches!(attempt.ended, Some((_, AttemptEnd::Finished)))).collect();
+        assert_eq!(finished.len(), 1, "the job row is finished once, at {place:?}: {attempts:?}");
+        assert_eq!(finished[0].key.token, job.attempt_token);
+        let filter = SnapshotFilter { item_id: job.item_id, ..SnapshotFilter::default() };
+        let newest = Page { before: None, rows_max: 3 };
+        let rows = self.block(self.0.database.snapshot_list(filter, newest)).unwrap();
+        let made: Vec<&Snapshot> = rows.iter().filter(|row| row.job_id == job_id).collect();
+        assert_eq!(made.len(), 1, "one snapshot row, at {place:?}");
+        let is_first = matches!(first, Ended::Accepted(id) if *id == made[0].foreign_id);
+        assert_eq!(is_first, place == Place::RowsToAnswer, "who was dead is not shown, at {place:?}: {first:?}");
+    }
+
+    /// All that is shown is there, with all its data.
+    pub(super) fn assert_whole(&self) {
+        let never = LeaseKey { job_id: JobId::new(self.0.clock.now(), [0; 10]), token: AttemptToken(0) };
+        self.prune(never);
+        let repository = &self.0.repository;
+        let there = repository.file_list(FileKind::Snapshot).unwrap();
+        for row in self.rows() {
+            let is_there = there.iter().any(|id| id.to_hex() == row.foreign_id);
+            assert!(is_there, "snapshot {} has a row and is not there", row.foreign_id);
+        }
+        let checked = check(repository, &ReadData::All, &Interrupt::default()).unwrap();
+        assert!(checked.is_whole(), "{:#?}", checked.findings);
+        let events = self.block(self.0.world.events());
+        let told = events.iter().filter(|row| row.event.kind == EventKind::Succeeded).count();
+        assert_eq!(told, self.rows().len(), "each success was told once");
+    }
+
+    fn rows(&self) -> Vec<Snapshot> {
+        self.block(self.0.database.snapshot_list(SnapshotFilter::default(), Page::first())).unwrap()
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.0.home.path().join("tree")
+    }
+}
+
+fn lease_name(key: LeaseKey) -> String {
+    format!("{}/{}", key.job_id, key.token.0)
+}
+
+/// Returns the database as the suites' world takes it.
+fn stores(database: &Database, clock: &ManualClock) -> Stores {
+    Stores {
+        declarations: Arc::new(database.clone()),
+        history: Arc::new(database.clone()),
+        jobs: Arc::new(database.clone()),
+        schedules: Arc::new(database.clone()),
+        retention: Arc::new(database.clone()),
+        clock: clock.clone(),
+        // Nobody wants the repository alone here: the pruner is no job.
+        hold_alone: Arc::new(|_| async {}.boxed()),
+        kept: Arc::new(()),
+    }
+}
