@@ -82,7 +82,7 @@ impl<'a> BlobReader<'a> {
     /// # Errors
     /// [`EngineError::NoBlob`], [`EngineError::Storage`]; [`EngineError::Format`] when no copy can be had.
     pub fn read(&mut self, kind: BlobKind, id: &Id) -> Result<Vec<u8>, EngineError> {
-        self.from_copies(kind, id, |reader, place| reader.read_at(kind, place, id))
+        self.first_good_copy(kind, id, |reader, place| reader.read_at(kind, place, id))
     }
 
     /// Returns the copy of a blob that lies at a place.
@@ -102,7 +102,7 @@ impl<'a> BlobReader<'a> {
     /// # Errors
     /// As [`BlobReader::read`].
     pub(crate) fn read_packed(&mut self, kind: BlobKind, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
-        self.from_copies(kind, id, |reader, place| reader.read_packed_at(kind, place, id))
+        self.first_good_copy(kind, id, |reader, place| reader.read_packed_at(kind, place, id))
     }
 
     fn read_packed_at(&mut self, kind: BlobKind, place: &BlobPlace, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
@@ -118,7 +118,7 @@ impl<'a> BlobReader<'a> {
 
     /// Reads the copies of a blob until one can be had, and notes those before it as bad. An error that says no harm, as
     /// when the storage does not answer, ends it: it says nothing about any copy.
-    fn from_copies<T>(
+    fn first_good_copy<T>(
         &mut self,
         kind: BlobKind,
         id: &Id,
