@@ -1,6 +1,6 @@
 //! What a restore will do, entry by entry: made once, shown by a dry run, consumed by the restore.
 //!
-//! An entry takes 80 bytes besides its name, a blob of a file 64. Entries of one folder lie side by side, and those of a
+//! An entry takes 72 bytes besides its name, a blob of a file 64. Entries of one folder lie side by side, and those of a
 //! folder behind the folder's own. `decide` fills it.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -373,6 +373,6 @@ mod tests {
 
     #[test]
     fn an_entry_and_a_part_take_what_is_promised() {
-        assert_eq!((size_of::<Entry>(), size_of::<Part>()), (80, 64));
+        assert_eq!((size_of::<Entry>(), size_of::<Part>()), (72, 64));
     }
 }

@@ -32,6 +32,8 @@ mod parsers;
 #[cfg(test)]
 mod interrupted;
 #[cfg(test)]
+mod index_files;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod hostile;
@@ -71,6 +73,8 @@ mod lock;
 mod layout;
 #[cfg(test)]
 mod kinds;
+#[cfg(test)]
+mod names;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]
