@@ -222,7 +222,7 @@ fn a_cut_list_or_a_failed_read_removes_nothing() {
     let everything: Vec<String> = template.keys();
     let guard = alone(&house.repository).unwrap();
     let whole = plan(&house.repository, &thorough(Duration::ZERO), &guard, &Interrupt::default()).unwrap();
-    let whole = format!("{:?}", whole.preview);
+    let used = whole.preview.bytes_used;
     guard.release().unwrap();
     let mut refused = 0;
     for (call, harm) in
@@ -239,10 +239,10 @@ fn a_cut_list_or_a_failed_read_removes_nothing() {
             let is_refused = answer.is_err();
             match answer {
                 Err(error) => assert!(hit, "{call:?} {harm:?} {nth}: {error}"),
-                // A blob that lies in two packs is read from the other one, and nothing else is decided.
+                // A blob that lies in two packs is had from the other one, which then stays.
                 Ok(plan) => {
                     assert!(!hit || harm == Harm::CutBody, "{call:?} {harm:?} {nth}");
-                    assert_eq!(format!("{:?}", plan.preview), whole, "{call:?} {harm:?} {nth}");
+                    assert_eq!(plan.preview.bytes_used, used, "{call:?} {harm:?} {nth}");
                 }
             }
             guard.release().unwrap();
