@@ -7,14 +7,13 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use backstay_engine::archive::options::{AccessTimes, ArchiveOptions};
 use backstay_engine::restore::{Reconcile, RestoreOptions, Special, restore};
 use backstay_engine::{EngineProgress, Interrupt};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 
-use super::house::{House, backup, options};
+use super::house::House;
 use super::layout::{stable, theirs};
 use super::restic::Restic;
 use super::restore_deep::{assert_deep, deep, each_link_alone, restic};
@@ -198,38 +197,31 @@ fn check(restic: &Restic, entries: &[Entry]) -> BTreeMap<&'static str, usize> {
     let house = House::local();
     let counts = make(&house.tree(), entries);
     let root = house.tree().to_str().unwrap().to_owned();
-    for access_times in [AccessTimes::Left, AccessTimes::Kept] {
-        let options = ArchiveOptions { access_times, ..options(&house.tree(), None) };
-        let mine = backup(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
-        assert!(mine.unread.is_empty(), "{:?}", mine.unread);
-        let more: &[&str] = if access_times == AccessTimes::Kept { &["--with-atime"] } else { &[] };
-        let other = theirs(restic, &house, &[&[&*root, "--force"], more].concat());
-        assert_eq!(stable(&house, &mine.id), stable(&house, &other), "{access_times:?}");
-        if access_times == AccessTimes::Kept {
-            continue;
-        }
-        let (ours_at, theirs_at) = (house.home.path().join("by-us"), house.home.path().join("by-restic"));
-        let place = format!("{}:{root}", mine.id.to_hex());
-        restic.run(house.home.path(), &["restore", &place, "--target", theirs_at.to_str().unwrap()]);
-        let hex = other.to_hex();
-        let options = RestoreOptions {
-            sub_path: root.as_bytes(),
-            special: Special::Make,
-            reconcile: Reconcile::Fail,
-            ..RestoreOptions::new(&hex, &ours_at)
-        };
-        let done = restore(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
-        assert!(done.unread.is_empty(), "{:?}", done.unread);
-        let mut found = [deep(&house.tree()), deep(&ours_at)];
-        found.iter_mut().for_each(|found| each_alone(found, "1"));
-        assert_deep(&found[0], &found[1], "what we restored of restic's");
-        let mut found = [deep(&house.tree()), deep(&theirs_at)];
-        found.iter_mut().for_each(|found| {
-            each_link_alone(found);
-            each_alone(found, "126");
-        });
-        assert_deep(&found[0], &found[1], "what restic restored of ours");
-    }
+    let mine = house.backup(None);
+    assert!(mine.unread.is_empty(), "{:?}", mine.unread);
+    let other = theirs(restic, &house, &[&root, "--force"]);
+    assert_eq!(stable(&house, &mine.id), stable(&house, &other));
+    let (ours_at, theirs_at) = (house.home.path().join("by-us"), house.home.path().join("by-restic"));
+    let place = format!("{}:{root}", mine.id.to_hex());
+    restic.run(house.home.path(), &["restore", &place, "--target", theirs_at.to_str().unwrap()]);
+    let hex = other.to_hex();
+    let options = RestoreOptions {
+        sub_path: root.as_bytes(),
+        special: Special::Make,
+        reconcile: Reconcile::Fail,
+        ..RestoreOptions::new(&hex, &ours_at)
+    };
+    let done = restore(&house.repository, &options, &EngineProgress::default(), &Interrupt::default()).unwrap();
+    assert!(done.unread.is_empty(), "{:?}", done.unread);
+    let mut found = [deep(&house.tree()), deep(&ours_at)];
+    found.iter_mut().for_each(|found| each_alone(found, "1"));
+    assert_deep(&found[0], &found[1], "what we restored of restic's");
+    let mut found = [deep(&house.tree()), deep(&theirs_at)];
+    found.iter_mut().for_each(|found| {
+        each_link_alone(found);
+        each_alone(found, "126");
+    });
+    assert_deep(&found[0], &found[1], "what restic restored of ours");
     counts
 }
 
