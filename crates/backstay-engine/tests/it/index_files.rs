@@ -199,8 +199,9 @@ fn usually_one_pack_of_an_index_file_is_asked_for() {
     let watch = Watch::new(5);
     watch.backup().unwrap();
     let (files, packs) = (watch.index_files(), watch.house.repository.pack_list().unwrap().len());
-    // Two packs, then four, or what is left of them.
-    assert_eq!((files, watch.storage.asked.load(Ordering::SeqCst)), (2, 2), "{packs} packs");
+    // Two packs, then four, then what is left of seven or so.
+    assert_eq!(watch.storage.asked.load(Ordering::SeqCst), files, "{packs} packs");
+    assert!((2..=3).contains(&files), "{files} index files");
     assert!(packs >= 6);
 }
 
