@@ -74,8 +74,6 @@ mod layout;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]
-mod names;
-#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod moving;
