@@ -22,3 +22,4 @@ pub use kinds::STORAGE_KINDS;
 pub use object::{
     Capabilities, ListedObject, ObjectKey, ObjectStorage, ObjectVersion, Part, PutAnswer, PutOptions, ReadCache,
 };
+pub use pace::{Pace, SystemPace};

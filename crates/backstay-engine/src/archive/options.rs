@@ -1,7 +1,9 @@
 //! What a backup is told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use backstay_storage::{Pace, SystemPace};
 use jiff::Timestamp;
 
 use super::exclude::Excludes;
@@ -41,6 +43,8 @@ pub struct ArchiveOptions {
     pub recheck: Recheck,
     /// The file system that is read.
     pub system: System,
+    /// The clocks that tell how long a pack has waited for its index file.
+    pub pace: Arc<dyn Pace>,
 }
 
 impl ArchiveOptions {
@@ -62,6 +66,7 @@ impl ArchiveOptions {
             uploads: 1,
             recheck: Recheck::Each,
             system: System::default(),
+            pace: Arc::new(SystemPace::default()),
         }
     }
 }

@@ -174,7 +174,7 @@ fn run<'a>(
     let counters = Counters::default();
     let mut seen = SeenIndex::new(&index);
     let known = KnownBlobs::new(&index);
-    let uploads = Uploads::new(repository, &counters, interrupt, options.uploads, writing);
+    let uploads = Uploads::new(repository, &counters, interrupt, options, writing);
     let run = Run {
         repository,
         options,

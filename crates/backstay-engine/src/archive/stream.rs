@@ -118,7 +118,7 @@ fn run<'a>(
     let counters = Counters::default();
     let mut seen = SeenIndex::new(&index);
     let known = KnownBlobs::new(&index);
-    let uploads = &Uploads::new(repository, &counters, interrupt, options.uploads, writing);
+    let uploads = &Uploads::new(repository, &counters, interrupt, options, writing);
     let packer = || Packer::new(repository, &known, uploads, &counters, options.recheck);
     let tree = std::thread::scope(|scope| {
         let _closing = Closing(uploads);

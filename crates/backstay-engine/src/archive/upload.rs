@@ -3,23 +3,83 @@
 //! After a failure packs are only taken off the queue, so that no worker waits for ever; the failure ends the run.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use backstay_storage::Pace;
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use jiff::Timestamp;
 
 use super::counters::{Counters, add};
-use super::options::Writing;
+use super::options::{ArchiveOptions, Writing};
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::index::{INDEX_BLOBS_MAX, IndexFile};
 use crate::format::object::FileKind;
-use crate::format::pack::FinishedPack;
+use crate::format::pack::{FinishedPack, PackedBlob};
 use crate::interrupt::Interrupt;
+use crate::lock::STALE_AFTER;
 use crate::repository::{Repository, pack_part};
+
+/// Packs after which the first index file of a run is written: a run that dies young leaves something too. Each further
+/// one may name twice as many.
+const INDEX_PACKS_FIRST: usize = 2;
 
 /// Packs after which an index file is written even if it names few blobs: what a crash would send again is bounded.
 const INDEX_PACKS_MAX: usize = 32;
+
+/// A pack waits so long for its index file at most: over a slow line the same bound, in time. One small object a minute
+/// costs nothing beside the packs.
+const INDEX_EVERY: Duration = Duration::from_secs(60);
+
+/// From the last sign of life before a pack until after its index file, each pack is believed to be there unseen for so
+/// long only. A lock counts as dead after three times as long, and a prune of ours lets litter lie for a day.
+const BELIEVED_FOR: Duration = Duration::from_secs(10 * 60);
+const _: () = assert!(BELIEVED_FOR.as_secs() * 3 <= STALE_AFTER.as_secs());
+
+/// A moment by two clocks: one never jumps, and may stand still while the machine sleeps; the other may jump.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    steady: Duration,
+    wall: Timestamp,
+}
+
+impl Moment {
+    fn now(pace: &dyn Pace) -> Self {
+        Self { steady: pace.elapsed(), wall: pace.now() }
+    }
+
+    /// Returns the moment that is further back, by each clock.
+    fn earlier(self, other: Self) -> Self {
+        Self { steady: self.steady.min(other.steady), wall: self.wall.min(other.wall) }
+    }
+
+    /// Returns the time since then, by the clock that says more. A clock that went back says nothing, so it says a lot.
+    fn age(self, pace: &dyn Pace) -> Duration {
+        let now = Self::now(pace);
+        let by_wall = Duration::try_from(now.wall.duration_since(self.wall)).unwrap_or(Duration::MAX);
+        now.steady.saturating_sub(self.steady).max(by_wall)
+    }
+}
+
+/// What the next index file will name.
+#[derive(Debug, Default)]
+struct Pending {
+    index: IndexFile,
+    /// Packs in it, in the order in which they became durable.
+    packs: Vec<Id>,
+    /// The last sign of life before the first of them was begun; none while there is none.
+    since: Option<Moment>,
+}
+
+impl Pending {
+    fn push(&mut self, id: Id, blobs: &[PackedBlob], since: Moment) {
+        self.index.push(id, blobs);
+        self.packs.push(id);
+        self.since = Some(self.since.map_or(since, |known| known.earlier(since)));
+    }
+}
 
 /// The queue of full packs and the index that is being filled.
 pub(super) struct Uploads<'a> {
@@ -29,7 +89,12 @@ pub(super) struct Uploads<'a> {
     writing: Writing,
     sender: Mutex<Option<Sender<FinishedPack>>>,
     receiver: Receiver<FinishedPack>,
-    pending: Mutex<(IndexFile, usize)>,
+    pace: &'a dyn Pace,
+    pending: Mutex<Pending>,
+    /// Packs that the next index file names at most.
+    index_packs: AtomicUsize,
+    /// When this run was last seen at work.
+    alive: Mutex<Moment>,
     /// Index files and packs that were written.
     written: Mutex<(Vec<Id>, Vec<Id>)>,
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -38,15 +103,16 @@ pub(super) struct Uploads<'a> {
 }
 
 impl<'a> Uploads<'a> {
-    /// Makes a queue that holds `uploads` packs besides those under way.
+    /// Makes a queue that holds as many packs as are uploaded at once, besides those under way.
     pub(super) fn new(
         repository: &'a Repository,
         counters: &'a Counters,
         interrupt: &'a Interrupt,
-        uploads: usize,
+        options: &'a ArchiveOptions,
         writing: Writing,
     ) -> Self {
-        let (sender, receiver) = bounded(uploads.max(1));
+        let (sender, receiver) = bounded(options.uploads.max(1));
+        let pace = &*options.pace;
         Self {
             repository,
             counters,
@@ -54,7 +120,10 @@ impl<'a> Uploads<'a> {
             writing,
             sender: Mutex::new(Some(sender)),
             receiver,
+            pace,
             pending: Mutex::default(),
+            index_packs: AtomicUsize::new(INDEX_PACKS_FIRST),
+            alive: Mutex::new(Moment::now(pace)),
             written: Mutex::default(),
             buffers: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -84,17 +153,23 @@ impl<'a> Uploads<'a> {
     /// Uploads packs until the queue is closed.
     pub(super) fn run(&self) {
         let _draining = Draining(self);
-        for pack in &self.receiver {
-            if self.has_failed() || self.interrupt.is_raised() {
-                continue;
-            }
-            if let Err(error) = self.upload(pack) {
+        loop {
+            let done = match self.receiver.recv_timeout(INDEX_EVERY) {
+                Ok(_) | Err(RecvTimeoutError::Timeout) if self.has_failed() || self.interrupt.is_raised() => Ok(()),
+                Ok(pack) => self.upload(pack),
+                // Nothing comes: what is there is named all the same.
+                Err(RecvTimeoutError::Timeout) => self.index_if_due(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if let Err(error) = done {
                 self.fail(error);
             }
         }
     }
 
     fn upload(&self, pack: FinishedPack) -> Result<(), EngineError> {
+        let now = Moment::now(self.pace);
+        let since = std::mem::replace(&mut *self.alive.lock().expect("no holder panics"), now).earlier(now);
         let part = pack_part(&pack);
         let FinishedPack { id, body, blobs } = pack;
         let body = Bytes::from(body);
@@ -109,24 +184,41 @@ impl<'a> Uploads<'a> {
         if self.writing == Writing::Rehearsed {
             return Ok(());
         }
-        let full = {
+        self.pending.lock().expect("no holder panics").push(id, &blobs, since);
+        self.index_if_due()
+    }
+
+    /// Writes an index file when there is enough to name, or something has waited for long.
+    fn index_if_due(&self) -> Result<(), EngineError> {
+        let due = {
             let mut pending = self.pending.lock().expect("no holder panics");
-            pending.0.push(id, &blobs);
-            pending.1 += 1;
-            let full = pending.0.blob_count() >= INDEX_BLOBS_MAX || pending.1 >= INDEX_PACKS_MAX;
-            full.then(|| std::mem::take(&mut *pending).0)
+            let packs = self.index_packs.load(Ordering::Relaxed);
+            let is_due = pending.index.blob_count() >= INDEX_BLOBS_MAX
+                || pending.packs.len() >= packs
+                || pending.since.is_some_and(|since| since.age(self.pace) >= INDEX_EVERY);
+            if is_due {
+                self.index_packs.store((packs * 2).min(INDEX_PACKS_MAX), Ordering::Relaxed);
+            }
+            is_due.then(|| std::mem::take(&mut *pending))
         };
-        full.map_or(Ok(()), |index| self.index_write(&index))
+        due.map_or(Ok(()), |pending| self.index_write(&pending))
     }
 
     /// Writes an index file, and looks whether what it names is still there: to a prune, packs that no index file names
     /// are litter. Whoever slept longer than its grace between a pack and its index file would name packs that are gone,
     /// and the next backup would take their blobs for known.
-    fn index_write(&self, index: &IndexFile) -> Result<(), EngineError> {
+    ///
+    /// Usually that is one question: whoever takes packs for litter and removes them has listed them, and so also the
+    /// oldest, which was there before the others. After a long time, or when our lock may be lost, each is asked for: a
+    /// removal may be under way.
+    fn index_write(&self, pending: &Pending) -> Result<(), EngineError> {
+        let Pending { index, packs, since } = pending;
         let (id, size) = self.repository.file_write(FileKind::Index, &index.write())?;
+        let is_old = since.is_some_and(|since| since.age(self.pace) >= BELIEVED_FOR);
+        let asked = if is_old || self.interrupt.is_raised() { packs.len() } else { 1 };
         let mut count = 0;
-        for pack in index.pack_ids().0 {
-            count += u64::from(!self.repository.pack_is_there(&pack)?);
+        for pack in packs.iter().take(asked) {
+            count += u64::from(!self.repository.pack_is_there(pack)?);
         }
         if count > 0 {
             self.repository.file_remove(FileKind::Index, &id)?;
@@ -145,8 +237,8 @@ impl<'a> Uploads<'a> {
     /// Writes the index of the packs that no index file names yet: also after an interrupt, so that the next run does
     /// not send them again.
     pub(super) fn finish(&self) -> Result<(), EngineError> {
-        let (index, _) = std::mem::take(&mut *self.pending.lock().expect("no holder panics"));
-        if index.is_empty() { Ok(()) } else { self.index_write(&index) }
+        let pending = std::mem::take(&mut *self.pending.lock().expect("no holder panics"));
+        if pending.packs.is_empty() { Ok(()) } else { self.index_write(&pending) }
     }
 
     /// Notes the first failure: the run ends with it.

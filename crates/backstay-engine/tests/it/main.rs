@@ -32,6 +32,8 @@ mod parsers;
 #[cfg(test)]
 mod interrupted;
 #[cfg(test)]
+mod index_files;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod hostile;

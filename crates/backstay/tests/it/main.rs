@@ -7,6 +7,7 @@ mod support;
 mod engine_support;
 
 mod bad_input;
+mod engine_kills;
 mod engine_peers;
 mod engine_same;
 mod engine_verbs;
