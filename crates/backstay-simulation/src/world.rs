@@ -253,6 +253,7 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             source_id: source.id,
             repository_id: repositories[wish.tenant].id,
             schedule: schedule.with_start_window(Duration::from_secs(wish.window_secs)).with_catch_up(wish.catch_up),
+            retention: backstay_core::domain::retention::RetentionPolicy::default(),
             rpo: Duration::from_secs(wish.rpo_hours * 3_600),
             created_at: now,
         };

@@ -30,8 +30,11 @@ fn unnamed_max(sent: u64) -> u64 {
 /// Bytes of a pack.
 const PACK_BYTES: u64 = 16 << 20;
 
+/// Packs with their sizes.
+type Packs = BTreeSet<(Id, u64)>;
+
 /// Returns the packs of the repository that an index file names, and those that none does, with their bytes.
-fn packs(repo: &Repo) -> (BTreeSet<(Id, u64)>, BTreeSet<(Id, u64)>) {
+fn packs(repo: &Repo) -> (Packs, Packs) {
     let kind = storage_kind("local").unwrap();
     let storage = kind.open(&json!({ "path": repo.path() }), &StorageCredentials::none(), Presence::Existing).unwrap();
     let repository = Repository::open(storage, &SecretString::from(PASSWORD)).unwrap();
