@@ -62,6 +62,24 @@ pub(crate) fn stable(house: &House, id: &Id) -> Vec<String> {
     facts
 }
 
+/// Returns every entry of a snapshot with its metadata, folders before what they hold, but for `/tmp` as in [`stable`].
+pub(crate) fn whole(house: &House, id: &Id) -> Vec<String> {
+    let index = house.repository.index_load(&Interrupt::default()).unwrap();
+    let mut blobs =
+        backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
+    let (mut facts, mut open) = (Vec::new(), vec![tree_of(house, id).0]);
+    while let Some(tree) = open.pop() {
+        backstay_engine::browse::tree_entries(&house.repository, &mut blobs, &tree, |node| {
+            open.extend(node.subtree);
+            let is_shared = matches!(&*node.name, b"tmp" | b"tmp-1");
+            facts.push(if is_shared { format!("{:?}", node.name) } else { format!("{node:?}") });
+            Ok(())
+        })
+        .unwrap();
+    }
+    facts
+}
+
 /// Returns all paths of a snapshot.
 pub(crate) fn paths_of(house: &House, id: &Id) -> Vec<Vec<u8>> {
     use backstay_engine::browse::{Met, walk};

@@ -38,6 +38,8 @@ mod flips;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod nth;
 #[cfg(test)]
 mod nth_backup;

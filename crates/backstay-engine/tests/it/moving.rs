@@ -138,9 +138,11 @@ fn a_rehearsal_counts_all_and_writes_nothing() {
     let done = house.backup(None);
     assert_eq!(told.bytes_stored, 0);
     let without_times = |summary: &backstay_engine::format::snapshot::Summary| {
-        (summary.files_new, summary.dirs_new, summary.data_blobs, summary.data_added, summary.total_bytes_processed)
+        (summary.files_new, summary.dirs_new, summary.data_blobs, summary.total_bytes_processed)
     };
     assert_eq!(without_times(&told.summary), without_times(&done.summary));
+    // Other tests change the times of `/tmp` meanwhile, and a time may be written with some digits more.
+    assert!(told.summary.data_added.abs_diff(done.summary.data_added) < 100, "{told:?} {done:?}");
 }
 
 #[test]

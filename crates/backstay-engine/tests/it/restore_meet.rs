@@ -158,7 +158,9 @@ fn a_damaged_blob_takes_nothing_from_what_was_there_untouched() {
     named.sort_unstable();
     assert_eq!((named, done.files), (vec!["/large-1", "/small/20"], 51));
     assert_eq!(text(&target, "small/20"), "mine");
-    assert!(!target.join("large-1").exists(), "wrong bytes were left");
+    // The repository's own polynomial cuts the blobs: the bad one may be met before anything of the file is written.
+    let left = target.join("large-1");
+    assert!(!left.exists() || text(&target, "large-1") == "mine too", "wrong bytes were left");
 }
 
 #[test]
