@@ -135,7 +135,7 @@ pub struct ItemRetentionView {
 pub struct VerdictView {
     /// Its id.
     pub snapshot_id: String,
-    /// When its data was read, in the plan's time zone.
+    /// When its data was read.
     pub taken_at: String,
     /// Whether it stays.
     pub is_kept: bool,
@@ -147,7 +147,7 @@ impl From<&Verdict<SnapshotId>> for VerdictView {
     fn from(verdict: &Verdict<SnapshotId>) -> Self {
         Self {
             snapshot_id: verdict.id.to_string(),
-            taken_at: verdict.taken_at.to_string(),
+            taken_at: verdict.taken_at.timestamp().to_string(),
             is_kept: verdict.is_kept(),
             reasons: verdict.reasons.iter().map(ToString::to_string).collect(),
         }

@@ -44,6 +44,8 @@ fn what_a_plan_does_not_keep_is_pruned_and_what_is_pinned_stays() {
     let verdicts = preview["rows"][0]["snapshots"].as_array().unwrap();
     let stays: Vec<bool> = verdicts.iter().map(|row| row["is_kept"].as_bool().unwrap()).collect();
     assert_eq!(stays, [true, false, false, true], "{preview:#}");
+    let instants = |rows: &[Value]| rows.iter().map(|row| word(row, "taken_at")).collect::<Vec<_>>();
+    assert_eq!(instants(verdicts), instants(&before), "instants are written alike everywhere");
     let table = place.run(&["plan", "retention", name]).out;
     assert!(table.contains("no rule keeps it") && table.contains("pinned"), "{table}");
     let ran = place.run(&["repository", "prune", "local"]);
