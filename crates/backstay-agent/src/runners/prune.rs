@@ -66,6 +66,7 @@ fn forget_and_prune(
     Ok(PruneCounts {
         bytes_freed: done.bytes_freed,
         bytes_pending: done.bytes_freed_later,
+        packs_waiting: done.packs_waiting,
         bytes_rewritten: done.bytes_rewritten,
     })
 }

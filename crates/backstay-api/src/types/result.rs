@@ -64,6 +64,9 @@ pub enum ResultWire {
         bytes_freed: u64,
         /// Bytes that a later prune frees.
         bytes_pending: u64,
+        /// Packs of an earlier prune whose grace is not over yet.
+        #[serde(default)]
+        packs_waiting: u64,
         /// Bytes that were copied out of packs that go.
         bytes_rewritten: u64,
     },
@@ -284,6 +287,7 @@ impl From<&JobResult> for ResultWire {
                 forgotten: forgotten.iter().map(ToString::to_string).collect(),
                 bytes_freed: counts.bytes_freed,
                 bytes_pending: counts.bytes_pending,
+                packs_waiting: counts.packs_waiting,
                 bytes_rewritten: counts.bytes_rewritten,
             },
             JobResult::Failed(failure) => Self::Failed {
@@ -320,10 +324,12 @@ impl ResultWire {
             Self::Verified { findings, counts } => {
                 JobResult::Verified { findings: Box::new(findings.try_into()?), counts: counts.into() }
             }
-            Self::Pruned { forgotten, bytes_freed, bytes_pending, bytes_rewritten } => JobResult::Pruned {
-                forgotten: forgotten.iter().map(|id| parse("forgotten", id)).collect::<Result<_, _>>()?,
-                counts: PruneCounts { bytes_freed, bytes_pending, bytes_rewritten },
-            },
+            Self::Pruned { forgotten, bytes_freed, bytes_pending, packs_waiting, bytes_rewritten } => {
+                JobResult::Pruned {
+                    forgotten: forgotten.iter().map(|id| parse("forgotten", id)).collect::<Result<_, _>>()?,
+                    counts: PruneCounts { bytes_freed, bytes_pending, packs_waiting, bytes_rewritten },
+                }
+            }
             Self::Failed { class, message, disposition } => JobResult::Failed(Failure {
                 class: word("class", &class, FailureClass::from_word)?,
                 message,

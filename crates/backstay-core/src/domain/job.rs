@@ -509,6 +509,8 @@ pub struct PruneCounts {
     pub bytes_freed: u64,
     /// Bytes that a later prune frees, after the grace: until then a writer may need them.
     pub bytes_pending: u64,
+    /// Packs that an earlier prune left behind, whose grace is not over yet.
+    pub packs_waiting: u64,
     /// Bytes that were needed and were copied out of packs that go.
     pub bytes_rewritten: u64,
 }

@@ -83,7 +83,7 @@ impl JobManager {
                 rows.counts = *counts;
             }
             JobResult::Pruned { forgotten, counts } => {
-                let has_pending = counts.bytes_pending > 0;
+                let has_pending = counts.bytes_pending > 0 || counts.packs_waiting > 0;
                 rows.pruned = Some(Pruned { forgotten: forgotten.clone(), has_pending });
                 rows.event = Some(self.prune_event(job, forgotten.len(), counts));
                 return Ok(rows);
@@ -217,8 +217,12 @@ impl JobManager {
             0 => String::new(),
             bytes => format!(", {} follow after the grace", size_words(bytes)),
         };
+        let waiting = match counts.packs_waiting {
+            0 => String::new(),
+            packs => format!(", {packs} packs wait for the end of their grace"),
+        };
         let words = format!(
-            "prune complete: {forgotten} snapshots forgotten, {} freed, {} rewritten{pending}",
+            "prune complete: {forgotten} snapshots forgotten, {} freed, {} rewritten{pending}{waiting}",
             size_words(counts.bytes_freed),
             size_words(counts.bytes_rewritten)
         );

@@ -16,7 +16,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::ports::store::{Enqueued, StoreError};
 
 /// Priority of a job that a person asked for: before those that a schedule made.
-const PRIORITY_REQUEST: i32 = 10;
+pub(super) const PRIORITY_REQUEST: i32 = 10;
 
 /// Asks for a backup of each item of a plan that is still there, and returns what became of each.
 ///

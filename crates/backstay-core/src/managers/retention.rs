@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sha2::{Digest as _, Sha256};
 
 use super::context::Context;
+use super::request::PRIORITY_REQUEST;
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
@@ -41,9 +41,6 @@ const LOOK_ROWS_MAX: u32 = 100;
 
 /// How long a prune by schedule may stand behind backups: its place in a queue that is ordered by time to breach.
 const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
-
-/// The queue's second order for what somebody asked for.
-const PRIORITY_REQUEST: i32 = 10;
 
 /// What a plan's retention says of one item.
 #[derive(Debug, Clone)]
@@ -215,9 +212,11 @@ async fn upkeep_one(
     if forget.is_empty() && !row.has_pending {
         return Ok(Looked::Nothing);
     }
-    // All of it follows from the row: who does it again makes the same job.
-    let breach_at = row.due_at.saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
-    let job = prune_job(&repository, upkeep_job_id(row), row.due_at);
+    // Its id follows from the row: who does it again makes the same job. Its place in the queue does not: after a month of
+    // downtime backups come first.
+    let breach_at = now.saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
+    let asking = Asking::keyed(row.due_at, "upkeep", &repository.id.to_string());
+    let job = prune_job(&repository, asking.job_id("prune"), asking.at());
     let job = Job { trigger: Trigger::Occurrence(row.due_at), breach_at, ..job };
     let words = match forget.len() {
         0 => format!("prune of repository {} is due: data of an earlier one waits to be removed", repository.name),
@@ -235,7 +234,7 @@ async fn enqueue(context: &Context, job: &Job, words: String) -> Result<Enqueued
     if let Some(live) = context.retention.prune_live(job.repository_id).await?.filter(|live| *live != job.id) {
         return Ok(Enqueued::Overlaps(live));
     }
-    let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), job.created_at, words);
+    let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), context.now(), words);
     context.jobs.job_enqueue(job, &enqueued, None).await
 }
 
@@ -258,16 +257,4 @@ fn prune_job(repository: &Repository, id: JobId, now: Timestamp) -> Job {
         created_at: now,
         state: JobState::Queued { not_before: now },
     }
-}
-
-/// Returns the id of the prune of one look: the same whoever enqueues it and however often.
-fn upkeep_job_id(row: &Upkeep) -> JobId {
-    let hash = Sha256::new()
-        .chain_update(b"prune")
-        .chain_update(row.repository_id.uuid().as_bytes())
-        .chain_update(row.due_at.as_microsecond().to_be_bytes())
-        .finalize();
-    let mut ten = [0; 10];
-    ten.copy_from_slice(&hash[..10]);
-    JobId::new(row.due_at, ten)
 }

@@ -39,20 +39,21 @@ async fn look(
     {
         tracing::warn!(plans, %then, %now, "the store's clock went back: all plans are looked at again");
     }
-    let kept = upkeep_tick(context).await?;
-    for (repository, error) in &kept.failed {
-        tracing::warn!(%repository, %error, "a repository could not be looked at for its prune; it is tried again soon");
-    }
-    if kept.started > 0 {
-        tracing::info!(started = kept.started, "repositories are pruned");
-        wake.notify_one();
-    }
     let done = tick(context).await?;
     for (plan, error) in &done.failed {
         tracing::warn!(%plan, %error, "a plan that is due could not be worked on; it is tried again soon");
     }
     if done.started + done.skipped > 0 {
         tracing::info!(started = done.started, skipped = done.skipped, "occurrences became jobs");
+        wake.notify_one();
+    }
+    // After the plans: what is wrong with upkeep must not keep a backup from its start.
+    let kept = upkeep_tick(context).await?;
+    for (repository, error) in &kept.failed {
+        tracing::warn!(%repository, %error, "a repository could not be looked at for its prune; it is tried again soon");
+    }
+    if kept.started > 0 {
+        tracing::info!(started = kept.started, "repositories are pruned");
         wake.notify_one();
     }
     Ok(())

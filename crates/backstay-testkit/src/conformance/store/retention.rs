@@ -14,7 +14,7 @@ use backstay_core::managers::job::JobManager;
 use backstay_core::managers::request::verify_request;
 use backstay_core::managers::retention::{UPKEEP_EVERY, plan_retention, prune_request, upkeep_tick};
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
-use backstay_core::ports::store::{Enqueued, Page, Pruned, Settlement, SnapshotFilter, StoreError};
+use backstay_core::ports::store::{Enqueued, JobFilter, Page, Pruned, Settlement, SnapshotFilter, StoreError};
 use jiff::Timestamp;
 
 use crate::conformance::job::context;
@@ -165,7 +165,7 @@ pub async fn a_prune_forgets_what_nothing_keeps(stores: Stores) {
     ids.sort_unstable();
     assert_eq!(ids, [first[2].id, second[0].id]);
     assert!(forget.iter().any(|row| row.foreign_id == first[2].foreign_id));
-    let counts = PruneCounts { bytes_freed: 3 << 20, bytes_pending: 5, bytes_rewritten: 0 };
+    let counts = PruneCounts { bytes_freed: 3 << 20, bytes_pending: 5, ..PruneCounts::default() };
     let result = JobResult::Pruned { forgotten: ids, counts };
     let state = jobs.job_finish(leased.lease_key(), &result).await.unwrap();
     assert!(matches!(state, JobState::Succeeded { outcome: Outcome::Complete, .. }), "{state:?}");
@@ -180,6 +180,18 @@ pub async fn a_prune_forgets_what_nothing_keeps(stores: Stores) {
     keep_last(&world, 9).await;
     world.clock.advance(UPKEEP_EVERY);
     assert_eq!(looked(&world).await, 1);
+    // One that came before the grace was over leaves the data to the next; then there is nothing left.
+    for (packs_waiting, started) in [(1, 1), (0, 0)] {
+        let ask = LeaseRequest { agent_id: world.agent(), ..ask.clone() };
+        let leased = jobs.job_lease(&ask).await.unwrap().remove(0);
+        let counts = PruneCounts { packs_waiting, ..PruneCounts::default() };
+        jobs.job_finish(leased.lease_key(), &JobResult::Pruned { forgotten: Vec::new(), counts }).await.unwrap();
+        world.clock.advance(UPKEEP_EVERY);
+        assert_eq!(looked(&world).await, started, "{packs_waiting}");
+    }
+    let queued = world.jobs.job_list(JobFilter::default(), Page::first()).await.unwrap();
+    let newest = queued.iter().find(|job| job.kind() == JobKind::Prune).unwrap();
+    assert!(newest.breach_at > newest.created_at, "backups of the same day come first");
 }
 
 /// What one of a source's plans keeps stays, whatever another one says; a prune that is live is the answer to a wish.
