@@ -1,8 +1,8 @@
 //! Use cases, each from end to end: they ask and tell ports in order and leave every decision to `domain`.
 //!
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
-//! over the stores, `rescue` puts lost jobs back,
-//! `retention` says which snapshots go and has repositories pruned, `browse` looks into snapshots, `access` makes tokens and records who asked. Nobody here knows HTTP, SQL or a file.
+//! over the stores, `rescue` puts lost jobs back, `retention` says which snapshots go and has repositories pruned,
+//! `browse` looks into snapshots, `access` makes tokens and records who asked. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
 pub mod declaration;
