@@ -42,7 +42,7 @@ impl EngineReader {
         }
         let repository = crate::repository::open(leased)?;
         let index = repository.index_load(&Interrupt::default())?;
-        let (_, file) = repository.snapshot_read(foreign_id)?;
+        let (_, file) = repository.snapshot_read(foreign_id, &Interrupt::default())?;
         let open = Arc::new(OpenSnapshot { name, repository, index, tree: file.tree });
         let mut all = self.lock();
         all.truncate(OPEN_MAX - 1);
@@ -127,7 +127,7 @@ impl SnapshotReader for EngineReader {
 }
 
 fn blobs_of(open: &OpenSnapshot) -> BlobReader<'_> {
-    BlobReader::new(&open.repository, &open.index, ReadCache::Use)
+    BlobReader::new(&open.repository, &open.index, ReadCache::Use, &Interrupt::default())
 }
 
 fn entry_of(found: Found) -> Entry {

@@ -73,8 +73,8 @@ fn init(repository: &str) -> Done {
 fn open(repository: &str) -> Result<(Repository, Option<Id>), Box<dyn Error>> {
     let repository = Repository::open(storage(repository, Presence::Existing)?, &password()?)?;
     let mut newest = None;
-    for id in repository.file_list(FileKind::Snapshot)? {
-        let (_, file) = repository.snapshot_read(&id.to_hex())?;
+    for id in repository.file_list(FileKind::Snapshot, &Interrupt::default())? {
+        let (_, file) = repository.snapshot_read(&id.to_hex(), &Interrupt::default())?;
         newest = newest.max(Some((file.time, id)));
     }
     Ok((repository, newest.map(|(_, id)| id)))
@@ -99,7 +99,7 @@ fn look(repository: &str) -> Done {
 fn forget_oldest(repository: &str) -> Done {
     let (repository, newest) = open(repository)?;
     let guard = alone(&repository)?;
-    let all = repository.file_list(FileKind::Snapshot)?;
+    let all = repository.file_list(FileKind::Snapshot, &Interrupt::default())?;
     let old: Vec<Id> = all.into_iter().filter(|id| Some(*id) != newest).collect();
     println!("removed {}", forget::apply(&repository, &old, &guard, &Interrupt::default())?);
     guard.release()?;

@@ -44,23 +44,18 @@ pub struct BlobReader<'a> {
 }
 
 impl<'a> BlobReader<'a> {
-    /// Makes a reader.
-    pub fn new(repository: &'a Repository, index: &'a Index, cache: ReadCache) -> Self {
+    /// Makes a reader. Its reads are given up when somebody asks to stop.
+    pub fn new(repository: &'a Repository, index: &'a Index, cache: ReadCache, interrupt: &Interrupt) -> Self {
         Self {
             repository,
             index,
             cache,
-            interrupt: Interrupt::default(),
+            interrupt: interrupt.clone(),
             decompressor: Decompressor::default(),
             emptied: IdSet::default(),
             bad_copies: Vec::new(),
             bytes_fetched: 0,
         }
-    }
-
-    /// Lets its reads be given up when somebody asks to stop.
-    pub fn interruptible(self, interrupt: &Interrupt) -> Self {
-        Self { interrupt: interrupt.clone(), ..self }
     }
 
     /// Returns the index that it looks blobs up in.
@@ -80,7 +75,8 @@ impl<'a> BlobReader<'a> {
     /// Returns a blob, decrypted, decompressed and hashed: from the first copy that can be had.
     ///
     /// # Errors
-    /// [`EngineError::NoBlob`], [`EngineError::Storage`]; [`EngineError::Format`] when no copy can be had.
+    /// [`EngineError::NoBlob`], [`EngineError::Storage`]; [`EngineError::Format`] when no copy can be had;
+    /// [`EngineError::Interrupted`].
     pub fn read(&mut self, kind: BlobKind, id: &Id) -> Result<Vec<u8>, EngineError> {
         self.first_good_copy(kind, id, |reader, place| reader.read_at(kind, place, id))
     }

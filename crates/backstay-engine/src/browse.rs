@@ -117,7 +117,7 @@ pub fn walk(
     interrupt: &Interrupt,
     each: &mut dyn FnMut(Met<'_, '_>) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
-    let places = BlobReader::new(repository, blobs.index(), ReadCache::Use);
+    let places = BlobReader::new(repository, blobs.index(), ReadCache::Use, interrupt);
     let mut folders = vec![(Vec::new(), 0usize, root)];
     while let Some((path, depth, tree)) = folders.pop() {
         interrupt.check()?;

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::EngineError;
 use crate::progress::EngineProgress;
 
 /// How often a thread that waits for a storage looks whether it shall stop: a fifth of the second that is promised.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long a write that is under way, or that tidies up, is waited for when somebody asks to stop: with a look before
+/// it, less than the second that is promised.
+const WRITE_GRACE: Duration = Duration::from_millis(200);
 
 /// A wish to stop that can be shared. Once raised it stays.
 #[derive(Debug, Clone, Default)]
@@ -56,17 +60,39 @@ impl Interrupt {
     /// # Errors
     /// [`EngineError::Interrupted`]; what the future would have done may be done or not.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> Result<T, EngineError> {
+        self.block_on_within(Duration::ZERO, future)
+    }
+
+    /// Polls a write on this thread to its end, as [`Interrupt::block_on`] does. When somebody asks to stop it has a
+    /// moment to end in: what has been sent is then not sent again.
+    ///
+    /// # Errors
+    /// [`EngineError::Interrupted`]; what the future would have written may be there or not.
+    pub fn block_on_write<T>(&self, future: impl Future<Output = T>) -> Result<T, EngineError> {
+        self.block_on_within(WRITE_GRACE, future)
+    }
+
+    /// As [`Interrupt::block_on`]; when somebody asks to stop, the future has this long to end in.
+    pub(crate) fn block_on_within<T>(
+        &self,
+        grace: Duration,
+        future: impl Future<Output = T>,
+    ) -> Result<T, EngineError> {
+        let mut until = None;
         let mut future = pin!(future);
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
-            if self.is_raised() {
+            let left = self
+                .is_raised()
+                .then(|| until.get_or_insert_with(|| Instant::now() + grace).saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return Err(EngineError::Interrupted);
             }
             if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
                 return Ok(done);
             }
-            std::thread::park_timeout(LOOK_EVERY);
+            std::thread::park_timeout(left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY)));
         }
     }
 }

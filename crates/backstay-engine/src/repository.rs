@@ -64,7 +64,7 @@ impl Repository {
         let config_key = config_key()?;
         let parts = storage.capabilities().parts;
         // The hot part of another repository has a config, and no size: the cold part is asked for that.
-        if is_there(&*storage, &config_key)? || parts && is_read(&*storage, &config_key)? {
+        if block_on(is_there(&*storage, &config_key))? || parts && is_read(&*storage, &config_key)? {
             return Err(exists());
         }
         // A key of a run that was cut short is used again: restic believes in any key that a password opens.
@@ -190,9 +190,9 @@ impl Repository {
     /// Returns the ids of all files of a kind.
     ///
     /// # Errors
-    /// [`EngineError::Storage`] when the list is not complete.
-    pub fn file_list(&self, kind: FileKind) -> Result<Vec<Id>, EngineError> {
-        Ok(block_on(self.ids(kind))?)
+    /// [`EngineError::Storage`] when the list is not complete, [`EngineError::Interrupted`].
+    pub fn file_list(&self, kind: FileKind, interrupt: &Interrupt) -> Result<Vec<Id>, EngineError> {
+        Ok(interrupt.block_on(self.ids(kind))??)
     }
 
     async fn ids(&self, kind: FileKind) -> Result<Vec<Id>, StorageError> {
@@ -209,22 +209,22 @@ impl Repository {
     /// Returns ids and sizes of all packs.
     ///
     /// # Errors
-    /// [`EngineError::Storage`] when the list is not complete.
-    pub fn pack_list(&self) -> Result<Vec<(Id, u64)>, EngineError> {
+    /// [`EngineError::Storage`] when the list is not complete, [`EngineError::Interrupted`].
+    pub fn pack_list(&self, interrupt: &Interrupt) -> Result<Vec<(Id, u64)>, EngineError> {
         let mut packs = Vec::new();
-        block_on(self.storage.object_list(FileKind::Pack.folder(), &mut |object| {
+        interrupt.block_on(self.storage.object_list(FileKind::Pack.folder(), &mut |object| {
             let name = object.key.as_str().rsplit('/').next().unwrap_or_default();
             packs.extend(Id::from_hex(name).map(|id| (id, object.size_bytes)));
-        }))?;
+        }))??;
         Ok(packs)
     }
 
     /// Returns the plain bytes of a file that is no pack, after checking its name and its seal.
     ///
     /// # Errors
-    /// [`EngineError::Format`], [`EngineError::Storage`].
-    pub fn file_read(&self, kind: FileKind, id: &Id) -> Result<Vec<u8>, EngineError> {
-        self.unseal(kind, id, block_on(self.sealed(kind, id))?)
+    /// [`EngineError::Format`], [`EngineError::Storage`], [`EngineError::Interrupted`].
+    pub fn file_read(&self, kind: FileKind, id: &Id, interrupt: &Interrupt) -> Result<Vec<u8>, EngineError> {
+        self.unseal(kind, id, interrupt.block_on(self.sealed(kind, id))??)
     }
 
     async fn sealed(&self, kind: FileKind, id: &Id) -> Result<Bytes, StorageError> {
@@ -245,45 +245,57 @@ impl Repository {
     /// Seals and writes a file that is no pack, and returns its id and its size.
     ///
     /// # Errors
-    /// [`EngineError::Storage`].
-    pub(crate) fn file_write(&self, kind: FileKind, plain: &[u8]) -> Result<(Id, u64), EngineError> {
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
+    pub(crate) fn file_write(
+        &self,
+        kind: FileKind,
+        plain: &[u8],
+        interrupt: &Interrupt,
+    ) -> Result<(Id, u64), EngineError> {
         let sealed = self.key.seal(&pack_file(plain));
         let (id, size) = (Id::of(&sealed), sealed.len() as u64);
-        self.object_write(&kind.key(&id), sealed.into(), Part::Both)?;
+        self.object_write(&kind.key(&id), sealed.into(), Part::Both, interrupt)?;
         Ok((id, size))
     }
 
     /// Removes a file; one that is not there is removed already.
     ///
     /// # Errors
-    /// [`EngineError::Storage`].
-    pub(crate) fn file_remove(&self, kind: FileKind, id: &Id) -> Result<(), EngineError> {
-        Ok(block_on(self.storage.object_remove(&kind.key(id)))?)
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
+    pub(crate) fn file_remove(&self, kind: FileKind, id: &Id, interrupt: &Interrupt) -> Result<(), EngineError> {
+        Ok(interrupt.block_on_write(self.storage.object_remove(&kind.key(id)))??)
     }
 
     /// Writes a finished pack.
     ///
     /// # Errors
-    /// [`EngineError::Storage`].
-    pub(crate) fn pack_write(&self, id: &Id, body: Bytes, part: Part) -> Result<(), EngineError> {
-        self.object_write(&FileKind::Pack.key(id), body, part)
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
+    pub(crate) fn pack_write(
+        &self,
+        id: &Id,
+        body: Bytes,
+        part: Part,
+        interrupt: &Interrupt,
+    ) -> Result<(), EngineError> {
+        self.object_write(&FileKind::Pack.key(id), body, part, interrupt)
     }
 
     /// Says whether a pack is in the storage.
     ///
     /// # Errors
-    /// [`EngineError::Storage`].
-    pub(crate) fn pack_is_there(&self, id: &Id) -> Result<bool, EngineError> {
-        Ok(is_there(&*self.storage, &FileKind::Pack.key(id))?)
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`].
+    pub(crate) fn pack_is_there(&self, id: &Id, interrupt: &Interrupt) -> Result<bool, EngineError> {
+        Ok(interrupt.block_on_write(is_there(&*self.storage, &FileKind::Pack.key(id)))??)
     }
 
     /// Writes an object. One that is there already, from a try whose answer was lost or that was cut, must be the same.
-    fn object_write(&self, key: &ObjectKey, body: Bytes, part: Part) -> Result<(), EngineError> {
+    fn object_write(&self, key: &ObjectKey, body: Bytes, part: Part, interrupt: &Interrupt) -> Result<(), EngineError> {
         let options = PutOptions { part: Some(part), ..PutOptions::default() };
-        if block_on(self.storage.object_put_with(key, body.clone(), options))? == PutAnswer::Created {
+        let put = self.storage.object_put_with(key, body.clone(), options);
+        if interrupt.block_on_write(put)?? == PutAnswer::Created {
             return Ok(());
         }
-        let found = block_on(self.storage.object_get(key, None, ReadCache::Bypass))?;
+        let found = interrupt.block_on_write(self.storage.object_get(key, None, ReadCache::Bypass))??;
         if found == body {
             return Ok(());
         }
@@ -319,11 +331,11 @@ impl Repository {
     /// Returns a snapshot by its id: all 64 digits.
     ///
     /// # Errors
-    /// [`EngineError::NoSnapshot`], [`EngineError::Format`], [`EngineError::Storage`].
-    pub fn snapshot_read(&self, foreign_id: &str) -> Result<(Id, SnapshotFile), EngineError> {
+    /// [`EngineError::NoSnapshot`], [`EngineError::Format`], [`EngineError::Storage`], [`EngineError::Interrupted`].
+    pub fn snapshot_read(&self, foreign_id: &str, interrupt: &Interrupt) -> Result<(Id, SnapshotFile), EngineError> {
         let missing = || EngineError::NoSnapshot { id: foreign_id.to_owned() };
         let id = Id::from_hex(foreign_id).ok_or_else(missing)?;
-        let plain = match self.file_read(FileKind::Snapshot, &id) {
+        let plain = match self.file_read(FileKind::Snapshot, &id, interrupt) {
             Err(EngineError::Storage(StorageError::Missing { .. })) => return Err(missing()),
             answer => answer?,
         };
@@ -392,8 +404,8 @@ fn is_read(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, Storage
 }
 
 /// Says whether an object is there.
-fn is_there(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, StorageError> {
-    match block_on(storage.object_size(key)) {
+async fn is_there(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, StorageError> {
+    match storage.object_size(key).await {
         Ok(_) => Ok(true),
         Err(StorageError::Missing { .. }) => Ok(false),
         Err(error) => Err(error),

@@ -119,10 +119,10 @@ impl Wanted {
 /// Reads one snapshot.
 ///
 /// # Errors
-/// [`EngineError::NoSnapshot`], [`EngineError::Format`], [`EngineError::Storage`].
-pub fn read(repository: &Repository, id: Id) -> Result<Snapshot, EngineError> {
+/// [`EngineError::NoSnapshot`], [`EngineError::Format`], [`EngineError::Storage`], [`EngineError::Interrupted`].
+pub fn read(repository: &Repository, id: Id, interrupt: &Interrupt) -> Result<Snapshot, EngineError> {
     use backstay_storage::StorageError::Missing;
-    let plain = match repository.file_read(FileKind::Snapshot, &id) {
+    let plain = match repository.file_read(FileKind::Snapshot, &id, interrupt) {
         Err(EngineError::Storage(Missing { .. })) => return Err(EngineError::NoSnapshot { id: id.to_hex() }),
         answer => answer?,
     };
@@ -139,11 +139,12 @@ pub fn read(repository: &Repository, id: Id) -> Result<Snapshot, EngineError> {
 /// [`EngineError::Storage`] when the list is not complete; [`EngineError::Interrupted`].
 pub fn read_all(repository: &Repository, interrupt: &Interrupt) -> Result<Snapshots, EngineError> {
     let mut all = Snapshots::default();
-    for id in repository.file_list(FileKind::Snapshot)? {
+    for id in repository.file_list(FileKind::Snapshot, interrupt)? {
         interrupt.check()?;
-        match read(repository, id) {
+        match read(repository, id, interrupt) {
             Ok(snapshot) => all.read.push(snapshot),
             Err(EngineError::NoSnapshot { .. }) => {}
+            Err(EngineError::Interrupted) => return Err(EngineError::Interrupted),
             Err(error) => all.unreadable.push((id, error)),
         }
     }
@@ -183,9 +184,9 @@ pub fn one(
     }
     let id = match Id::from_hex(word) {
         Some(id) => id,
-        None => expand(&repository.file_list(FileKind::Snapshot)?, word)?,
+        None => expand(&repository.file_list(FileKind::Snapshot, interrupt)?, word)?,
     };
-    match read(repository, id) {
+    match read(repository, id, interrupt) {
         Err(EngineError::NoSnapshot { .. }) => Err(SelectError::Unknown { word: word.to_owned() }),
         answer => Ok(answer?),
     }

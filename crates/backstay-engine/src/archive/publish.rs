@@ -101,6 +101,7 @@ impl<'a> Archived<'a> {
     ///
     /// # Errors
     /// [`EngineError::Overtaken`] when a prune came between: nothing is published then. [`EngineError::Storage`].
+    /// [`EngineError::Interrupted`]: it may be published then or not.
     pub fn publish(mut self, ended_at: Timestamp) -> Result<Published, EngineError> {
         self.seen.look_again(self.repository)?;
         self.summary.backup_start = self.options.started_at.to_string();
@@ -120,7 +121,7 @@ impl<'a> Archived<'a> {
             program_version: Some(self.options.program_version.clone()),
             summary: Some(self.summary.clone()),
         };
-        let (id, size) = self.repository.file_write(FileKind::Snapshot, &file.write())?;
+        let (id, size) = self.repository.file_write(FileKind::Snapshot, &file.write(), self.seen.interrupt())?;
         Ok(Published {
             id,
             tree: self.tree,

@@ -105,7 +105,7 @@ impl<'a> Worker<'a> {
         Self {
             run,
             packer: Packer::new(run.repository, run.known, run.uploads, run.counters, run.options.recheck),
-            blobs: BlobReader::new(run.repository, run.known.index(), ReadCache::Use),
+            blobs: BlobReader::new(run.repository, run.known.index(), ReadCache::Use, run.interrupt),
             attributes: AttributeReader::new(),
             buffer: vec![0; READ_BYTES],
             tree: Vec::new(),
@@ -170,9 +170,9 @@ fn run<'a>(
 ) -> Result<Archived<'a>, EngineError> {
     let layout = lay_out(&options.roots, options.root_rule, &options.system)?;
     let index = repository.index_load(interrupt)?;
-    let parent = options.parent.and_then(|id| parent_of(repository, &id));
+    let parent = options.parent.and_then(|id| parent_of(repository, &id, interrupt));
     let counters = Counters::default();
-    let mut seen = SeenIndex::new(&index);
+    let mut seen = SeenIndex::new(&index, interrupt);
     let known = KnownBlobs::new(&index);
     let uploads = Uploads::new(repository, &counters, interrupt, options, writing);
     let run = Run {
@@ -266,8 +266,8 @@ impl Drop for Failing<'_> {
 }
 
 /// Returns the parent snapshot; none when it cannot be read: everything is then read anew.
-pub(super) fn parent_of(repository: &Repository, id: &Id) -> Option<(Id, SnapshotFile)> {
-    let read = repository.file_read(FileKind::Snapshot, id);
+pub(super) fn parent_of(repository: &Repository, id: &Id, interrupt: &Interrupt) -> Option<(Id, SnapshotFile)> {
+    let read = repository.file_read(FileKind::Snapshot, id, interrupt);
     let file = read
         .and_then(|plain| SnapshotFile::read(&plain).map_err(|source| repository.told(FileKind::Snapshot, id, source)));
     match file {

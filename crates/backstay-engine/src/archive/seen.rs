@@ -8,6 +8,7 @@ use crate::error::EngineError;
 use crate::format::id::{Id, IdSet};
 use crate::format::index::{Index, IndexFile};
 use crate::format::object::FileKind;
+use crate::interrupt::Interrupt;
 use crate::repository::Repository;
 
 /// The index as a backup took it in.
@@ -17,12 +18,19 @@ pub(super) struct SeenIndex {
     files: IdSet,
     /// Packs that blobs may have been taken from, and the backup's own.
     packs: IdSet,
+    interrupt: Interrupt,
 }
 
 impl SeenIndex {
-    /// Remembers an index and the files that it was read from.
-    pub(super) fn new(index: &Index) -> Self {
-        Self { files: index.files().iter().copied().collect(), packs: index.packs_to_take().collect() }
+    /// Remembers an index and the files that it was read from, and who may ask the backup to stop.
+    pub(super) fn new(index: &Index, interrupt: &Interrupt) -> Self {
+        let (files, packs) = (index.files().iter().copied().collect(), index.packs_to_take().collect());
+        Self { files, packs, interrupt: interrupt.clone() }
+    }
+
+    /// Returns what the backup stops at.
+    pub(super) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Adds index files and packs that the backup wrote: a prune of rustic's, which knows no locks, may meet those of a
@@ -37,12 +45,12 @@ impl SeenIndex {
     /// # Errors
     /// [`EngineError::Overtaken`]; what stops the look itself.
     pub(super) fn look_again(&self, repository: &Repository) -> Result<(), EngineError> {
-        let now: IdSet = repository.file_list(FileKind::Index)?.into_iter().collect();
+        let now: IdSet = repository.file_list(FileKind::Index, &self.interrupt)?.into_iter().collect();
         let is_gone = self.files.iter().any(|id| !now.contains(id));
         let (mut named, mut marked) = (IdSet::default(), IdSet::default());
         // While all files are there, what they name is named: only the new ones can say something else.
         for id in now.iter().filter(|id| is_gone || !self.files.contains(*id)) {
-            let plain = repository.file_read(FileKind::Index, id)?;
+            let plain = repository.file_read(FileKind::Index, id, &self.interrupt)?;
             let file = IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, id, source))?;
             let (names, marks) = file.pack_ids();
             named.extend(names);

@@ -114,9 +114,9 @@ fn run<'a>(
         return Err(unreadable(name, io::Error::new(io::ErrorKind::InvalidInput, "it names no file")));
     }
     let index = repository.index_load(interrupt)?;
-    let parent = options.parent.and_then(|id| parent_of(repository, &id));
+    let parent = options.parent.and_then(|id| parent_of(repository, &id, interrupt));
     let counters = Counters::default();
-    let mut seen = SeenIndex::new(&index);
+    let mut seen = SeenIndex::new(&index, interrupt);
     let known = KnownBlobs::new(&index);
     let uploads = &Uploads::new(repository, &counters, interrupt, options, writing);
     let packer = || Packer::new(repository, &known, uploads, &counters, options.recheck);

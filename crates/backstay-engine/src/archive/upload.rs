@@ -174,7 +174,7 @@ impl<'a> Uploads<'a> {
         let FinishedPack { id, body, blobs } = pack;
         let body = Bytes::from(body);
         if self.writing == Writing::Real {
-            self.repository.pack_write(&id, body.clone(), part)?;
+            self.repository.pack_write(&id, body.clone(), part, self.interrupt)?;
             self.written.lock().expect("no holder panics").1.push(id);
             add(&self.counters.stored, body.len() as u64);
         }
@@ -211,22 +211,38 @@ impl<'a> Uploads<'a> {
     /// Usually that is one question: whoever takes packs for litter and removes them has listed them, and so also the
     /// oldest, which was there before the others. After a long time, or when our lock may be lost, each is asked for: a
     /// removal may be under way.
+    ///
+    /// After an interrupt a storage that does not answer is given up. It is asked before too then, so that an index file
+    /// is not written at all unless its packs were there a moment ago.
     fn index_write(&self, pending: &Pending) -> Result<(), EngineError> {
         let Pending { index, packs, since } = pending;
-        let (id, size) = self.repository.file_write(FileKind::Index, &index.write())?;
+        let overtaken = |count| EngineError::Overtaken { place: self.repository.place(), count };
+        if self.interrupt.is_raised() {
+            match self.count_gone(packs)? {
+                0 => {}
+                count => return Err(overtaken(count)),
+            }
+        }
+        let (id, size) = self.repository.file_write(FileKind::Index, &index.write(), self.interrupt)?;
         let is_old = since.is_some_and(|since| since.age(self.pace) >= BELIEVED_FOR);
         let asked = if is_old || self.interrupt.is_raised() { packs.len() } else { 1 };
-        let mut count = 0;
-        for pack in packs.iter().take(asked) {
-            count += u64::from(!self.repository.pack_is_there(pack)?);
-        }
-        if count > 0 {
-            self.repository.file_remove(FileKind::Index, &id)?;
-            return Err(EngineError::Overtaken { place: self.repository.place(), count });
+        let gone = self.count_gone(&packs[..asked.min(packs.len())]);
+        if !matches!(gone, Ok(0)) {
+            self.repository.file_remove(FileKind::Index, &id, self.interrupt)?;
+            return Err(overtaken(gone?));
         }
         self.written.lock().expect("no holder panics").0.push(id);
         add(&self.counters.stored, size);
         Ok(())
+    }
+
+    /// Counts the packs that are not in the storage.
+    fn count_gone(&self, packs: &[Id]) -> Result<u64, EngineError> {
+        let mut count = 0;
+        for pack in packs {
+            count += u64::from(!self.repository.pack_is_there(pack, self.interrupt)?);
+        }
+        Ok(count)
     }
 
     /// Returns the index files and the packs that were written.

@@ -242,7 +242,7 @@ impl Comparison<'_, '_> {
 
     fn sum(self) -> Result<Totals, EngineError> {
         let mut totals = self.totals;
-        let places = BlobReader::new(self.repository, self.blobs.index(), ReadCache::Use);
+        let places = BlobReader::new(self.repository, self.blobs.index(), ReadCache::Use, self.interrupt);
         let sides = [(&mut totals.removed, &self.first, &self.second), (&mut totals.added, &self.second, &self.first)];
         for (side, own, other) in sides {
             for id in own.data.iter().filter(|id| !other.data.contains(*id) && !self.common.data.contains(*id)) {

@@ -90,7 +90,7 @@ impl Counter {
         unreadable: &mut dyn FnMut(&[u8], EngineError),
     ) -> Result<(), EngineError> {
         let root = snapshot.file.tree;
-        let places = BlobReader::new(repository, blobs.index(), backstay_storage::ReadCache::Use);
+        let places = BlobReader::new(repository, blobs.index(), backstay_storage::ReadCache::Use, interrupt);
         let mut links: HashSet<(u64, u64)> = HashSet::new();
         if self.mode == Mode::RawData {
             self.blob(&places, BlobKind::Tree, root)?;

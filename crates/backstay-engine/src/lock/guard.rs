@@ -15,7 +15,6 @@ use super::judge::STALE_AFTER;
 use super::{LockMode, LockOwner, LockRoom, LockTerms, Taken};
 use crate::error::EngineError;
 use crate::format::id::Id;
-use crate::interrupt::Interrupt;
 
 /// Numbers of guards.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -39,7 +38,6 @@ struct Held {
     mode: LockMode,
     owner: LockOwner,
     refresh_every: Duration,
-    interrupt: Interrupt,
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -60,17 +58,10 @@ impl State {
 }
 
 impl LockGuard {
-    pub(super) fn keep(
-        room: LockRoom,
-        taken: Taken,
-        mode: LockMode,
-        owner: LockOwner,
-        terms: &LockTerms,
-        interrupt: Interrupt,
-    ) -> Self {
+    pub(super) fn keep(room: LockRoom, taken: Taken, mode: LockMode, owner: LockOwner, terms: &LockTerms) -> Self {
         let state = State { id: taken.id, written: (Instant::now(), SystemTime::now()), lost: false, ended: false };
         let (refresh_every, state, ended) = (terms.refresh_every, Mutex::new(state), Condvar::new());
-        let held = Arc::new(Held { room, mode, owner, refresh_every, interrupt, state, ended });
+        let held = Arc::new(Held { room, mode, owner, refresh_every, state, ended });
         let keeper = Arc::clone(&held);
         let thread = std::thread::Builder::new().name("lock".to_owned()).spawn(move || keeper.keep()).ok();
         // A storage that keeps no times has none of this century.
@@ -217,7 +208,7 @@ impl Held {
 
     fn lose(&self, state: &mut State) -> EngineError {
         state.lost = true;
-        self.interrupt.raise();
+        self.room.interrupt.raise();
         self.gone()
     }
 

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backstay_storage::{ListedObject, ObjectStorage, ReadCache, StorageError};
-use futures::executor::block_on;
 use jiff::Timestamp;
 use rand::Rng;
 
@@ -80,11 +79,16 @@ impl Default for LockTerms {
 /// Shortest and longest pause between two tries.
 const TRY_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
+/// How long the removal of a lock is waited for when somebody asks to stop: a lock that stays keeps others out for half
+/// an hour, but a storage that does not answer must not keep us.
+const UNLOCK_GRACE: Duration = Duration::from_millis(400);
+
 /// What locks are written with and read from.
 #[derive(Debug, Clone)]
 struct LockRoom {
     storage: Arc<dyn ObjectStorage>,
     key: Arc<SealKey>,
+    interrupt: Interrupt,
 }
 
 impl LockRoom {
@@ -93,18 +97,22 @@ impl LockRoom {
         let file = owner.file(mode == LockMode::Exclusive, Timestamp::now().to_string());
         let sealed = self.key.seal(&pack_file(&file.write()));
         let id = Id::of(&sealed);
-        match block_on(self.storage.object_put(&FileKind::Lock.key(&id), sealed.into())) {
+        let name = FileKind::Lock.key(&id);
+        let put = self.storage.object_put(&name, sealed.into());
+        match self.interrupt.block_on_write(put).and_then(|answer| Ok(answer?)) {
             Ok(_) => Ok(id),
             Err(error) => {
                 // Its answer may have been lost, and a lock that nobody knows of must not stay.
                 let _ = self.remove(&id);
-                Err(error.into())
+                Err(error)
             }
         }
     }
 
     fn remove(&self, id: &Id) -> Result<(), EngineError> {
-        Ok(block_on(self.storage.object_remove(&FileKind::Lock.key(id)))?)
+        let name = FileKind::Lock.key(id);
+        let remove = self.storage.object_remove(&name);
+        Ok(self.interrupt.block_on_within(UNLOCK_GRACE, remove)??)
     }
 
     /// Removes a lock that does not count any more. Who may not is told and goes on: it is only litter.
@@ -115,7 +123,7 @@ impl LockRoom {
     }
 
     fn is_there(&self, id: &Id) -> Result<bool, EngineError> {
-        match block_on(self.storage.object_size(&FileKind::Lock.key(id))) {
+        match self.interrupt.block_on_write(self.storage.object_size(&FileKind::Lock.key(id)))? {
             Ok(_) => Ok(true),
             Err(StorageError::Missing { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -125,13 +133,18 @@ impl LockRoom {
     /// Returns all locks.
     fn look(&self, owner: &LockOwner) -> Result<Vec<SeenLock>, EngineError> {
         let mut listed = Vec::new();
-        block_on(self.storage.object_list(FileKind::Lock.folder(), &mut |object: ListedObject| {
-            let name = object.key.as_str().rsplit('/').next().unwrap_or_default();
-            listed.extend(Id::from_hex(name).map(|id| (id, object.modified_at)));
-        }))?;
+        self.interrupt.block_on(self.storage.object_list(
+            FileKind::Lock.folder(),
+            &mut |object: ListedObject| {
+                let name = object.key.as_str().rsplit('/').next().unwrap_or_default();
+                listed.extend(Id::from_hex(name).map(|id| (id, object.modified_at)));
+            },
+        ))??;
         let mut seen = Vec::new();
         for (id, modified_at) in listed {
-            let file = match block_on(self.storage.object_get(&FileKind::Lock.key(&id), None, ReadCache::Use)) {
+            let name = FileKind::Lock.key(&id);
+            let get = self.storage.object_get(&name, None, ReadCache::Use);
+            let file = match self.interrupt.block_on(get)? {
                 Ok(sealed) => self.open(&mut sealed.to_vec()),
                 // Its holder has ended since.
                 Err(StorageError::Missing { .. }) => continue,
@@ -176,13 +189,17 @@ impl Repository {
         interrupt: &Interrupt,
     ) -> Result<LockGuard, EngineError> {
         hangup::ignore();
-        let room = LockRoom { storage: Arc::clone(self.storage()), key: Arc::clone(self.shared_key()) };
+        let room = LockRoom {
+            storage: Arc::clone(self.storage()),
+            key: Arc::clone(self.shared_key()),
+            interrupt: interrupt.clone(),
+        };
         let began = Instant::now();
         let mut pause = TRY_AGAIN.0;
         loop {
             interrupt.check()?;
             let error = match try_lock(&room, mode, owner, terms, interrupt)? {
-                Ok(taken) => return Ok(LockGuard::keep(room, taken, mode, owner.clone(), terms, interrupt.clone())),
+                Ok(taken) => return Ok(LockGuard::keep(room, taken, mode, owner.clone(), terms)),
                 Err(error) => error,
             };
             let left = terms.wait.saturating_sub(began.elapsed());

@@ -105,10 +105,10 @@ impl Checked {
 /// says nothing. [`EngineError::Interrupted`]. Harm is no error.
 pub fn check(repository: &Repository, read: &ReadData, interrupt: &Interrupt) -> Result<Checked, EngineError> {
     let mut checked = Checked::default();
-    let snapshots = repository.file_list(FileKind::Snapshot)?;
+    let snapshots = repository.file_list(FileKind::Snapshot, interrupt)?;
     let index = index_load(repository, &mut checked, interrupt)?;
     let mut broken = Bits::new(index.blob_count());
-    let packs = packs_check(repository, &index, &mut broken, &mut checked)?;
+    let packs = packs_check(repository, &index, &mut broken, &mut checked, interrupt)?;
     data::check(repository, &index, read, &packs, &mut broken, &mut checked, interrupt)?;
     trees::check(repository, &index, &snapshots, &broken, &mut checked, interrupt)?;
     Ok(checked)
@@ -117,9 +117,9 @@ pub fn check(repository: &Repository, read: &ReadData, interrupt: &Interrupt) ->
 /// Reads all index files that can be read.
 fn index_load(repository: &Repository, checked: &mut Checked, interrupt: &Interrupt) -> Result<Index, EngineError> {
     let mut index = Index::default();
-    for id in repository.file_list(FileKind::Index)? {
+    for id in repository.file_list(FileKind::Index, interrupt)? {
         interrupt.check()?;
-        let file = match repository.file_read(FileKind::Index, &id) {
+        let file = match repository.file_read(FileKind::Index, &id, interrupt) {
             Err(error) => Err(error),
             Ok(plain) => IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source)),
         };
@@ -141,8 +141,9 @@ fn packs_check(
     index: &Index,
     broken: &mut Bits,
     checked: &mut Checked,
+    interrupt: &Interrupt,
 ) -> Result<Vec<(Id, u64)>, EngineError> {
-    let there: IdMap<u64> = repository.pack_list()?.into_iter().collect();
+    let there: IdMap<u64> = repository.pack_list(interrupt)?.into_iter().collect();
     let mut whole: IdMap<bool> = IdMap::default();
     for pack in index.packs() {
         let problem = match there.get(&pack.id) {

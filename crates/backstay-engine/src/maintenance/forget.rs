@@ -67,9 +67,9 @@ pub fn snapshots(
     interrupt: &Interrupt,
 ) -> Result<Vec<(Id, SnapshotFile)>, EngineError> {
     let mut all = Vec::new();
-    for id in repository.file_list(FileKind::Snapshot)? {
+    for id in repository.file_list(FileKind::Snapshot, interrupt)? {
         interrupt.check()?;
-        let (id, file) = repository.snapshot_read(&id.to_hex())?;
+        let (id, file) = repository.snapshot_read(&id.to_hex(), interrupt)?;
         if takes(&file) {
             all.push((id, file));
         }
@@ -124,7 +124,7 @@ pub fn apply(
     for id in ids {
         interrupt.check()?;
         guard.check()?;
-        repository.file_remove(FileKind::Snapshot, id)?;
+        repository.file_remove(FileKind::Snapshot, id, interrupt)?;
         count += 1;
     }
     Ok(count)

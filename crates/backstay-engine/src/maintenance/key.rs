@@ -10,6 +10,7 @@ use crate::format::FormatError;
 use crate::format::id::Id;
 use crate::format::key::KeyFile;
 use crate::format::object::FileKind;
+use crate::interrupt::Interrupt;
 use crate::lock::{LockGuard, LockMode};
 use crate::repository::{Maker, Repository, key_write};
 
@@ -60,7 +61,7 @@ pub enum KeyError {
 /// [`EngineError`] when the list is not complete or a key file cannot be read.
 pub fn list(repository: &Repository) -> Result<Vec<KnownKey>, EngineError> {
     let mut keys = Vec::new();
-    for id in repository.file_list(FileKind::Key)? {
+    for id in repository.file_list(FileKind::Key, &Interrupt::default())? {
         let Some(file) = read(repository, &id)? else { continue };
         let (username, hostname) = file.maker();
         keys.push(KnownKey {
@@ -102,7 +103,7 @@ pub fn remove(repository: &Repository, id: &Id, guard: &LockGuard) -> Result<(),
     if *id == repository.key_id() {
         return Err(KeyError::Current { id: *id });
     }
-    let ids = repository.file_list(FileKind::Key)?;
+    let ids = repository.file_list(FileKind::Key, &Interrupt::default())?;
     if !ids.contains(id) {
         return Err(KeyError::Unknown { id: *id });
     }
@@ -111,7 +112,7 @@ pub fn remove(repository: &Repository, id: &Id, guard: &LockGuard) -> Result<(),
         return Err(KeyError::Last { id: *id });
     }
     guard.check()?;
-    Ok(repository.file_remove(FileKind::Key, id)?)
+    Ok(repository.file_remove(FileKind::Key, id, &Interrupt::default())?)
 }
 
 /// Replaces the key in use by one for another password, and returns the new one's id. The old one goes last, after the
@@ -133,7 +134,7 @@ pub fn passwd(
         return Err(EngineError::Machine { id: new }.into());
     }
     guard.check()?;
-    repository.file_remove(FileKind::Key, &repository.key_id())?;
+    repository.file_remove(FileKind::Key, &repository.key_id(), &Interrupt::default())?;
     Ok(new)
 }
 

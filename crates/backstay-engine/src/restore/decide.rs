@@ -50,8 +50,8 @@ pub(super) fn decide(
     progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<RestorePlan, EngineError> {
-    let mut blobs = BlobReader::new(repository, index, ReadCache::Use).interruptible(interrupt);
-    let (_, snapshot) = repository.snapshot_read(options.snapshot)?;
+    let mut blobs = BlobReader::new(repository, index, ReadCache::Use, interrupt);
+    let (_, snapshot) = repository.snapshot_read(options.snapshot, interrupt)?;
     let root = match options.sub_path.iter().any(|byte| *byte != b'/') {
         false => snapshot.tree,
         true => {

@@ -71,10 +71,10 @@ pub fn dump(
     interrupt: &Interrupt,
 ) -> Result<Dumped, EngineError> {
     let index = repository.index_load(interrupt)?;
-    let mut trees = BlobReader::new(repository, &index, ReadCache::Use).interruptible(interrupt);
-    let (_, snapshot) = repository.snapshot_read(options.snapshot)?;
+    let mut trees = BlobReader::new(repository, &index, ReadCache::Use, interrupt);
+    let (_, snapshot) = repository.snapshot_read(options.snapshot, interrupt)?;
     let found = find(repository, &mut trees, snapshot.tree, &join(options.sub_path, options.path))?;
-    let blobs = BlobReader::new(repository, &index, ReadCache::Use).interruptible(interrupt);
+    let blobs = BlobReader::new(repository, &index, ReadCache::Use, interrupt);
     let mut stream = Stream { repository, blobs, index: &index, out, progress, interrupt, done: Dumped::default() };
     match (found.kind, found.subtree) {
         (NodeKind::File, _) => {

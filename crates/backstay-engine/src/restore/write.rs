@@ -55,7 +55,7 @@ pub(super) fn run(run: &Run<'_>, plan: &mut RestorePlan) -> Result<u64, EngineEr
     std::thread::scope(|scope| {
         for _ in 0..run.options.workers.max(1) {
             scope.spawn(|| {
-                let mut blobs = BlobReader::new(run.repository, &index, ReadCache::Use).interruptible(run.interrupt);
+                let mut blobs = BlobReader::new(run.repository, &index, ReadCache::Use, run.interrupt);
                 while let Some(range) = ranges.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if shared.stopped() {
                         return;
@@ -266,7 +266,7 @@ impl Shared<'_> {
                 },
             }
         };
-        let mut blobs = BlobReader::new(self.run.repository, &index, ReadCache::Use).interruptible(self.run.interrupt);
+        let mut blobs = BlobReader::new(self.run.repository, &index, ReadCache::Use, self.run.interrupt);
         let read = blobs.read(BlobKind::Data, &part.id);
         self.bad_copies.lock().expect("no holder panics").append(&mut blobs.take_bad_copies());
         match read {

@@ -52,10 +52,10 @@ pub fn verify(
 ) -> Result<Findings, EngineError> {
     let began = Instant::now();
     let index = repository.index_load(interrupt)?;
-    let mut blobs = BlobReader::new(repository, &index, ReadCache::Bypass);
+    let mut blobs = BlobReader::new(repository, &index, ReadCache::Bypass, interrupt);
     let mut findings = empty(options.started_at);
-    let (_, snapshot) = repository.snapshot_read(options.snapshot)?;
-    packs_check(repository, &index, &mut findings)?;
+    let (_, snapshot) = repository.snapshot_read(options.snapshot, interrupt)?;
+    packs_check(repository, &index, &mut findings, interrupt)?;
     let files = files_of(repository, &mut blobs, snapshot.tree, progress, interrupt, &mut findings)?;
     let sizes: Vec<u64> = files.iter().map(|file| file.size).collect();
     let chosen = choose(&sizes, options.sample);
@@ -96,8 +96,13 @@ fn empty(started_at: Timestamp) -> Findings {
 }
 
 /// Finds packs that the index names and the storage does not have whole.
-fn packs_check(repository: &Repository, index: &Index, findings: &mut Findings) -> Result<(), EngineError> {
-    let there: IdMap<u64> = repository.pack_list()?.into_iter().collect();
+fn packs_check(
+    repository: &Repository,
+    index: &Index,
+    findings: &mut Findings,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
+    let there: IdMap<u64> = repository.pack_list(interrupt)?.into_iter().collect();
     findings.packs_named = index.packs().len() as u64;
     for pack in index.packs() {
         match there.get(&pack.id) {
@@ -122,7 +127,7 @@ fn files_of(
     findings: &mut Findings,
 ) -> Result<Vec<FileToCompare>, EngineError> {
     let mut files = Vec::new();
-    let known = BlobReader::new(repository, blobs.index(), ReadCache::Use);
+    let known = BlobReader::new(repository, blobs.index(), ReadCache::Use, interrupt);
     walk(repository, blobs, root, progress, interrupt, &mut |met| {
         match met {
             Met::Unreadable(path, error) => findings.differs(shown(path), backstay_core::managers::job::chain(&error)),

@@ -48,7 +48,7 @@ fn doubled() -> (House, Arc<FakeStorage>, Id, [Vec<String>; 2]) {
     let packs = || -> Vec<String> { storage.keys().into_iter().filter(|key| key.starts_with("data/")).collect() };
     let first = packs();
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use);
+    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use, &Interrupt::default());
     let mut forge = Forge::new(Arc::clone(&storage) as Arc<dyn ObjectStorage>);
     for wanted in [BlobKind::Data, BlobKind::Tree] {
         for (kind, id) in index.blobs_in(|_| true).into_iter().filter(|(kind, _)| *kind == wanted) {

@@ -148,7 +148,7 @@ fn an_interrupt_ends_a_backup_at_once_and_costs_no_pack_twice() {
     assert!(house.snapshots().is_empty());
     storage.heal();
     let indexed = house.repository.index_load(&Interrupt::default()).unwrap();
-    let sent = house.repository.pack_list().unwrap().len();
+    let sent = house.repository.pack_list(&Interrupt::default()).unwrap().len();
     assert!(sent >= 2, "{sent} packs");
     assert_eq!(indexed.packs().len(), sent, "a pack is in no index: the next run would send it again");
     let next = house.backup(None);
@@ -229,6 +229,9 @@ fn a_full_disk_has_a_name_and_the_next_run_completes() {
     fs::remove_file(disk.0.join("ballast")).unwrap();
     let next = house.backup(Some(first.id));
     assert_clean(&house, &next.id);
-    assert_eq!(house.repository.file_list(FileKind::Pack).unwrap().len(), house.repository.pack_list().unwrap().len());
+    assert_eq!(
+        house.repository.file_list(FileKind::Pack, &Interrupt::default()).unwrap().len(),
+        house.repository.pack_list(&Interrupt::default()).unwrap().len()
+    );
     drop(house.repository);
 }

@@ -191,7 +191,7 @@ fn a_tree_of_hundreds_of_megabytes_is_read_entry_by_entry() {
     let id = forge.publish(tree);
     let repository = &house.repository;
     let index = repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs = BlobReader::new(repository, &index, ReadCache::Use);
+    let mut blobs = BlobReader::new(repository, &index, ReadCache::Use, &Interrupt::default());
     let before = peak_kib();
     let mut count = 0;
     let mut each = |tree: &Id| {

@@ -113,7 +113,7 @@ impl House {
     }
 
     pub(crate) fn snapshots(&self) -> Vec<Id> {
-        self.repository.file_list(FileKind::Snapshot).unwrap()
+        self.repository.file_list(FileKind::Snapshot, &Interrupt::default()).unwrap()
     }
 
     /// Restores to a new folder, and returns what was done and where the tree lies in it.

@@ -134,7 +134,7 @@ impl Watch {
     }
 
     fn index_files(&self) -> u64 {
-        self.house.repository.file_list(FileKind::Index).unwrap().len() as u64
+        self.house.repository.file_list(FileKind::Index, &Interrupt::default()).unwrap().len() as u64
     }
 }
 
@@ -198,7 +198,7 @@ fn a_sleep_that_no_clock_tells_is_seen_by_the_oldest_pack() {
 fn usually_one_pack_of_an_index_file_is_asked_for() {
     let watch = Watch::new(5);
     watch.backup().unwrap();
-    let (files, packs) = (watch.index_files(), watch.house.repository.pack_list().unwrap().len());
+    let (files, packs) = (watch.index_files(), watch.house.repository.pack_list(&Interrupt::default()).unwrap().len());
     // Two packs, then four, then what is left of seven or so.
     assert_eq!(watch.storage.asked.load(Ordering::SeqCst), files, "{packs} packs");
     assert!((2..=3).contains(&files), "{files} index files");
@@ -222,6 +222,6 @@ fn over_a_slow_line_no_pack_waits_for_others() {
     });
     let done = watch.backup().unwrap();
     assert_eq!(most.load(Ordering::SeqCst), 1, "packs that waited at once");
-    assert_eq!(watch.index_files(), watch.house.repository.pack_list().unwrap().len() as u64);
+    assert_eq!(watch.index_files(), watch.house.repository.pack_list(&Interrupt::default()).unwrap().len() as u64);
     watch.house.assert_proved(&done.id);
 }

@@ -20,10 +20,12 @@ const PACK_BYTES: u64 = (16 + 8) << 20;
 const WORKERS: usize = 2;
 const UPLOADS: usize = 2;
 
-/// A storage that counts the bytes of packs, and interrupts a run when it has taken so many.
+/// A storage that counts the bytes of packs, and interrupts a run when it has taken so many. It
+/// lets no pack begin after that: how much a run can send does not depend on who is faster.
 #[derive(Debug)]
 struct Counting {
     inner: Arc<dyn ObjectStorage>,
+    begun_bytes: AtomicU64,
     put_bytes: AtomicU64,
     until: AtomicU64,
     interrupt: std::sync::Mutex<Interrupt>,
@@ -42,6 +44,11 @@ impl ObjectStorage for Counting {
         options: PutOptions,
     ) -> Result<PutAnswer, StorageError> {
         let bytes = if key.as_str().starts_with("data/") { body.len() as u64 } else { 0 };
+        let before = self.begun_bytes.fetch_add(bytes, Ordering::SeqCst);
+        if bytes > 0 && before >= self.until.load(Ordering::SeqCst) {
+            self.begun_bytes.fetch_sub(bytes, Ordering::SeqCst);
+            return std::future::pending().await;
+        }
         let answer = self.inner.object_put_with(key, body, options).await;
         let sent = self.put_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes;
         if sent >= self.until.load(Ordering::SeqCst) {
@@ -88,6 +95,7 @@ fn a_first_backup_that_is_interrupted_five_times_sends_no_pack_twice() {
     }
     let storage = Arc::new(Counting {
         inner: local(&house.home.path().join("counted")),
+        begun_bytes: AtomicU64::new(0),
         put_bytes: AtomicU64::new(0),
         until: AtomicU64::new(u64::MAX),
         interrupt: std::sync::Mutex::default(),
@@ -99,7 +107,9 @@ fn a_first_backup_that_is_interrupted_five_times_sends_no_pack_twice() {
         let interrupt = Interrupt::default();
         *storage.interrupt.lock().unwrap() = interrupt.clone();
         // An interrupt comes when a seventh more has been sent.
-        storage.until.store(storage.put_bytes.load(Ordering::SeqCst) + total / 7, Ordering::SeqCst);
+        let before = storage.put_bytes.load(Ordering::SeqCst);
+        storage.begun_bytes.store(before, Ordering::SeqCst);
+        storage.until.store(before + total / 7, Ordering::SeqCst);
         let done = backup(&house.repository, &told, &EngineProgress::default(), &interrupt);
         assert!(matches!(done, Err(EngineError::Interrupted)), "run {run}: {done:?}");
         assert!(house.snapshots().is_empty());
@@ -114,7 +124,7 @@ fn a_first_backup_that_is_interrupted_five_times_sends_no_pack_twice() {
     // Without what the runs before left, the last one would send all of it again.
     assert!(sent < total + total / 50 + 5 * in_flight, "{sent} of {total}");
     assert!(done.bytes_stored < total - 4 * (total / 7) + in_flight, "{} of {total}", done.bytes_stored);
-    let packs: u64 = house.repository.pack_list().unwrap().iter().map(|(_, bytes)| bytes).sum();
+    let packs: u64 = house.repository.pack_list(&Interrupt::default()).unwrap().iter().map(|(_, bytes)| bytes).sum();
     assert_eq!(packs, sent, "a pack was sent twice");
     house.assert_proved(&done.id);
 }

@@ -77,8 +77,8 @@ fn every_kind(root: &Path) {
 /// Returns the tree of the folder that was backed up, and its text.
 fn tree_of(house: &House, snapshot: &Id) -> (Id, String) {
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use);
-    let (_, file) = house.repository.snapshot_read(&snapshot.to_hex()).unwrap();
+    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use, &Interrupt::default());
+    let (_, file) = house.repository.snapshot_read(&snapshot.to_hex(), &Interrupt::default()).unwrap();
     let path = house.tree();
     let found = browse::find(&house.repository, &mut blobs, file.tree, path.as_os_str().as_bytes()).unwrap();
     let tree = found.subtree.unwrap();
@@ -189,8 +189,8 @@ fn attributes_are_taken_from_our_own_whole_parent_alone() {
 fn forge(house: &House, like: &Id, program: &str, username: &str, tag: &str) -> Id {
     let mut forge = super::forge::Forge::new(super::house::local(&house.home.path().join("repository")));
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use);
-    let (_, mut file) = house.repository.snapshot_read(&like.to_hex()).unwrap();
+    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use, &Interrupt::default());
+    let (_, mut file) = house.repository.snapshot_read(&like.to_hex(), &Interrupt::default()).unwrap();
     let path = house.tree();
     let names: Vec<&[u8]> =
         path.as_os_str().as_bytes().split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();

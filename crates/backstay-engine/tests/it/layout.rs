@@ -40,15 +40,19 @@ pub(crate) fn theirs(restic: &Restic, house: &House, arguments: &[&str]) -> Id {
 }
 
 fn tree_of(house: &House, id: &Id) -> (Id, Vec<String>) {
-    let (_, file) = house.repository.snapshot_read(&id.to_hex()).unwrap();
+    let (_, file) = house.repository.snapshot_read(&id.to_hex(), &Interrupt::default()).unwrap();
     (file.tree, file.paths)
 }
 
 /// Returns what must be the same in two snapshots of one state: all but the metadata of `/tmp`, which other tests change.
 pub(crate) fn stable(house: &House, id: &Id) -> Vec<String> {
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs =
-        backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
+    let mut blobs = backstay_engine::repository::BlobReader::new(
+        &house.repository,
+        &index,
+        backstay_storage::ReadCache::Use,
+        &Interrupt::default(),
+    );
     let mut facts = Vec::new();
     backstay_engine::browse::tree_entries(&house.repository, &mut blobs, &tree_of(house, id).0, |node| {
         facts.push(match &*node.name {
@@ -65,8 +69,12 @@ pub(crate) fn stable(house: &House, id: &Id) -> Vec<String> {
 /// Returns every entry of a snapshot with its metadata, folders before what they hold, but for `/tmp` as in [`stable`].
 pub(crate) fn whole(house: &House, id: &Id) -> Vec<String> {
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs =
-        backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
+    let mut blobs = backstay_engine::repository::BlobReader::new(
+        &house.repository,
+        &index,
+        backstay_storage::ReadCache::Use,
+        &Interrupt::default(),
+    );
     let (mut facts, mut open) = (Vec::new(), vec![tree_of(house, id).0]);
     while let Some(tree) = open.pop() {
         backstay_engine::browse::tree_entries(&house.repository, &mut blobs, &tree, |node| {
@@ -84,8 +92,12 @@ pub(crate) fn whole(house: &House, id: &Id) -> Vec<String> {
 pub(crate) fn paths_of(house: &House, id: &Id) -> Vec<Vec<u8>> {
     use backstay_engine::browse::{Met, walk};
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs =
-        backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
+    let mut blobs = backstay_engine::repository::BlobReader::new(
+        &house.repository,
+        &index,
+        backstay_storage::ReadCache::Use,
+        &Interrupt::default(),
+    );
     let mut paths = Vec::new();
     let (progress, interrupt) = (EngineProgress::default(), Interrupt::default());
     walk(&house.repository, &mut blobs, tree_of(house, id).0, &progress, &interrupt, &mut |met| {
@@ -322,7 +334,8 @@ fn times_of_last_access_are_kept_where_they_are_asked_for() {
         let file = |id: &Id| {
             let index = house.repository.index_load(&Interrupt::default()).unwrap();
             let cache = backstay_storage::ReadCache::Use;
-            let mut blobs = backstay_engine::repository::BlobReader::new(&house.repository, &index, cache);
+            let mut blobs =
+                backstay_engine::repository::BlobReader::new(&house.repository, &index, cache, &Interrupt::default());
             let path = format!("{root}/file");
             backstay_engine::browse::find(&house.repository, &mut blobs, tree_of(&house, id).0, path.as_bytes())
                 .unwrap()

@@ -36,7 +36,7 @@ fn is_locked(answer: &Result<LockGuard, EngineError>) -> bool {
 }
 
 fn locks(repository: &Repository) -> usize {
-    repository.file_list(FileKind::Lock).unwrap().len()
+    repository.file_list(FileKind::Lock, &Interrupt::default()).unwrap().len()
 }
 
 /// Returns the owner that a process which has ended would have been.

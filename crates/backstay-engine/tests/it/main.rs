@@ -80,6 +80,8 @@ mod stream;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod mortal;
 #[cfg(test)]
 mod prune;

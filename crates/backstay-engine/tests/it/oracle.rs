@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use backstay_engine::Interrupt;
 use backstay_engine::format::id::Id;
 use backstay_engine::format::snapshot::SnapshotFile;
 use serde_json::Value;
@@ -128,9 +129,14 @@ fn restic_goes_on_where_we_left() {
 /// Returns the id of the tree that was backed up: the same folder gives the same tree, whoever reads it.
 fn tree_below(house: &House, snapshot: &Id) -> Id {
     let index = house.repository.index_load(&backstay_engine::Interrupt::default()).unwrap();
-    let mut blobs =
-        backstay_engine::repository::BlobReader::new(&house.repository, &index, backstay_storage::ReadCache::Use);
-    let (_, file): (_, SnapshotFile) = house.repository.snapshot_read(&snapshot.to_hex()).unwrap();
+    let mut blobs = backstay_engine::repository::BlobReader::new(
+        &house.repository,
+        &index,
+        backstay_storage::ReadCache::Use,
+        &Interrupt::default(),
+    );
+    let (_, file): (_, SnapshotFile) =
+        house.repository.snapshot_read(&snapshot.to_hex(), &Interrupt::default()).unwrap();
     let path = house.tree();
     let path = path.to_str().unwrap().as_bytes();
     backstay_engine::browse::find(&house.repository, &mut blobs, file.tree, path).unwrap().subtree.unwrap()

@@ -36,8 +36,8 @@ pub(crate) fn saved() -> (House, Arc<FakeStorage>, Id) {
 /// Returns where the blobs of a file lie; those of its tree when it is a folder.
 pub(crate) fn places(house: &House, snapshot: &Id, path: &str) -> Vec<BlobPlace> {
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use);
-    let (_, file) = house.repository.snapshot_read(&snapshot.to_hex()).unwrap();
+    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use, &Interrupt::default());
+    let (_, file) = house.repository.snapshot_read(&snapshot.to_hex(), &Interrupt::default()).unwrap();
     let path = house.tree().join(path);
     let found = browse::find(&house.repository, &mut blobs, file.tree, path.to_str().unwrap().as_bytes()).unwrap();
     match found.subtree {
@@ -150,8 +150,8 @@ fn a_source_that_changed_since_is_counted_and_no_damage() {
 fn other_bytes_behind_the_same_size_and_times_are_found() {
     let (house, storage, id) = saved();
     let index = house.repository.index_load(&Interrupt::default()).unwrap();
-    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use);
-    let (_, file) = house.repository.snapshot_read(&id.to_hex()).unwrap();
+    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use, &Interrupt::default());
+    let (_, file) = house.repository.snapshot_read(&id.to_hex(), &Interrupt::default()).unwrap();
     let mut forge = Forge::new(storage);
     let other = forge.blob(BlobKind::Data, &[b'x'; 200]);
     // Every tree from the file up is written anew, with the id of what is below it replaced.

@@ -24,7 +24,7 @@ use super::tree::{self, Bits, assert_same};
 
 /// Takes the lock, whatever dead processes left.
 pub(crate) fn alone(repository: &Repository) -> Result<LockGuard, EngineError> {
-    let dead = DeadLocks { ids: repository.file_list(FileKind::Lock)?, ..DeadLocks::default() };
+    let dead = DeadLocks { ids: repository.file_list(FileKind::Lock, &Interrupt::default())?, ..DeadLocks::default() };
     let terms = LockTerms { look_again_after: Duration::ZERO, dead, ..LockTerms::default() };
     let owner = LockOwner::this_process("pruner".to_owned());
     repository.lock(LockMode::Exclusive, &owner, &terms, &Interrupt::default())
@@ -74,7 +74,7 @@ fn two_snapshots(house: &House) -> (Id, Id) {
 }
 
 fn bytes_of_packs(repository: &Repository) -> u64 {
-    repository.pack_list().unwrap().iter().map(|(_, bytes)| bytes).sum()
+    repository.pack_list(&Interrupt::default()).unwrap().iter().map(|(_, bytes)| bytes).sum()
 }
 
 /// Asserts that all that is left is read back, and that the newest tree is as the source.
@@ -396,9 +396,9 @@ fn a_plan_is_worth_nothing_under_another_lock() {
     // A lock that somebody removed stops it too.
     let plan = plan(&house.repository, &options, &two, &interrupt).unwrap();
     block_on(storage.object_remove(&FileKind::Lock.key(&two.id()))).unwrap();
-    let packs = house.repository.pack_list().unwrap();
+    let packs = house.repository.pack_list(&Interrupt::default()).unwrap();
     lost(apply(&house.repository, plan, &two, &interrupt));
-    assert_eq!(house.repository.pack_list().unwrap(), packs);
+    assert_eq!(house.repository.pack_list(&Interrupt::default()).unwrap(), packs);
 }
 
 /// A prune that slept through the loss of its lock marks what a backup has taken from: the backup notices before it

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use backstay_engine::Interrupt;
 use backstay_engine::format::id::Id;
 use backstay_engine::format::snapshot::SnapshotFile;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat};
@@ -28,7 +29,7 @@ pub(crate) fn saved_by_restic(restic: &Restic) -> (House, Id) {
     everything(&house.tree());
     restic.backup(house.home.path(), &house.tree(), &[]);
     let id = house.snapshots()[0];
-    let _: SnapshotFile = house.repository.snapshot_read(&id.to_hex()).unwrap().1;
+    let _: SnapshotFile = house.repository.snapshot_read(&id.to_hex(), &Interrupt::default()).unwrap().1;
     (house, id)
 }
 

@@ -108,8 +108,8 @@ fn we_read_what_rustic_writes_and_send_nothing_again() {
 fn differences(house: &House, first: &Id, second: &Id) -> Vec<String> {
     let (repository, interrupt) = (&house.repository, Interrupt::default());
     let index = repository.index_load(&interrupt).unwrap();
-    let mut blobs = BlobReader::new(repository, &index, ReadCache::Use);
-    let trees = [first, second].map(|id| repository.snapshot_read(&id.to_hex()).unwrap().1.tree);
+    let mut blobs = BlobReader::new(repository, &index, ReadCache::Use, &Interrupt::default());
+    let trees = [first, second].map(|id| repository.snapshot_read(&id.to_hex(), &Interrupt::default()).unwrap().1.tree);
     let above = format!("{}/", house.tree().display());
     let mut told = Vec::new();
     compare(repository, &mut blobs, trees, Metadata::Ignore, &interrupt, &mut |change| {
@@ -147,7 +147,7 @@ fn theirs(house: &House, rustic: &Rustic) -> Id {
 }
 
 fn pack_bytes(house: &House) -> u64 {
-    house.repository.pack_list().unwrap().iter().map(|(_, bytes)| bytes).sum()
+    house.repository.pack_list(&Interrupt::default()).unwrap().iter().map(|(_, bytes)| bytes).sum()
 }
 
 /// Asserts that all checks are clean, and that everybody brings the snapshot back.

@@ -72,7 +72,7 @@ fn a_stream_is_cut_and_laid_out_as_restic_does_it() {
         let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         assert!(said.contains("\"data_blobs\":0,"), "restic {}: {said}", restic.version);
     }
-    let (_, saved) = house.repository.snapshot_read(&done.id.to_hex()).unwrap();
+    let (_, saved) = house.repository.snapshot_read(&done.id.to_hex(), &Interrupt::default()).unwrap();
     assert_eq!(saved.paths, [format!("/{file}")]);
     for restic in restics().iter().filter(|restic| restic.version == "0.19") {
         // The same moment gives the same trees.
@@ -87,7 +87,7 @@ fn a_stream_is_cut_and_laid_out_as_restic_does_it() {
             ["backup", "--time", time, "--stdin-filename", "a/b/c", "--stdin-from-command", "--", "printf", "data"];
         restic.run(house.home.path(), &arguments);
         let theirs = house.snapshots().into_iter().find(|id| !before.contains(id)).unwrap();
-        assert_eq!(house.repository.snapshot_read(&theirs.to_hex()).unwrap().1.tree, ours.tree);
+        assert_eq!(house.repository.snapshot_read(&theirs.to_hex(), &Interrupt::default()).unwrap().1.tree, ours.tree);
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Harm {
     CutList,
     /// It takes so long, and succeeds.
     Wait(Duration),
+    /// Nothing is done, and no answer ever comes.
+    Hang,
 }
 
 /// The calls of a sort that suffer, counted from 1 over the storage's whole life.
@@ -79,7 +81,12 @@ impl FakeStorage {
 
     /// Lets every call of a sort suffer from the next on.
     pub fn harm_all(&self, call: Call, harm: Harm) {
-        self.harm_range(call, 1..u64::MAX >> 1, harm);
+        self.harm_from(call, 1, harm);
+    }
+
+    /// Lets the `nth` call of a sort suffer, counted from now, and every one after it.
+    pub fn harm_from(&self, call: Call, nth: u64, harm: Harm) {
+        self.harm_range(call, nth..u64::MAX >> 1, harm);
     }
 
     fn harm_range(&self, call: Call, nth: Range<u64>, harm: Harm) {
@@ -122,7 +129,7 @@ impl FakeStorage {
     }
 
     /// Counts a call and returns what it suffers, after its wait.
-    fn begin(&self, call: Call, on: &str) -> Result<Option<Harm>, StorageError> {
+    async fn begin(&self, call: Call, on: &str) -> Result<Option<Harm>, StorageError> {
         let harm = {
             let mut inner = self.lock();
             inner.counts[call as usize] += 1;
@@ -141,6 +148,7 @@ impl FakeStorage {
                 std::thread::sleep(time);
                 Ok(None)
             }
+            Some(Harm::Hang) => std::future::pending().await,
             other => Ok(other),
         }
     }
@@ -170,7 +178,7 @@ impl ObjectStorage for FakeStorage {
         if options.retain_until.is_some() {
             return Err(self.cannot("protect objects"));
         }
-        let harm = self.begin(Call::Put, key.as_str())?;
+        let harm = self.begin(Call::Put, key.as_str()).await?;
         let mut inner = self.lock();
         if harm == Some(Harm::LoseWrite) {
             return Ok(PutAnswer::Created);
@@ -193,7 +201,7 @@ impl ObjectStorage for FakeStorage {
         range: Option<Range<u64>>,
         _cache: ReadCache,
     ) -> Result<Bytes, StorageError> {
-        let harm = self.begin(Call::Get, key.as_str())?;
+        let harm = self.begin(Call::Get, key.as_str()).await?;
         let (body, _) = self.lock().objects.get(key.as_str()).cloned().ok_or_else(|| self.missing(key))?;
         let range = range.unwrap_or(0..body.len() as u64);
         let (wanted_bytes, there) = (range.end.saturating_sub(range.start), body.len() as u64);
@@ -211,12 +219,12 @@ impl ObjectStorage for FakeStorage {
     }
 
     async fn object_size(&self, key: &ObjectKey) -> Result<u64, StorageError> {
-        self.begin(Call::Size, key.as_str())?;
+        self.begin(Call::Size, key.as_str()).await?;
         self.lock().objects.get(key.as_str()).map(|(body, _)| body.len() as u64).ok_or_else(|| self.missing(key))
     }
 
     async fn object_list(&self, folder: &str, each: &mut (dyn FnMut(ListedObject) + Send)) -> Result<(), StorageError> {
-        let harm = self.begin(Call::List, folder)?;
+        let harm = self.begin(Call::List, folder).await?;
         let prefix = if folder.is_empty() { String::new() } else { format!("{}/", ObjectKey::new(folder)?) };
         let inner = self.lock();
         let below = inner.objects.iter().filter(|(key, _)| key.starts_with(&prefix));
@@ -237,7 +245,7 @@ impl ObjectStorage for FakeStorage {
     }
 
     async fn object_remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
-        let harm = self.begin(Call::Remove, key.as_str())?;
+        let harm = self.begin(Call::Remove, key.as_str()).await?;
         if harm == Some(Harm::LoseWrite) {
             return Ok(());
         }

@@ -40,7 +40,7 @@ fn packs(repo: &Repo) -> (Packs, Packs) {
     let repository = Repository::open(storage, &SecretString::from(PASSWORD)).unwrap();
     let index = repository.index_load(&Interrupt::default()).unwrap();
     let named: BTreeSet<Id> = index.packs().iter().map(|pack| pack.id).collect();
-    repository.pack_list().unwrap().into_iter().partition(|(id, _)| named.contains(id))
+    repository.pack_list(&Interrupt::default()).unwrap().into_iter().partition(|(id, _)| named.contains(id))
 }
 
 fn count_index_files(repo: &Repo) -> usize {

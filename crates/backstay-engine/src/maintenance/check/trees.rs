@@ -43,7 +43,7 @@ pub(super) fn check(
     for id in snapshots {
         interrupt.check()?;
         checked.snapshots += 1;
-        match repository.snapshot_read(&id.to_hex()) {
+        match repository.snapshot_read(&id.to_hex(), interrupt) {
             Ok((_, file)) => roots.push((*id, file.tree)),
             // It was forgotten since the list was made, by somebody beside us: restic's own check would not see it.
             Err(EngineError::NoSnapshot { .. }) => checked.snapshots -= 1,
@@ -87,7 +87,7 @@ fn each_tree_once(
             trees.push(*tree);
         }
     }
-    let mut blobs = BlobReader::new(repository, index, ReadCache::Bypass);
+    let mut blobs = BlobReader::new(repository, index, ReadCache::Bypass, interrupt);
     while let Some(tree) = trees.pop() {
         interrupt.check()?;
         checked.trees += 1;
@@ -129,7 +129,7 @@ fn name_affected(
         checked.affects(snapshot, b"");
         return Ok(());
     }
-    let mut blobs = BlobReader::new(repository, known.index, ReadCache::Use);
+    let mut blobs = BlobReader::new(repository, known.index, ReadCache::Use, interrupt);
     // A tree that names itself must not keep us for ever.
     let mut seen = Bits::new(known.index.blob_count());
     let mut folders = vec![(Vec::new(), root)];

@@ -38,7 +38,7 @@ pub fn apply(
         return Err(EngineError::LockLost { place: repository.place() });
     }
     guard.check()?;
-    let mut index = IndexWriter { repository, guard, file: IndexFile::default() };
+    let mut index = IndexWriter { repository, guard, interrupt, file: IndexFile::default() };
     if !plan.replaced.is_empty() || !plan.ledger.unnamed.is_empty() {
         rewrite(repository, &plan, guard, interrupt, &mut index)?;
         index_write(&plan, &mut index)?;
@@ -65,7 +65,7 @@ fn remove(
         guard.check()?;
         for id in batch {
             interrupt.check()?;
-            repository.file_remove(kind, id)?;
+            repository.file_remove(kind, id, interrupt)?;
         }
     }
     Ok(())
@@ -228,7 +228,7 @@ impl Copier<'_> {
             return Err(EngineError::Machine { id: pack.id });
         }
         let part = pack_part(&pack);
-        self.repository.pack_write(&pack.id, pack.body.into(), part)?;
+        self.repository.pack_write(&pack.id, pack.body.into(), part, index.interrupt)?;
         index.file.push(pack.id, &pack.blobs);
         index.flush_if_full()
     }
@@ -238,6 +238,7 @@ impl Copier<'_> {
 struct IndexWriter<'a> {
     repository: &'a Repository,
     guard: &'a LockGuard,
+    interrupt: &'a Interrupt,
     file: IndexFile,
 }
 
@@ -251,7 +252,7 @@ impl IndexWriter<'_> {
         if !self.file.is_empty() {
             // After a sleep somebody else may have pruned: what we would write then names packs that are gone.
             self.guard.check()?;
-            self.repository.file_write(FileKind::Index, &std::mem::take(&mut self.file).write())?;
+            self.repository.file_write(FileKind::Index, &std::mem::take(&mut self.file).write(), self.interrupt)?;
         }
         Ok(())
     }

@@ -60,9 +60,9 @@ impl Ledger {
     pub(super) fn read(repository: &Repository, interrupt: &Interrupt) -> Result<Self, EngineError> {
         let (mut index, mut parts) = (Index::default(), Vec::new());
         let counts = |index: &Index| (index.packs().len() as u32, index.pending().len() as u32);
-        for id in repository.file_list(FileKind::Index)? {
+        for id in repository.file_list(FileKind::Index, interrupt)? {
             interrupt.check()?;
-            let plain = repository.file_read(FileKind::Index, &id)?;
+            let plain = repository.file_read(FileKind::Index, &id, interrupt)?;
             let file = IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source))?;
             let (before, blob_count) = (counts(&index), file.blob_count());
             index.take(file);
@@ -70,7 +70,7 @@ impl Ledger {
             parts.push(IndexPart { id, known: before.0..after.0, pending: before.1..after.1, blob_count });
         }
         index.sort();
-        let there = repository.pack_list()?;
+        let there = repository.pack_list(interrupt)?;
         Ok(Self::new(index, parts, there))
     }
 

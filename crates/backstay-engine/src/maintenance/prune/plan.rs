@@ -102,7 +102,7 @@ pub fn plan(
     guard: &LockGuard,
     interrupt: &Interrupt,
 ) -> Result<PrunePlan, EngineError> {
-    let snapshots = repository.file_list(FileKind::Snapshot)?;
+    let snapshots = repository.file_list(FileKind::Snapshot, interrupt)?;
     let mut ledger = Ledger::read(repository, interrupt)?;
     let used = used_blobs(repository, &ledger, &snapshots, interrupt)?;
     let now = guard.storage_now();
@@ -137,12 +137,12 @@ fn used_blobs(
     };
     let mut trees = Vec::new();
     for id in snapshots {
-        let (_, file) = repository.snapshot_read(&id.to_hex())?;
+        let (_, file) = repository.snapshot_read(&id.to_hex(), interrupt)?;
         if mark(BlobKind::Tree, &file.tree)? {
             trees.push(file.tree);
         }
     }
-    let mut blobs = BlobReader::new(repository, index, ReadCache::Use);
+    let mut blobs = BlobReader::new(repository, index, ReadCache::Use, interrupt);
     while let Some(tree) = trees.pop() {
         interrupt.check()?;
         tree_entries(repository, &mut blobs, &tree, |node| {
@@ -248,7 +248,7 @@ impl Copies {
         interrupt: &Interrupt,
     ) -> Result<bool, EngineError> {
         let mut all_good = true;
-        let mut blobs = BlobReader::new(repository, &ledger.index, ReadCache::Use).interruptible(interrupt);
+        let mut blobs = BlobReader::new(repository, &ledger.index, ReadCache::Use, interrupt);
         for copies in &self.several {
             let dropped = |pack: usize| matches!(fates[pack], Fate::Rewrite | Fate::Mark | Fate::Remove);
             let Some((own, place)) = copies.iter().copied().find(|(_, place)| chosen.has(*place)) else { continue };

@@ -283,8 +283,12 @@ impl House {
         let terms = LockTerms { look_again_after: Duration::ZERO, dead, ..LockTerms::default() };
         let owner = LockOwner::this_process("pruner".to_owned());
         let lock = repository.lock(LockMode::Exclusive, &owner, &terms, &interrupt).unwrap();
-        let orphans: Vec<Id> =
-            repository.file_list(FileKind::Snapshot).unwrap().into_iter().filter(|id| !shown(id)).collect();
+        let orphans: Vec<Id> = repository
+            .file_list(FileKind::Snapshot, &Interrupt::default())
+            .unwrap()
+            .into_iter()
+            .filter(|id| !shown(id))
+            .collect();
         forget::apply(repository, &orphans, &lock, &interrupt).unwrap();
         let options =
             prune::PruneOptions { grace: prune::GRACE, unused: prune::UnusedLimit::Bytes(0), rewrite_bytes_max: None };
@@ -316,7 +320,7 @@ impl House {
         let never = LeaseKey { job_id: JobId::new(self.0.clock.now(), [0; 10]), token: AttemptToken(0) };
         self.prune(never);
         let repository = &self.0.repository;
-        let there = repository.file_list(FileKind::Snapshot).unwrap();
+        let there = repository.file_list(FileKind::Snapshot, &Interrupt::default()).unwrap();
         for row in self.rows() {
             let is_there = there.iter().any(|id| id.to_hex() == row.foreign_id);
             assert!(is_there, "snapshot {} has a row and is not there", row.foreign_id);

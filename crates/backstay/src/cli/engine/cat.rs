@@ -53,19 +53,21 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
             return pretty(context, &found.map_err(|error| error::select(&error))?.plain);
         }
         Kind::Index => {
-            let id = file_id(repository, FileKind::Index, word)?;
-            context.output.bytes(&with_end(repository.file_read(FileKind::Index, &id).map_err(engine)?))?;
+            let id = file_id(context, repository, FileKind::Index, word)?;
+            context
+                .output
+                .bytes(&with_end(repository.file_read(FileKind::Index, &id, &context.interrupt).map_err(engine)?))?;
         }
         Kind::Key => {
-            let id = file_id(repository, FileKind::Key, word)?;
+            let id = file_id(context, repository, FileKind::Key, word)?;
             return pretty(context, &raw(&opened, &FileKind::Key.key(&id))?);
         }
         Kind::Lock => {
-            let id = file_id(repository, FileKind::Lock, word)?;
-            return pretty(context, &repository.file_read(FileKind::Lock, &id).map_err(engine)?);
+            let id = file_id(context, repository, FileKind::Lock, word)?;
+            return pretty(context, &repository.file_read(FileKind::Lock, &id, &context.interrupt).map_err(engine)?);
         }
         Kind::Pack => {
-            let id = file_id(repository, FileKind::Pack, word)?;
+            let id = file_id(context, repository, FileKind::Pack, word)?;
             let bytes = raw(&opened, &FileKind::Pack.key(&id))?;
             if Id::of(&bytes) != id {
                 context.output.warn("reading a pack", &id.to_hex(), "its bytes do not hash to its name");
@@ -78,11 +80,11 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
             let index = opened.index(&context.interrupt)?;
             let id = Id::from_hex(word).ok_or_else(|| whole(word))?;
             let kind = if index.contains(BlobKind::Data, &id) { BlobKind::Data } else { BlobKind::Tree };
-            context.output.bytes(&opened.blobs(&index).read(kind, &id).map_err(engine)?)?;
+            context.output.bytes(&opened.blobs(&index, &context.interrupt).read(kind, &id).map_err(engine)?)?;
         }
         Kind::Tree => {
             let index = opened.index(&context.interrupt)?;
-            let mut blobs = opened.blobs(&index);
+            let mut blobs = opened.blobs(&index, &context.interrupt);
             let tree = match Id::from_hex(word).filter(|id| index.contains(BlobKind::Tree, id)) {
                 Some(id) => id,
                 None => {
@@ -101,8 +103,8 @@ fn whole(word: &str) -> CliError {
 }
 
 /// Returns the one file of a kind whose id begins like this.
-fn file_id(repository: &Repository, kind: FileKind, word: &str) -> Result<Id, CliError> {
-    let ids = repository.file_list(kind).map_err(|error| error::engine(&error))?;
+fn file_id(context: &Context, repository: &Repository, kind: FileKind, word: &str) -> Result<Id, CliError> {
+    let ids = repository.file_list(kind, &context.interrupt).map_err(|error| error::engine(&error))?;
     let found = select::expand(&ids, word);
     found.map_err(|wrong| match wrong {
         select::SelectError::Ambiguous { count, .. } => {

@@ -133,8 +133,8 @@ impl Opened {
     }
 
     /// Returns a reader of blobs.
-    pub(super) fn blobs<'a>(&'a self, index: &'a Index) -> BlobReader<'a> {
-        BlobReader::new(&self.repository, index, ReadCache::Use)
+    pub(super) fn blobs<'a>(&'a self, index: &'a Index, interrupt: &Interrupt) -> BlobReader<'a> {
+        BlobReader::new(&self.repository, index, ReadCache::Use, interrupt)
     }
 
     /// Returns the snapshot that `WORD[:FOLDER]` names, and the folder.

@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let engine = |error| error::engine(&error);
     let index = opened.index(&context.interrupt)?;
-    let mut blobs = opened.blobs(&index);
+    let mut blobs = opened.blobs(&index, &context.interrupt);
     let mut trees = Vec::new();
     for text in [&verb.first, &verb.second] {
         let (snapshot, folder) = opened.snapshot(text, &verb.filter.filter(), &context.interrupt)?;

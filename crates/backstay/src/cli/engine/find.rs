@@ -112,7 +112,7 @@ fn names(
         pushed.map_err(|wrong| error::input(wrong.to_string(), "Write * ? [a-z] and **, and \\ before a letter."))?;
     }
     let names = Names { patterns, oldest: verb.oldest, newest: verb.newest };
-    let mut blobs = opened.blobs(index);
+    let mut blobs = opened.blobs(index, &context.interrupt);
     let (mut all, mut harm, output) = (Vec::new(), false, &context.output);
     for snapshot in snapshots {
         let mut matches = Vec::new();
@@ -174,7 +174,7 @@ fn objects(
             }
         }
     }
-    let mut blobs = opened.blobs(index);
+    let mut blobs = opened.blobs(index, &context.interrupt);
     let (mut all, mut harm, output) = (Vec::new(), false, &context.output);
     for snapshot in snapshots {
         let (id, time) = (snapshot.id.to_hex(), &snapshot.file.time);

@@ -139,7 +139,7 @@ fn add(context: &Context, new: &New) -> Result<Exit, CliError> {
 
 fn remove(context: &Context, word: &str) -> Result<Exit, CliError> {
     let (opened, guard) = context.open_locked(LockMode::Exclusive)?;
-    let ids = opened.repository.file_list(FileKind::Key).map_err(|error| error::engine(&error))?;
+    let ids = opened.repository.file_list(FileKind::Key, &context.interrupt).map_err(|error| error::engine(&error))?;
     let hint = "`backstay engine key list` lists what there is.";
     let id = select::expand(&ids, word)
         .map_err(|_| error::input(format!("`{word}` is not the beginning of one key's id"), hint))?;

@@ -97,7 +97,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let (opened, _guard) = context.open_locked(LockMode::Shared)?;
     let (snapshot, folder) = opened.snapshot(&verb.snapshot, &verb.filter.filter(), &context.interrupt)?;
     let index = opened.index(&context.interrupt)?;
-    let mut blobs = opened.blobs(&index);
+    let mut blobs = opened.blobs(&index, &context.interrupt);
     let engine = |error| error::engine(&error);
     let root = select::tree_of(&opened.repository, &mut blobs, &snapshot, &folder).map_err(engine)?;
     if context.output.json() {

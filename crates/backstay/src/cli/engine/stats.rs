@@ -87,7 +87,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     }
     let mut harm = context.tell_unreadable(&many.unreadable);
     let index = opened.index(&context.interrupt)?;
-    let mut blobs = opened.blobs(&index);
+    let mut blobs = opened.blobs(&index, &context.interrupt);
     let mode = match verb.mode {
         ModeArg::RestoreSize => Mode::RestoreSize,
         ModeArg::FilesByContents => Mode::FilesByContents,

@@ -20,7 +20,7 @@ pub(super) struct Verb {
 pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let opened = context.open()?;
     let engine = |error: EngineError| error::engine(&error);
-    let before = opened.repository.file_list(FileKind::Lock).map_err(engine)?;
+    let before = opened.repository.file_list(FileKind::Lock, &context.interrupt).map_err(engine)?;
     if verb.remove_all {
         for id in &before {
             block_on(opened.storage.object_remove(&FileKind::Lock.key(id))).map_err(|error| error::storage(&error))?;
@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
             Err(error) => return Err(error),
         }
     }
-    let after = opened.repository.file_list(FileKind::Lock).map_err(engine)?;
+    let after = opened.repository.file_list(FileKind::Lock, &context.interrupt).map_err(engine)?;
     let gone = before.iter().filter(|id| !after.contains(id)).count();
     if !context.output.json() {
         context.output.line(&format!("removed {gone} of {} locks", before.len()));

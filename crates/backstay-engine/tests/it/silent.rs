@@ -1,0 +1,118 @@
+//! A storage falls silent at the n-th call, for all n: whoever asks to stop is not kept waiting for it.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use backstay_engine::lock::LockMode;
+use backstay_engine::maintenance::check::{ReadData, check};
+use backstay_engine::maintenance::prune::{apply, plan};
+use backstay_engine::restore::{RestoreOptions, restore};
+use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
+use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
+
+use super::house::{House, backup, options};
+use super::lock::{owner, terms};
+use super::prune::{forget_one, thorough};
+use super::tree;
+
+/// Some work on a house that is under a lock.
+type Work = fn(&House, &Interrupt) -> Result<(), EngineError>;
+
+/// Returns a house with something to save, to forget and to remove.
+fn house() -> (House, Arc<FakeStorage>) {
+    let (house, storage) = House::fake();
+    for file in 0..4 {
+        fs::write(house.tree().join(format!("{file}")), tree::noise(file, 30_000)).unwrap();
+    }
+    let first = house.backup(None).id;
+    fs::remove_file(house.tree().join("0")).unwrap();
+    fs::write(house.tree().join("new"), tree::noise(9, 30_000)).unwrap();
+    house.backup(Some(first));
+    forget_one(&house.repository, &first).unwrap();
+    fs::write(house.tree().join("newer"), tree::noise(10, 30_000)).unwrap();
+    (house, storage)
+}
+
+/// Does some work while the storage falls silent at each call in turn, and asks to stop as soon as it has.
+fn whenever_it_falls_silent(work: Work) {
+    for call in [Call::Put, Call::Get, Call::Size, Call::List, Call::Remove] {
+        for nth in 1.. {
+            let (house, storage) = house();
+            let (before, interrupt) = (storage.calls(call), Interrupt::default());
+            storage.harm_from(call, nth, Harm::Hang);
+            let (sender, ended) = channel();
+            let worker = {
+                let interrupt = interrupt.clone();
+                std::thread::spawn(move || {
+                    let done = work(&house, &interrupt);
+                    sender.send((house, done)).unwrap();
+                })
+            };
+            let is_silent = || storage.calls(call) - before >= nth;
+            let mut answer = ended.recv_timeout(Duration::from_millis(5));
+            while answer.is_err() && !is_silent() {
+                answer = ended.recv_timeout(Duration::from_millis(5));
+            }
+            interrupt.raise();
+            // What is promised is a second. This is no measurement: without the promise it would never end.
+            let done = answer.or_else(|_: RecvTimeoutError| ended.recv_timeout(Duration::from_secs(30)));
+            let Ok((_house, done)) = done else { panic!("{call:?} {nth}: it still waits for an answer") };
+            worker.join().unwrap();
+            if !is_silent() {
+                done.unwrap();
+                break;
+            }
+            // The last thing that all do is to remove their lock.
+            let removing = call == Call::Remove && done.is_ok();
+            assert!(removing || matches!(done, Err(EngineError::Interrupted)), "{call:?} {nth}: {done:?}");
+        }
+    }
+}
+
+fn under_lock(
+    repository: &Repository,
+    interrupt: &Interrupt,
+    work: impl FnOnce() -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let guard = repository.lock(LockMode::Shared, &owner(), &terms(), interrupt)?;
+    let done = work();
+    // A lock whose removal nobody answers stays, and is stale one day.
+    drop(guard.release());
+    done
+}
+
+#[test]
+fn an_interrupt_ends_a_backup() {
+    whenever_it_falls_silent(|house, interrupt| {
+        under_lock(&house.repository, interrupt, || {
+            backup(&house.repository, &options(&house.tree(), None), &EngineProgress::default(), interrupt).map(drop)
+        })
+    });
+}
+
+#[test]
+fn an_interrupt_ends_a_check_and_a_restore() {
+    whenever_it_falls_silent(|house, interrupt| {
+        under_lock(&house.repository, interrupt, || {
+            let checked = check(&house.repository, &ReadData::All, interrupt)?;
+            assert_eq!(checked.finding_count, 0, "{checked:#?}");
+            let newest = house.repository.file_list(backstay_engine::format::object::FileKind::Snapshot, interrupt)?;
+            let (hex, target) = (newest[0].to_hex(), house.home.path().join("target"));
+            let told = RestoreOptions::new(&hex, &target);
+            restore(&house.repository, &told, &EngineProgress::default(), interrupt).map(drop)
+        })
+    });
+}
+
+#[test]
+fn an_interrupt_ends_a_prune() {
+    whenever_it_falls_silent(|house, interrupt| {
+        let guard = house.repository.lock(LockMode::Exclusive, &owner(), &terms(), interrupt)?;
+        let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, interrupt);
+        let done = planned.and_then(|plan| apply(&house.repository, plan, &guard, interrupt)).map(drop);
+        drop(guard.release());
+        done
+    });
+}
