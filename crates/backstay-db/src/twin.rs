@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retention::{Count, RetentionPolicy, Within};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule};
@@ -26,8 +27,27 @@ use crate::row::{Row, ms_cell};
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum InstructionTwin {
     Backup,
-    Restore { snapshot_id: Uuid, target: TargetTwin, reconciliation: String },
-    Verify { snapshot_id: Uuid, files_min: u64, bytes_percent: u8, seed: u64 },
+    Restore {
+        snapshot_id: Uuid,
+        target: TargetTwin,
+        reconciliation: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        path: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        include: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exclude: Vec<String>,
+        #[serde(default)]
+        special: bool,
+        #[serde(default)]
+        read_back: bool,
+    },
+    Verify {
+        snapshot_id: Uuid,
+        files_min: u64,
+        bytes_percent: u8,
+        seed: u64,
+    },
     Prune,
 }
 
@@ -45,10 +65,15 @@ impl InstructionTwin {
         match instruction {
             Instruction::Backup => Self::Backup,
             Instruction::Prune => Self::Prune,
-            Instruction::Restore { snapshot_id, target: Target::Directory(path), reconciliation } => Self::Restore {
+            Instruction::Restore { snapshot_id, target: Target::Directory(path), terms } => Self::Restore {
                 snapshot_id: snapshot_id.uuid(),
                 target: TargetTwin::of(path),
-                reconciliation: reconciliation.word().to_owned(),
+                reconciliation: terms.reconciliation.word().to_owned(),
+                path: terms.path.clone(),
+                include: terms.include.clone(),
+                exclude: terms.exclude.clone(),
+                special: terms.special,
+                read_back: terms.read_back,
             },
             Instruction::Verify { snapshot_id, sample } => Self::Verify {
                 snapshot_id: snapshot_id.uuid(),
@@ -64,11 +89,20 @@ impl InstructionTwin {
         let instruction = match self {
             Self::Backup => Instruction::Backup,
             Self::Prune => Instruction::Prune,
-            Self::Restore { snapshot_id, target, reconciliation } => Instruction::Restore {
-                snapshot_id: SnapshotId::from_uuid(snapshot_id),
-                target: Target::Directory(target.path()),
-                reconciliation: row.word("instruction_json", &reconciliation, Reconciliation::from_word)?,
-            },
+            Self::Restore { snapshot_id, target, reconciliation, path, include, exclude, special, read_back } => {
+                Instruction::Restore {
+                    snapshot_id: SnapshotId::from_uuid(snapshot_id),
+                    target: Target::Directory(target.path()),
+                    terms: RestoreTerms {
+                        path,
+                        include,
+                        exclude,
+                        reconciliation: row.word("instruction_json", &reconciliation, Reconciliation::from_word)?,
+                        special,
+                        read_back,
+                    },
+                }
+            }
             Self::Verify { snapshot_id, files_min, bytes_percent, seed } => Instruction::Verify {
                 snapshot_id: SnapshotId::from_uuid(snapshot_id),
                 sample: SampleRule { files_min, bytes_percent, seed },

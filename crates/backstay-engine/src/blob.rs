@@ -5,10 +5,12 @@
 
 use backstay_core::managers::job::chain;
 use backstay_storage::ReadCache;
+use bytes::Bytes;
 
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::compression::{Decompressor, id_of_packed};
+use crate::format::crypto::{NONCE_BYTES, SEAL_BYTES};
 use crate::format::id::{Id, IdSet};
 use crate::format::index::{BlobPlace, Index};
 use crate::format::object::FileKind;
@@ -97,15 +99,17 @@ impl<'a> BlobReader<'a> {
     ///
     /// # Errors
     /// As [`BlobReader::read`].
-    pub(crate) fn read_packed(&mut self, kind: BlobKind, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
+    pub(crate) fn read_packed(&mut self, kind: BlobKind, id: &Id) -> Result<Option<Bytes>, EngineError> {
         self.first_good_copy(kind, id, |reader, place| reader.read_packed_at(kind, place, id))
     }
 
-    fn read_packed_at(&mut self, kind: BlobKind, place: &BlobPlace, id: &Id) -> Result<Option<Vec<u8>>, EngineError> {
+    fn read_packed_at(&mut self, kind: BlobKind, place: &BlobPlace, id: &Id) -> Result<Option<Bytes>, EngineError> {
         let Some(length) = place.plain_length else { return Ok(None) };
         let mut sealed = self.fetch(kind, place)?;
         let told = |source| self.repository.told(FileKind::Pack, &place.pack, source);
-        let opened = self.repository.key().open_in_place(&mut sealed, "blob").map_err(told)?.to_vec();
+        self.repository.key().open_in_place(&mut sealed, "blob").map_err(told)?;
+        let end = sealed.len() - (SEAL_BYTES - NONCE_BYTES);
+        let opened = Bytes::from(sealed).slice(NONCE_BYTES..end);
         match id_of_packed(&opened).map_err(told)? {
             (found, bytes) if found == *id && bytes == u64::from(length) => Ok(Some(opened)),
             (found, _) => Err(told(FormatError::Hash { what: "blob", wanted: *id, found })),
@@ -165,7 +169,7 @@ impl<'a> BlobReader<'a> {
         let range = begin..begin + u64::from(place.length);
         let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
         let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
-        let sealed = self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?.to_vec();
+        let sealed = Vec::from(self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?);
         self.bytes_fetched += sealed.len() as u64;
         Ok(sealed)
     }

@@ -19,7 +19,7 @@ use crate::repository::{BlobReader, Repository};
 pub(crate) const DEPTH_MAX: usize = 8_192;
 
 /// Bytes of a tree that is read as a whole; the entries of a larger one are never all held.
-const WHOLE_TREE_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const WHOLE_TREE_BYTES_MAX: u64 = 4 << 20;
 
 /// An entry by itself, without the tree that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]

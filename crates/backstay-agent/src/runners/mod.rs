@@ -16,6 +16,7 @@ use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Wo
 use backstay_core::managers::job::chain;
 use backstay_core::ports::job::{JobResult, Jobs};
 use backstay_core::ports::source::SourceError;
+use backstay_engine::pattern::PatternError;
 use backstay_engine::{EngineError, EngineProgress, Interrupt};
 
 use crate::agent::AgentOptions;
@@ -51,6 +52,10 @@ pub(crate) enum RunError {
     Source(#[from] SourceError),
     #[error("the job asks for {what}, which this agent does not do")]
     Unsupported { what: String },
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    #[error("nothing in the snapshot matches what was asked for; `backstay snapshot ls` shows what is there")]
+    NothingFits,
     #[error("the job's thread died")]
     Thread(#[from] tokio::task::JoinError),
 }
@@ -60,7 +65,9 @@ impl RunError {
         let (class, disposition) = match self {
             Self::Engine(error) => (error.class(), error.disposition()),
             Self::Source(error) => (FailureClass::Source, error.disposition()),
-            Self::Unsupported { .. } => (FailureClass::Target, Disposition::Operator),
+            Self::Unsupported { .. } | Self::Pattern(_) | Self::NothingFits => {
+                (FailureClass::Target, Disposition::Operator)
+            }
             Self::Thread(_) => (FailureClass::Internal, Disposition::Operator),
         };
         Failure { class, message: chain(self), disposition }

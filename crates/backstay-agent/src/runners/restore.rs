@@ -4,19 +4,30 @@ use std::sync::Arc;
 
 use backstay_core::domain::job::{Job, JobCounts, Leased, Outcome, Reconciliation, Target, Work};
 use backstay_core::ports::job::JobResult;
-use backstay_engine::restore::{RestoreOptions, restore};
+use backstay_engine::pattern::Patterns;
+use backstay_engine::restore::{Reconcile, RestoreOptions, Special, restore};
 
 use super::{RunError, Runner};
 use crate::repository::{ended, lock_to_read, open};
 
 /// Runs a restore.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
-    let Work::Restore { snapshot, target: Target::Directory(target), reconciliation } = &job.state.work else {
+    let Work::Restore { snapshot, target: Target::Directory(target), terms } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a restore without a snapshot".to_owned() });
     };
-    if *reconciliation != Reconciliation::Fail {
-        return Err(RunError::Unsupported { what: format!("reconciliation {}", reconciliation.word()) });
-    }
+    let reconcile = match terms.reconciliation {
+        Reconciliation::Fail => Reconcile::Fail,
+        Reconciliation::Skip => Reconcile::Skip,
+        Reconciliation::Overwrite => Reconcile::Overwrite,
+        Reconciliation::OverwriteIfChanged => Reconcile::OverwriteIfChanged,
+        Reconciliation::Rename => Reconcile::Rename,
+        other @ (Reconciliation::Merge | Reconciliation::Mirror) => {
+            return Err(RunError::Unsupported { what: format!("reconciliation {}", other.word()) });
+        }
+    };
+    let (include, exclude) = (Patterns::new(&terms.include)?, Patterns::new(&terms.exclude)?);
+    let is_part = !terms.include.is_empty();
+    let terms = terms.clone();
     let (repository, foreign_id, target) = (job.state.repository.clone(), snapshot.foreign_id.clone(), target.clone());
     let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
     let workers = runner.options.threads;
@@ -24,7 +35,17 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let resume = job.id.to_string();
     let (lease, username) = (job.lease_key(), runner.options.username.clone());
     let thread = move || {
-        let options = RestoreOptions { workers, resume: Some(&resume), ..RestoreOptions::new(&foreign_id, &target) };
+        let options = RestoreOptions {
+            sub_path: terms.path.as_bytes(),
+            include,
+            exclude,
+            reconcile,
+            special: if terms.special { Special::Make } else { Special::LeaveOut },
+            verify: terms.read_back,
+            workers,
+            resume: Some(&resume),
+            ..RestoreOptions::new(&foreign_id, &target)
+        };
         let leased = repository;
         let repository = open(&leased)?;
         let lock = lock_to_read(&repository, &leased, lease, &username, &interrupt)?;
@@ -32,6 +53,10 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
         ended(lock, restored)
     };
     let restored = tokio::task::spawn_blocking(thread).await??;
+    let done = [restored.files, restored.dirs, restored.others, restored.unchanged, restored.skipped];
+    if is_part && restored.unread.is_empty() && done.iter().sum::<u64>() == 0 {
+        return Err(RunError::NothingFits);
+    }
     let outcome = if restored.unread.is_empty() { Outcome::Complete } else { Outcome::Partial };
     let counts = JobCounts {
         files: restored.files,

@@ -120,14 +120,29 @@ impl From<&Entry> for EntryView {
 }
 
 /// A restore to ask for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotRestore {
     /// Absolute path of a new or empty folder on the agent's machine; the tree lies below it by its absolute path.
     pub target_path: String,
-    /// How it meets what is there: `fail` (when left out).
+    /// How it meets what is there: `fail` (when left out), `skip`, `overwrite`, `overwrite_if_changed`, `rename`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation: Option<String>,
+    /// A folder of the snapshot whose content comes to lie in the target; all of it when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// restic's patterns of what is restored, as `/etc/hosts` or `*.conf`; all when there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// restic's patterns of what is left out, also of what `include` takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Whether what may lend rights is made: device nodes, setuid and setgid bits, capabilities. Left out when not said.
+    #[serde(default)]
+    pub special: bool,
+    /// Whether every file is read back at the end and compared with the snapshot's hashes.
+    #[serde(default)]
+    pub read_back: bool,
 }
 
 /// A verify to ask for.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Forget, Instruction, Outcome, Reconciliation, Target, Work};
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
@@ -27,8 +28,9 @@ pub enum InstructionWire {
         snapshot_id: String,
         /// Where to.
         target: TargetWire,
-        /// How it meets what is there.
-        reconciliation: String,
+        /// What of it, and how it meets what is there.
+        #[serde(flatten)]
+        terms: RestoreTermsWire,
     },
     /// Read a sample of a snapshot back.
     Verify {
@@ -39,6 +41,47 @@ pub enum InstructionWire {
     },
     /// Forget and remove.
     Prune,
+}
+
+/// What of a snapshot is restored, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestoreTermsWire {
+    /// How it meets what is there.
+    pub reconciliation: String,
+    /// A folder of the snapshot whose content comes to lie in the target; all of it when left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// restic's patterns of what is restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// restic's patterns of what is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Whether devices, setuid and setgid bits and capabilities are made.
+    #[serde(default)]
+    pub special: bool,
+    /// Whether every file is read back at the end.
+    #[serde(default)]
+    pub read_back: bool,
+}
+
+impl From<&RestoreTerms> for RestoreTermsWire {
+    fn from(terms: &RestoreTerms) -> Self {
+        let RestoreTerms { path, include, exclude, reconciliation, special, read_back } = terms.clone();
+        Self { reconciliation: reconciliation.word().to_owned(), path, include, exclude, special, read_back }
+    }
+}
+
+impl RestoreTermsWire {
+    /// Judges the terms.
+    ///
+    /// # Errors
+    /// A word that is none.
+    pub fn read(&self) -> Result<RestoreTerms, WireError> {
+        let Self { reconciliation, path, include, exclude, special, read_back } = self.clone();
+        let reconciliation = word("reconciliation", &reconciliation, Reconciliation::from_word)?;
+        Ok(RestoreTerms { path, include, exclude, reconciliation, special, read_back })
+    }
 }
 
 /// Where a restore goes.
@@ -84,8 +127,9 @@ pub enum WorkWire {
         snapshot: SnapshotWire,
         /// Where to.
         target: TargetWire,
-        /// How it meets what is there.
-        reconciliation: String,
+        /// What of it, and how it meets what is there.
+        #[serde(flatten)]
+        terms: RestoreTermsWire,
     },
     /// Read back and compare.
     Verify {
@@ -212,11 +256,9 @@ impl From<&Instruction> for InstructionWire {
         match instruction {
             Instruction::Backup => Self::Backup,
             Instruction::Prune => Self::Prune,
-            Instruction::Restore { snapshot_id, target, reconciliation } => Self::Restore {
-                snapshot_id: snapshot_id.to_string(),
-                target: target.into(),
-                reconciliation: reconciliation.word().to_owned(),
-            },
+            Instruction::Restore { snapshot_id, target, terms } => {
+                Self::Restore { snapshot_id: snapshot_id.to_string(), target: target.into(), terms: terms.into() }
+            }
             Instruction::Verify { snapshot_id, sample } => {
                 Self::Verify { snapshot_id: snapshot_id.to_string(), sample: (*sample).into() }
             }
@@ -233,10 +275,10 @@ impl InstructionWire {
         Ok(match self {
             Self::Backup => Instruction::Backup,
             Self::Prune => Instruction::Prune,
-            Self::Restore { snapshot_id, target, reconciliation } => Instruction::Restore {
+            Self::Restore { snapshot_id, target, terms } => Instruction::Restore {
                 snapshot_id: parse("snapshot_id", snapshot_id)?,
                 target: target.read()?,
-                reconciliation: word("reconciliation", reconciliation, Reconciliation::from_word)?,
+                terms: terms.read()?,
             },
             Self::Verify { snapshot_id, sample } => {
                 Instruction::Verify { snapshot_id: parse("snapshot_id", snapshot_id)?, sample: (*sample).into() }
@@ -363,11 +405,9 @@ impl From<&Work> for WorkWire {
                 plan_name: plan_name.clone(),
             },
             Work::Prune { forget } => Self::Prune { forget: forget.iter().map(Into::into).collect() },
-            Work::Restore { snapshot, target, reconciliation } => Self::Restore {
-                snapshot: snapshot.into(),
-                target: target.into(),
-                reconciliation: reconciliation.word().to_owned(),
-            },
+            Work::Restore { snapshot, target, terms } => {
+                Self::Restore { snapshot: snapshot.into(), target: target.into(), terms: terms.into() }
+            }
             Work::Verify { snapshot, sample, source, item } => Self::Verify {
                 snapshot: snapshot.into(),
                 sample: (*sample).into(),
@@ -394,11 +434,9 @@ impl WorkWire {
             Self::Prune { forget } => {
                 Work::Prune { forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? }
             }
-            Self::Restore { snapshot, target, reconciliation } => Work::Restore {
-                snapshot: snapshot.try_into()?,
-                target: target.read()?,
-                reconciliation: word("reconciliation", &reconciliation, Reconciliation::from_word)?,
-            },
+            Self::Restore { snapshot, target, terms } => {
+                Work::Restore { snapshot: snapshot.try_into()?, target: target.read()?, terms: terms.read()? }
+            }
             Self::Verify { snapshot, sample, source, item } => Work::Verify {
                 snapshot: snapshot.try_into()?,
                 sample: sample.into(),

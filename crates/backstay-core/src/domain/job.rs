@@ -23,6 +23,7 @@ use super::disposition::Disposition;
 use super::id::{AgentId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, TenantId};
 use super::item::Item;
 use super::repository::{Repository, RepositoryAccess, RepositoryEpoch};
+use super::restore::RestoreTerms;
 use super::sample::SampleRule;
 use super::schedule::OverlapKey;
 use super::secret::Secret;
@@ -314,8 +315,8 @@ pub enum Instruction {
         snapshot_id: SnapshotId,
         /// Where to.
         target: Target,
-        /// How it meets what is there.
-        reconciliation: Reconciliation,
+        /// What of it, and how it meets what is there.
+        terms: RestoreTerms,
     },
     /// Read a sample of a snapshot back from storage and compare it.
     Verify {
@@ -472,8 +473,8 @@ pub enum Work {
         snapshot: Snapshot,
         /// Where to.
         target: Target,
-        /// How it meets what is there.
-        reconciliation: Reconciliation,
+        /// What of it, and how it meets what is there.
+        terms: RestoreTerms,
     },
     /// Read back and compare.
     Verify {

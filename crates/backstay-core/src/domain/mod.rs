@@ -27,6 +27,7 @@ pub mod demand;
 pub mod storage;
 pub mod repository;
 pub mod snapshot;
+pub mod restore;
 pub mod retention;
 pub mod sample;
 pub mod evidence;

@@ -77,10 +77,10 @@ async fn work_of(context: &Context, job: &Job, repository: &Repository) -> Resul
             };
             Ok(Work::Backup { source, item, parent, plan_name })
         }
-        Instruction::Restore { snapshot_id, target, reconciliation } => Ok(Work::Restore {
+        Instruction::Restore { snapshot_id, target, terms } => Ok(Work::Restore {
             snapshot: snapshot_there(context, *snapshot_id).await?,
             target: target.clone(),
-            reconciliation: *reconciliation,
+            terms: terms.clone(),
         }),
         Instruction::Verify { snapshot_id, sample } => {
             let (source, item) = source_and_item(context, job.item_id).await?;

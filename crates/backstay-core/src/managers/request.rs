@@ -8,8 +8,9 @@ use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
 use crate::domain::id::{JobId, PlanId, SnapshotId};
 use crate::domain::item::Item;
-use crate::domain::job::{Instruction, Job, JobCounts, JobState, Reconciliation, Target, Trigger};
+use crate::domain::job::{Instruction, Job, JobCounts, JobState, Target, Trigger};
 use crate::domain::plan::{Plan, breach_at};
+use crate::domain::restore::RestoreTerms;
 use crate::domain::sample::SampleRule;
 use crate::domain::schedule::OverlapKey;
 use crate::domain::snapshot::Snapshot;
@@ -90,10 +91,10 @@ pub async fn restore_request(
     asking: &Asking,
     id: SnapshotId,
     target: Target,
-    reconciliation: Reconciliation,
+    terms: RestoreTerms,
 ) -> Result<JobId, StoreError> {
     let snapshot = snapshot_there(context, id).await?;
-    let instruction = Instruction::Restore { snapshot_id: id, target, reconciliation };
+    let instruction = Instruction::Restore { snapshot_id: id, target, terms };
     snapshot_request(context, asking, &snapshot, instruction).await
 }
 

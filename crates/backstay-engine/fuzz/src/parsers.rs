@@ -93,7 +93,7 @@ fn tree(bytes: &[u8]) {
     }
     // Piece by piece it is read alike, where it is written as restic and we write it.
     let packed = pack_file(bytes);
-    if let Ok(mut pieces) = TreeReader::new(packed[1..].to_vec()) {
+    if let Ok(mut pieces) = TreeReader::new(packed[1..].to_vec().into()) {
         let mut names = Vec::new();
         let ended = pieces.each(|node| {
             names.push(node.name.to_vec());

@@ -6,7 +6,7 @@ use std::io;
 use super::counters::add;
 use super::folder::{Folder, Origin, Saved};
 use super::roots::unreadable;
-use super::run::Worker;
+use super::run::{Run, Worker};
 use crate::error::EngineError;
 use crate::format::compression::PieceCompressor;
 use crate::format::id::{GrowingId, Id};
@@ -60,7 +60,7 @@ impl Worker<'_> {
     fn write_tree(&mut self, folder: &Folder) -> Result<Id, EngineError> {
         let mut writer = TreeWriter::new(std::mem::take(&mut self.tree));
         let (mut id, mut bytes, mut is_large) = (GrowingId::default(), 0, false);
-        self.push_entries(folder, &mut writer, &mut |piece| {
+        self.run.push_entries(folder, &mut writer, &mut |piece| {
             is_large = true;
             id.push(piece);
             bytes += piece.len() as u64;
@@ -79,25 +79,30 @@ impl Worker<'_> {
         let id = id.finish();
         if self.packer.is_new_tree(&id) {
             // Written out a second time, so that its text is never held whole.
-            let mut writer = TreeWriter::new(std::mem::take(&mut self.tree));
-            let mut compressor = PieceCompressor::default();
-            self.push_entries(folder, &mut writer, &mut |piece| compressor.push(piece));
-            self.tree = writer.finish();
-            compressor.push(&self.tree);
-            self.packer.save_large_tree(id, compressor.finish(), bytes)?;
+            let (run, text) = (self.run, &mut self.tree);
+            self.packer.save_large_tree(id, bytes, |packed| {
+                let mut writer = TreeWriter::new(std::mem::take(text));
+                let mut compressor = PieceCompressor::new(packed);
+                run.push_entries(folder, &mut writer, &mut |piece| compressor.push(piece));
+                *text = writer.finish();
+                compressor.push(text);
+                compressor.finish();
+            })?;
         }
         Ok(id)
     }
+}
 
+impl Run<'_> {
     /// Writes all entries of a folder; `full` takes the text whenever there is much of it.
     fn push_entries(&self, folder: &Folder, writer: &mut TreeWriter, full: &mut dyn FnMut(&[u8])) {
         for entry in folder.entries() {
-            let mut metadata = entry.metadata;
+            let mut metadata = entry.metadata.get();
             let content = match entry.saved.get() {
                 None => continue,
-                Some(Saved::File(blobs, size)) => {
-                    metadata.size = *size;
-                    Content::File(blobs)
+                Some(Saved::File(content)) => {
+                    metadata.size = content.bytes(metadata.size);
+                    Content::File(content.blobs())
                 }
                 Some(Saved::Dir(tree)) => Content::Dir(*tree),
                 Some(Saved::Symlink(target)) => Content::Symlink(target),
@@ -106,14 +111,14 @@ impl Worker<'_> {
                 Some(Saved::CharDevice) => Content::CharDevice,
                 Some(Saved::BlockDevice) => Content::BlockDevice,
             };
-            let user = self.run.owners.user(metadata.uid);
-            let group = self.run.owners.group(metadata.gid);
+            let user = self.owners.user(metadata.uid);
+            let group = self.owners.group(metadata.gid);
             writer.push(&NewNode {
-                name: &entry.name,
+                name: folder.name_of(entry),
                 metadata: &metadata,
                 user: &user,
                 group: &group,
-                extended_attributes: entry.attributes.get().map_or(&[], |attributes| attributes),
+                extended_attributes: entry.attributes(),
                 content,
             });
             if writer.held_bytes() > TREE_PIECE_BYTES {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::attributes::Bearer;
 use super::counters::add;
-use super::folder::{Entry, Folder, Opened, Origin, Saved};
+use super::folder::{Entry, FileContent, Folder, Opened, Origin, Saved};
 use super::run::Worker;
 use crate::error::EngineError;
 use crate::format::chunker::CHUNK_BYTES_MAX;
@@ -40,16 +40,17 @@ impl Worker<'_> {
             Ok(opened) => opened,
             Err(error) => {
                 for place in batch {
-                    self.run.unread(&folder.path_of(&folder.entries()[*place].name), &error.into());
+                    self.run.unread(&folder.path_of(folder.name_of(&folder.entries()[*place])), &error.into());
                 }
                 return;
             }
         };
         for place in batch {
             let entry = &folder.entries()[*place];
+            let name = folder.name_of(entry);
             let read = match self.run.links.take(entry) {
                 Some((saved, attributes)) => {
-                    self.count_file(&saved);
+                    self.count_file(entry, &saved);
                     Ok((saved, attributes))
                 }
                 None => self.read_file(folder, &opened, entry),
@@ -57,15 +58,15 @@ impl Worker<'_> {
             match read {
                 Ok((saved, attributes)) => {
                     self.run.links.keep(entry, &saved, &attributes);
-                    entry.attributes.set(attributes).expect("a file is read once");
+                    entry.attributes_set(attributes);
                     entry.saved.set(saved).expect("a file is read once");
                 }
                 Err(NotSaved::Unread(error)) => match &folder.origin {
                     Origin::Told(places) => {
-                        let place = &places[&*entry.name];
+                        let place = &places[name];
                         self.run.root_failed(place.path(), place.is_named(), error);
                     }
-                    _ => self.run.unread(&folder.path_of(&entry.name), &error),
+                    _ => self.run.unread(&folder.path_of(name), &error),
                 },
                 Err(NotSaved::Stop) => return,
             }
@@ -79,12 +80,12 @@ impl Worker<'_> {
         opened: &Opened,
         entry: &Entry,
     ) -> Result<(Saved, Box<[ExtendedAttribute]>), NotSaved> {
-        let system = &self.run.options.system;
+        let (system, name) = (&self.run.options.system, folder.name_of(entry));
         let file = match opened {
-            Opened::Folder(fd) => open_file(system, fd, Path::new(OsStr::from_bytes(&entry.name))),
-            Opened::Told => open_file(system, CWD, &folder.path_of(&entry.name)),
+            Opened::Folder(fd) => open_file(system, fd, Path::new(OsStr::from_bytes(name))),
+            Opened::Told => open_file(system, CWD, &folder.path_of(name)),
         }?;
-        let attributes = self.attributes_from(folder, &entry.name, &Bearer::Open(&file));
+        let attributes = self.attributes_from(folder, name, &Bearer::Open(&file));
         let mut content: Vec<Id> = Vec::new();
         let (mut filled, mut ended, mut size) = (0, false, 0u64);
         loop {
@@ -92,7 +93,7 @@ impl Worker<'_> {
                 return Err(NotSaved::Stop);
             }
             while !ended && filled < READ_BYTES {
-                let room = system.room(SystemCall::Read, &entry.name, READ_BYTES - filled);
+                let room = system.room(SystemCall::Read, name, READ_BYTES - filled);
                 let read = room.and_then(|room| rustix::io::read(&file, &mut self.buffer[filled..filled + room]));
                 match read {
                     Ok(0) => ended = true,
@@ -123,14 +124,15 @@ impl Worker<'_> {
         }
         self.run.progress.done(1, 0);
         add(&self.run.counters.bytes, size);
-        Ok((Saved::File(content.into(), size), attributes))
+        Ok((Saved::File(FileContent::new(content, size, entry.metadata.size)), attributes))
     }
 
     /// Counts a file that was read under another name.
-    fn count_file(&self, saved: &Saved) {
-        if let Saved::File(_, size) = saved {
-            self.run.progress.done(1, *size);
-            add(&self.run.counters.bytes, *size);
+    fn count_file(&self, entry: &Entry, saved: &Saved) {
+        if let Saved::File(content) = saved {
+            let bytes = content.bytes(entry.metadata.size);
+            self.run.progress.done(1, bytes);
+            add(&self.run.counters.bytes, bytes);
         }
     }
 

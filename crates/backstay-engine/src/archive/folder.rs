@@ -15,6 +15,7 @@ use super::roots::Place;
 use crate::browse::join;
 use crate::format::id::Id;
 use crate::format::node::{ExtendedAttribute, Metadata, NodeKind};
+use crate::format::time::FileTime;
 use crate::system::{System, SystemCall};
 
 /// Most bytes of a path that is opened in one call: below PATH_MAX, with room for a name.
@@ -28,8 +29,8 @@ pub(super) struct Folder {
     pub(super) above: Option<(Arc<Folder>, usize)>,
     /// The tree that the parent snapshot has for it.
     pub(super) parent_tree: Option<Id>,
-    /// Its entries, sorted by the bytes of their names; set once, by the worker that lists it.
-    pub(super) entries: OnceLock<Vec<Entry>>,
+    /// Its entries; set once, by the worker that lists it.
+    pub(super) listing: OnceLock<Listing>,
     /// Folders above it in the snapshot.
     pub(super) depth: usize,
     /// Whether it was not there any more when it was to be listed: it is named then, and has no place in the snapshot.
@@ -64,23 +65,164 @@ pub(super) struct Root {
     pub(super) opened: OnceLock<Arc<OwnedFd>>,
 }
 
-/// An entry of a folder under way.
+/// The entries of a folder, sorted by the bytes of their names, which lie one behind another.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    entries: Vec<Entry>,
+    names: Vec<u8>,
+}
+
+impl Listing {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// That there are more bytes of names than any tree can hold.
+    pub(super) fn push(&mut self, name: &[u8], entry: Entry) -> Result<(), Errno> {
+        let name_at = u32::try_from(self.names.len()).map_err(|_| Errno::FBIG)?;
+        let name_bytes = u16::try_from(name.len()).map_err(|_| Errno::NAMETOOLONG)?;
+        self.names.extend_from_slice(name);
+        self.entries.push(Entry { name_at, name_bytes, ..entry });
+        Ok(())
+    }
+
+    pub(super) fn sort(&mut self) {
+        let names = &self.names;
+        self.entries.sort_unstable_by(|a, b| a.name_in(names).cmp(b.name_in(names)));
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn name(&self, entry: &Entry) -> &[u8] {
+        entry.name_in(&self.names)
+    }
+}
+
+/// An entry of a folder under way. Its name lies in the listing.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) name: Box<[u8]>,
+    name_at: u32,
+    name_bytes: u16,
     pub(super) kind: NodeKind,
-    pub(super) metadata: Metadata,
+    pub(super) metadata: KeptMetadata,
     /// Its extended attributes; not set for a file before it is read.
-    pub(super) attributes: OnceLock<Box<[ExtendedAttribute]>>,
+    attributes: OnceLock<Option<Box<Attributes>>>,
     /// What became of it; not set for what is not saved.
     pub(super) saved: OnceLock<Saved>,
+}
+
+/// Extended attributes of an entry.
+pub(super) type Attributes = Box<[ExtendedAttribute]>;
+
+impl Entry {
+    pub(super) fn new(kind: NodeKind, metadata: KeptMetadata, saved: OnceLock<Saved>) -> Self {
+        Self { name_at: 0, name_bytes: 0, kind, metadata, attributes: OnceLock::new(), saved }
+    }
+
+    fn name_in<'n>(&self, names: &'n [u8]) -> &'n [u8] {
+        &names[self.name_at as usize..][..usize::from(self.name_bytes)]
+    }
+
+    /// Sets its attributes, once.
+    pub(super) fn attributes_set(&self, attributes: Attributes) {
+        let attributes = (!attributes.is_empty()).then(|| Box::new(attributes));
+        self.attributes.set(attributes).expect("attributes are read once");
+    }
+
+    /// Returns its attributes; none before they are set.
+    pub(super) fn attributes(&self) -> &[ExtendedAttribute] {
+        self.attributes.get().and_then(Option::as_deref).map_or(&[], |attributes| attributes)
+    }
+}
+
+/// Metadata as a folder under way holds it, which can have a million entries: what most of them share is held once.
+#[derive(Debug)]
+pub(super) struct KeptMetadata {
+    /// Nanoseconds since 1970; [`ELSEWHERE`] for instants that `shared` has.
+    modified: i64,
+    changed: i64,
+    inode: u64,
+    pub(super) size: u64,
+    shared: Arc<Metadata>,
+}
+
+/// Stands for an instant that lies in the shared part: one of other centuries.
+const ELSEWHERE: i64 = i64::MIN;
+
+/// Stands for an access time that is the time of the modification.
+const NEVER: FileTime = FileTime { seconds: i64::MIN, nanoseconds: 0 };
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// Returns an instant in one number; none when it does not fit.
+fn packed(time: FileTime) -> Option<i64> {
+    let packed = time.seconds.checked_mul(NANOSECONDS)?.checked_add(i64::from(time.nanoseconds))?;
+    (packed != ELSEWHERE && i64::from(time.nanoseconds) < NANOSECONDS).then_some(packed)
+}
+
+fn unpacked(packed: i64, elsewhere: FileTime) -> FileTime {
+    let nanoseconds = u32::try_from(packed.rem_euclid(NANOSECONDS)).unwrap_or(0);
+    if packed == ELSEWHERE { elsewhere } else { FileTime { seconds: packed.div_euclid(NANOSECONDS), nanoseconds } }
+}
+
+impl KeptMetadata {
+    pub(super) fn get(&self) -> Metadata {
+        let modified = unpacked(self.modified, self.shared.modified);
+        let changed = unpacked(self.changed, self.shared.changed);
+        let accessed = if self.shared.accessed == NEVER { modified } else { self.shared.accessed };
+        Metadata { modified, accessed, changed, inode: self.inode, size: self.size, ..*self.shared }
+    }
+}
+
+/// What the last entries of a folder had that most of its entries share.
+#[derive(Debug, Default)]
+pub(super) struct SharedMetadata(Vec<Arc<Metadata>>);
+
+impl SharedMetadata {
+    /// Few enough to be looked through for each entry.
+    const MAX: usize = 8;
+
+    /// Takes in the metadata of an entry.
+    pub(super) fn keep(&mut self, metadata: &Metadata) -> KeptMetadata {
+        let own = Metadata::default();
+        let (modified, changed) = (packed(metadata.modified), packed(metadata.changed));
+        let shared = Metadata {
+            modified: modified.map_or(metadata.modified, |_| own.modified),
+            changed: changed.map_or(metadata.changed, |_| own.changed),
+            accessed: if metadata.accessed == metadata.modified { NEVER } else { metadata.accessed },
+            inode: own.inode,
+            size: own.size,
+            ..*metadata
+        };
+        let shared = match self.0.iter().find(|known| ***known == shared) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let shared = Arc::new(shared);
+                if self.0.len() == Self::MAX {
+                    self.0.remove(0);
+                }
+                self.0.push(Arc::clone(&shared));
+                shared
+            }
+        };
+        let (modified, changed) = (modified.unwrap_or(ELSEWHERE), changed.unwrap_or(ELSEWHERE));
+        KeptMetadata { modified, changed, inode: metadata.inode, size: metadata.size, shared }
+    }
+}
+
+#[cfg(test)]
+impl From<Metadata> for KeptMetadata {
+    fn from(metadata: Metadata) -> Self {
+        SharedMetadata::default().keep(&metadata)
+    }
 }
 
 /// What an entry became.
 #[derive(Debug, Clone)]
 pub(super) enum Saved {
-    /// A regular file: its blobs, and how many bytes were read.
-    File(Blobs, u64),
+    /// A regular file: what it holds.
+    File(FileContent),
     /// A folder: its tree.
     Dir(Id),
     /// A symbolic link: where it leads.
@@ -95,38 +237,37 @@ pub(super) enum Saved {
     BlockDevice,
 }
 
-/// The blobs of a file. Most files have one or none, which then lie in the entry itself: a folder can have a million.
+/// The blobs of a file, and how many bytes were read of it.
 #[derive(Debug, Clone)]
-pub(super) enum Blobs {
-    /// None, or one.
+pub(super) enum FileContent {
+    /// No blob or one, and as many bytes as its metadata says: most files. A folder can have a million of them.
     Few(Option<Id>),
-    /// Any number.
-    Many(Arc<[Id]>),
+    /// All others.
+    Many(Arc<(Vec<Id>, u64)>),
 }
 
-impl From<&[Id]> for Blobs {
-    fn from(blobs: &[Id]) -> Self {
-        match blobs {
-            [] => Self::Few(None),
-            [one] => Self::Few(Some(*one)),
-            many => Self::Many(many.into()),
+impl FileContent {
+    /// Takes in the blobs of a file whose metadata says so many bytes.
+    pub(super) fn new(blobs: Vec<Id>, bytes: u64, listed_bytes: u64) -> Self {
+        match *blobs {
+            [] if bytes == listed_bytes => Self::Few(None),
+            [one] if bytes == listed_bytes => Self::Few(Some(one)),
+            _ => Self::Many(Arc::new((blobs, bytes))),
         }
     }
-}
 
-impl From<Vec<Id>> for Blobs {
-    fn from(blobs: Vec<Id>) -> Self {
-        Self::from(&*blobs)
-    }
-}
-
-impl std::ops::Deref for Blobs {
-    type Target = [Id];
-
-    fn deref(&self) -> &[Id] {
+    pub(super) fn blobs(&self) -> &[Id] {
         match self {
             Self::Few(few) => few.as_slice(),
-            Self::Many(many) => many,
+            Self::Many(many) => &many.0,
+        }
+    }
+
+    /// Returns how many bytes were read of a file whose metadata says so many.
+    pub(super) fn bytes(&self, listed_bytes: u64) -> u64 {
+        match self {
+            Self::Few(_) => listed_bytes,
+            Self::Many(many) => many.1,
         }
     }
 }
@@ -153,7 +294,7 @@ impl Folder {
     pub(super) fn new(origin: Origin, above: Option<(Arc<Folder>, usize)>, parent_tree: Option<Id>) -> Arc<Self> {
         let depth = above.as_ref().map_or(0, |(above, _)| above.depth + 1);
         let (gone, parts) = (AtomicBool::new(false), AtomicUsize::new(1));
-        Arc::new(Self { origin, above, parent_tree, entries: OnceLock::new(), depth, gone, parts })
+        Arc::new(Self { origin, above, parent_tree, listing: OnceLock::new(), depth, gone, parts })
     }
 
     /// Says that more parts are under way, before they are.
@@ -177,7 +318,12 @@ impl Folder {
 
     /// Returns the entries; none before they are listed.
     pub(super) fn entries(&self) -> &[Entry] {
-        self.entries.get().map_or(&[], Vec::as_slice)
+        self.listing.get().map_or(&[], Listing::entries)
+    }
+
+    /// Returns the name of one of its entries.
+    pub(super) fn name_of(&self, entry: &Entry) -> &[u8] {
+        self.listing.get().map_or(b"", |listing| listing.name(entry))
     }
 
     /// Returns the root that it lies in, and the path from there; none for what lies above all roots.
@@ -187,7 +333,7 @@ impl Folder {
             match (&folder.origin, &folder.above) {
                 (Origin::Root(root), _) => break root,
                 (Origin::Below, Some((above, place))) => {
-                    names.push(&*above.entries()[*place].name);
+                    names.push(above.name_of(&above.entries()[*place]));
                     folder = above;
                 }
                 _ => return None,
@@ -226,7 +372,7 @@ impl Folder {
 
     /// Returns its own name in the folder above; an empty one for the snapshot's root.
     pub(super) fn name(&self) -> &[u8] {
-        self.above.as_ref().map_or(b"", |(above, place)| &above.entries()[*place].name)
+        self.above.as_ref().map_or(b"", |(above, place)| above.name_of(&above.entries()[*place]))
     }
 
     /// Opens it below its root that is held open, following no link: what is put in the place of the root, or of a folder
@@ -275,4 +421,42 @@ fn open_beneath(root: &OwnedFd, below: &[u8]) -> Result<OwnedFd, Errno> {
     }
     let rest = if rest.is_empty() { b"." } else { rest };
     rustix::fs::openat2(held.as_ref().unwrap_or(root), rest, flags | OFlags::RDONLY, Mode::empty(), resolve)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_kept_as_it_is() {
+        let time = |seconds, nanoseconds| FileTime { seconds, nanoseconds };
+        let times = [
+            time(0, 0),
+            time(1_763_744_000, 999_999_999),
+            time(-1, 1),
+            time(-9_223_372_037, 145_224_192),
+            time(-9_223_372_037, 145_224_191),
+            time(9_223_372_036, 854_775_807),
+            time(9_223_372_036, 854_775_808),
+            time(i64::MAX, 5),
+            time(i64::MIN, 7),
+        ];
+        let mut shared = SharedMetadata::default();
+        for (at, modified) in times.into_iter().enumerate() {
+            for (inode, changed) in (1u64..).zip(times) {
+                for accessed in [modified, changed, time(5, 5)] {
+                    let mode = 0o600 + at as u32;
+                    let metadata =
+                        Metadata { mode, modified, accessed, changed, inode, size: inode * 3, ..Metadata::default() };
+                    assert_eq!(shared.keep(&metadata).get(), metadata);
+                }
+            }
+        }
+        assert_eq!(shared.0.len(), SharedMetadata::MAX);
+    }
+
+    #[test]
+    fn an_entry_takes_what_is_promised() {
+        assert_eq!(size_of::<Entry>(), 112);
+    }
 }

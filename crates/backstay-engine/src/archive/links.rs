@@ -22,13 +22,13 @@ struct Linked {
 impl HardLinks {
     /// Returns what was read of the same inode under another name, when it is still as it was then.
     pub(super) fn take(&self, entry: &Entry) -> Option<(Saved, Box<[ExtendedAttribute]>)> {
-        let metadata = &entry.metadata;
+        let metadata = entry.metadata.get();
         if metadata.links < 2 {
             return None;
         }
         let mut known = self.0.lock().expect("no holder panics");
         let key = (metadata.device_id, metadata.inode);
-        let linked = known.get_mut(&key).filter(|linked| linked.metadata == *metadata)?;
+        let linked = known.get_mut(&key).filter(|linked| linked.metadata == metadata)?;
         let found = (linked.saved.clone(), linked.attributes.clone());
         linked.names_left -= 1;
         if linked.names_left == 0 {
@@ -39,7 +39,7 @@ impl HardLinks {
 
     /// Keeps what was read of an inode for its other names.
     pub(super) fn keep(&self, entry: &Entry, saved: &Saved, attributes: &[ExtendedAttribute]) {
-        let metadata = entry.metadata;
+        let metadata = entry.metadata.get();
         if metadata.links > 1 {
             let linked = Linked {
                 metadata,
@@ -57,24 +57,19 @@ mod tests {
     use std::sync::OnceLock;
 
     use super::*;
+    use crate::archive::folder::FileContent;
     use crate::format::id::Id;
     use crate::format::node::NodeKind;
 
     fn entry(links: u64, inode: u64, size: u64) -> Entry {
         let metadata = Metadata { links, inode, size, ..Metadata::default() };
-        Entry {
-            name: b"x"[..].into(),
-            kind: NodeKind::File,
-            metadata,
-            attributes: OnceLock::new(),
-            saved: OnceLock::new(),
-        }
+        Entry::new(NodeKind::File, metadata.into(), OnceLock::new())
     }
 
     #[test]
     fn content_is_kept_until_the_last_name_and_for_the_same_state_alone() {
         let links = HardLinks::default();
-        let saved = Saved::File(vec![Id::of(b"x")].into(), 1);
+        let saved = Saved::File(FileContent::new(vec![Id::of(b"x")], 1, 1));
         links.keep(&entry(1, 1, 1), &saved, &[]);
         assert!(links.take(&entry(1, 1, 1)).is_none(), "it has one name");
         links.keep(&entry(3, 2, 1), &saved, &[]);

@@ -5,7 +5,6 @@ use super::known::KnownBlobs;
 use super::options::Recheck;
 use super::upload::Uploads;
 use crate::error::EngineError;
-use crate::format::chunker::CHUNK_BYTES_MAX;
 use crate::format::compression::{Compressor, Decompressor, id_of_packed};
 use crate::format::id::Id;
 use crate::format::pack::{BlobKind, PackWriter, PackedBlob};
@@ -16,6 +15,10 @@ const PACK_BYTES: usize = 16 << 20;
 
 /// A pack is sent when it has so many blobs: its header stays below restic's limit of 16 MiB, and its index small.
 const PACK_BLOBS_MAX: usize = 10_000;
+
+fn plain_length(bytes: u64) -> u32 {
+    u32::try_from(bytes).expect("a blob is far smaller than 4 GiB")
+}
 
 /// A worker's two open packs and its zstd contexts.
 pub(super) struct Packer<'a> {
@@ -78,15 +81,26 @@ impl<'a> Packer<'a> {
         self.known.claim(BlobKind::Tree, id)
     }
 
-    /// Saves a new tree that was hashed and compressed elsewhere.
+    /// Saves a new tree that was hashed elsewhere; `fill` appends its compressed text, which lies in its pack alone.
     ///
     /// # Errors
     /// As [`Packer::save`].
-    pub(super) fn save_large_tree(&mut self, id: Id, packed: Vec<u8>, plain_bytes: u64) -> Result<(), EngineError> {
-        self.packed = packed;
-        self.seal(BlobKind::Tree, id, None, plain_bytes)?;
-        // Room for such a one is not kept.
-        (self.packed, self.opened) = Default::default();
+    pub(super) fn save_large_tree(
+        &mut self,
+        id: Id,
+        plain_bytes: u64,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), EngineError> {
+        let key = self.repository.key();
+        let blob = self.trees.push_with(key, BlobKind::Tree, id, Some(plain_length(plain_bytes)), fill);
+        if self.recheck == Recheck::Each {
+            let broken = |_| EngineError::Machine { id };
+            let found = self.trees.look_at(key, &blob, id_of_packed).map_err(broken)?;
+            if found != (id, plain_bytes) {
+                return Err(EngineError::Machine { id });
+            }
+        }
+        self.count_and_send(&blob, plain_bytes);
         Ok(())
     }
 
@@ -94,10 +108,7 @@ impl<'a> Packer<'a> {
     fn seal(&mut self, kind: BlobKind, id: Id, plain: Option<&[u8]>, plain_bytes: u64) -> Result<(), EngineError> {
         let (stored, plain_length) = match plain {
             Some(plain) => (plain, None),
-            None => {
-                let length = u32::try_from(plain_bytes).expect("a blob is far smaller than 4 GiB");
-                (&self.packed[..], Some(length))
-            }
+            None => (&self.packed[..], Some(plain_length(plain_bytes))),
         };
         let pack = match kind {
             BlobKind::Data => &mut self.data,
@@ -109,12 +120,18 @@ impl<'a> Packer<'a> {
             self.opened.extend_from_slice(pack.sealed(&blob));
             self.recheck(&blob)?;
         }
+        self.count_and_send(&blob, plain_bytes);
+        Ok(())
+    }
+
+    /// Counts a blob that was sealed, and sends its pack when it is full.
+    fn count_and_send(&mut self, blob: &PackedBlob, plain_bytes: u64) {
+        let kind = blob.kind;
         let blobs = if kind == BlobKind::Data { &self.counters.data_blobs } else { &self.counters.tree_blobs };
         add(blobs, 1);
         add(&self.counters.added, plain_bytes);
         add(&self.counters.packed, u64::from(blob.length));
         self.send_if(kind, |pack| pack.len() >= PACK_BYTES || pack.blob_count() >= PACK_BLOBS_MAX);
-        Ok(())
     }
 
     /// Opens what was sealed and hashes it again.
@@ -122,11 +139,6 @@ impl<'a> Packer<'a> {
         let broken = |_| EngineError::Machine { id: blob.id };
         let opened = self.repository.key().open_in_place(&mut self.opened, "blob").map_err(broken)?;
         let plain = match blob.plain_length {
-            // The text of a large tree is not held whole here either.
-            Some(length) if length as usize > CHUNK_BYTES_MAX => {
-                let same = id_of_packed(opened).map_err(broken)? == (blob.id, u64::from(length));
-                return if same { Ok(()) } else { Err(EngineError::Machine { id: blob.id }) };
-            }
             Some(length) => {
                 self.decompressor.decompress(opened, length as usize, &mut self.plain).map_err(broken)?;
                 &self.plain[..]

@@ -29,6 +29,9 @@ const INDEX_PACKS_FIRST: usize = 2;
 /// Packs after which an index file is written even if it names few blobs: what a crash would send again is bounded.
 const INDEX_PACKS_MAX: usize = 32;
 
+/// Bytes of a buffer that is used again at most: of a usual pack, with room for its last blob.
+const BUFFER_BYTES_MAX: usize = 32 << 20;
+
 /// A pack waits so long for its index file at most: over a slow line the same bound, in time. One small object a minute
 /// costs nothing beside the packs.
 const INDEX_EVERY: Duration = Duration::from_secs(60);
@@ -178,7 +181,10 @@ impl<'a> Uploads<'a> {
             self.written.lock().expect("no holder panics").1.push(id);
             add(&self.counters.stored, body.len() as u64);
         }
-        if let Ok(buffer) = body.try_into_mut() {
+        // Room for the tree of a wide folder is not kept.
+        if let Ok(buffer) = body.try_into_mut()
+            && buffer.capacity() <= BUFFER_BYTES_MAX
+        {
             self.buffers.lock().expect("no holder panics").push(buffer.into());
         }
         if self.writing == Writing::Rehearsed {

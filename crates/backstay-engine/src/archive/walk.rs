@@ -16,7 +16,7 @@ use super::close::TREE_PIECE_BYTES;
 use super::counters::add;
 use super::exclude::Scope;
 use super::files::vanished;
-use super::folder::{Entry, Folder, Opened, Origin, Root, Saved, Task};
+use super::folder::{Entry, FileContent, Folder, Listing, Opened, Origin, Root, Saved, SharedMetadata, Task};
 use super::options::{AccessTimes, ChangeRule};
 use super::roots::Place;
 use super::run::Worker;
@@ -104,7 +104,7 @@ const fn kind_of(kind: FileType) -> NodeKind {
 impl Worker<'_> {
     /// Lists a folder, takes unchanged files from the parent, and queues what is left.
     pub(super) fn list(&mut self, folder: &Arc<Folder>) {
-        let (opened, entries, mut origins) = match self.open_and_read(folder) {
+        let (opened, listing, mut origins) = match self.open_and_read(folder) {
             Ok(found) => found,
             Err(error) => {
                 if let Origin::Root(root) = &folder.origin {
@@ -115,42 +115,47 @@ impl Worker<'_> {
                 } else {
                     self.run.unread(&folder.path(), &error);
                 }
-                (Opened::Told, Vec::new(), Origins::new())
+                (Opened::Told, Listing::default(), Origins::new())
             }
         };
         let mut found = Found::default();
         match self.parent_tree(folder) {
             Before::Nothing => {
-                for (place, entry) in entries.iter().enumerate() {
-                    self.meet(folder, &opened, place, entry, None, &mut found);
+                for (place, entry) in listing.entries().iter().enumerate() {
+                    self.meet(folder, &opened, place, (listing.name(entry), entry), None, &mut found);
                 }
             }
             Before::Small(text) => {
                 let parent = tree::read(&text).unwrap_or_default();
                 let mut parent = parent.iter().peekable();
-                for (place, entry) in entries.iter().enumerate() {
-                    while parent.next_if(|node| *node.name < *entry.name).is_some() {}
-                    let before = parent.next_if(|node| *node.name == *entry.name);
-                    self.meet(folder, &opened, place, entry, before, &mut found);
+                for (place, entry) in listing.entries().iter().enumerate() {
+                    let name = listing.name(entry);
+                    while parent.next_if(|node| *node.name < *name).is_some() {}
+                    let before = parent.next_if(|node| *node.name == *name);
+                    self.meet(folder, &opened, place, (name, entry), before, &mut found);
                 }
             }
             Before::Large(mut tree) => {
-                for (place, entry) in entries.iter().enumerate() {
+                for (place, entry) in listing.entries().iter().enumerate() {
+                    let name = listing.name(entry);
                     // What cannot be read of it is not there: its files are read again.
-                    let before = tree.find(&entry.name).unwrap_or_default();
-                    self.meet(folder, &opened, place, entry, before.as_ref(), &mut found);
+                    let before = tree.find(name).unwrap_or_default();
+                    self.meet(folder, &opened, place, (name, entry), before.as_ref(), &mut found);
                 }
             }
         }
         let Found { folders, to_read } = found;
         let folders = folders
             .into_iter()
-            .map(|(place, tree)| (place, origins.remove(&entries[place].name).unwrap_or(Origin::Below), tree))
+            .map(|(place, tree)| {
+                let name = listing.name(&listing.entries()[place]);
+                (place, origins.remove(name).unwrap_or(Origin::Below), tree)
+            })
             .collect();
         let added = to_read.iter().filter(|(_, known)| !known).count();
         add(&self.run.counters.files_new, added as u64);
         add(&self.run.counters.files_changed, (to_read.len() - added) as u64);
-        self.queue(folder, entries, folders, &to_read);
+        self.queue(folder, listing, folders, &to_read);
     }
 
     /// Decides what becomes of an entry, by what the parent has of it.
@@ -159,7 +164,7 @@ impl Worker<'_> {
         folder: &Folder,
         opened: &Opened,
         place: usize,
-        entry: &Entry,
+        (name, entry): (&[u8], &Entry),
         before: Option<&Node<'_>>,
         found: &mut Found,
     ) {
@@ -173,8 +178,8 @@ impl Worker<'_> {
             _ => {}
         }
         let attributes = before.and_then(|node| self.attributes_before(entry, node));
-        let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, opened, &entry.name));
-        entry.attributes.set(attributes).expect("it was made here");
+        let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, opened, name));
+        entry.attributes_set(attributes);
     }
 
     /// Publishes a folder's entries to the other workers and queues its parts: files first, so that folders, last in,
@@ -182,14 +187,14 @@ impl Worker<'_> {
     fn queue(
         &self,
         folder: &Arc<Folder>,
-        entries: Vec<Entry>,
+        listing: Listing,
         folders: Vec<(usize, Origin, Option<Id>)>,
         to_read: &[(usize, bool)],
     ) {
         let mut batches: Vec<Vec<usize>> = Vec::new();
         let mut bytes = u64::MAX;
         for (place, _) in to_read {
-            let size = entries[*place].metadata.size;
+            let size = listing.entries()[*place].metadata.size;
             match batches.last_mut() {
                 Some(batch) if batch.len() < BATCH_FILES_MAX && bytes.saturating_add(size) <= BATCH_BYTES_MAX => {
                     batch.push(*place);
@@ -202,31 +207,31 @@ impl Worker<'_> {
             }
         }
         folder.expect(batches.len() + folders.len());
-        folder.entries.set(entries).expect("a folder is listed once");
+        folder.listing.set(listing).expect("a folder is listed once");
         let below = |(place, origin, tree)| Task::List(Folder::new(origin, Some((Arc::clone(folder), place)), tree));
         let lists: Vec<Task> = folders.into_iter().map(below).collect();
         let reads = batches.into_iter().map(|batch| Task::Read(Arc::clone(folder), batch));
         self.run.queue.push(reads.chain(lists.into_iter().rev()));
     }
 
-    fn open_and_read(&self, folder: &Folder) -> io::Result<(Opened, Vec<Entry>, Origins)> {
+    fn open_and_read(&self, folder: &Folder) -> io::Result<(Opened, Listing, Origins)> {
         if folder.depth >= DEPTH_MAX {
             return Err(io::Error::other(format!(
                 "it lies deeper than {DEPTH_MAX} folders, which cannot be read back"
             )));
         }
         let opened = folder.open(&self.run.options.system)?;
-        let (entries, origins) = match (&opened, &folder.origin) {
+        let (listing, origins) = match (&opened, &folder.origin) {
             (Opened::Folder(fd), _) => (self.read_folder(folder, fd)?, Origins::new()),
             (Opened::Told, Origin::Told(places)) => self.look_at_told(places),
             (Opened::Told, _) => Default::default(),
         };
-        Ok((opened, entries, origins))
+        Ok((opened, listing, origins))
     }
 
     /// Returns the entries of a folder that are saved, sorted by the bytes of their names.
-    fn read_folder(&self, folder: &Folder, fd: &OwnedFd) -> io::Result<Vec<Entry>> {
-        let mut listed = Vec::new();
+    fn read_folder(&self, folder: &Folder, fd: &OwnedFd) -> io::Result<Listing> {
+        let (mut listing, mut shared) = (Listing::default(), SharedMetadata::default());
         let mut scope = self.run.options.excludes.within(|| folder.absolute());
         if let Some(scope) = &mut scope {
             let device = folder.root().map_or(0, |(root, _)| root.device);
@@ -245,8 +250,10 @@ impl Worker<'_> {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            match self.look(fd, name.to_bytes(), Path::new(OsStr::from_bytes(name.to_bytes())), scope.as_ref()) {
-                Ok(found) => listed.extend(found),
+            let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+            match self.look(fd, name.to_bytes(), path, scope.as_ref(), &mut shared) {
+                Ok(None) => {}
+                Ok(Some(found)) => listing.push(name.to_bytes(), found)?,
                 // It was renamed or removed between two entries of the list, and all that is in it would be missing.
                 Err(Errno::NOENT) if entry.file_type() == FileType::Directory => {
                     self.run.unread(&folder.path_of(name.to_bytes()), &vanished());
@@ -256,8 +263,8 @@ impl Worker<'_> {
                 Err(error) => self.run.unread(&folder.path_of(name.to_bytes()), &error.into()),
             }
         }
-        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(listed)
+        listing.sort();
+        Ok(listing)
     }
 
     /// Returns what one name is; none for what is left out.
@@ -267,6 +274,7 @@ impl Worker<'_> {
         name: &[u8],
         path: &Path,
         scope: Option<&Scope<'_>>,
+        shared: &mut SharedMetadata,
     ) -> Result<Option<Entry>, Errno> {
         if scope.is_some_and(|scope| scope.leaves_out_name(name)) {
             return Ok(None);
@@ -294,20 +302,22 @@ impl Worker<'_> {
             FileType::BlockDevice => Saved::BlockDevice.into(),
             FileType::Unknown => return Err(Errno::OPNOTSUPP),
         };
-        let metadata = metadata_with(&stat, self.run.options.access_times);
-        Ok(Some(Entry { name: name.into(), kind: kind_of(kind), metadata, attributes: OnceLock::new(), saved }))
+        let metadata = shared.keep(&metadata_with(&stat, self.run.options.access_times));
+        Ok(Some(Entry::new(kind_of(kind), metadata, saved)))
     }
 
     /// Returns the entries that come from what the backup was told.
-    fn look_at_told(&self, places: &BTreeMap<Vec<u8>, Place>) -> (Vec<Entry>, Origins) {
-        let (mut entries, mut origins) = (Vec::new(), Origins::new());
+    fn look_at_told(&self, places: &BTreeMap<Vec<u8>, Place>) -> (Listing, Origins) {
+        let (mut listing, mut origins) = (Listing::default(), Origins::new());
         for (name, place) in places {
-            match self.look_at_place(name, place) {
-                Ok(None) => {}
-                Ok(Some((entry, origin))) => {
-                    origins.insert(entry.name.clone(), origin);
-                    entries.push(entry);
-                }
+            let found = self.look_at_place(place);
+            let found = found.and_then(|found| {
+                let Some((entry, origin)) = found else { return Ok(()) };
+                origins.insert(name.as_slice().into(), origin);
+                listing.push(name, entry)
+            });
+            match found {
+                Ok(()) => {}
                 Err(error) => {
                     // What lies behind it cannot be read either, and may be all that was named.
                     let named = place.named_below();
@@ -318,10 +328,10 @@ impl Worker<'_> {
                 }
             }
         }
-        (entries, origins)
+        (listing, origins)
     }
 
-    fn look_at_place(&self, name: &[u8], place: &Place) -> Result<Option<(Entry, Origin)>, Errno> {
+    fn look_at_place(&self, place: &Place) -> Result<Option<(Entry, Origin)>, Errno> {
         match place {
             Place::OnTheWay { path, below } => {
                 // A link on the way to a root is saved as the folder that it leads to.
@@ -331,8 +341,8 @@ impl Worker<'_> {
                 if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                     return Err(Errno::NOTDIR);
                 }
-                let (attributes, saved) = Default::default();
-                let entry = Entry { name: name.into(), kind: NodeKind::Dir, metadata, attributes, saved };
+                let metadata = SharedMetadata::default().keep(&metadata);
+                let entry = Entry::new(NodeKind::Dir, metadata, OnceLock::new());
                 Ok(Some((entry, Origin::Told(below.clone()))))
             }
             Place::Root { path, absolute, device, named, opened } => {
@@ -349,9 +359,10 @@ impl Worker<'_> {
                     let complain = &mut |_: &[u8], error| self.run.unread(path, &error);
                     scope.look(&above, *device, complain);
                 }
+                let shared = &mut SharedMetadata::default();
                 let found = match opened {
-                    Some(held) => self.look(held, own_name, Path::new(""), scope.as_ref()),
-                    None => self.look(CWD, own_name, path, scope.as_ref()),
+                    Some(held) => self.look(held, own_name, Path::new(""), scope.as_ref(), shared),
+                    None => self.look(CWD, own_name, path, scope.as_ref(), shared),
                 }?;
                 let origin = Origin::Root(Box::new(Root {
                     path: path.clone(),
@@ -360,7 +371,7 @@ impl Worker<'_> {
                     named: *named,
                     opened: opened.clone().map_or_else(OnceLock::new, OnceLock::from),
                 }));
-                Ok(found.map(|found| (Entry { name: name.into(), ..found }, origin)))
+                Ok(found.map(|found| (found, origin)))
             }
         }
     }
@@ -386,7 +397,7 @@ impl Worker<'_> {
     /// Returns what the parent saved of a file when nothing says that it changed (restic's rule), and each of its blobs
     /// is there.
     fn unchanged(&self, entry: &Entry, before: &Node<'_>) -> Option<Saved> {
-        let (now, then) = (&entry.metadata, &before.metadata);
+        let (now, then) = (entry.metadata.get(), &before.metadata);
         let rule = self.run.options.change_rule;
         let same = before.kind == NodeKind::File
             && now.size == then.size
@@ -394,7 +405,7 @@ impl Worker<'_> {
             && (rule != ChangeRule::Full || now.changed == then.changed)
             && (rule == ChangeRule::IgnoreInode || now.inode == then.inode)
             && before.content.iter().all(|id| self.run.known.indexed(BlobKind::Data, id));
-        same.then(|| Saved::File(before.content[..].into(), then.size))
+        same.then(|| Saved::File(FileContent::new(before.content.clone(), then.size, now.size)))
     }
 
     fn take_unchanged(&self, entry: &Entry, saved: Saved) {
@@ -408,7 +419,7 @@ impl Worker<'_> {
     /// of an attribute as a change of the inode. A change so near to the parent's reading that it may bear the same
     /// moment is not trusted.
     fn attributes_before(&self, entry: &Entry, before: &Node<'_>) -> Option<Box<[ExtendedAttribute]>> {
-        let (now, then) = (&entry.metadata, &before.metadata);
+        let (now, then) = (entry.metadata.get(), &before.metadata);
         let same = before.kind == entry.kind
             && now.inode == then.inode
             && now.device_id == then.device_id

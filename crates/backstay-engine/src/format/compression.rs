@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 
+use bytes::Bytes;
+
 use super::FormatError;
 use super::id::{GrowingId, Id};
 
@@ -72,34 +74,33 @@ impl Decompressor {
 }
 
 /// Compresses bytes that come piece by piece, so that they need not be held at once.
-pub struct PieceCompressor(zstd::stream::write::Encoder<'static, Vec<u8>>);
+pub struct PieceCompressor<'a>(zstd::stream::write::Encoder<'static, &'a mut Vec<u8>>);
 
-impl std::fmt::Debug for PieceCompressor {
+impl std::fmt::Debug for PieceCompressor<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PieceCompressor")
     }
 }
 
-impl Default for PieceCompressor {
-    fn default() -> Self {
-        Self(zstd::stream::write::Encoder::new(Vec::new(), LEVEL).expect("the level is one of zstd's"))
+impl<'a> PieceCompressor<'a> {
+    /// Appends to `out` what it compresses.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self(zstd::stream::write::Encoder::new(out, LEVEL).expect("the level is one of zstd's"))
     }
-}
 
-impl PieceCompressor {
     /// Takes the next bytes.
     pub fn push(&mut self, plain: &[u8]) {
         self.0.write_all(plain).expect("memory takes it");
     }
 
-    /// Returns all of them, compressed.
-    pub fn finish(self) -> Vec<u8> {
-        self.0.finish().expect("memory takes it")
+    /// Appends what is left.
+    pub fn finish(self) {
+        self.0.finish().expect("memory takes it");
     }
 }
 
 /// Decompresses bytes piece by piece.
-pub struct PieceDecompressor(zstd::stream::read::Decoder<'static, std::io::BufReader<std::io::Cursor<Vec<u8>>>>);
+pub struct PieceDecompressor(zstd::stream::read::Decoder<'static, std::io::BufReader<std::io::Cursor<Bytes>>>);
 
 impl std::fmt::Debug for PieceDecompressor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,7 +113,7 @@ impl PieceDecompressor {
     ///
     /// # Errors
     /// [`FormatError::Shape`].
-    pub fn new(packed: Vec<u8>) -> Result<Self, FormatError> {
+    pub fn new(packed: Bytes) -> Result<Self, FormatError> {
         let decoder = zstd::stream::read::Decoder::new(std::io::Cursor::new(packed));
         decoder.map(Self).map_err(|error| FormatError::shape("blob", error))
     }

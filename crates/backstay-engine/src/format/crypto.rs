@@ -50,6 +50,15 @@ impl SealKey {
         buffer.extend_from_slice(&tag.expect("a message is far shorter than the cipher's limit"));
     }
 
+    /// Seals in place what [`SealKey::open_in_place`] opened, with its own nonce; true when the tag is the one that
+    /// stands there.
+    pub fn seal_again(&self, opened: &mut [u8]) -> bool {
+        let (nonce, rest) = opened.split_at_mut(NONCE_BYTES);
+        let (body, tag) = rest.split_at_mut(rest.len() - (SEAL_BYTES - NONCE_BYTES));
+        let found = self.cipher.encrypt_in_place_detached(Nonce::from_slice(nonce), b"", body);
+        found.is_ok_and(|found| *found == *tag)
+    }
+
     /// Returns these bytes sealed.
     pub fn seal(&self, plain: &[u8]) -> Vec<u8> {
         let mut buffer = Vec::with_capacity(plain.len() + SEAL_BYTES);
@@ -98,6 +107,20 @@ mod tests {
         }
         assert_eq!(key.open_in_place(&mut sealed, "test").unwrap(), b"hello");
         assert!(key.open_in_place(&mut [0; SEAL_BYTES - 1], "test").is_err());
+    }
+
+    #[test]
+    fn what_was_opened_in_place_is_sealed_as_it_was() {
+        let key = SealKey::random();
+        let sealed = key.seal(b"hello");
+        let mut place = sealed.clone();
+        key.open_in_place(&mut place, "test").unwrap();
+        assert_ne!(place, sealed);
+        assert!(key.seal_again(&mut place));
+        assert_eq!(place, sealed);
+        key.open_in_place(&mut place, "test").unwrap();
+        place[NONCE_BYTES] ^= 1;
+        assert!(!key.seal_again(&mut place));
     }
 
     #[test]

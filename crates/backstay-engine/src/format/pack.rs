@@ -94,15 +94,44 @@ impl PackWriter {
         stored: &[u8],
         plain_length: Option<u32>,
     ) -> PackedBlob {
+        self.push_with(key, kind, id, plain_length, |buffer| buffer.extend_from_slice(stored))
+    }
+
+    /// As [`PackWriter::push`]; `fill` appends what is sealed, so that it is held nowhere else.
+    pub fn push_with(
+        &mut self,
+        key: &SealKey,
+        kind: BlobKind,
+        id: Id,
+        plain_length: Option<u32>,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) -> PackedBlob {
         let offset = self.buffer.len();
         self.buffer.resize(offset + NONCE_BYTES, 0);
-        self.buffer.extend_from_slice(stored);
+        fill(&mut self.buffer);
         key.seal_tail(&mut self.buffer, offset);
         let number = |count: usize| u32::try_from(count).expect("a pack is far smaller than 4 GiB");
         let length = number(self.buffer.len() - offset);
         let blob = PackedBlob { id, kind, offset: number(offset), length, plain_length };
         self.blobs.push(blob);
         blob
+    }
+
+    /// Opens a blob that this pack holds where it lies, hands its plain bytes to `look`, and seals it as it was: what is
+    /// sealed is held nowhere else.
+    ///
+    /// # Errors
+    /// [`FormatError::Seal`] when it does not open, or is not the same when it is sealed again; what `look` returns. The
+    /// pack is then worth nothing.
+    pub fn look_at<T>(
+        &mut self,
+        key: &SealKey,
+        blob: &PackedBlob,
+        look: impl FnOnce(&[u8]) -> Result<T, FormatError>,
+    ) -> Result<T, FormatError> {
+        let sealed = &mut self.buffer[blob.offset as usize..][..blob.length as usize];
+        let found = look(key.open_in_place(sealed, "blob")?)?;
+        if key.seal_again(sealed) { Ok(found) } else { Err(FormatError::Seal { what: "blob" }) }
     }
 
     /// Returns the sealed bytes of a blob that this pack holds.

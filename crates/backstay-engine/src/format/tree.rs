@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::FormatError;
@@ -101,7 +102,7 @@ impl TreeReader {
     ///
     /// # Errors
     /// [`FormatError::Shape`], also for text that nobody writes who writes such trees.
-    pub fn new(packed: Vec<u8>) -> Result<Self, FormatError> {
+    pub fn new(packed: Bytes) -> Result<Self, FormatError> {
         let (mut rest, mut text) = (PieceDecompressor::new(packed)?, Vec::new());
         rest.read(PIECE_BYTES, &mut text)?;
         match text.starts_with(BEGIN) {
@@ -149,6 +150,14 @@ impl TreeReader {
             before = Some(node.name.to_vec());
         }
         Ok(())
+    }
+
+    /// Returns the text of the next entry; none at the end.
+    ///
+    /// # Errors
+    /// [`FormatError::Shape`].
+    pub fn next_text(&mut self) -> Result<Option<&[u8]>, FormatError> {
+        Ok(self.next()?.map(|place| &self.text[place]))
     }
 
     /// Returns where the next entry lies in the text that is held; none at the end.
@@ -303,9 +312,14 @@ mod tests {
             writer.push(&node(&name(at), &metadata(), Content::File(many)));
         }
         let text = writer.finish();
-        let mut compressor = super::super::compression::PieceCompressor::default();
-        compressor.push(&text);
-        let packed = compressor.finish();
+        let compressed = |text: &[u8]| {
+            let mut out = Vec::new();
+            let mut compressor = super::super::compression::PieceCompressor::new(&mut out);
+            compressor.push(text);
+            compressor.finish();
+            Bytes::from(out)
+        };
+        let packed = compressed(&text);
         let whole = read(&text).unwrap();
         let by_name: std::collections::BTreeMap<&[u8], &Node<'_>> =
             whole.iter().map(|node| (&*node.name, node)).collect();
@@ -317,9 +331,7 @@ mod tests {
             assert!(found.as_ref().map(|node| (&node.name, &node.content)) == wanted, "{at}");
         }
         assert!(pieces.text.len() < 8 << 20);
-        let mut compressor = super::super::compression::PieceCompressor::default();
-        compressor.push(&text[..text.len() - 5]);
-        let mut cut = TreeReader::new(compressor.finish()).unwrap();
+        let mut cut = TreeReader::new(compressed(&text[..text.len() - 5])).unwrap();
         assert!(cut.find(b"~").is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use backstay_storage::ReadCache;
 
-use super::entry::{Entry, read_tree};
+use super::entry::{Entries, Entry, read_tree};
 use crate::browse::join;
 use crate::error::EngineError;
 use crate::format::id::{Id, IdSet};
@@ -140,28 +140,28 @@ pub fn compare(
 }
 
 impl Comparison<'_, '_> {
-    fn entries(&mut self, tree: &Id) -> Result<Vec<Entry>, EngineError> {
+    fn entries(&mut self, tree: &Id) -> Result<Entries, EngineError> {
         read_tree(self.repository, self.blobs, tree)
     }
 
     fn pair(&mut self, path: &[u8], first: Id, second: Id) -> Result<(), EngineError> {
-        let (ours, theirs) = (self.entries(&first)?, self.entries(&second)?);
-        let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
+        let (mut ours, mut theirs) = (self.entries(&first)?, self.entries(&second)?);
+        let (mut a, mut b) = (ours.next().transpose()?, theirs.next().transpose()?);
         // What is found waits on the stack, last first, so that a folder's own differences follow it at once.
         let mut found = Vec::new();
         loop {
-            let order = match (ours.peek(), theirs.peek()) {
+            let order = match (&a, &b) {
                 (None, None) => break,
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
                 (Some(a), Some(b)) => a.name.cmp(&b.name),
             };
-            let a = if order.is_le() { ours.next() } else { None };
-            let b = if order.is_ge() { theirs.next() } else { None };
-            match (a, b) {
-                (Some(a), Some(b)) => self.both(path, &a, &b, &mut found),
-                (Some(a), None) => self.one(Of::First, path, &a, &mut found),
-                (None, Some(b)) => self.one(Of::Second, path, &b, &mut found),
+            let one = if order.is_le() { std::mem::replace(&mut a, ours.next().transpose()?) } else { None };
+            let other = if order.is_ge() { std::mem::replace(&mut b, theirs.next().transpose()?) } else { None };
+            match (one, other) {
+                (Some(one), Some(other)) => self.both(path, &one, &other, &mut found),
+                (Some(one), None) => self.one(Of::First, path, &one, &mut found),
+                (None, Some(other)) => self.one(Of::Second, path, &other, &mut found),
                 (None, None) => {}
             }
         }
@@ -220,6 +220,7 @@ impl Comparison<'_, '_> {
     fn only(&mut self, of: Of, path: &[u8], tree: Id) -> Result<(), EngineError> {
         let mut found = Vec::new();
         for entry in self.entries(&tree)? {
+            let entry = entry?;
             self.one(of, path, &entry, &mut found);
         }
         self.work.extend(found.into_iter().rev());
@@ -232,6 +233,7 @@ impl Comparison<'_, '_> {
             return Ok(());
         }
         for entry in self.entries(&tree)? {
+            let entry = entry?;
             if entry.is_file() {
                 self.common.data.extend(&entry.content);
             }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::browse::WHOLE_TREE_BYTES_MAX;
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::id::Id;
@@ -12,6 +13,7 @@ use crate::format::name::unquote;
 use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::format::time::FileTime;
+use crate::format::tree::TreeReader;
 use crate::repository::{BlobReader, Repository};
 
 /// What Go writes for an instant that was never set.
@@ -220,25 +222,76 @@ struct StoredTree {
     nodes: Vec<Entry>,
 }
 
-/// Reads a tree.
+/// The entries of a tree, in order. Those of a large one are never all held.
+#[derive(Debug)]
+pub struct Entries(Held);
+
+#[derive(Debug)]
+enum Held {
+    All(std::vec::IntoIter<Entry>),
+    /// The tree, and where it lies.
+    Few(Box<TreeReader>, String),
+}
+
+impl Iterator for Entries {
+    /// An error only where the bytes of a tree are others than they were when it was judged.
+    type Item = Result<Entry, EngineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Held::All(entries) => entries.next().map(Ok),
+            Held::Few(tree, place) => {
+                let told = |source| EngineError::Format { place: place.clone(), source };
+                next_of(tree).map_err(told).transpose()
+            }
+        }
+    }
+}
+
+fn next_of(tree: &mut TreeReader) -> Result<Option<Entry>, FormatError> {
+    let Some(text) = tree.next_text()? else { return Ok(None) };
+    serde_json::from_slice(text).map(Some).map_err(|error| FormatError::shape("tree", error))
+}
+
+/// Refuses an entry that could lead elsewhere, or that does not stand behind the one before it.
+fn judge(entry: &Entry, before: Option<&[u8]>) -> Result<(), FormatError> {
+    let wrong = entry.wrong_name || entry.is_dir() && entry.subtree.is_none();
+    if wrong || before.is_some_and(|before| before >= &entry.name[..]) {
+        let problem = "an entry has no name of its own, or a folder names no tree";
+        return Err(FormatError::shape("tree", problem));
+    }
+    Ok(())
+}
+
+/// Reads a tree. All of it is judged before the first entry is handed out.
 ///
 /// # Errors
 /// [`EngineError`] when it cannot be read, or when a name in it could lead elsewhere.
-pub fn read_tree(repository: &Repository, blobs: &mut BlobReader<'_>, id: &Id) -> Result<Vec<Entry>, EngineError> {
-    let text = blobs.read(BlobKind::Tree, id)?;
-    let told = |blobs: &BlobReader<'_>, source| match blobs.find(BlobKind::Tree, id) {
-        Ok(place) => repository.told(FileKind::Pack, &place.pack, source),
-        Err(error) => error,
-    };
-    let tree: StoredTree =
-        serde_json::from_slice(&text).map_err(|error| told(blobs, FormatError::shape("tree", error)))?;
-    let wrong = tree.nodes.iter().any(|entry| entry.wrong_name || entry.is_dir() && entry.subtree.is_none());
-    let unsorted = tree.nodes.windows(2).any(|pair| pair[0].name >= pair[1].name);
-    if wrong || unsorted {
-        let problem = "an entry has no name of its own, or a folder names no tree";
-        return Err(told(blobs, FormatError::shape("tree", problem)));
+pub fn read_tree(repository: &Repository, blobs: &mut BlobReader<'_>, id: &Id) -> Result<Entries, EngineError> {
+    let place = blobs.find(BlobKind::Tree, id)?;
+    let told = |source| repository.told(FileKind::Pack, &place.pack, source);
+    if place.plain_bytes() > WHOLE_TREE_BYTES_MAX
+        && let Some(packed) = blobs.read_packed(BlobKind::Tree, id)?
+        && let Ok(mut judged) = TreeReader::new(packed.clone())
+    {
+        let mut before: Option<Vec<u8>> = None;
+        while let Some(entry) = next_of(&mut judged).map_err(told)? {
+            judge(&entry, before.as_deref()).map_err(told)?;
+            before = Some(entry.name);
+        }
+        let tree = TreeReader::new(packed).map_err(told)?;
+        let place = format!("{} in {}", FileKind::Pack.key(&place.pack), repository.place());
+        return Ok(Entries(Held::Few(Box::new(tree), place)));
     }
-    Ok(tree.nodes)
+    let text = blobs.read(BlobKind::Tree, id)?;
+    let shape = |error| told(FormatError::shape("tree", error));
+    let StoredTree { nodes } = serde_json::from_slice(&text).map_err(shape)?;
+    let mut before = None;
+    for entry in &nodes {
+        judge(entry, before).map_err(told)?;
+        before = Some(&entry.name[..]);
+    }
+    Ok(Entries(Held::All(nodes.into_iter())))
 }
 
 /// Returns bytes as the text that Go's JSON makes of them: each byte that is no UTF-8 is one replacement letter.

@@ -1,6 +1,6 @@
 //! Goes through a tree by name, each folder's entries right behind the folder.
 
-use super::entry::{Entry, read_tree};
+use super::entry::{Entries, Entry, read_tree};
 use crate::browse::join;
 use crate::error::EngineError;
 use crate::format::FormatError;
@@ -47,7 +47,7 @@ pub enum Flow {
 struct Level {
     path: Vec<u8>,
     tree: Id,
-    entries: std::vec::IntoIter<Entry>,
+    entries: Entries,
 }
 
 /// Walks all entries below a tree.
@@ -69,7 +69,7 @@ pub fn walk(
             let listed =
                 if levels.len() < DEPTH_MAX { read_tree(repository, blobs, &tree) } else { Err(too_deep(&path)) };
             match listed {
-                Ok(entries) => levels.push(Level { path, tree, entries: entries.into_iter() }),
+                Ok(entries) => levels.push(Level { path, tree, entries }),
                 Err(error) if error.is_harm() => {
                     if each(Step::Unreadable { path: &path, error })? == Flow::Stop {
                         return Ok(());
@@ -79,7 +79,7 @@ pub fn walk(
             }
         }
         let Some(level) = levels.last_mut() else { return Ok(()) };
-        let Some(entry) = level.entries.next() else {
+        let Some(entry) = level.entries.next().transpose()? else {
             levels.pop();
             continue;
         };

@@ -49,10 +49,12 @@ fn file(name: &str, content: &Id) -> String {
 
 /// Returns so many zeros, compressed.
 fn zeros(bytes: usize) -> Vec<u8> {
-    let mut compressor = PieceCompressor::default();
+    let mut out = Vec::new();
+    let mut compressor = PieceCompressor::new(&mut out);
     let piece = vec![b' '; 1 << 20];
     (0..bytes >> 20).for_each(|_| compressor.push(&piece));
-    compressor.finish()
+    compressor.finish();
+    out
 }
 
 fn restored(house: &House, id: &Id) -> (Result<backstay_engine::restore::Restored, EngineError>, std::path::PathBuf) {
@@ -154,7 +156,8 @@ fn a_chain_of_folders_ends_where_nobody_can_go() {
 
 /// Forges a tree of so many entries, the last of which may have its neighbour's name.
 fn wide(forge: &mut Forge, entries: usize, twice: bool) -> (Id, usize) {
-    let mut compressor = PieceCompressor::default();
+    let mut packed = Vec::new();
+    let mut compressor = PieceCompressor::new(&mut packed);
     let mut text = String::from("{\"nodes\":[");
     let (mut bytes, mut id) = (0, backstay_engine::format::id::GrowingId::default());
     for at in 0..entries {
@@ -175,7 +178,8 @@ fn wide(forge: &mut Forge, entries: usize, twice: bool) -> (Id, usize) {
         }
     }
     let length = u32::try_from(bytes).unwrap();
-    (forge.compressed(BlobKind::Tree, id.finish(), &compressor.finish(), length), bytes)
+    compressor.finish();
+    (forge.compressed(BlobKind::Tree, id.finish(), &packed, length), bytes)
 }
 
 #[test]

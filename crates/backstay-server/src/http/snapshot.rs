@@ -11,6 +11,7 @@ use backstay_api::types::snapshot::{
     EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
 };
 use backstay_core::domain::job::{Reconciliation, Target};
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::managers::{browse, request};
@@ -69,12 +70,16 @@ pub(super) async fn snapshot_restore(
         return Err(ApiError::invalid("target_path", format!("`{}` is not an absolute path", body.target_path)));
     }
     let reconciliation = optional("reconciliation", body.reconciliation.as_deref(), Reconciliation::from_word)?;
-    let reconciliation = reconciliation.unwrap_or(Reconciliation::Fail);
-    if reconciliation != Reconciliation::Fail {
-        return Err(ApiError::invalid("reconciliation", "a folder can do `fail` only so far"));
-    }
-    let job = request::restore_request(&state.context, &asking, snapshot.id, Target::Directory(target), reconciliation)
-        .await?;
+    let terms = RestoreTerms {
+        path: body.path.unwrap_or_default(),
+        include: body.include,
+        exclude: body.exclude,
+        reconciliation: reconciliation.unwrap_or(Reconciliation::Fail),
+        special: body.special,
+        read_back: body.read_back,
+    };
+    terms.judge().map_err(|(field, words)| ApiError::invalid(field, words))?;
+    let job = request::restore_request(&state.context, &asking, snapshot.id, Target::Directory(target), terms).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }

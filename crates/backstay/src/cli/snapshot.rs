@@ -38,13 +38,15 @@ pub(crate) enum Verb {
         #[arg(default_value = "/")]
         path: String,
     },
-    /// Restore a snapshot to a new or empty folder
+    /// Restore a snapshot, or a part of it, to a folder
     Restore {
         /// The snapshot's id, or the beginning of its restic id
         snapshot: String,
         /// The folder; the tree lies below it by its absolute path, as restic restores it
         #[arg(long, value_name = "DIR")]
         target: PathBuf,
+        #[command(flatten)]
+        terms: RestoreArgs,
     },
     /// Keep a snapshot, whatever the rules say
     Pin {
@@ -76,6 +78,29 @@ pub(crate) enum Verb {
     },
 }
 
+/// What is restored, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// Restore only what lies below this folder of the snapshot, straight to the target
+    #[arg(long, value_name = "FOLDER")]
+    path: Option<String>,
+    /// Restore only what this pattern matches, as `/etc/hosts` or `*.conf`
+    #[arg(short, long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Leave out what this pattern matches
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// How it meets what is there: fail, skip, overwrite, overwrite_if_changed, rename; fail when left out
+    #[arg(long, value_name = "HOW")]
+    reconciliation: Option<String>,
+    /// Also make devices, setuid and setgid bits and capabilities: only for a snapshot that you trust
+    #[arg(long)]
+    special: bool,
+    /// Read every file back at the end and compare it with the snapshot
+    #[arg(long)]
+    verify: bool,
+}
+
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List { limit } => {
@@ -104,7 +129,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["mode", "size", "modified", "name"], rows, "the folder is empty");
             Ok(Exit::Done)
         }
-        Verb::Restore { snapshot, target } => {
+        Verb::Restore { snapshot, target, terms } => {
             let target = std::path::absolute(&target)
                 .map_err(|error| CliError::from_error(Exit::Input, &error).hint("Name a folder with --target."))?;
             // The wire is JSON, which has no other text: half a name would restore to a folder that nobody meant.
@@ -112,7 +137,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                 CliError::new(Exit::Input, format!("the name of {} is not valid UTF-8", target.display()))
                     .hint("Name another folder with --target.")
             })?;
-            let body = SnapshotRestore { target_path, reconciliation: None };
+            let RestoreArgs { path, include, exclude, reconciliation, special, verify: read_back } = terms;
+            let body = SnapshotRestore { target_path, reconciliation, path, include, exclude, special, read_back };
             ask_and_wait(common, &snapshot, screen, "restoring", async |client, id| {
                 Ok(client.snapshot_restore(id, &body).await?.job_id)
             })

@@ -14,6 +14,7 @@ mod engine_verbs;
 mod elsewhere;
 mod interrupted;
 mod quickstart;
+mod restore_part;
 mod retention;
 mod same_story;
 mod secrets;

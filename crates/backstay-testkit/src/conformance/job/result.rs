@@ -11,6 +11,7 @@ use backstay_core::domain::job::{
     FAILURES_BEFORE_PARKED, Failure, FailureClass, Instruction, Job, JobCounts, JobState, Outcome, Reconciliation,
     StateName, Target, Work,
 };
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{JobResult, Jobs};
@@ -112,11 +113,18 @@ pub async fn a_restore_succeeds_as_it_went(harness: JobsHarness) {
     let snapshot_id = snapshot_made(&*jobs, &world).await;
     for outcome in [Outcome::Complete, Outcome::Partial] {
         let target = Target::Directory("/srv/restored".into());
-        let reconciliation = Reconciliation::Fail;
-        let instruction = Instruction::Restore { snapshot_id, target: target.clone(), reconciliation };
+        let terms = RestoreTerms {
+            path: "/etc/ä".to_owned(),
+            include: vec!["*.conf".to_owned()],
+            exclude: vec!["/etc/x".to_owned(), "y".to_owned()],
+            reconciliation: Reconciliation::Rename,
+            special: true,
+            read_back: true,
+        };
+        let instruction = Instruction::Restore { snapshot_id, target: target.clone(), terms: terms.clone() };
         let (key, work) = leased_on(&*jobs, &world, instruction).await;
-        let Work::Restore { snapshot, target: goes_to, reconciliation: how } = work else { panic!("{work:?}") };
-        assert_eq!((snapshot.id, goes_to, how), (snapshot_id, target, reconciliation));
+        let Work::Restore { snapshot, target: goes_to, terms: how } = work else { panic!("{work:?}") };
+        assert_eq!((snapshot.id, goes_to, how), (snapshot_id, target, terms));
         let counts = JobCounts { files: 9, ..JobCounts::default() };
         let result = JobResult::Restored { outcome, counts, unread: Unread::default() };
         let state = jobs.job_finish(key, &result).await.unwrap();

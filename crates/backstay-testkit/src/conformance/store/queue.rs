@@ -10,6 +10,7 @@ use backstay_core::domain::id::{JobId, SnapshotId};
 use backstay_core::domain::job::{
     FailureClass, Instruction, Job, JobKind, JobState, Outcome, Reconciliation, StateName, Target, Trigger,
 };
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Enqueued, JobFilter, PAGE_ROWS_MAX, Page, StoreError};
@@ -26,7 +27,14 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
     let restore = |path| Instruction::Restore {
         snapshot_id,
         target: Target::Directory(path),
-        reconciliation: Reconciliation::OverwriteIfChanged,
+        terms: RestoreTerms {
+            path: "/home/ä".to_owned(),
+            include: vec!["*.txt".to_owned(), "/home/ä/\\[x]".to_owned()],
+            exclude: vec!["*.tmp".to_owned()],
+            reconciliation: Reconciliation::OverwriteIfChanged,
+            special: true,
+            read_back: true,
+        },
     };
     let instructions = [
         Instruction::Backup,
