@@ -172,3 +172,64 @@ impl<'a> Packer<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use backstay_testkit::fakes::storage::FakeStorage;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::archive::options::{ArchiveOptions, Writing};
+    use crate::format::compression::PieceCompressor;
+    use crate::format::index::Index;
+    use crate::interrupt::Interrupt;
+    use crate::repository::Maker;
+
+    fn with_packer(test: impl FnOnce(&mut Packer<'_>)) {
+        let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at: Timestamp::UNIX_EPOCH };
+        let storage = Arc::new(FakeStorage::default());
+        let repository = Repository::create(storage, &"secret".to_owned().into(), maker).unwrap();
+        let (index, counters, interrupt) = (Index::default(), Counters::default(), Interrupt::default());
+        let options = ArchiveOptions::new(Vec::new(), "backstay test", Timestamp::UNIX_EPOCH);
+        let known = KnownBlobs::new(&index);
+        let uploads = Uploads::new(&repository, &counters, &interrupt, &options, Writing::Real);
+        test(&mut Packer::new(&repository, &known, &uploads, &counters, Recheck::Each));
+    }
+
+    #[test]
+    fn a_blob_that_opens_to_something_else_is_found() {
+        with_packer(|packer| {
+            for (kind, plain) in [(BlobKind::Data, &[7; 5_000][..]), (BlobKind::Data, b"x"), (BlobKind::Tree, b"{}")] {
+                let id = packer.save(kind, plain).unwrap();
+                let pack = if kind == BlobKind::Data { &packer.data } else { &packer.trees };
+                let sealed = pack.newest().unwrap();
+                packer.opened = pack.sealed(&sealed).to_vec();
+                packer.recheck(&sealed).unwrap();
+                let pack = if kind == BlobKind::Data { &packer.data } else { &packer.trees };
+                packer.opened = pack.sealed(&sealed).to_vec();
+                let other = PackedBlob { id: Id::of(b"other"), ..sealed };
+                assert_ne!(id, other.id);
+                assert!(matches!(packer.recheck(&other), Err(EngineError::Machine { .. })));
+            }
+        });
+    }
+
+    #[test]
+    fn the_tree_of_a_wide_folder_that_opens_to_something_else_is_found() {
+        let text = vec![b' '; 9 << 20];
+        let fill = |packed: &mut Vec<u8>| {
+            let mut compressor = PieceCompressor::new(packed);
+            compressor.push(&text);
+            compressor.finish();
+        };
+        with_packer(|packer| {
+            packer.save_large_tree(Id::of(&text), text.len() as u64, fill).unwrap();
+            for (id, bytes) in [(Id::of(b"other"), text.len()), (Id::of(&text), text.len() + 1)] {
+                let saved = packer.save_large_tree(id, bytes as u64, fill);
+                assert!(matches!(saved, Err(EngineError::Machine { .. })), "{saved:?}");
+            }
+        });
+    }
+}

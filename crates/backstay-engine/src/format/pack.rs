@@ -134,6 +134,12 @@ impl PackWriter {
         if key.seal_again(sealed) { Ok(found) } else { Err(FormatError::Seal { what: "blob" }) }
     }
 
+    /// Returns the blob that was sealed last; none in an empty pack.
+    #[cfg(test)]
+    pub(crate) fn newest(&self) -> Option<PackedBlob> {
+        self.blobs.last().copied()
+    }
+
     /// Returns the sealed bytes of a blob that this pack holds.
     pub fn sealed(&self, blob: &PackedBlob) -> &[u8] {
         &self.buffer[blob.offset as usize..][..blob.length as usize]

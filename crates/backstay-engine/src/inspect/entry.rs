@@ -323,6 +323,18 @@ mod tests {
     }
 
     #[test]
+    fn what_could_lead_elsewhere_or_is_out_of_order_is_refused() {
+        let entry = |text: &str| serde_json::from_str::<Entry>(text).unwrap();
+        let file = |name: &str| entry(&format!(r#"{{"name":"{name}","type":"file"}}"#));
+        assert!(judge(&file("b"), Some(b"a")).is_ok());
+        for name in ["", ".", "..", "a/b", "a\\u0000"] {
+            assert!(judge(&file(name), None).is_err(), "{name}");
+        }
+        assert!(judge(&file("a"), Some(b"a")).is_err() && judge(&file("a"), Some(b"b")).is_err());
+        assert!(judge(&entry(r#"{"name":"d","type":"dir"}"#), None).is_err());
+    }
+
+    #[test]
     fn each_byte_that_is_no_text_is_one_letter() {
         assert_eq!(go_text(b"a\xf0\x9f\x98b\xff"), "a\u{fffd}\u{fffd}\u{fffd}b\u{fffd}");
     }
