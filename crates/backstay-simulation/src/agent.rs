@@ -15,7 +15,7 @@ use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::evidence::Findings;
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::{
-    Failure, FailureClass, Job, JobCounts, JobKind, Leased, Outcome, Phase, Progress, Work,
+    Failure, FailureClass, Forget, Job, JobCounts, JobKind, Leased, Outcome, Phase, Progress, PruneCounts, Work,
 };
 use backstay_core::domain::lease::{margin, renew_every};
 use backstay_core::domain::snapshot::PublishedSnapshot;
@@ -79,7 +79,7 @@ impl Agent {
         loop {
             let free = SLOTS.saturating_sub(u32::try_from(self.lock().leases.len()).unwrap_or(SLOTS));
             let held = self.lock().leases.keys().copied().collect();
-            let kinds = vec![JobKind::Backup, JobKind::Verify];
+            let kinds = vec![JobKind::Backup, JobKind::Verify, JobKind::Prune];
             let request = LeaseRequest { agent_id: self.id, kinds, held, count_max: free };
             let asked = stage.now();
             let leased = if free == 0 { Ok(Vec::new()) } else { self.wire.job_lease(&request).await };
@@ -178,6 +178,7 @@ impl Agent {
         stage.tell(|| format!("{} begins job {} attempt {}", self.id, key.job_id, key.token.0));
         let result = match &job.state.work {
             Work::Verify { .. } => self.verify(&job).await,
+            Work::Prune { forget } => self.prune(key, forget).await,
             _ => self.backup(&job).await,
         };
         let answer = match (self.standing(key), result) {
@@ -322,6 +323,24 @@ impl Agent {
             findings.differs(snapshot.foreign_id.clone(), "it is not there".to_owned());
         }
         Some(JobResult::Verified { findings: Box::new(findings), counts: JobCounts::default() })
+    }
+
+    /// Forgets snapshots, each after a renewal that answered *held*; none when it was stopped. Data is not simulated.
+    async fn prune(&self, key: LeaseKey, forget: &[Forget]) -> Option<JobResult> {
+        let stage = &self.world.stage;
+        if !self.labour(key, stage.dice.between(Duration::from_secs(60), Duration::from_secs(1_800))).await {
+            return None;
+        }
+        for one in forget {
+            if !self.fence(key).await {
+                return None;
+            }
+            self.world.repositories.forget(&one.foreign_id);
+            stage.tell(|| format!("{} forgets {}", self.id, &one.foreign_id[..8]));
+            stage.sleep(stage.dice.between(Duration::ZERO, Duration::from_secs(60))).await;
+        }
+        let forgotten = forget.iter().map(|one| one.snapshot_id).collect();
+        Some(JobResult::Pruned { forgotten, counts: PruneCounts::default() })
     }
 
     /// Hands a result in, and tries again while nobody answers.

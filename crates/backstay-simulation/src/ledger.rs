@@ -9,7 +9,7 @@ mod schedule;
 mod history;
 mod rpo;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -89,6 +89,8 @@ pub struct Ledger {
     good: HashMap<String, Vec<i64>>,
     /// The snapshot of each job, and the job of each snapshot.
     snapshots: HashMap<String, String>,
+    /// Snapshots that are shown: their names in the repositories.
+    shown: BTreeSet<String>,
     /// What was told of each occurrence: plan and second.
     occurrences_told: HashMap<(String, i64), schedule::Told>,
     /// The newest occurrence of each plan that something was told of.
@@ -108,6 +110,8 @@ pub struct Counts {
     pub snapshots: u64,
     /// Snapshots without one: published by attempts that were dead.
     pub orphans: u64,
+    /// Snapshots that were forgotten.
+    pub forgotten: u64,
     /// Events.
     pub events: u64,
     /// Occurrences or items of them that were skipped.
@@ -136,6 +140,7 @@ impl Ledger {
             chains: HashMap::new(),
             good: HashMap::new(),
             snapshots: HashMap::new(),
+            shown: BTreeSet::new(),
             occurrences_told: HashMap::new(),
             newest: HashMap::new(),
             counts: Counts::default(),
@@ -203,6 +208,7 @@ impl Ledger {
     /// [`Broken`].
     pub fn look_at_time(&self) -> Result<(), Broken> {
         self.rescued_in_time()?;
+        self.shown_is_there()?;
         self.overdue()
     }
 

@@ -1,7 +1,4 @@
 //! Programs with one protection left out: each must make the simulation fail, or its promises are not looked at.
-//!
-//! House rule 28 names one more, retention by the local clock: the simulation's repositories are not pruned yet, so there
-//! is nothing to leave out here. `store::retention` of the conformance suite shows that the store's clock decides.
 
 /// What is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +15,18 @@ pub enum Mutant {
     RescueTooEarly,
     /// A success is not told, now and then.
     LostEvent,
+    /// What a prune forgets is decided by the clock of the replica that answers.
+    LocalRetention,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::NoFence, Self::NoUniqueKey, Self::DoubleCatchUp, Self::RescueTooEarly, Self::LostEvent];
+    pub const ALL: &'static [Self] = &[
+        Self::NoFence,
+        Self::NoUniqueKey,
+        Self::DoubleCatchUp,
+        Self::RescueTooEarly,
+        Self::LostEvent,
+        Self::LocalRetention,
+    ];
 }

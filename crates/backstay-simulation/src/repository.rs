@@ -1,6 +1,8 @@
 //! Simulated bytes: what stands in the repositories, whoever put it there. A storage knows no tokens.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Mutex, MutexGuard};
 
 use backstay_core::domain::attempt::LeaseKey;
@@ -26,12 +28,19 @@ pub struct Published {
 #[derive(Debug, Default)]
 pub struct Repositories {
     snapshots: Mutex<HashMap<String, Published>>,
+    published: AtomicUsize,
 }
 
 impl Repositories {
     /// Publishes a snapshot.
     pub fn publish(&self, foreign_id: String, snapshot: Published) {
+        self.published.fetch_add(1, SeqCst);
         self.lock().insert(foreign_id, snapshot);
+    }
+
+    /// Removes a snapshot; one that is not there is removed already.
+    pub fn forget(&self, foreign_id: &str) {
+        self.lock().remove(foreign_id);
     }
 
     /// Returns a snapshot; none when no repository has it.
@@ -39,9 +48,9 @@ impl Repositories {
         self.lock().get(foreign_id).cloned()
     }
 
-    /// Returns how many there are.
+    /// Returns how many were ever published.
     pub fn count(&self) -> usize {
-        self.lock().len()
+        self.published.load(SeqCst)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Published>> {

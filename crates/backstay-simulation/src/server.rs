@@ -8,16 +8,21 @@ use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::rescue::rescue;
+use backstay_core::managers::retention::upkeep_tick;
 use backstay_core::managers::schedule::tick;
 use backstay_testkit::fakes::signer::FixedSigner;
 
 use crate::dice::Dice;
 use crate::mutant::Mutant;
 use crate::stage::ProcessId;
+use crate::store::SteppedStore;
 use crate::world::{TTL, World};
 
 /// How often a loop looks while there is something to see: rarer than in production, where a look costs nobody's time.
 const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(90));
+
+/// Between two looks at repositories.
+const UPKEEP: (Duration, Duration) = (Duration::from_secs(1_800), Duration::from_secs(6 * 3_600));
 
 /// How long a loop sleeps at most when there is nothing to see.
 const REST: Duration = Duration::from_secs(6 * 3_600);
@@ -45,12 +50,23 @@ pub fn start(world: &Arc<World>, server: usize) {
     let stage = &world.stage;
     let process = ProcessId(stage.serial());
     let context = context(world, server);
-    let manager = JobManager::new(context.clone(), TTL);
+    let manager = JobManager::new(leasing(world, server, &context), TTL);
     world.doors.lock().expect("no holder panics").push((process, Arc::new(manager)));
     world.servers[server].runs(Some(process));
     stage.tell(|| format!("replica {server} begins"));
     stage.spawn(process, rescuer(Arc::clone(world), context.clone(), server));
+    stage.spawn(process, upkeep(Arc::clone(world), context.clone(), server));
     stage.spawn(process, scheduler(Arc::clone(world), context, server));
+}
+
+/// Returns the ports that leases are made with: those of the replica, but for the mutant who believes its clock.
+fn leasing(world: &World, server: usize, context: &Context) -> Context {
+    if world.mutant != Some(Mutant::LocalRetention) {
+        return context.clone();
+    }
+    let local = Some(Arc::clone(&world.servers[server].clock));
+    let schedules = Arc::new(SteppedStore { local, ..(*world.store).clone() });
+    Context { schedules, ..context.clone() }
 }
 
 /// Takes a replica off its machine.
@@ -79,6 +95,19 @@ async fn rescuer(world: Arc<World>, context: Context, server: usize) {
             }
         }
         stage.sleep(stage.dice.between(LOOK.0, LOOK.1)).await;
+    }
+}
+
+/// Looks at repositories, more rarely than the production loop does: each is due once a day.
+async fn upkeep(world: Arc<World>, context: Context, server: usize) {
+    let stage = &world.stage;
+    loop {
+        stage.sleep(stage.dice.between(UPKEEP.0, UPKEEP.1)).await;
+        if let Ok(done) = upkeep_tick(&context).await
+            && done.started > 0
+        {
+            stage.tell(|| format!("replica {server} asks for {} prunes", done.started));
+        }
     }
 }
 

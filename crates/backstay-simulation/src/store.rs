@@ -35,7 +35,7 @@ use backstay_db::Database;
 use jiff::Timestamp;
 
 use crate::mutant::Mutant;
-use crate::stage::Stage;
+use crate::stage::{Stage, WrongClock};
 use crate::weather::{Luck, Weather, unavailable};
 
 /// Calls of a million before which a long time passes: the process was paused, or waited for a connection.
@@ -55,6 +55,8 @@ pub struct SteppedStore {
     pub weather: Arc<Weather>,
     /// What is left out.
     pub mutant: Option<Mutant>,
+    /// The clock of the replica that asks, for the mutant who believes it.
+    pub local: Option<Arc<WrongClock>>,
 }
 
 impl SteppedStore {

@@ -8,6 +8,7 @@ use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId
 use backstay_core::domain::item::Item;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
+use backstay_core::domain::retention::{Count, RetentionPolicy};
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Schedule};
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
@@ -125,6 +126,7 @@ impl World {
             stage: Arc::clone(&stage),
             weather: Arc::clone(&weather),
             mutant,
+            local: None,
         };
         let machines = (0..AGENTS).map(|at| Machine::new(&stage, at as u64, 0)).collect();
         // Replicas with clocks hours apart.
@@ -170,6 +172,8 @@ struct Wish {
     catch_up: CatchUp,
     items: usize,
     rpo_hours: u64,
+    /// How many of the newest snapshots are kept; all when it is zero.
+    keep_last: u32,
 }
 
 const fn wish(tenant: usize, rhythm: &'static str, zone: &'static str, items: usize) -> Wish {
@@ -183,6 +187,7 @@ const fn wish(tenant: usize, rhythm: &'static str, zone: &'static str, items: us
         catch_up: CatchUp::Once,
         items,
         rpo_hours: 24 * 5,
+        keep_last: 1,
     }
 }
 
@@ -204,9 +209,19 @@ fn wishes() -> Vec<Wish> {
             rpo_hours: 24 * 9,
             ..wish(1, "15 4 * * 1,4", "Australia/Lord_Howe", 1)
         },
-        Wish { overlap: OverlapKey::Tenant, rpo_hours: 24 * 40, ..wish(1, "0 5 1 * *", "Asia/Kolkata", 1) },
-        Wish { jitter_secs: 60, rpo_hours: 24 * 9, ..wish(2, "every 7d", "UTC", 2) },
+        Wish {
+            overlap: OverlapKey::Tenant,
+            rpo_hours: 24 * 40,
+            keep_last: 0,
+            ..wish(1, "0 5 1 * *", "Asia/Kolkata", 1)
+        },
+        Wish { jitter_secs: 60, rpo_hours: 24 * 9, keep_last: 3, ..wish(2, "every 7d", "UTC", 2) },
     ]
+}
+
+/// Returns rules that keep so many of the newest.
+fn kept(count: u32) -> RetentionPolicy {
+    RetentionPolicy { keep_last: Count::AtMost(count), ..RetentionPolicy::default() }
 }
 
 type Declared = (Vec<TenantId>, Vec<(Plan, Vec<Item>)>);
@@ -253,7 +268,7 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             source_id: source.id,
             repository_id: repositories[wish.tenant].id,
             schedule: schedule.with_start_window(Duration::from_secs(wish.window_secs)).with_catch_up(wish.catch_up),
-            retention: backstay_core::domain::retention::RetentionPolicy::default(),
+            retention: kept(wish.keep_last),
             rpo: Duration::from_secs(wish.rpo_hours * 3_600),
             created_at: now,
         };

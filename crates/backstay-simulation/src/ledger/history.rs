@@ -7,6 +7,43 @@ use super::{Broken, Ledger, keep};
 use crate::stage::instant;
 
 impl Ledger {
+    /// Takes in what was forgotten: it is not there any more, and of each item the newest good snapshot that is not of
+    /// the future stays.
+    fn forgotten_since(&mut self, written: &[Written]) -> Result<(), Broken> {
+        let now = self.stage().now().as_microsecond();
+        let mut gone = Vec::new();
+        for row in of("snapshot", written).filter(|row| row.done == Done::Changed) {
+            if row.count("forgotten_at").is_none() || !self.shown.remove(&row.text("foreign_id")) {
+                continue;
+            }
+            self.counts.forgotten += 1;
+            let (item, taken_at, foreign) = (row.text("item_id"), row.number("taken_at"), row.text("foreign_id"));
+            keep(self.world.repositories.get(&foreign).is_none(), "what is told as forgotten is gone", || foreign)?;
+            if row.text("outcome") != "partial" {
+                let good = self.good.entry(item.clone()).or_default();
+                good.retain(|at| *at != taken_at);
+                gone.push((item, taken_at));
+            }
+        }
+        for (item, taken_at) in gone {
+            let newer = self.good[&item].iter().find(|at| (taken_at..=now).contains(*at));
+            keep(newer.is_some(), "the newest good snapshot is never forgotten", || {
+                format!("item {item}: {taken_at} is forgotten at {now}, and of {:?} stay", self.good[&item])
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What is shown is there, unless a prune is about to tell that it is not.
+    pub(super) fn shown_is_there(&self) -> Result<(), Broken> {
+        let pruned = |id: &String| self.jobs.get(id).is_some_and(|job| job.kind == "prune");
+        if self.live.keys().any(pruned) {
+            return Ok(());
+        }
+        let missing = self.shown.iter().find(|foreign| self.world.repositories.get(foreign).is_none());
+        keep(missing.is_none(), "what is shown can be restored", || format!("{missing:?}"))
+    }
+
     /// Takes in new events; each must be the next of its tenant, with the hash that chains it.
     pub(super) fn told_since(&mut self, written: &[Written]) -> Result<(), Broken> {
         for row in of("event", written) {
@@ -71,10 +108,12 @@ impl Ledger {
                     )
                 },
             )?;
+            self.shown.insert(foreign);
             if row.text("outcome") != "partial" {
                 self.good.entry(item).or_default().push(row.number("taken_at"));
             }
         }
+        self.forgotten_since(written)?;
         self.counts.orphans = (self.world.repositories.count() as u64).saturating_sub(self.counts.snapshots);
         Ok(())
     }

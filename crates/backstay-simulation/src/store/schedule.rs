@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::schedule::{Calendar, Occurrence, ScheduleState, jitter_of, next};
+use backstay_core::ports::clock::Clock as _;
 use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledPlan};
 use backstay_core::ports::store::{DeclarationStore as _, StoreError};
 use jiff::Timestamp;
@@ -32,6 +33,9 @@ impl SteppedStore {
 #[async_trait]
 impl ScheduleStore for SteppedStore {
     async fn clock_read(&self) -> Result<Timestamp, StoreError> {
+        if let Some(local) = &self.local {
+            return Ok(local.now());
+        }
         self.reads("clock_read", self.database.clock_read()).await
     }
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {

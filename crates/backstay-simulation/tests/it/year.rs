@@ -103,6 +103,7 @@ fn each_mutant_breaks_its_promise() {
     assert_eq!(of(Mutant::DoubleCatchUp), Some("what was missed is made up for once"));
     assert_eq!(of(Mutant::RescueTooEarly), Some("nothing is rescued from an agent that is alive and works"));
     assert_eq!(of(Mutant::LostEvent), Some("an end is told once, and as it is"));
+    assert_eq!(of(Mutant::LocalRetention), Some("the newest good snapshot is never forgotten"));
 }
 
 #[test]
