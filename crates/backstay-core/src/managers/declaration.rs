@@ -14,6 +14,7 @@ use crate::domain::secret::SecretReference;
 use crate::domain::source::Source;
 use crate::domain::storage::StorageSettings;
 use crate::domain::tenant::Tenant;
+use crate::ports::secret::SecretError;
 use crate::ports::source::{SettingsError, SourceKind};
 use crate::ports::storage::StorageJudge;
 use crate::ports::store::StoreError;
@@ -57,6 +58,9 @@ pub enum DeclareError {
         /// Its id.
         id: String,
     },
+    /// A secret that is referred to cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -117,6 +121,12 @@ pub async fn repository_declare(
     let known = || kinds.iter().map(|kind| kind.name()).collect();
     let judge = kinds.iter().find(|row| row.name() == storage.kind);
     let judge = judge.ok_or_else(|| DeclareError::StorageKind { given: storage.kind.clone(), known: known() })?;
+    let shown = password.to_string();
+    let password = password.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key: shown })?;
+    if matches!(password, SecretReference::Sealed { .. }) {
+        // Better now than at the first backup.
+        context.secrets.secret_read(&password).await?;
+    }
     let storage = StorageSettings { settings: judge.judge(&storage.settings)?, ..storage };
     let repository = Repository {
         id: RepositoryId::new(context.now(), context.ten()),

@@ -13,6 +13,7 @@ use crate::domain::secret::Secret;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
 use crate::ports::job::LeaseError;
+use crate::ports::secret::SecretError;
 use crate::ports::store::{Claimed, Page, SnapshotFilter, StoreError};
 
 /// Returns the job as its agent gets it.
@@ -50,7 +51,11 @@ pub(super) async fn job_in_hand(
 /// Brings the repository together with the secret that opens it.
 async fn repository_open(context: &Context, job: &Job, repository: Repository) -> Result<LeasedRepository, LeaseError> {
     let password = context.secrets.secret_read(&repository.password).await;
-    let password = password.map_err(|source| LeaseError::Secret { job_id: job.id, source })?;
+    let password = password.map_err(|error| match error {
+        // The database was away for a moment: that says nothing of the secret.
+        SecretError::Store(error) => LeaseError::Store(error),
+        source => LeaseError::Secret { job_id: job.id, source },
+    })?;
     leased(context, repository, password).await.map_err(LeaseError::from)
 }
 

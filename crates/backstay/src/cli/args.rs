@@ -83,6 +83,8 @@ pub(crate) enum Noun {
         #[arg(long)]
         no_agent: bool,
     },
+    /// Run a server on PostgreSQL or MariaDB, alone or as one of several replicas; agents elsewhere do the jobs
+    Server(super::server::Server),
     /// Whose data it is
     #[command(subcommand)]
     Tenant(super::tenant::Verb),
@@ -115,6 +117,9 @@ pub(crate) enum Noun {
     /// Things of sources that are backed up by themselves
     #[command(subcommand)]
     Item(super::item::Verb),
+    /// Passwords and storage keys, sealed in the server's database
+    #[command(subcommand)]
+    Secret(super::secret::Verb),
     /// Who may speak to this server
     #[command(subcommand)]
     Token(super::token::Verb),
