@@ -29,7 +29,8 @@ pub(crate) struct Common {
     /// Where the installation on this machine keeps everything [default: backstay in your own data folder]
     #[arg(long, global = true, value_name = "D", env = "BACKSTAY_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Speak to the server at this URL instead, with the token in BACKSTAY_TOKEN
+    /// Speak to the server at this URL instead, with the token in BACKSTAY_TOKEN; the URLs of its replicas with commas
+    /// between them
     #[arg(long, global = true, value_name = "URL", env = "BACKSTAY_SERVER")]
     pub(crate) server: Option<String>,
     /// Print the call of the API that the command stands for, as a command, for curl and as YAML; a call that would change
