@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::lease::access_key;
 use crate::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::name::Name;
@@ -12,7 +13,7 @@ use crate::domain::retention::RetentionPolicy;
 use crate::domain::schedule::Schedule;
 use crate::domain::secret::SecretReference;
 use crate::domain::source::Source;
-use crate::domain::storage::StorageSettings;
+use crate::domain::storage::{CredentialReferences, StorageSettings};
 use crate::domain::tenant::Tenant;
 use crate::ports::secret::SecretError;
 use crate::ports::source::{SettingsError, SourceKind};
@@ -117,12 +118,21 @@ pub async fn repository_declare(
     name: Name,
     storage: StorageSettings,
     password: SecretReference,
+    credentials: CredentialReferences,
 ) -> Result<Repository, DeclareError> {
     let known = || kinds.iter().map(|kind| kind.name()).collect();
     let judge = kinds.iter().find(|row| row.name() == storage.kind);
     let judge = judge.ok_or_else(|| DeclareError::StorageKind { given: storage.kind.clone(), known: known() })?;
-    let shown = password.to_string();
-    let password = password.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key: shown })?;
+    let own = |reference: SecretReference| {
+        let key = reference.to_string();
+        reference.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key })
+    };
+    let password = own(password)?;
+    let credentials = credentials.into_iter().map(|(purpose, reference)| Ok((purpose, own(reference)?)));
+    let credentials = credentials.collect::<Result<CredentialReferences, StoreError>>()?;
+    for reference in credentials.values() {
+        access_key(context, reference).await?;
+    }
     if matches!(password, SecretReference::Sealed { .. }) {
         // Better now than at the first backup.
         context.secrets.secret_read(&password).await?;
@@ -135,6 +145,7 @@ pub async fn repository_declare(
         kind: RepositoryKind::Restic,
         storage,
         password,
+        credentials,
         epoch: RepositoryEpoch(0),
     };
     context.declarations.repository_add(&repository).await?;

@@ -75,6 +75,8 @@ pub async fn secret_forget(
 ) -> Result<(), KeepError> {
     let reference = reference(tenant, name);
     in_use(context, tenant, name, "the password", |row| row.password == reference).await?;
+    let is_key = |row: &Repository| row.credentials.values().any(|key| *key == reference);
+    in_use(context, tenant, name, "a storage key", is_key).await?;
     Ok(keeper.secret_remove(tenant, name).await?)
 }
 

@@ -8,6 +8,7 @@ use crate::domain::disposition::Disposition;
 use crate::domain::id::TenantId;
 use crate::domain::name::Name;
 use crate::domain::secret::{Secret, SecretReference};
+use crate::domain::storage::AccessKeyError;
 
 /// Reads secrets.
 #[async_trait]
@@ -104,6 +105,14 @@ pub enum SecretError {
         reference: SecretReference,
         /// What the seal says.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is there and is something else than what it is used for.
+    #[error("the secret at {reference} cannot be used: {source}")]
+    Key {
+        /// Where it is.
+        reference: SecretReference,
+        /// What it should be.
+        source: AccessKeyError,
     },
     /// The database did not answer.
     #[error(transparent)]

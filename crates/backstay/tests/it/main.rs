@@ -9,6 +9,7 @@ mod engine_support;
 mod fleet_support;
 
 mod bad_input;
+mod bucket;
 mod engine_kills;
 mod engine_peers;
 mod engine_same;
