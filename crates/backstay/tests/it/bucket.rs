@@ -7,7 +7,7 @@ use backstay_testkit::peers::s3::moto;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use crate::fleet_support::{Fleet, private};
+use crate::fleet_support::{Fleet, http, private};
 use crate::support::{Ran, assert_same_tree, make_tree, restics};
 
 const PASSWORD: &str = "the bucket's password";
@@ -43,6 +43,16 @@ fn an_agent_without_credentials_of_its_own_works_in_a_bucket() {
     let taken = put(&fleet, "password", "hunter2", &[]);
     assert!(taken.code == Some(20) && taken.err.contains("there is already a secret password"), "{taken:?}");
 
+    // Shown instead of made: without the secret. And nothing of a request that has one is remembered.
+    let shown = put(&fleet, "shown", "hunter2", &["--show-call"]);
+    assert!(shown.code == Some(0) && shown.out.contains("THE SECRET"), "{shown:?}");
+    let body = json!({ "tenant": "default", "name": "keyed", "value": "hunter2" }).to_string();
+    let headers = "idempotency-key: once\r\n";
+    assert_eq!(http(&fleet.urls[0], "POST /api/v1/secrets", &fleet.admin, headers, &body).0, 422);
+    let kept = fleet.json(&["secret", "list"]);
+    let names: Vec<&str> = kept["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["password", "s3-delete", "s3-read", "s3-write"]);
+
     let settings =
         [format!("endpoint={}", peer.endpoint), format!("bucket={bucket}"), "prefix=a/repository".to_owned()];
     let declare = |name: &str, password: &str, keys: &[&str]| {
@@ -60,6 +70,15 @@ fn an_agent_without_credentials_of_its_own_works_in_a_bucket() {
     assert!(missing.code == Some(1) && missing.err.contains("there is no secret at sealed:"), "{missing:?}");
     let other = declare("none", "sealed:password", &["sealed:password"]);
     assert!(other.err.contains("no access key") && !other.err.contains(PASSWORD), "{other:?}");
+    // Another tenant's secret is not to be had, not by its whole name either.
+    fleet.json(&["tenant", "create", "eve"]);
+    let whole = format!("sealed:{}/password", kept["rows"][0]["tenant_id"].as_str().unwrap());
+    for password in ["sealed:password", &whole] {
+        let words = ["repository", "create", "theft", "--tenant", "eve", "--set", "path=/nowhere"];
+        let mut command = fleet.command(&words);
+        let stolen = Ran::of(command.args(["--password-reference", password]));
+        assert!(stolen.code != Some(0) && stolen.err.contains("there is no secret"), "{stolen:?}");
+    }
     let made = declare("bucket", "sealed:password", &keys);
     assert_eq!(made.code, Some(0), "{}", made.err);
     let made: serde_json::Value = serde_json::from_str(&made.out).unwrap();

@@ -1,11 +1,13 @@
 //! What opens a storage: a lease brings it for what its job may do there, and for nothing else.
 
+use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::id::RepositoryId;
-use backstay_core::domain::job::{Instruction, Job, JobKind, Leased, Outcome, StateName};
+use backstay_core::domain::job::{Failure, FailureClass, Instruction, Job, JobKind, Leased, Outcome, StateName};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::storage::{CredentialReferences, Purpose, purposes};
 use backstay_core::domain::unread::Unread;
+use backstay_core::ports::job::JobResult;
 use backstay_core::ports::store::{Page, SnapshotFilter};
 use secrecy::ExposeSecret as _;
 
@@ -50,7 +52,12 @@ pub async fn a_lease_brings_the_keys_that_its_job_needs(harness: JobsHarness) {
     world.enqueue(&of(Instruction::Verify { snapshot_id: snapshots[0].id, sample })).await;
     let leased = lease(&*jobs, world.agent(), 1).await.remove(0);
     assert_keys(&leased);
-    jobs.job_finish(leased.lease_key(), &backstay_core::ports::job::JobResult::Cancelled).await.unwrap();
+    let failure = Failure {
+        class: FailureClass::Storage,
+        message: "it is enough".to_owned(),
+        disposition: Disposition::Operator,
+    };
+    jobs.job_finish(leased.lease_key(), &JobResult::Failed(failure)).await.unwrap();
     world.enqueue(&Job { item_id: None, ..of(Instruction::Prune) }).await;
     let leased = lease(&*jobs, world.agent(), 1).await.remove(0);
     assert_eq!(leased.kind(), JobKind::Prune);
