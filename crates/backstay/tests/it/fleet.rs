@@ -97,12 +97,13 @@ fn story(engine: Engine, much: usize) {
 
     let occurrence = scheduled_once(&fleet, &plans[2]);
     fleet.ended(&occurrence);
-    one_key_signs(&fleet);
+    agents.values_mut().for_each(Process::end);
+    let hands = one_key_signs(&fleet, &token);
     a_key_is_one_request(&fleet, &plans[1]);
     every_job_ended_once(&fleet);
     a_follower_heard_all(&fleet, &follower);
     plain_restic_restores(&fleet, &sources[..2]);
-    for process in replicas.iter().chain(agents.values()) {
+    for process in replicas.iter().chain(agents.values()).chain([&hands]) {
         let said = process.said.lock().unwrap().join("\n");
         assert!(!said.contains(PASSWORD) && !said.contains(&token) && !said.contains(&fleet.admin), "{said}");
         assert!(!said.contains(&fleet.database.address()), "the database's password is in a log");
@@ -131,19 +132,24 @@ fn scheduled_once(fleet: &Fleet, plan: &str) -> String {
     })
 }
 
-/// Asks each replica for a verify, and makes sure that the evidence of both has one key and verifies.
-fn one_key_signs(fleet: &Fleet) {
+/// Has a verify done by an agent of each replica alone, which signs what it is told, and makes sure that the evidence of
+/// both has one key. Returns the last agent.
+fn one_key_signs(fleet: &Fleet, token: &str) -> Process {
     let snapshots = fleet.json(&["snapshot", "list"]);
     let snapshot = snapshots["rows"][0]["id"].as_str().unwrap();
-    let mut keys = Vec::new();
+    let (mut keys, mut hands) = (Vec::new(), None::<Process>);
     for url in &fleet.urls {
-        let mut verify = fleet.command(&["snapshot", "verify", snapshot, "--json"]);
-        let ran = Ran::of(verify.env("BACKSTAY_SERVER", url));
+        if let Some(before) = &mut hands {
+            before.end();
+        }
+        hands = Some(fleet.agent_of(token, url).0);
+        let ran = Ran::of(&mut fleet.command(&["snapshot", "verify", snapshot, "--json"]));
         assert_eq!(ran.code, Some(0), "{}", ran.err);
         let record = fleet.json(&["evidence", "list"])["rows"][0].clone();
         keys.push(record["public_key"].clone());
     }
-    assert!(keys[0].is_string() && keys[0] == keys[1], "{keys:?}");
+    assert!(keys[0].is_string() && keys[0] == keys[1], "replicas sign with keys of their own: {keys:?}");
+    hands.unwrap()
 }
 
 /// The same request with the same key makes one job, whichever replica is asked.

@@ -54,6 +54,15 @@ impl Process {
         })
     }
 
+    /// SIGTERM, unless it has ended: an agent gives its jobs back.
+    pub(crate) fn end(&mut self) {
+        if self.up.0.try_wait().unwrap().is_none() {
+            let id = rustix::process::Pid::from_child(&self.up.0);
+            rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+            self.up.0.wait().unwrap();
+        }
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.up.0.kill().unwrap();
@@ -131,8 +140,13 @@ impl Fleet {
     pub(crate) fn agent(&self, token: &str, first: usize) -> (Process, String) {
         let mut urls = self.urls.clone();
         urls.rotate_left(first);
+        self.agent_of(token, &urls.join(","))
+    }
+
+    /// Starts an agent that knows these servers alone. Returns it with its id.
+    pub(crate) fn agent_of(&self, token: &str, servers: &str) -> (Process, String) {
         let mut command = self.place.command(&["agent", "run"]);
-        command.env("BACKSTAY_SERVER", urls.join(",")).env("BACKSTAY_TOKEN", token);
+        command.env("BACKSTAY_SERVER", servers).env("BACKSTAY_TOKEN", token);
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         let mut agent = Process::start(command);
         let id = agent.heard("agent ");
