@@ -92,7 +92,9 @@ pub(crate) fn unlock(lock: LockGuard) {
 /// Opens the storage of a repository.
 fn storage(leased: &LeasedRepository, presence: Presence) -> Result<Arc<dyn ObjectStorage>, StorageError> {
     let settings = &leased.repository.storage;
-    storage_kind(&settings.kind)?.open(&settings.settings, &StorageCredentials::none(), presence)
+    // What the lease brought and nothing else: the agent's own environment opens no tenant's storage.
+    let credentials = StorageCredentials::by_purpose(leased.credentials.clone());
+    storage_kind(&settings.kind)?.open(&settings.settings, &credentials, presence)
 }
 
 /// Opens a repository that must be there.

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::call::Call;
 use crate::endpoint::{Method, Operation, endpoint};
 use crate::problem::Problem;
+use crate::servers::Servers;
 use crate::types::agent::AgentView;
 use crate::types::change::ChangeView;
 use crate::types::event::{EventQuery, EventView};
@@ -26,6 +27,7 @@ use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
+use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
 use crate::types::tenant::{TenantCreate, TenantView};
@@ -61,11 +63,22 @@ pub enum ClientError {
     },
 }
 
-/// A client of one server. Its functions return [`ClientError`] for whatever is not the answer.
+/// Which failures of a replica let a call go on to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GoesOn {
+    /// Those before anything was sent: no call is made twice.
+    Unsent,
+    /// Any: the calls may be repeated.
+    Always,
+}
+
+/// A client of a server, or of its replicas: a call that one does not take goes on to the next. Its functions return
+/// [`ClientError`] for whatever is not the answer.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    server: String,
+    servers: Arc<Servers>,
+    goes_on: GoesOn,
     token: SecretString,
     time_max: Duration,
     shown: Option<Arc<Mutex<Option<Call>>>>,
@@ -103,6 +116,22 @@ impl EventStream {
     }
 }
 
+/// Sends a request and returns the answer, which is a success.
+async fn sent(request: reqwest::RequestBuilder, url: &str) -> Result<reqwest::Response, ClientError> {
+    let answer = request.send().await;
+    checked(answer.map_err(|source| ClientError::Transport { url: url.to_owned(), source })?, url).await
+}
+
+/// Sends a request and reads the answer.
+async fn read<A: DeserializeOwned>(request: reqwest::RequestBuilder, url: String) -> Result<A, ClientError> {
+    let answer = sent(request, &url).await?;
+    if answer.status() == reqwest::StatusCode::NO_CONTENT {
+        let foreign = |_| ClientError::Foreign { url: url.clone(), status: 204 };
+        return serde_json::from_value(serde_json::Value::Null).map_err(foreign);
+    }
+    answer.json().await.map_err(|source| ClientError::Transport { url: url.clone(), source })
+}
+
 /// Returns an answer that is a success, or what the server says.
 async fn checked(answer: reqwest::Response, url: &str) -> Result<reqwest::Response, ClientError> {
     let status = answer.status();
@@ -115,6 +144,11 @@ async fn checked(answer: reqwest::Response, url: &str) -> Result<reqwest::Respon
     }
 }
 
+/// Says whether an answer is one of a replica that is going, or whose database is away for it.
+const fn is_away(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
 /// Returns a query's value as it is written.
 fn text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -124,22 +158,22 @@ fn text(value: &serde_json::Value) -> String {
 const CALL_TIME_MAX: Duration = Duration::from_secs(90);
 
 impl Client {
-    /// Makes a client of the server at a URL such as `http://127.0.0.1:7400`.
+    /// Makes a client of the server at a URL such as `http://127.0.0.1:7400`, or of replicas, with commas between their URLs.
     ///
     /// # Errors
     /// [`ClientError::Transport`] when the system gives no client.
     pub fn new(server: &str, token: SecretString) -> Result<Self, ClientError> {
-        let server = server.trim_end_matches('/').to_owned();
+        let servers = Arc::new(Servers::read(server));
         // The API is spoken to directly: a proxy of the environment is for the web.
         let http = reqwest::Client::builder().no_proxy().build();
-        let http = http.map_err(|source| ClientError::Transport { url: server.clone(), source })?;
-        Ok(Self { http, server, token, time_max: CALL_TIME_MAX, shown: None })
+        let http = http.map_err(|source| ClientError::Transport { url: server.to_owned(), source })?;
+        Ok(Self { http, servers, goes_on: GoesOn::Unsent, token, time_max: CALL_TIME_MAX, shown: None })
     }
 
-    /// Returns a client of the same server whose calls take at most so long.
-    #[must_use]
-    pub fn within(&self, time_max: Duration) -> Self {
-        Self { time_max, ..self.clone() }
+    /// Returns a client whose calls may all be repeated, and take at most so long with all replicas together.
+    pub(crate) fn repeating(&self, time_max: Duration) -> Self {
+        let shares = u32::try_from(self.servers.count()).unwrap_or(u32::MAX);
+        Self { goes_on: GoesOn::Always, time_max: time_max / shares, ..self.clone() }
     }
 
     /// Returns a client that writes down each call, and makes none that could change something: it is shown instead.
@@ -148,9 +182,31 @@ impl Client {
         Self { shown: Some(shown), ..self.clone() }
     }
 
-    /// Returns where the server is.
+    /// Returns where the server is; of replicas, the one that is asked next.
     pub fn server(&self) -> &str {
-        &self.server
+        self.servers.current().1
+    }
+
+    /// Says whether a failure lets a call go on to the next replica.
+    fn passes(&self, error: &ClientError) -> bool {
+        match (error, self.goes_on) {
+            (ClientError::Transport { source, .. }, GoesOn::Unsent) => source.is_connect(),
+            (ClientError::Transport { .. }, GoesOn::Always) => true,
+            (ClientError::Problem { problem }, GoesOn::Always) => is_away(problem.status),
+            (ClientError::Foreign { status, .. }, GoesOn::Always) => is_away(*status),
+            _ => false,
+        }
+    }
+
+    /// Turns away from a replica whose failure lets the call go on, and says whether another one is left to ask.
+    fn turns<A>(&self, place: usize, answer: &Result<A, ClientError>, asked: &mut usize) -> bool {
+        *asked += 1;
+        let passes = answer.as_ref().is_err_and(|error| self.passes(error));
+        if passes {
+            // The last one is left too: the next call begins where nothing has failed yet.
+            self.servers.leave(place);
+        }
+        passes && *asked < self.servers.count()
     }
 
     /// Makes a call. `id` stands for the path's parameter.
@@ -162,27 +218,28 @@ impl Client {
         body: Option<&B>,
     ) -> Result<A, ClientError> {
         self.show(operation, id, query, body)?;
-        let answer = self.request(operation, id, query, body).timeout(self.time_max).send().await;
-        let url = format!("{}{}", self.server, endpoint(operation).path);
-        let told = |source| ClientError::Transport { url: url.clone(), source };
-        let answer = checked(answer.map_err(told)?, &url).await?;
-        if answer.status() == reqwest::StatusCode::NO_CONTENT {
-            let foreign = |_| ClientError::Foreign { url: url.clone(), status: 204 };
-            return serde_json::from_value(serde_json::Value::Null).map_err(foreign);
+        let mut asked = 0;
+        loop {
+            let (place, server) = self.servers.current();
+            let request = self.request(server, operation, id, query, body).timeout(self.time_max);
+            let answer = read(request, format!("{server}{}", endpoint(operation).path)).await;
+            if !self.turns(place, &answer, &mut asked) {
+                return answer;
+            }
         }
-        answer.json().await.map_err(told)
     }
 
     /// Makes a request of a row.
     fn request<Q: Serialize + ?Sized, B: Serialize + ?Sized>(
         &self,
+        server: &str,
         operation: Operation,
         id: &str,
         query: &Q,
         body: Option<&B>,
     ) -> reqwest::RequestBuilder {
         let row = endpoint(operation);
-        let url = format!("{}{}", self.server, row.path.replace("{id}", id));
+        let url = format!("{server}{}", row.path.replace("{id}", id));
         let method = match row.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -211,7 +268,10 @@ impl Client {
             serde_json::Value::Array(pairs) => pairs.iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
             _ => Vec::new(),
         };
-        let body = body.map(|body| serde_json::to_value(body).unwrap_or_default());
+        let mut body = body.map(|body| serde_json::to_value(body).unwrap_or_default());
+        if let Some(value) = body.as_mut().filter(|_| endpoint(operation).takes_a_secret()) {
+            value["value"] = "THE SECRET".into();
+        }
         let call = Call { operation, id: id.to_owned(), query, body };
         *shown.lock().expect("nobody panics while writing a call down") = Some(call);
         if endpoint(operation).method == Method::Get { Ok(()) } else { Err(ClientError::Shown) }
@@ -223,14 +283,19 @@ impl Client {
     /// [`ClientError`].
     pub async fn event_stream(&self, query: &EventQuery, after: Option<i64>) -> Result<EventStream, ClientError> {
         self.show::<_, ()>(Operation::EventStream, "", query, None)?;
-        let mut request = self.request::<_, ()>(Operation::EventStream, "", query, None);
-        if let Some(after) = after {
-            request = request.header("last-event-id", after);
+        let mut asked = 0;
+        loop {
+            let (place, server) = self.servers.current();
+            let mut request = self.request::<_, ()>(server, Operation::EventStream, "", query, None);
+            if let Some(after) = after {
+                request = request.header("last-event-id", after);
+            }
+            let url = format!("{server}{}", endpoint(Operation::EventStream).path);
+            let answer = sent(request, &url).await;
+            if !self.turns(place, &answer, &mut asked) {
+                return Ok(EventStream { answer: answer?, url, text: Vec::new() });
+            }
         }
-        let url = format!("{}{}", self.server, endpoint(Operation::EventStream).path);
-        let told = |source| ClientError::Transport { url: url.clone(), source };
-        let answer = checked(request.send().await.map_err(told)?, &url).await?;
-        Ok(EventStream { answer, url, text: Vec::new() })
     }
 
     /// Makes a call of any row with what a document says, and returns the answer's document. For what is typed by hand and
@@ -306,6 +371,12 @@ calls! {
     snapshot_show(id: &str) -> SnapshotView = get(SnapshotShow, id);
     /// Returns one record of evidence.
     evidence_show(id: &str) -> EvidenceView = get(EvidenceShow, id);
+    /// Keeps a secret.
+    secret_put(body: &SecretPut) -> SecretView = tell(SecretPut, "", body);
+    /// Returns the names of all secrets.
+    secret_list() -> Rows<SecretView> = get(SecretList, "");
+    /// Forgets a secret.
+    secret_remove(id: &str) -> () = get(SecretRemove, id);
     /// Makes a token.
     token_create(body: &TokenCreate) -> TokenMade = tell(TokenCreate, "", body);
     /// Returns tokens, newest first.

@@ -104,6 +104,12 @@ pub enum Operation {
     EventList,
     /// A tenant's events as they happen.
     EventStream,
+    /// Keeps a secret.
+    SecretPut,
+    /// Names of secrets.
+    SecretList,
+    /// Forgets a secret.
+    SecretRemove,
     /// Makes a token.
     TokenCreate,
     /// Tokens, newest first.
@@ -221,6 +227,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::EvidenceShow, "evidence_show", (Look, GET, "/api/v1/evidence/{id}", 200), "evidence show", "Returns one record of evidence."),
     row(Operation::EventList, "event_list", (Look, GET, "/api/v1/events", 200), "event list", "Returns a tenant's events, oldest first."),
     row(Operation::EventStream, "event_stream", (Look, GET, "/api/v1/events/stream", 200), "event follow", "Sends a tenant's events as they happen (server-sent events); Last-Event-ID goes on after one."),
+    row(Operation::SecretPut, "secret_put", (Declare, POST, "/api/v1/secrets", 201), "secret put", "Keeps a secret, sealed in the database; no answer has it, and a lease alone brings it to its agent."),
+    row(Operation::SecretList, "secret_list", (Look, GET, "/api/v1/secrets", 200), "secret list", "Returns the names of all secrets, never a value."),
+    row(Operation::SecretRemove, "secret_remove", (Declare, DELETE, "/api/v1/secrets/{id}", 204), "secret remove", "Forgets a secret that no repository refers to. It may be asked again."),
     row(Operation::TokenCreate, "token_create", (Grant, POST, "/api/v1/tokens", 201), "token create", "Makes a token; its text is in this answer and never again."),
     row(Operation::TokenList, "token_list", (Grant, GET, "/api/v1/tokens", 200), "token list", "Returns tokens, newest first."),
     row(Operation::TokenShow, "token_show", (Grant, GET, "/api/v1/tokens/{id}", 200), "token show", "Returns one token; never its text."),
@@ -243,6 +252,11 @@ impl Endpoint {
     /// Says whether its answer has a secret, which is shown once and kept nowhere.
     pub const fn shows_a_secret(&self) -> bool {
         matches!(self.operation, Operation::TokenCreate | Operation::JobLease)
+    }
+
+    /// Says whether its request has a secret, in the field `value`, of which nothing is remembered or shown.
+    pub const fn takes_a_secret(&self) -> bool {
+        matches!(self.operation, Operation::SecretPut)
     }
 }
 

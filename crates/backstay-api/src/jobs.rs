@@ -20,7 +20,8 @@ use crate::types::lease::{CheckpointTell, LeaseAsk, ProgressTell, RenewAsk, Wait
 use crate::types::result::FinishTell;
 use crate::types::wire::{WireError, ms, wrong};
 
-/// Longest that a call may take: two thirds of a lease, so that a heartbeat can be sent again before its leases end.
+/// Longest that a call may take, with all replicas together: two thirds of a lease, so that a heartbeat can be sent again
+/// before its leases end.
 const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// The port `Jobs`, spoken to a server.
@@ -30,7 +31,7 @@ pub struct JobsClient(Client);
 impl JobsClient {
     /// Makes the port of a client whose token is an agent's.
     pub fn new(client: &Client) -> Self {
-        Self(client.within(CALL_TIME_MAX))
+        Self(client.repeating(CALL_TIME_MAX))
     }
 }
 

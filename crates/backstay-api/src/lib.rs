@@ -12,6 +12,7 @@ pub mod problem;
 pub mod openapi;
 pub mod client;
 pub mod call;
+mod servers;
 pub mod jobs;
 
 pub use call::Call;

@@ -30,6 +30,7 @@ use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
+use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
 use crate::types::tenant::{TenantCreate, TenantView};
@@ -109,6 +110,9 @@ fn shape(operation: Operation) -> Shape {
         | Operation::SnapshotRelease => takes_none(body::<SnapshotView>()),
         Operation::EvidenceShow => takes_none(body::<EvidenceView>()),
         Operation::EventStream => takes_query::<EventQuery>(body::<EventView>()),
+        Operation::SecretPut => takes_body::<SecretPut>(body::<SecretView>()),
+        Operation::SecretList => takes_none(rows::<SecretView>()),
+        Operation::SecretRemove => gives_none(takes_none(body::<Problem>())),
         Operation::TokenCreate => takes_body::<TokenCreate>(body::<TokenMade>()),
         Operation::TokenList => takes_query::<PageQuery>(rows::<TokenView>()),
         Operation::TokenShow => takes_none(body::<TokenView>()),

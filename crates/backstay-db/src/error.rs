@@ -71,6 +71,30 @@ impl OpenError {
     }
 }
 
+/// What kept us from a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreached {
+    /// It refused user or password.
+    Login,
+    /// It has no database of this name, or not for this user.
+    NoDatabase,
+    /// It did not answer, or not as a server that is up does.
+    NoAnswer,
+}
+
+impl OpenError {
+    /// Returns what kept us from the server; none for other errors.
+    pub fn unreached(&self) -> Option<Unreached> {
+        let Self::Unreachable { source } = self else { return None };
+        let Some(sqlx::Error::Database(said)) = spoken(source) else { return Some(Unreached::NoAnswer) };
+        Some(match said.code().as_deref() {
+            Some(code) if code.starts_with("28") => Unreached::Login,
+            Some(code) if code.starts_with("3D") || code == "42000" => Unreached::NoDatabase,
+            _ => Unreached::NoAnswer,
+        })
+    }
+}
+
 /// What a driver's error comes down to.
 enum Cause {
     /// A unique key is taken.

@@ -29,12 +29,13 @@ mod job;
 mod retention;
 mod schedule;
 mod seal;
+mod secret;
 mod upkeep;
 
 #[doc(hidden)]
 pub mod question;
 
 pub use database::{Database, ServerOptions};
-pub use error::OpenError;
+pub use error::{OpenError, Unreached};
 pub use now::Now;
 pub use seal::{MasterKey, MasterKeyError, MasterKeys, SealError, SealedSecrets};

@@ -26,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Database;
 use crate::database::commit;
+use crate::dialect::insert_unless_taken;
 use crate::entity::secret;
 use crate::error::{insert_error, store_error};
 
@@ -107,6 +108,10 @@ impl MasterKeys {
         Self { current, older }
     }
 
+    fn ids(&self) -> Vec<String> {
+        std::iter::once(&self.current).chain(&self.older).map(|key| key.id.clone()).collect()
+    }
+
     fn find(&self, id: &str) -> Option<&MasterKey> {
         std::iter::once(&self.current).chain(&self.older).find(|key| key.id == id)
     }
@@ -130,7 +135,7 @@ impl MasterKeys {
         let key = self.find(key_id).ok_or_else(|| SealError::Key {
             row: place.row.to_owned(),
             key_id: key_id.to_owned(),
-            known: std::iter::once(&self.current).chain(&self.older).map(|key| key.id.clone()).collect(),
+            known: self.ids(),
         })?;
         let data = associated_data(&head(key_id), place);
         let opened = key.cipher().decrypt(&XNonce::from(nonce), Payload { msg: secret, aad: &data });
@@ -241,6 +246,29 @@ impl SealedSecrets {
         let insert = secret::Entity::insert(row.into_active_model()).on_conflict(replace);
         let done = insert.exec_without_returning(&self.database.writer).await;
         done.map(drop).map_err(|error| insert_error(error, "secret", name).into())
+    }
+
+    /// Seals a secret under the current key and keeps it, unless there is one of this name; says whether it did.
+    ///
+    /// # Errors
+    /// [`SealError::Store`].
+    pub async fn put_first(&self, name: &str, value: &Secret) -> Result<bool, SealError> {
+        let sealed = self.keys.seal(Self::place(name), value, &*self.random)?;
+        let row = secret::Model { id: name.to_owned(), key_id: self.keys.current.id.clone(), sealed };
+        let tx = self.database.begin().await?;
+        let inserted = insert_unless_taken(&tx, row.into_active_model()).await;
+        let inserted = inserted.map_err(|error| insert_error(error, "secret", name))?;
+        commit(tx).await?;
+        Ok(inserted)
+    }
+
+    pub(crate) const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Returns the ids of the keys that were given.
+    pub(crate) fn key_ids(&self) -> Vec<String> {
+        self.keys.ids()
     }
 
     /// Returns a secret.

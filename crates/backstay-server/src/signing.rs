@@ -1,4 +1,4 @@
-//! The installation's Ed25519 key, in a file of its own that only its owner can read.
+//! The installation's Ed25519 key: in a file of its own that only its owner can read, or handed in by a role.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use backstay_core::ports::signer::Signer;
 use ed25519_dalek::{Signer as _, SigningKey};
 
-/// A key that was read from its file.
-pub struct FileSigner(SigningKey);
+/// A key that is held in memory: read from its file, or shared by the replicas of a server.
+pub struct KeySigner(SigningKey);
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,12 @@ pub enum SigningError {
     },
 }
 
-impl FileSigner {
+impl KeySigner {
+    /// Makes a signer of a key that is kept elsewhere.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(key))
+    }
+
     /// Reads the key, and makes it from these bytes when there is none.
     ///
     /// # Errors
@@ -80,7 +85,7 @@ fn fill(file: &mut File, path: &Path, key: &[u8; 32]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-impl Signer for FileSigner {
+impl Signer for KeySigner {
     fn public_key(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
     }
@@ -98,13 +103,13 @@ mod tests {
     fn a_key_is_made_once_and_kept() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("signing.key");
-        let first = FileSigner::open(&path, [1; 32]).unwrap().public_key();
-        assert_eq!(FileSigner::open(&path, [2; 32]).unwrap().public_key(), first);
+        let first = KeySigner::open(&path, [1; 32]).unwrap().public_key();
+        assert_eq!(KeySigner::open(&path, [2; 32]).unwrap().public_key(), first);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
-        assert!(matches!(FileSigner::open(&path, [2; 32]), Err(SigningError::Open { .. })));
+        assert!(matches!(KeySigner::open(&path, [2; 32]), Err(SigningError::Open { .. })));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         std::fs::write(&path, b"short").unwrap();
-        assert!(matches!(FileSigner::open(&path, [2; 32]), Err(SigningError::Shape { .. })));
+        assert!(matches!(KeySigner::open(&path, [2; 32]), Err(SigningError::Shape { .. })));
     }
 }

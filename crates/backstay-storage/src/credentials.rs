@@ -5,61 +5,10 @@
 //! a backup cannot delete and a verify cannot write.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use secrecy::SecretString;
 
-/// What a credential is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Purpose {
-    /// Lists and sizes. Falls back to [`Purpose::Read`].
-    Watch,
-    /// Bytes of objects.
-    Read,
-    /// New objects.
-    Write,
-    /// Removal of objects.
-    Delete,
-}
-
-impl Purpose {
-    /// Every purpose.
-    pub const ALL: [Self; 4] = [Self::Watch, Self::Read, Self::Write, Self::Delete];
-
-    /// Returns its word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Watch => "watch",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Delete => "delete",
-        }
-    }
-}
-
-/// An access key as S3 has it.
-#[derive(Clone)]
-pub struct AccessKey {
-    /// Its public half.
-    pub id: String,
-    /// Its secret half.
-    pub secret: SecretString,
-    /// The token of a session that ends; absent: the key stands by itself.
-    pub session: Option<SecretString>,
-}
-
-impl AccessKey {
-    /// Makes a key that stands by itself.
-    pub fn new(id: impl Into<String>, secret: SecretString) -> Self {
-        Self { id: id.into(), secret, session: None }
-    }
-}
-
-impl fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey").finish_non_exhaustive()
-    }
-}
+pub use backstay_core::domain::storage::{AccessKey, Purpose};
 
 /// Where access comes from.
 #[derive(Debug, Clone, Default)]
@@ -107,7 +56,7 @@ impl StorageCredentials {
 
     /// Returns one key for every purpose.
     pub fn one(key: &AccessKey) -> Self {
-        Self::by_purpose(Purpose::ALL.map(|purpose| (purpose, key.clone())))
+        Self::by_purpose(Purpose::ALL.iter().map(|purpose| (*purpose, key.clone())))
     }
 
     /// Returns these keys, each for its purpose alone.

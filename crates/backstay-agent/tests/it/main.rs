@@ -82,9 +82,15 @@ fn leased(path: &str) -> LeasedRepository {
         kind: RepositoryKind::Restic,
         storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": path }) },
         password: "file:keys/home.key".parse().unwrap(),
+        credentials: Default::default(),
         epoch: RepositoryEpoch(0),
     };
-    LeasedRepository { repository, password: Secret::from("secret"), has_snapshots: true }
+    LeasedRepository {
+        repository,
+        password: Secret::from("secret"),
+        credentials: Default::default(),
+        has_snapshots: true,
+    }
 }
 
 /// Makes a repository and a snapshot of a folder in it.

@@ -3,6 +3,7 @@
 //! An answer to a lease is the only one of the API that carries a secret, and it is never logged or cached. Fields are
 //! only ever added: agents and servers of different versions speak to each other during an upgrade.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
@@ -11,12 +12,13 @@ use backstay_core::domain::id::{AgentId, JobId};
 use backstay_core::domain::job::{Job, JobKind, Leased, LeasedRepository, Phase, Progress, Trigger};
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
 use backstay_core::domain::schedule::OverlapKey;
-use backstay_core::domain::storage::StorageSettings;
+use backstay_core::domain::storage::{AccessKey, Purpose, StorageSettings};
 use backstay_core::ports::job::{LeaseRequest, Standing};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::job::{CountsView, ProgressView};
+use super::repository::{references, words};
 use super::wire::{SecretText, WireError, base64, bytes, ms, parse, parse_some, word, wrong};
 use super::work::{InstructionWire, WorkWire};
 
@@ -167,8 +169,39 @@ pub struct LeasedRepositoryWire {
     pub epoch: i64,
     /// Opens it.
     pub password: SecretText,
+    /// Where the storage's keys are found, by purpose.
+    #[serde(default)]
+    pub credential_references: BTreeMap<String, String>,
+    /// Open its storage, by purpose: those that the job needs.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, AccessKeyWire>,
     /// Whether a snapshot in it is known: then it must be there and is never made.
     pub has_snapshots: bool,
+}
+
+/// An access key as S3 has it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AccessKeyWire {
+    /// Its public half.
+    pub id: String,
+    /// Its secret half.
+    pub secret: SecretText,
+    /// The token of a session that ends; absent: the key stands by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SecretText>,
+}
+
+impl From<&AccessKey> for AccessKeyWire {
+    fn from(key: &AccessKey) -> Self {
+        let session = key.session.clone().map(SecretText);
+        Self { id: key.id.clone(), secret: SecretText(key.secret.clone()), session }
+    }
+}
+
+impl From<AccessKeyWire> for AccessKey {
+    fn from(wire: AccessKeyWire) -> Self {
+        Self { id: wire.id, secret: wire.secret.0, session: wire.session.map(|session| session.0) }
+    }
 }
 
 impl From<&LeasedRepository> for LeasedRepositoryWire {
@@ -184,6 +217,12 @@ impl From<&LeasedRepository> for LeasedRepositoryWire {
             password_reference: repository.password.to_string(),
             epoch: repository.epoch.0,
             password: SecretText(leased.password.clone()),
+            credential_references: words(&repository.credentials),
+            credentials: leased
+                .credentials
+                .iter()
+                .map(|(purpose, key)| (purpose.word().to_owned(), key.into()))
+                .collect(),
             has_snapshots: leased.has_snapshots,
         }
     }
@@ -200,9 +239,14 @@ impl TryFrom<LeasedRepositoryWire> for LeasedRepository {
             kind: word("repository.kind", &wire.kind, RepositoryKind::from_word)?,
             storage: StorageSettings { kind: wire.storage_kind, settings: wire.storage_settings },
             password: parse("repository.password_reference", &wire.password_reference)?,
+            credentials: references(&wire.credential_references)?,
             epoch: RepositoryEpoch(wire.epoch),
         };
-        Ok(Self { repository, password: wire.password.0, has_snapshots: wire.has_snapshots })
+        let credentials = wire.credentials.into_iter();
+        let credentials =
+            credentials.map(|(purpose, key)| Ok((word("credentials", &purpose, Purpose::from_word)?, key.into())));
+        let credentials = credentials.collect::<Result<_, WireError>>()?;
+        Ok(Self { repository, password: wire.password.0, credentials, has_snapshots: wire.has_snapshots })
     }
 }
 

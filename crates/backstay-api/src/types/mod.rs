@@ -18,6 +18,7 @@ pub mod snapshot;
 pub mod retention;
 pub mod evidence;
 pub mod event;
+pub mod secret;
 pub mod token;
 pub mod agent;
 pub mod change;

@@ -1,8 +1,13 @@
 //! Repositories.
 
+use std::collections::BTreeMap;
+
 use backstay_core::domain::repository::Repository;
+use backstay_core::domain::storage::{CredentialReferences, Purpose};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::wire::{WireError, parse, word};
 
 /// A storage: its kind and the kind's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -24,8 +29,22 @@ pub struct RepositoryCreate {
     pub name: String,
     /// Where the bytes lie.
     pub storage: StorageView,
-    /// Where the password is found, such as `file:keys/home.key`; never the password.
+    /// Where the password is found, such as `sealed:home` or `file:keys/home.key`; never the password.
     pub password_reference: String,
+    /// Where the storage's keys are found, by purpose (`watch`, `read`, `write`, `delete`), such as `sealed:s3-read`; a
+    /// lease brings those that its job needs. Left out for a storage that needs none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<String, String>,
+}
+
+impl RepositoryCreate {
+    /// Judges where the storage's keys are found.
+    ///
+    /// # Errors
+    /// A purpose that is not known, or what is no reference.
+    pub fn credentials(&self) -> Result<CredentialReferences, WireError> {
+        references(&self.credentials)
+    }
 }
 
 /// A repository.
@@ -43,6 +62,9 @@ pub struct RepositoryView {
     pub storage: StorageView,
     /// Where the password is found.
     pub password_reference: String,
+    /// Where the storage's keys are found, by purpose.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<String, String>,
     /// How often it was leased alone.
     pub epoch: i64,
 }
@@ -57,7 +79,21 @@ impl From<&Repository> for RepositoryView {
             kind: repository.kind.word().to_owned(),
             storage: StorageView { kind: storage.kind.clone(), settings: storage.settings.clone() },
             password_reference: repository.password.to_string(),
+            credentials: words(&repository.credentials),
             epoch: repository.epoch.0,
         }
     }
+}
+
+/// Returns references by the words of their purposes.
+pub(crate) fn words(references: &CredentialReferences) -> BTreeMap<String, String> {
+    references.iter().map(|(purpose, reference)| (purpose.word().to_owned(), reference.to_string())).collect()
+}
+
+/// Reads references by the words of their purposes.
+pub(crate) fn references(given: &BTreeMap<String, String>) -> Result<CredentialReferences, WireError> {
+    let one = |(purpose, reference): (&String, &String)| {
+        Ok((word("credentials", purpose, Purpose::from_word)?, parse("credentials", reference)?))
+    };
+    given.iter().map(one).collect()
 }

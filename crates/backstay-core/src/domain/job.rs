@@ -13,6 +13,7 @@
 //! [`Leased`] is a type in the hand, and only a `Job<Leased>` can be finished (see `ports::job`). One table says which
 //! moves exist: [`StateName::may_become`]. Who comes in: managers decide with it, `backstay-db` asks it before it writes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +30,7 @@ use super::schedule::OverlapKey;
 use super::secret::Secret;
 use super::snapshot::Snapshot;
 use super::source::Source;
+use super::storage::{AccessKey, Purpose};
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -448,6 +450,8 @@ pub struct LeasedRepository {
     pub repository: Repository,
     /// Opens it.
     pub password: Secret,
+    /// Open its storage, for what the job may do there and nothing else; none for a storage that needs none.
+    pub credentials: BTreeMap<Purpose, AccessKey>,
     /// Whether a snapshot in it is known: then it must be there, and an empty place is never taken for it. Without one
     /// it may be made.
     pub has_snapshots: bool,

@@ -3,7 +3,7 @@
 use super::id::{RepositoryId, TenantId};
 use super::name::Name;
 use super::secret::SecretReference;
-use super::storage::StorageSettings;
+use super::storage::{CredentialReferences, StorageSettings};
 
 /// Who keeps a repository's data. More kinds come with their first adapter (decision record 0003).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Repository {
     pub storage: StorageSettings,
     /// Where the password is to be found.
     pub password: SecretReference,
+    /// Where that is to be found which opens the storage, by purpose.
+    pub credentials: CredentialReferences,
     /// How often it was leased alone.
     pub epoch: RepositoryEpoch,
 }

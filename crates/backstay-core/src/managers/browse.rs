@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::lease::leased;
 use crate::domain::id::SnapshotId;
+use crate::domain::storage::Purpose;
 use crate::ports::secret::SecretError;
 use crate::ports::snapshot::{Entry, ReadError, SnapshotReader};
 use crate::ports::store::StoreError;
@@ -33,7 +34,6 @@ pub async fn snapshot_entries(
 ) -> Result<Vec<Entry>, BrowseError> {
     let snapshot = context.history.snapshot_get(id).await?;
     let repository = context.declarations.repository_get(snapshot.repository_id).await?;
-    let password = context.secrets.secret_read(&repository.password).await?;
-    let repository = leased(context, repository, password).await?;
+    let repository = leased(context, repository, &[Purpose::Watch, Purpose::Read]).await?;
     Ok(reader.snapshot_list(&repository, &snapshot.foreign_id, path).await?)
 }

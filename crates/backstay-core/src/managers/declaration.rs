@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::lease::access_key;
 use crate::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::name::Name;
@@ -12,8 +13,9 @@ use crate::domain::retention::RetentionPolicy;
 use crate::domain::schedule::Schedule;
 use crate::domain::secret::SecretReference;
 use crate::domain::source::Source;
-use crate::domain::storage::StorageSettings;
+use crate::domain::storage::{CredentialReferences, StorageSettings};
 use crate::domain::tenant::Tenant;
+use crate::ports::secret::SecretError;
 use crate::ports::source::{SettingsError, SourceKind};
 use crate::ports::storage::StorageJudge;
 use crate::ports::store::StoreError;
@@ -57,6 +59,9 @@ pub enum DeclareError {
         /// Its id.
         id: String,
     },
+    /// A secret that is referred to cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -113,10 +118,25 @@ pub async fn repository_declare(
     name: Name,
     storage: StorageSettings,
     password: SecretReference,
+    credentials: CredentialReferences,
 ) -> Result<Repository, DeclareError> {
     let known = || kinds.iter().map(|kind| kind.name()).collect();
     let judge = kinds.iter().find(|row| row.name() == storage.kind);
     let judge = judge.ok_or_else(|| DeclareError::StorageKind { given: storage.kind.clone(), known: known() })?;
+    let own = |reference: SecretReference| {
+        let key = reference.to_string();
+        reference.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key })
+    };
+    let password = own(password)?;
+    let credentials = credentials.into_iter().map(|(purpose, reference)| Ok((purpose, own(reference)?)));
+    let credentials = credentials.collect::<Result<CredentialReferences, StoreError>>()?;
+    for reference in credentials.values() {
+        access_key(context, reference).await?;
+    }
+    if matches!(password, SecretReference::Sealed { .. }) {
+        // Better now than at the first backup.
+        context.secrets.secret_read(&password).await?;
+    }
     let storage = StorageSettings { settings: judge.judge(&storage.settings)?, ..storage };
     let repository = Repository {
         id: RepositoryId::new(context.now(), context.ten()),
@@ -125,6 +145,7 @@ pub async fn repository_declare(
         kind: RepositoryKind::Restic,
         storage,
         password,
+        credentials,
         epoch: RepositoryEpoch(0),
     };
     context.declarations.repository_add(&repository).await?;

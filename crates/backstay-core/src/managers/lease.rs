@@ -1,5 +1,6 @@
 //! Turns a claimed row into a job in the hand: looks up what the job needs, secrets included.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::context::Context;
@@ -9,10 +10,12 @@ use crate::domain::id::{AgentId, ItemId, RepositoryId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Work};
 use crate::domain::repository::Repository;
-use crate::domain::secret::Secret;
+use crate::domain::secret::SecretReference;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
+use crate::domain::storage::{AccessKey, Purpose, purposes};
 use crate::ports::job::LeaseError;
+use crate::ports::secret::SecretError;
 use crate::ports::store::{Claimed, Page, SnapshotFilter, StoreError};
 
 /// Returns the job as its agent gets it.
@@ -49,20 +52,35 @@ pub(super) async fn job_in_hand(
 
 /// Brings the repository together with the secret that opens it.
 async fn repository_open(context: &Context, job: &Job, repository: Repository) -> Result<LeasedRepository, LeaseError> {
-    let password = context.secrets.secret_read(&repository.password).await;
-    let password = password.map_err(|source| LeaseError::Secret { job_id: job.id, source })?;
-    leased(context, repository, password).await.map_err(LeaseError::from)
+    let opened = leased(context, repository, purposes(job.kind())).await;
+    opened.map_err(|error| match error {
+        // The database was away for a moment: that says nothing of the secret.
+        SecretError::Store(error) => LeaseError::Store(error),
+        source => LeaseError::Secret { job_id: job.id, source },
+    })
 }
 
-/// Brings a repository together with the secret that opens it and with what is known of its snapshots.
+/// Brings a repository together with the secrets that open it and its storage, for these purposes, and with what is known
+/// of its snapshots.
 pub(super) async fn leased(
     context: &Context,
     repository: Repository,
-    password: Secret,
-) -> Result<LeasedRepository, StoreError> {
+    purposes: &[Purpose],
+) -> Result<LeasedRepository, SecretError> {
+    let password = context.secrets.secret_read(&repository.password).await?;
+    let mut credentials = BTreeMap::new();
+    for (purpose, reference) in repository.credentials.iter().filter(|(purpose, _)| purposes.contains(purpose)) {
+        credentials.insert(*purpose, access_key(context, reference).await?);
+    }
     let filter = SnapshotFilter { repository_id: Some(repository.id), ..SnapshotFilter::default() };
     let known = context.history.snapshot_list(filter, Page { before: None, rows_max: 1 }).await?;
-    Ok(LeasedRepository { repository, password, has_snapshots: !known.is_empty() })
+    Ok(LeasedRepository { repository, password, credentials, has_snapshots: !known.is_empty() })
+}
+
+/// Returns the access key that a reference names.
+pub(super) async fn access_key(context: &Context, reference: &SecretReference) -> Result<AccessKey, SecretError> {
+    let text = context.secrets.secret_read(reference).await?;
+    AccessKey::parse(&text).map_err(|source| SecretError::Key { reference: reference.clone(), source })
 }
 
 /// Looks up the rows that a job's instruction names.

@@ -2,7 +2,7 @@
 //!
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back, `retention` says which snapshots go and has repositories pruned,
-//! `browse` looks into snapshots, `access` makes tokens and records who asked. Nobody here knows HTTP, SQL or a file.
+//! `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
 pub mod declaration;
@@ -14,3 +14,4 @@ pub mod browse;
 pub mod access;
 pub mod schedule;
 pub mod retention;
+pub mod secret;

@@ -1,9 +1,14 @@
-//! Where secrets are kept: a reference goes in, the value comes out, nothing is remembered.
+//! Where secrets are kept: a reference goes in, the value comes out, nothing is remembered. And who keeps what people hand
+//! in.
 
 use async_trait::async_trait;
 
+use super::store::StoreError;
 use crate::domain::disposition::Disposition;
+use crate::domain::id::TenantId;
+use crate::domain::name::Name;
 use crate::domain::secret::{Secret, SecretReference};
+use crate::domain::storage::AccessKeyError;
 
 /// Reads secrets.
 #[async_trait]
@@ -13,6 +18,53 @@ pub trait SecretStore: Send + Sync {
     /// # Errors
     /// [`SecretError`], which never carries the value.
     async fn secret_read(&self, reference: &SecretReference) -> Result<Secret, SecretError>;
+}
+
+/// A kept secret, as people see it: never its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSecret {
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// Its name, unique for the tenant.
+    pub name: Name,
+}
+
+/// Whether a secret may take the place of an earlier one of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// It may.
+    Yes,
+    /// It may not.
+    No,
+}
+
+/// Keeps secrets that people hand in; what was kept is read as `sealed:NAME` through [`SecretStore`].
+#[async_trait]
+pub trait SecretKeeper: Send + Sync {
+    /// Keeps a secret, and says whether it did: not when there is one of this name that may not be replaced. Of two that
+    /// keep the first one at once, one does.
+    ///
+    /// # Errors
+    /// [`SecretError`], which never carries the value.
+    async fn secret_put(
+        &self,
+        tenant: TenantId,
+        name: &Name,
+        value: &Secret,
+        replace: Replace,
+    ) -> Result<bool, SecretError>;
+
+    /// Returns what is kept, by tenant and name; of one tenant or all.
+    ///
+    /// # Errors
+    /// [`SecretError`].
+    async fn secret_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeptSecret>, SecretError>;
+
+    /// Forgets a secret; one that is not there is forgotten already.
+    ///
+    /// # Errors
+    /// [`SecretError`].
+    async fn secret_remove(&self, tenant: TenantId, name: &Name) -> Result<(), SecretError>;
 }
 
 /// Why a secret could not be read.
@@ -40,11 +92,39 @@ pub enum SecretError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// This store keeps none of this kind.
+    #[error("the secret at {reference} is not kept by this installation; `backstay secret put` keeps sealed ones")]
+    Elsewhere {
+        /// Where it should be.
+        reference: SecretReference,
+    },
+    /// It is there and does not open: its master key was not given, or somebody changed its row.
+    #[error("the secret at {reference} cannot be opened")]
+    Closed {
+        /// Where it is.
+        reference: SecretReference,
+        /// What the seal says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is there and is something else than what it is used for.
+    #[error("the secret at {reference} cannot be used: {source}")]
+    Key {
+        /// Where it is.
+        reference: SecretReference,
+        /// What it should be.
+        source: AccessKeyError,
+    },
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl SecretError {
     /// Returns what the error asks for.
     pub const fn disposition(&self) -> Disposition {
-        Disposition::Operator
+        match self {
+            Self::Store(error) => error.disposition(),
+            _ => Disposition::Operator,
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! A repository as a row. The password is a reference; the secret is never here.
 
+use std::collections::BTreeMap;
+
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
-use backstay_core::domain::storage::StorageSettings;
+use backstay_core::domain::storage::{CredentialReferences, Purpose, StorageSettings};
 use backstay_core::ports::store::StoreError;
 use sea_orm::entity::prelude::*;
 
@@ -19,6 +21,8 @@ pub(crate) struct Model {
     pub(crate) storage_settings_json: String,
     pub(crate) password_reference: String,
     pub(crate) epoch: i64,
+    /// References by purpose; none for a storage that needs none.
+    pub(crate) credentials_json: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -37,6 +41,7 @@ impl Model {
             storage_settings_json: json_cell(&repository.storage.settings),
             password_reference: repository.password.to_string(),
             epoch: repository.epoch.0,
+            credentials_json: (!repository.credentials.is_empty()).then(|| credentials_cell(&repository.credentials)),
         }
     }
 
@@ -50,7 +55,25 @@ impl Model {
             kind: row.word("kind", &self.kind, RepositoryKind::from_word)?,
             password: row.parse("password_reference", &self.password_reference)?,
             storage: StorageSettings { kind: self.storage_kind, settings },
+            credentials: match &self.credentials_json {
+                None => CredentialReferences::new(),
+                Some(text) => credentials(row, text)?,
+            },
             epoch: RepositoryEpoch(self.epoch),
         })
     }
+}
+
+fn credentials_cell(references: &CredentialReferences) -> String {
+    let words = references.iter().map(|(purpose, reference)| (purpose.word(), reference.to_string()));
+    json_cell(&words.collect::<BTreeMap<_, _>>())
+}
+
+fn credentials(row: Row<'_>, text: &str) -> Result<CredentialReferences, StoreError> {
+    let cell = "credentials_json";
+    let words: BTreeMap<String, String> = row.json(cell, text)?;
+    let one = |(purpose, reference): (&String, &String)| {
+        Ok((row.word(cell, purpose, Purpose::from_word)?, row.parse(cell, reference)?))
+    };
+    words.iter().map(one).collect()
 }

@@ -7,6 +7,7 @@ use backstay_core::domain::event::{EventKind, chain_hash};
 use backstay_core::domain::secret::Secret;
 use backstay_core::ports::store::{Settlement, StoreError};
 use backstay_db::{Database, MasterKey, MasterKeys, SealError, SealedSecrets};
+use backstay_testkit::conformance::secret;
 use backstay_testkit::conformance::world::{TTL, World};
 use backstay_testkit::fakes::random::SeededRandom;
 use backstay_testkit::peers::database::Engine;
@@ -118,6 +119,41 @@ async fn secrets_are_sealed(database: Database, raw: DatabaseConnection) {
     wrong.remove("repo").await.unwrap();
     wrong.remove("repo").await.unwrap();
     assert!(matches!(read(&wrong, "repo").await, Err(SealError::Missing { .. })));
+}
+
+/// Red when `put_first` replaces what is there, and when `keys_check` looks at nothing.
+async fn what_replicas_share_is_made_once(database: Database) {
+    let with = |keys: MasterKeys| SealedSecrets::new(database.clone(), keys, Arc::new(SeededRandom::new(5)));
+    let key = |letter: u8| MasterKey::new([letter; 32]);
+    let store = with(MasterKeys::new(key(1), Vec::new()));
+    store.keys_check().await.unwrap();
+    let fresh: Vec<Secret> = (0..8).map(|number| Secret::from(format!("fresh {number}"))).collect();
+    let made = futures::future::join_all(fresh.iter().map(|fresh| store.ensure("signing-key", fresh))).await;
+    let made: Vec<String> = made.into_iter().map(|one| one.unwrap().expose_secret().to_owned()).collect();
+    assert!(made.iter().all(|one| *one == made[0]), "eight replicas got {made:?}");
+    assert_eq!(store.ensure("signing-key", &Secret::from("late")).await.unwrap().expose_secret(), made[0]);
+    secret::exercise_keeper(&store, &store).await;
+    let wrong = with(MasterKeys::new(key(2), Vec::new()));
+    let refused = wrong.keys_check().await.unwrap_err().to_string();
+    assert!(refused.contains(key(1).id()) && refused.contains(key(2).id()), "{refused}");
+    with(MasterKeys::new(key(2), vec![key(1)])).keys_check().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_replicas_share_is_made_once_on_a_file() {
+    what_replicas_share_is_made_once(OnFile::new().await.database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_replicas_share_is_made_once_on_postgresql() {
+    let Some(here) = OnServer::new(Engine::Postgresql).await else { return };
+    what_replicas_share_is_made_once(here.database.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_replicas_share_is_made_once_on_mariadb() {
+    let Some(here) = OnServer::new(Engine::Mariadb).await else { return };
+    what_replicas_share_is_made_once(here.database.clone()).await;
 }
 
 #[test]

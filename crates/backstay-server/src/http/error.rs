@@ -17,7 +17,9 @@ use backstay_core::managers::access::RecordError;
 use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::managers::secret::KeepError;
 use backstay_core::ports::job::LeaseError;
+use backstay_core::ports::secret::SecretError;
 use backstay_core::ports::snapshot::ReadError;
 use backstay_core::ports::store::StoreError;
 
@@ -231,6 +233,7 @@ impl From<DeclareError> for ApiError {
     fn from(error: DeclareError) -> Self {
         match error {
             DeclareError::Store(error) => error.into(),
+            DeclareError::Secret(error) => error.into(),
             DeclareError::SourceKind { .. } | DeclareError::StorageKind { .. } => Self::invalid("kind", error),
             DeclareError::Settings(error) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -244,14 +247,38 @@ impl From<DeclareError> for ApiError {
     }
 }
 
+impl From<SecretError> for ApiError {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Store(error) => error.into(),
+            error => {
+                let hint =
+                    "Put the secret back where its reference says; `backstay secret list` shows those that are sealed.";
+                Self::new(StatusCode::CONFLICT, "secret_missing", chain(&error), hint)
+            }
+        }
+    }
+}
+
+impl From<KeepError> for ApiError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Store(error) => error.into(),
+            KeepError::Secret(error) => error.into(),
+            KeepError::Length => Self::invalid("value", error),
+            KeepError::InUse { .. } => {
+                let hint = "Without it the repository's data does not open: keep a new secret under another name.";
+                Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
+            }
+        }
+    }
+}
+
 impl From<BrowseError> for ApiError {
     fn from(error: BrowseError) -> Self {
         match error {
             BrowseError::Store(error) => error.into(),
-            BrowseError::Secret(error) => {
-                let hint = "Put the recovery key back where the repository's password reference says.";
-                Self::new(StatusCode::CONFLICT, "secret_missing", chain(&error), hint)
-            }
+            BrowseError::Secret(error) => error.into(),
             BrowseError::Read(error @ ReadError::Repository { .. }) => {
                 let hint = "Is the storage mounted and readable?";
                 Self::new(StatusCode::BAD_GATEWAY, "repository_unreadable", chain(&error), hint)

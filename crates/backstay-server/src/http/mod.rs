@@ -24,6 +24,7 @@ mod event;
 mod maintenance;
 mod meter;
 mod stream;
+mod secret;
 mod token;
 
 pub use door::{Authenticator, Identity, TokenAuthenticator};

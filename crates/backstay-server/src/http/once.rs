@@ -61,6 +61,9 @@ pub(super) async fn once(
     if door.row.shows_a_secret() {
         return Err(ApiError::invalid("Idempotency-Key", "this answer is shown once and is not remembered"));
     }
+    if door.row.takes_a_secret() {
+        return Err(ApiError::invalid("Idempotency-Key", "this request has a secret, of which nothing is remembered"));
+    }
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| ApiError::too_large())?;
     let mut hash = Sha256::new();

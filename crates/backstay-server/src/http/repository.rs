@@ -22,10 +22,12 @@ pub(super) async fn repository_create(
     Body(body): Body<RepositoryCreate>,
 ) -> Result<(StatusCode, Json<RepositoryView>), ApiError> {
     let tenant = caller.tenant_declared(&state, &body.tenant).await?;
+    let credentials = body.credentials()?;
     let storage = StorageSettings { kind: body.storage.kind, settings: body.storage.settings };
     let (name, password) = (body.name.parse()?, body.password_reference.parse()?);
     let kinds = &state.storage_kinds;
-    let made = declaration::repository_declare(&state.context, kinds, tenant, name, storage, password).await?;
+    let context = &state.context;
+    let made = declaration::repository_declare(context, kinds, tenant, name, storage, password, credentials).await?;
     Ok((StatusCode::CREATED, Json(RepositoryView::from(&made))))
 }
 

@@ -21,7 +21,8 @@ use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
 use super::{
-    agent, event, evidence, job, kind, maintenance, meter, plan, repository, snapshot, source, stream, tenant, token,
+    agent, event, evidence, job, kind, maintenance, meter, plan, repository, secret, snapshot, source, stream, tenant,
+    token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -102,6 +103,9 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::SnapshotShow => get(snapshot::snapshot_show),
         Operation::EvidenceShow => get(evidence::evidence_show),
         Operation::EventStream => get(stream::event_stream),
+        Operation::SecretPut => post(secret::secret_put),
+        Operation::SecretList => get(secret::secret_list),
+        Operation::SecretRemove => delete(secret::secret_remove),
         Operation::TokenCreate => post(token::token_create),
         Operation::TokenList => get(token::token_list),
         Operation::TokenShow => get(token::token_show),

@@ -7,6 +7,7 @@ use backstay_core::managers::context::Context;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::job::Jobs;
 use backstay_core::ports::meter::MeterStore;
+use backstay_core::ports::secret::SecretKeeper;
 use backstay_core::ports::snapshot::SnapshotReader;
 use backstay_core::ports::source::SourceKind;
 use backstay_core::ports::storage::StorageJudge;
@@ -28,6 +29,8 @@ pub struct ServerState {
     pub source_kinds: &'static [&'static dyn SourceKind],
     /// The storage kinds.
     pub storage_kinds: Arc<[Box<dyn StorageJudge>]>,
+    /// Keeps the secrets that people hand in.
+    pub keeper: Arc<dyn SecretKeeper>,
     /// Tokens, remembered answers, and who asked for what.
     pub access: Arc<dyn AccessStore>,
     /// Figures for monitoring.

@@ -23,7 +23,9 @@ impl FileSecrets {
 #[async_trait]
 impl SecretStore for FileSecrets {
     async fn secret_read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        let SecretReference::File(path) = reference;
+        let SecretReference::File(path) = reference else {
+            return Err(SecretError::Elsewhere { reference: reference.clone() });
+        };
         match tokio::fs::read_to_string(self.root.join(path)).await {
             // An empty password opens nothing that anybody meant to lock, and would seal a new repository for everybody.
             Ok(text) if text.trim().is_empty() => Err(SecretError::Empty { reference: reference.clone() }),

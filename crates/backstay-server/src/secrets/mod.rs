@@ -1,6 +1,7 @@
 //! Where secrets are kept: one file a store.
 //!
-//! So far there is one, files below the data directory. A secret's value is read when a lease needs it and is
-//! remembered nowhere.
+//! `file` has files below the data directory; what is sealed in the database is read by `backstay-db`; `by_reference` asks
+//! the one that a reference names. A secret's value is read when a lease needs it and is remembered nowhere.
 
 pub mod file;
+pub mod by_reference;

@@ -72,6 +72,8 @@ impl House {
         let queued = world.queued(1).await;
         let tokens = &served.access;
         served.token(Role::Reader, Some(world.tenant.id)).await;
+        let secret = json!({ "tenant": "ada", "name": "kept", "value": "hunter2" });
+        served.client.raw(Operation::SecretPut, "", &[], Some(&secret)).await.unwrap();
         let token = tokens.token_list(None, Page::first()).await.unwrap()[0].id;
         let (mut windows, context) = (Vec::new(), context(&stores));
         for _ in 0..2 * Role::ALL.len() {
@@ -203,6 +205,12 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::EvidenceList => (none(), None, Foreign::WithoutIt),
         Operation::EvidenceShow => (house.evidence.clone(), None, Foreign::Missing),
         Operation::EventList | Operation::EventStream => (none(), None, Foreign::Missing),
+        Operation::SecretPut => {
+            let body = json!({ "tenant": tenant, "name": name, "value": "hunter2", "replace": true });
+            (none(), Some(body), Foreign::Missing)
+        }
+        Operation::SecretList => (none(), None, Foreign::WithoutIt),
+        Operation::SecretRemove => (format!("{}.gone", world.tenant.id), None, Foreign::Missing),
         Operation::TokenCreate => {
             (none(), Some(json!({ "name": name, "role": "reader", "tenant": tenant })), Foreign::Missing)
         }

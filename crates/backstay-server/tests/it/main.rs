@@ -12,7 +12,7 @@ mod troubled;
 
 use backstay_core::domain::secret::SecretReference;
 use backstay_server::secrets::file::FileSecrets;
-use backstay_server::signing::FileSigner;
+use backstay_server::signing::KeySigner;
 use backstay_testkit::conformance::{secret, signer};
 use backstay_testkit::fakes::secret::SecretMap;
 use backstay_testkit::fakes::signer::FixedSigner;
@@ -27,11 +27,12 @@ async fn files_and_the_fake_keep_the_promises_of_a_secret_store() {
     let fake = SecretMap::default();
     fake.put(&there, "hunter2");
     secret::exercise(&fake, &there, "hunter2", &absent).await;
+    secret::exercise_keeper(&fake, &fake).await;
 }
 
 #[test]
 fn a_key_in_a_file_and_the_fake_keep_the_promises_of_a_signer() {
     let home = tempfile::tempdir().unwrap();
-    signer::exercise(&FileSigner::open(&home.path().join("signing.key"), [3; 32]).unwrap());
+    signer::exercise(&KeySigner::open(&home.path().join("signing.key"), [3; 32]).unwrap());
     signer::exercise(&FixedSigner::default());
 }

@@ -16,6 +16,7 @@ use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::fakes::secret::SecretMap;
 use backstay_testkit::fakes::snapshot::FakeReader;
 use backstay_testkit::fakes::store::FakeStores;
 use futures::FutureExt as _;
@@ -111,6 +112,7 @@ impl Served {
             source_kinds: &[],
             storage_kinds: Arc::new([]),
             authenticator: Arc::new(TokenAuthenticator::new(context_of_door, access.clone(), &own)),
+            keeper: Arc::new(SecretMap::default()),
             access: access.clone(),
             meter: Arc::new(door),
             wake: Arc::default(),

@@ -3,9 +3,10 @@
 //! [`jobs_promises`](crate::jobs_promises) makes one test of each promise. A harness is the port under test and the
 //! stores behind it, by which a test asks for jobs and sees what became of them. Rooms: `road` (from lease to finish),
 //! `result` (which result leads to which state), `again` (calls whose answers were lost),
-//! `refusal` (who may not write).
+//! `refusal` (who may not write), `credential` (what a lease brings to open a storage).
 
 pub mod again;
+pub mod credential;
 pub mod refusal;
 pub mod result;
 pub mod road;
@@ -14,11 +15,14 @@ use std::sync::Arc;
 
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::{Job, JobCounts, JobKind, Leased, Outcome};
+use backstay_core::domain::secret::SecretReference;
 use backstay_core::domain::snapshot::PublishedSnapshot;
+use backstay_core::domain::storage::Purpose;
 use backstay_core::domain::unread::Unread;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::ports::job::{JobResult, Jobs, LeaseRequest};
+use serde_json::json;
 
 use super::world::{Stores, TTL, World};
 use crate::fakes::random::SeededRandom;
@@ -40,6 +44,11 @@ pub struct JobsHarness {
 pub fn context(stores: &Stores) -> Context {
     let secrets = SecretMap::default();
     secrets.put(&"file:keys/home.key".parse().unwrap(), PASSWORD);
+    for purpose in Purpose::ALL {
+        let key = json!({ "access_key_id": purpose.word(), "secret_access_key": format!("may {}", purpose.word()) });
+        secrets.put(&credential(*purpose), &key.to_string());
+    }
+    secrets.put(&"file:keys/wrong.json".parse().unwrap(), "hunter2");
     Context {
         declarations: stores.declarations.clone(),
         history: stores.history.clone(),
@@ -51,6 +60,11 @@ pub fn context(stores: &Stores) -> Context {
         clock: Arc::new(stores.clock.clone()),
         random: Arc::new(SeededRandom::new(23)),
     }
+}
+
+/// Returns where the secrets of [`context`] have a storage's key for a purpose.
+fn credential(purpose: Purpose) -> SecretReference {
+    format!("file:keys/s3-{}.json", purpose.word()).parse().unwrap()
 }
 
 impl JobsHarness {
@@ -111,6 +125,8 @@ macro_rules! jobs_promises {
             refusal::a_lost_lease_is_refused,
             refusal::a_result_is_taken_in_once,
             refusal::a_job_whose_secret_is_missing_fails_and_is_not_handed_over,
+            credential::a_lease_brings_the_keys_that_its_job_needs,
+            credential::a_job_whose_key_is_none_fails_and_says_so,
         }
     };
     ($make:path; $($room:ident :: $promise:ident),+ $(,)?) => {$(

@@ -1,7 +1,9 @@
-//! The suite of the port `SecretStore`.
+//! The suites of the ports `SecretStore` and `SecretKeeper`.
 
-use backstay_core::domain::secret::SecretReference;
-use backstay_core::ports::secret::{SecretError, SecretStore};
+use backstay_core::domain::id::TenantId;
+use backstay_core::domain::name::Name;
+use backstay_core::domain::secret::{Secret, SecretReference};
+use backstay_core::ports::secret::{Replace, SecretError, SecretKeeper, SecretStore};
 use secrecy::ExposeSecret;
 
 /// Runs every promise: `there` names a secret whose value is `value`, `absent` names none.
@@ -13,4 +15,36 @@ pub async fn exercise(store: &dyn SecretStore, there: &SecretReference, value: &
         Err(SecretError::Missing { reference }) => assert_eq!(reference, *absent),
         other => panic!("an absent secret is {:?}", other.map(drop)),
     }
+}
+
+/// Runs every promise of a keeper and of the store that reads what it keeps.
+pub async fn exercise_keeper(keeper: &dyn SecretKeeper, store: &dyn SecretStore) {
+    let tenant = |ten| TenantId::new(jiff::Timestamp::UNIX_EPOCH, [ten; 10]);
+    let (ada, eve) = (tenant(1), tenant(2));
+    let name: Name = "s3-read".parse().unwrap();
+    let of = |tenant| SecretReference::Sealed { tenant_id: Some(tenant), name: name.clone() };
+    let read = async |tenant| store.secret_read(&of(tenant)).await.map(|value| value.expose_secret().to_owned());
+    assert!(matches!(read(ada).await, Err(SecretError::Missing { .. })));
+    let put = async |tenant, value: &str, replace| {
+        keeper.secret_put(tenant, &name, &Secret::from(value), replace).await.unwrap()
+    };
+    assert!(put(ada, "first ü", Replace::No).await);
+    assert!(!put(ada, "second", Replace::No).await, "a secret is replaced only on purpose");
+    assert_eq!(read(ada).await.unwrap(), "first ü");
+    assert!(put(eve, "another one", Replace::Yes).await);
+    assert_eq!((read(ada).await.unwrap(), read(eve).await.unwrap()), ("first ü".to_owned(), "another one".to_owned()));
+    assert!(put(ada, "second", Replace::Yes).await);
+    assert_eq!(read(ada).await.unwrap(), "second");
+    let whose = async |tenant| {
+        let rows = keeper.secret_list(tenant).await.unwrap();
+        assert!(rows.iter().all(|row| row.name == name));
+        rows.into_iter().map(|row| row.tenant_id).collect::<Vec<_>>()
+    };
+    assert_eq!((whose(Some(ada)).await, whose(None).await), (vec![ada], vec![ada, eve]));
+    keeper.secret_remove(ada, &name).await.unwrap();
+    keeper.secret_remove(ada, &name).await.unwrap();
+    assert!(matches!(read(ada).await, Err(SecretError::Missing { .. })));
+    assert_eq!(whose(None).await, [eve], "another tenant's stays");
+    let nobodys = SecretReference::Sealed { tenant_id: None, name: name.clone() };
+    assert!(store.secret_read(&nobodys).await.is_err(), "a secret is somebody's");
 }

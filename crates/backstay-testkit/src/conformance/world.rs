@@ -268,6 +268,7 @@ pub fn repository(tenant: TenantId, id: RepositoryId, name: &str) -> Repository 
         kind: RepositoryKind::Restic,
         storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": "/srv/backups" }) },
         password: "file:keys/home.key".parse().unwrap(),
+        credentials: Default::default(),
         epoch: RepositoryEpoch(0),
     }
 }

@@ -29,7 +29,8 @@ pub(crate) struct Common {
     /// Where the installation on this machine keeps everything [default: backstay in your own data folder]
     #[arg(long, global = true, value_name = "D", env = "BACKSTAY_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Speak to the server at this URL instead, with the token in BACKSTAY_TOKEN
+    /// Speak to the server at this URL instead, with the token in BACKSTAY_TOKEN; the URLs of its replicas with commas
+    /// between them
     #[arg(long, global = true, value_name = "URL", env = "BACKSTAY_SERVER")]
     pub(crate) server: Option<String>,
     /// Print the call of the API that the command stands for, as a command, for curl and as YAML; a call that would change
@@ -83,6 +84,8 @@ pub(crate) enum Noun {
         #[arg(long)]
         no_agent: bool,
     },
+    /// Run a server on PostgreSQL or MariaDB, alone or as one of several replicas; agents elsewhere do the jobs
+    Server(super::server::Server),
     /// Whose data it is
     #[command(subcommand)]
     Tenant(super::tenant::Verb),
@@ -115,6 +118,9 @@ pub(crate) enum Noun {
     /// Things of sources that are backed up by themselves
     #[command(subcommand)]
     Item(super::item::Verb),
+    /// Passwords and storage keys, sealed in the server's database
+    #[command(subcommand)]
+    Secret(super::secret::Verb),
     /// Who may speak to this server
     #[command(subcommand)]
     Token(super::token::Verb),

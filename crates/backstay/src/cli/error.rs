@@ -4,11 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use backstay_api::ClientError;
-use backstay_db::OpenError;
+use backstay_db::{OpenError, SealError};
 
 use super::human;
 use crate::roles::data_dir::DataDirError;
 use crate::roles::installation::StartError;
+use crate::roles::master_key::KeyError;
 
 /// Exit codes: restic's where restic has one, ours from 20 up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,13 @@ impl CliError {
         Self { causes, ..Self::new(exit, error.to_string()) }
     }
 
+    /// Puts a heading above it; the old one becomes its first cause.
+    pub(crate) fn under(mut self, heading: String) -> Self {
+        let cause = std::mem::replace(&mut self.heading, heading);
+        self.causes.insert(0, cause);
+        self
+    }
+
     /// Says what to do next.
     pub(crate) fn hint(mut self, hint: &str) -> Self {
         self.hint = hint.to_owned();
@@ -131,12 +139,34 @@ impl From<DataDirError> for CliError {
     }
 }
 
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> Self {
+        Self::from_error(Exit::Input, &error).hint("Put the key back from its copy; each replica needs the same one.")
+    }
+}
+
+impl From<SealError> for CliError {
+    fn from(error: SealError) -> Self {
+        let hint = match &error {
+            SealError::Key { .. } => {
+                "Is it the master key of this database? Older keys stand below the newest in the same file, one a line."
+            }
+            SealError::Store(_) => "Starting again is safe.",
+            SealError::Missing { .. } | SealError::Broken { .. } => "Put the row back from a copy of the database.",
+        };
+        let exit = if matches!(error, SealError::Store(_)) { Exit::Failed } else { Exit::Input };
+        Self::from_error(exit, &error).under("the sealed secrets of the database cannot be used".to_owned()).hint(hint)
+    }
+}
+
 impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::DataDir(error) => error.into(),
             StartError::Database(OpenError::Newer { .. }) => Self::from_error(Exit::Newer, &error)
                 .hint("Use the newer program, or another data directory with --data-dir."),
+            StartError::Key(error) => error.into(),
+            StartError::Seal(error) => error.into(),
             error => Self::from_error(Exit::Failed, &error).hint("Running it again is safe."),
         }
     }

@@ -65,11 +65,13 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     Ok(Exit::Done)
 }
 
-/// Prints events as they happen. The server ends each stream after a while; it is taken up where it was.
+/// Prints events as they happen. The server ends each stream after a while, or dies; it is taken up where it was.
 async fn follow(client: &Client, query: &EventQuery, mut after: Option<i64>, screen: &Screen) -> Result<(), CliError> {
     loop {
         let mut stream = client.event_stream(query, after).await?;
-        while let Some(event) = stream.next().await? {
+        // A connection that broke, as when a replica died, is taken up again like one that the server ended; when nobody
+        // answers then, that is the end.
+        while let Ok(Some(event)) = stream.next().await {
             after = Some(event.sequence);
             if screen.json() {
                 screen.line(&serde_json::to_string(&event).expect("views are JSON"));

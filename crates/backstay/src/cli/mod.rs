@@ -12,6 +12,7 @@ pub(crate) mod watch;
 mod args;
 mod connect;
 mod quickstart;
+mod server;
 mod tenant;
 mod kinds;
 mod maintenance;
@@ -23,6 +24,7 @@ mod snapshot;
 mod evidence;
 mod event;
 mod item;
+mod secret;
 mod token;
 mod agent;
 mod change;
@@ -76,6 +78,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
             let with_agent = if no_agent { WithAgent::Elsewhere } else { WithAgent::Yes };
             crate::roles::up::run(&data, with_agent, screen).await.map(|()| Exit::Done)
         }
+        Noun::Server(verb) => server::run(verb, screen).await,
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
         Noun::Kinds => kinds::run(&common, screen).await,
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,
@@ -87,6 +90,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Evidence(verb) => evidence::run(&common, verb, screen).await,
         Noun::Event(verb) => event::run(&common, verb, screen).await,
         Noun::Item(verb) => item::run(&common, verb, screen).await,
+        Noun::Secret(verb) => secret::run(&common, verb, screen).await,
         Noun::Token(verb) => token::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
         Noun::Change(verb) => change::run(&common, verb, screen).await,

@@ -1,7 +1,11 @@
 //! `backstay repository …`.
 
+use std::collections::BTreeMap;
+
 use backstay_api::Client;
 use backstay_api::types::repository::{RepositoryCreate, StorageView};
+
+use backstay_core::domain::storage::Purpose;
 
 use super::args::Common;
 use super::connect::{Connection, look};
@@ -39,9 +43,14 @@ pub(crate) enum Verb {
         /// A setting of the kind, such as path=/srv/backup; may be given several times
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
-        /// Where the password is found, such as file:keys/NAME.key below the data directory; never the password
+        /// Where the password is found, such as sealed:NAME (`backstay secret put`) or file:keys/NAME.key below the data
+        /// directory; never the password
         #[arg(long, value_name = "REFERENCE")]
         password_reference: String,
+        /// Where the storage's key is found, such as sealed:NAME; or read=sealed:NAME, write=…, delete=… for a key of each
+        /// purpose, given several times
+        #[arg(long = "credential", value_name = "[PURPOSE=]REFERENCE")]
+        credentials: Vec<String>,
         /// Whose it is
         #[arg(long, default_value = TENANT)]
         tenant: String,
@@ -66,14 +75,31 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             connection.close().await;
             return answer;
         }
-        Verb::Create { name, kind, settings, password_reference, tenant } => {
+        Verb::Create { name, kind, settings, password_reference, credentials, tenant } => {
             let storage = StorageView { kind, settings: settings_of(&settings)? };
-            let body = RepositoryCreate { tenant, name, storage, password_reference };
+            let credentials = credentials_of(&credentials);
+            let body = RepositoryCreate { tenant, name, storage, password_reference, credentials };
             let made = look(common, async |client| Ok(client.repository_create(&body).await?)).await?;
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
         }
     }
     Ok(Exit::Done)
+}
+
+/// Reads references of the form PURPOSE=REFERENCE; one without a purpose is for all of them.
+fn credentials_of(given: &[String]) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for text in given {
+        match text.split_once('=') {
+            Some((purpose, reference)) => {
+                all.insert(purpose.to_owned(), reference.to_owned());
+            }
+            None => {
+                all.extend(Purpose::ALL.iter().map(|purpose| (purpose.word().to_owned(), text.clone())));
+            }
+        }
+    }
+    all
 }
 
 /// Asks for a prune and waits for its end.

@@ -5,6 +5,7 @@
 //!  D/server.json        where that process listens, and the token that opens it (0600)
 //!  D/backstay.sqlite    rows
 //!  D/signing.key        signs evidence
+//!  D/master.key         seals the secrets that rows keep
 //!  D/keys/NAME.key      recovery keys: keep copies elsewhere
 //!  D/repositories/NAME  repositories in the restic format
 //! ```
@@ -113,6 +114,10 @@ impl DataDir {
 
     pub(crate) fn signing_key(&self) -> PathBuf {
         self.0.join("signing.key")
+    }
+
+    pub(crate) fn master_key(&self) -> PathBuf {
+        self.0.join("master.key")
     }
 
     pub(crate) fn repository(&self, name: &str) -> PathBuf {

@@ -16,18 +16,22 @@ use backstay_core::managers::job::JobManager;
 use backstay_core::managers::rescue::rescue;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::random::Random;
+use backstay_core::ports::secret::SecretStore;
+use backstay_core::ports::signer::Signer;
 use backstay_core::ports::store::StoreError;
-use backstay_db::{Database, OpenError};
+use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_server::loops::{rescuer, scheduler};
+use backstay_server::secrets::by_reference::ByReference;
 use backstay_server::secrets::file::FileSecrets;
-use backstay_server::signing::{FileSigner, SigningError};
+use backstay_server::signing::{KeySigner, SigningError};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::data_dir::{DataDir, DataDirError, DataDirLock, ServerFile};
+use super::master_key::KeyError;
 use super::system::{SystemClock, SystemRandom, hostname, storage_judges, username};
 
 /// Whether this process does jobs, or only answers.
@@ -69,6 +73,26 @@ pub(crate) enum StartError {
     TakeOver(#[source] StoreError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// The ports of a control plane, and the adapters behind them that a role needs by themselves.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) context: Context,
+    pub(crate) database: Arc<Database>,
+    pub(crate) secrets: Arc<SealedSecrets>,
+}
+
+/// What answers and keeps the queue going, in this process.
+pub(crate) struct ControlPlane {
+    pub(crate) jobs: Arc<JobManager>,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) end: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// A running installation.
@@ -77,43 +101,35 @@ pub(crate) struct Installation {
     pub(crate) client: Client,
     /// Where it listens.
     pub(crate) url: String,
-    end: CancellationToken,
-    tasks: TaskTracker,
+    plane: ControlPlane,
     lock: DataDirLock,
 }
 
-impl Installation {
-    /// Opens the data directory and starts what runs in it.
-    ///
-    /// # Errors
-    /// [`StartError`]; nothing runs then.
-    pub(crate) async fn start(data: &DataDir, with_agent: WithAgent) -> Result<Self, StartError> {
-        let lock = data.lock()?;
-        let (context, database) = context(data).await?;
+impl ControlPlane {
+    /// Answers on a listener, and looks after the queue unless it only answers. `own` is a token beside those of the store.
+    pub(crate) fn start(parts: &Parts, listener: TcpListener, own: Option<&Secret>, with_agent: WithAgent) -> Self {
+        let Parts { context, database, secrets } = parts.clone();
         let access: Arc<dyn AccessStore> = database.clone();
-        take_over(&context).await.map_err(StartError::TakeOver)?;
         let wake = Arc::new(Notify::new());
-        let token = random_token();
-        let own = Secret::from(token.clone());
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
         let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
+        let authenticator = match own {
+            Some(own) => TokenAuthenticator::new(context.clone(), access.clone(), own),
+            None => TokenAuthenticator::of_store(context.clone(), access.clone()),
+        };
         let state = ServerState {
             context: context.clone(),
             jobs: jobs.clone(),
             reader: Arc::new(EngineReader::default()),
             source_kinds: SOURCE_KINDS,
             storage_kinds: storage_judges().into(),
-            authenticator: Arc::new(TokenAuthenticator::new(context.clone(), access.clone(), &own)),
+            authenticator: Arc::new(authenticator),
+            keeper: secrets,
             access,
             meter: database,
             wake: Arc::clone(&wake),
             end: end.clone(),
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
-        let url = format!("http://{}", listener.local_addr().map_err(StartError::Listen)?);
-        let client = Client::new(&url, Secret::from(token.clone()))?;
-        // The last thing that can fail. Whoever reads it early waits on the listener, which is there already.
-        data.server_file_write(&ServerFile { url: url.clone(), token })?;
         let stop = end.clone();
         tasks.spawn(async move {
             let serving = serve(listener, state, stop).await;
@@ -123,24 +139,51 @@ impl Installation {
         });
         if with_agent != WithAgent::No {
             tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
-            tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
+            tasks.spawn(scheduler::run(context, Arc::clone(&wake), end.clone()));
         }
-        if with_agent == WithAgent::Yes {
-            tasks.spawn(backstay_agent::run(
-                jobs,
-                agent_options(AgentId::new(context.now(), context.ten()), wake),
-                end.clone(),
-            ));
-        }
-        Ok(Self { client, url, end, tasks, lock })
+        Self { jobs, wake, end, tasks }
     }
 
-    /// Stops what runs: jobs are given back, answers under way are given, as far as that ends in time.
-    pub(crate) async fn stop(self) {
+    /// Stops what runs: jobs are given back, answers under way are given, as far as that ends in time. Says whether it did.
+    pub(crate) async fn stop(self) -> bool {
         self.end.cancel();
         self.tasks.close();
-        if tokio::time::timeout(STOP_TIME_MAX, self.tasks.wait()).await.is_err() {
+        let ended = tokio::time::timeout(STOP_TIME_MAX, self.tasks.wait()).await.is_ok();
+        if !ended {
             tracing::warn!("not everything ended in time; the rest ends with the process");
+        }
+        ended
+    }
+}
+
+impl Installation {
+    /// Opens the data directory and starts what runs in it.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub(crate) async fn start(data: &DataDir, with_agent: WithAgent) -> Result<Self, StartError> {
+        let lock = data.lock()?;
+        let parts = parts(data).await?;
+        take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;
+        let token = random_token();
+        let own = Secret::from(token.clone());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
+        let url = format!("http://{}", listener.local_addr().map_err(StartError::Listen)?);
+        let client = Client::new(&url, own.clone())?;
+        // The last thing that can fail. Whoever reads it early waits on the listener, which is there already.
+        data.server_file_write(&ServerFile { url: url.clone(), token })?;
+        let plane = ControlPlane::start(&parts, listener, Some(&own), with_agent);
+        if with_agent == WithAgent::Yes {
+            let id = AgentId::new(parts.context.now(), parts.context.ten());
+            let options = agent_options(id, Arc::clone(&plane.wake));
+            plane.tasks.spawn(backstay_agent::run(plane.jobs.clone(), options, plane.end.clone()));
+        }
+        Ok(Self { client, url, plane, lock })
+    }
+
+    /// Stops what runs, as [`ControlPlane::stop`] does.
+    pub(crate) async fn stop(self) {
+        if !self.plane.stop().await {
             // What is left may still write: the directory is nobody else's before the process has ended.
             std::mem::forget(self.lock);
         }
@@ -148,27 +191,48 @@ impl Installation {
 }
 
 /// Puts the ports of a data directory together.
-async fn context(data: &DataDir) -> Result<(Context, Arc<Database>), StartError> {
+async fn parts(data: &DataDir) -> Result<Parts, StartError> {
     let database = Arc::new(Database::open(&data.database()).await?);
     let mut fresh = [0; 32];
     SystemRandom.fill(&mut fresh);
+    let signer = Arc::new(KeySigner::open(&data.signing_key(), fresh)?);
+    let secrets = sealed(&database, super::master_key::ensure(&data.master_key())?).await?;
+    let files: Arc<dyn SecretStore> = Arc::new(FileSecrets::new(data.path().to_owned()));
+    Ok(parts_of(database, secrets, Some(files), signer))
+}
+
+/// Opens the sealed secrets of a database: each of them must be sealed under one of these keys.
+pub(crate) async fn sealed(database: &Database, keys: MasterKeys) -> Result<Arc<SealedSecrets>, SealError> {
+    let secrets = SealedSecrets::new(database.clone(), keys, Arc::new(SystemRandom));
+    secrets.keys_check().await?;
+    Ok(Arc::new(secrets))
+}
+
+/// Puts the ports over a database together.
+pub(crate) fn parts_of(
+    database: Arc<Database>,
+    secrets: Arc<SealedSecrets>,
+    files: Option<Arc<dyn SecretStore>>,
+    signer: Arc<dyn Signer>,
+) -> Parts {
     let context = Context {
         declarations: database.clone(),
         history: database.clone(),
         schedules: database.clone(),
         retention: database.clone(),
         jobs: database.clone(),
-        secrets: Arc::new(FileSecrets::new(data.path().to_owned())),
-        signer: Arc::new(FileSigner::open(&data.signing_key(), fresh)?),
+        secrets: Arc::new(ByReference { files, sealed: secrets.clone() }),
+        signer,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     };
-    Ok((context, database))
+    Parts { context, database, secrets }
 }
 
-/// Takes over what an earlier process left: this one holds the directory's lock, so every agent that the rows call alive
-/// is gone, and its jobs need not wait for their leases to end.
-async fn take_over(context: &Context) -> Result<(), StoreError> {
+/// Takes over what an earlier process left: whoever holds the lock of a data directory is alone with its database, so
+/// every agent that the rows call alive is gone, and its jobs need not wait for their leases to end. In a database that
+/// others share they are alive, which is why this cannot be asked for without the lock.
+async fn take_over(context: &Context, _alone: &DataDirLock) -> Result<(), StoreError> {
     for agent in context.jobs.agent_list_alive().await? {
         context.jobs.agent_retire(agent).await?;
     }

@@ -1,7 +1,8 @@
 //! What the program can be: each role reads its configuration, chooses adapters and starts.
 //!
 //! `data_dir` is where an installation on one machine keeps everything, `installation` puts its parts together,
-//! `quickstart` and `up` are the roles that exist so far; `engine` is for one process without a control plane, `limit`
+//! `quickstart` and `up` are its roles; `server` is one of several on a database that they share (`database_url`), `agent`
+//! does the jobs of servers elsewhere, and `master_key` opens what is sealed. `engine` is for one process without a control plane, `limit`
 //! its options of bytes a second.
 
 pub(crate) mod data_dir;
@@ -10,5 +11,8 @@ pub(crate) mod system;
 pub(crate) mod quickstart;
 pub(crate) mod up;
 pub(crate) mod agent;
+pub(crate) mod master_key;
+pub(crate) mod database_url;
+pub(crate) mod server;
 pub(crate) mod engine;
 pub(crate) mod limit;

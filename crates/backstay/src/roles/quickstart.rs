@@ -4,6 +4,7 @@
 //! API. Whatever is there already is used again: running it twice makes a second snapshot in the same repository, and
 //! running it after a crash finishes what was begun.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -148,6 +149,7 @@ async fn repository_ensure(client: &Client, data: &DataDir) -> Result<(Repositor
         name: REPOSITORY.to_owned(),
         storage: StorageView { kind: "local".to_owned(), settings },
         password_reference,
+        credentials: BTreeMap::new(),
     };
     Ok((client.repository_create(&declared).await?, key))
 }

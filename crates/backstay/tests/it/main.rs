@@ -6,12 +6,16 @@ mod support;
 
 mod engine_support;
 
+mod fleet_support;
+
 mod bad_input;
+mod bucket;
 mod engine_kills;
 mod engine_peers;
 mod engine_same;
 mod engine_verbs;
 mod elsewhere;
+mod fleet;
 mod interrupted;
 mod quickstart;
 mod restore_part;

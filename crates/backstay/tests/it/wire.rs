@@ -16,6 +16,7 @@ use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_testkit::conformance::job::{JobsHarness, context};
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::fakes::secret::SecretMap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +54,7 @@ async fn over_the_wire() -> JobsHarness {
         reader: Arc::new(EngineReader::default()),
         source_kinds: &[],
         storage_kinds: Arc::new([]),
+        keeper: Arc::new(SecretMap::default()),
         access: database.clone(),
         meter: database,
         wake: Arc::default(),

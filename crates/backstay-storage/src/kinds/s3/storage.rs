@@ -402,7 +402,7 @@ impl Inner {
     }
 
     async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
-        let way = self.way(Purpose::Delete, Ask::Done, HeaderMap::new());
+        let way = self.way(removal(key), Ask::Done, HeaderMap::new());
         let Err(error) = way.operator.delete(key.as_str()).await else { return Ok(()) };
         match self.who_is_missing(Failure::of(&error)).await {
             failure if failure.is_missing() && !failure.is_absent() => Ok(()),
@@ -592,4 +592,10 @@ impl ObjectStorage for S3Storage {
         let (inner, key) = (Arc::clone(&self.0), key.clone());
         runtime::start(async move { inner.is_warm(&key).await }).await
     }
+}
+
+/// Returns what the removal of an object is for. A lock is taken back by whoever wrote it: a backup that could not would
+/// keep each prune away until its lock is old. A policy that lets the key for writing remove `locks/*` alone is enough.
+fn removal(key: &ObjectKey) -> Purpose {
+    if key.as_str().starts_with("locks/") { Purpose::Write } else { Purpose::Delete }
 }

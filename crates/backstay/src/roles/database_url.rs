@@ -1,0 +1,99 @@
+//! Which database server: its URL, and how it is shown without what opens it.
+
+use backstay_core::domain::secret::Secret;
+use backstay_db::{OpenError, Unreached};
+use secrecy::ExposeSecret as _;
+
+use crate::cli::error::{CliError, Exit};
+
+/// A database's URL; it may hold a password and is never shown as it is.
+#[derive(Debug, Clone)]
+pub(crate) struct DatabaseUrl(Secret);
+
+impl DatabaseUrl {
+    /// Takes a URL as it stands in a file or in the environment.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(Secret::from(text.trim()))
+    }
+
+    /// Takes a URL that everybody on the machine saw, because it was typed on the command line.
+    ///
+    /// # Errors
+    /// [`CliError`] when it holds a password.
+    pub(crate) fn typed(text: &str) -> Result<Self, CliError> {
+        if has_password(text) {
+            return Err(CliError::new(Exit::Input, "a password on the command line is seen by everybody on this machine")
+                .hint("Put the URL in a file and name it with --database-url-file, or in BACKSTAY_DATABASE_URL; and change the password."));
+        }
+        Ok(Self::new(text))
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Returns the URL without password and options.
+    pub(crate) fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.expose().split_once("://") else { return "the given URL".to_owned() };
+        // What stands before the last `@` is the user's: a password may hold any letter that somebody forgot to encode.
+        let (user, place) = rest.rsplit_once('@').map_or(("", rest), |(user, place)| (user, place));
+        let user = user.split(':').next().unwrap_or_default();
+        let place = place.split(['?', '#']).next().unwrap_or_default();
+        if user.is_empty() { format!("{scheme}://{place}") } else { format!("{scheme}://{user}@{place}") }
+    }
+
+    /// Says why this database could not be opened, and what to do.
+    pub(crate) fn error(&self, error: &OpenError) -> CliError {
+        let (exit, hint) = match error {
+            OpenError::Newer { .. } => (Exit::Newer, "Run the newer version of the program on this database."),
+            OpenError::Address { .. } => {
+                (Exit::Input, "Write postgres://USER:PASSWORD@HOST:PORT/DATABASE, or the same with mariadb://.")
+            }
+            _ => match error.unreached() {
+                Some(Unreached::Login) => {
+                    (Exit::Input, "Check user and password in the URL, and what the server lets in.")
+                }
+                Some(Unreached::NoDatabase) => {
+                    (Exit::Input, "Create the database first, empty and owned by this user.")
+                }
+                Some(Unreached::NoAnswer) => {
+                    (Exit::Failed, "Is the server running, and are host, port and TLS right? Starting again is safe.")
+                }
+                None => (Exit::Failed, "Starting again is safe."),
+            },
+        };
+        let told = CliError::from_error(exit, error);
+        told.under(format!("the database {} cannot be used", self.shown())).hint(hint)
+    }
+}
+
+/// Says whether a URL holds a password, in any of the places where drivers look for one.
+fn has_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    user.contains(':') || query.split('&').any(|pair| pair.starts_with("password="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_seen_wherever_it_stands_and_never_shown() {
+        for (url, shown, has) in [
+            ("postgres://u:hunter2@h:5432/d", "postgres://u@h:5432/d", true),
+            ("postgres://u:hun/t@er2@h/d?sslmode=require", "postgres://u@h/d", true),
+            ("postgres://u@h/d?user=x&password=hunter2", "postgres://u@h/d", true),
+            ("postgres://u@h/d?sslmode=verify-full", "postgres://u@h/d", false),
+            ("mariadb://h:3306/d", "mariadb://h:3306/d", false),
+            ("hunter2", "the given URL", false),
+        ] {
+            assert_eq!(DatabaseUrl::new(url).shown(), shown);
+            let typed = DatabaseUrl::typed(url);
+            assert_eq!(typed.is_err(), has, "{url}");
+            assert!(typed.map_or_else(|error| !error.line().contains("hunter2"), |_| true));
+            assert!(!format!("{:?}", DatabaseUrl::new(url)).contains("hunter2"));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A server on a database that it shares with its replicas: PostgreSQL or MariaDB.
+//!
+//! All that replicas have in common lies in the database, or comes with the master key: rows, sealed secrets, the key that
+//! signs. A replica keeps nothing, so any number may start and end at any moment. What an agent of this process would do,
+//! agents elsewhere do; what another replica's process left, its leases' ends and the rescuer take care of.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_core::domain::access::{Role, Scope};
+use backstay_core::domain::secret::Secret;
+use backstay_core::managers::access::{Asker, TokenDeclaration, change_record, token_issue};
+use backstay_core::ports::random::Random as _;
+use backstay_db::{Database, MasterKeys, SealError, ServerOptions};
+use backstay_server::signing::KeySigner;
+use data_encoding::HEXLOWER;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+use super::database_url::DatabaseUrl;
+use super::installation::{ControlPlane, Parts, WithAgent, parts_of, sealed};
+use super::system::SystemRandom;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::screen::Screen;
+use crate::cli::signal::Signals;
+
+/// The name of the signing key among the installation's own secrets.
+const SIGNING_KEY: &str = "signing-key";
+
+/// What all replicas have in common.
+pub(crate) struct Shared {
+    /// Which database.
+    pub(crate) url: DatabaseUrl,
+    /// What opens its secrets.
+    pub(crate) keys: MasterKeys,
+    /// How long it is waited for.
+    pub(crate) wait: Duration,
+}
+
+/// Where a replica listens.
+pub(crate) struct Listen {
+    /// `ADDRESS:PORT`; port 0 for any free one.
+    pub(crate) address: String,
+    /// Whether it may be beyond this machine, without TLS.
+    pub(crate) plain: bool,
+}
+
+/// Serves until a signal.
+///
+/// # Errors
+/// [`CliError`] when it does not start; nothing was served then.
+pub(crate) async fn run(shared: &Shared, listen: &Listen, screen: &Screen) -> Result<(), CliError> {
+    let mut signals = Signals::listen();
+    let parts = open(shared).await?;
+    let (listener, address) = bound(listen).await?;
+    let plane = ControlPlane::start(&parts, listener, None, WithAgent::Elsewhere);
+    screen.say(&format!("backstay works on {} and answers at http://{address}", shared.url.shown()));
+    signals.next().await;
+    screen.say("ending: answers under way are given (Ctrl-C again to end at once)");
+    tokio::select! {
+        _ = plane.stop() => Ok(()),
+        () = signals.next() => Err(CliError::new(Exit::Interrupted, "ended at once")),
+    }
+}
+
+/// Makes a token with the role admin and prints its text.
+///
+/// # Errors
+/// [`CliError`].
+pub(crate) async fn token(shared: &Shared, name: &str, screen: &Screen) -> Result<(), CliError> {
+    let name = name.parse().map_err(|error| CliError::new(Exit::Input, format!("{error}")))?;
+    let Parts { context, database, .. } = open(shared).await?;
+    let scope =
+        Scope::new(Role::Admin, None, Vec::new()).map_err(|error| CliError::new(Exit::Failed, format!("{error}")))?;
+    let own = Scope::installation();
+    let asker = Asker { token_id: None, scope: &own };
+    let failed =
+        |error: &dyn std::error::Error| CliError::from_error(Exit::Failed, error).hint("Trying again is safe.");
+    let recorded = change_record(&context, &*database, asker, "token_create", "backstay server token").await;
+    recorded.map_err(|error| failed(&error))?;
+    let wish = TokenDeclaration { name, scope, expires_at: None };
+    let (_, secret) = token_issue(&context, &*database, wish).await.map_err(|error| failed(&error))?;
+    if screen.json() {
+        screen.value(&serde_json::json!({ "secret": secret.expose_secret() }));
+    } else {
+        screen.line(secret.expose_secret());
+        screen.say("keep it now: nobody can show it again; it goes into BACKSTAY_TOKEN");
+    }
+    Ok(())
+}
+
+/// Seals all secrets anew under the newest key.
+///
+/// # Errors
+/// [`CliError`].
+pub(crate) async fn reseal(shared: &Shared, screen: &Screen) -> Result<(), CliError> {
+    let parts = open(shared).await?;
+    let count = parts.secrets.rotate().await?;
+    screen.say(&format!("{count} secrets are sealed anew; only the newest master key is needed now"));
+    Ok(())
+}
+
+/// Opens the database and what is sealed in it. Everything that may be wrong with either is found here, before anybody is
+/// answered.
+async fn open(shared: &Shared) -> Result<Parts, CliError> {
+    let options = ServerOptions { acquire_timeout: shared.wait, ..ServerOptions::default() };
+    let database = Database::connect(shared.url.expose(), options).await;
+    let database = Arc::new(database.map_err(|error| shared.url.error(&error))?);
+    let secrets = sealed(&database, shared.keys.clone()).await?;
+    let mut fresh = Zeroizing::new([0; 32]);
+    SystemRandom.fill(&mut *fresh);
+    let fresh = Secret::from(HEXLOWER.encode(&*fresh));
+    // One key for all replicas: evidence that one signed is the installation's.
+    let key = secrets.ensure(SIGNING_KEY, &fresh).await?;
+    let key = HEXLOWER.decode(key.expose_secret().as_bytes()).ok().and_then(|key| key.try_into().ok());
+    let key: Zeroizing<[u8; 32]> =
+        Zeroizing::new(key.ok_or_else(|| SealError::Missing { row: SIGNING_KEY.to_owned() })?);
+    Ok(parts_of(database, secrets, None, Arc::new(KeySigner::new(&key))))
+}
+
+/// Listens; beyond this machine only when that was said, because tokens and leases would pass in the clear.
+async fn bound(listen: &Listen) -> Result<(TcpListener, SocketAddr), CliError> {
+    let told = |error: std::io::Error| {
+        CliError::new(Exit::Failed, format!("{} cannot be listened on: {error}", listen.address))
+            .hint("Name another ADDRESS:PORT with --listen.")
+    };
+    let listener = TcpListener::bind(&listen.address).await.map_err(told)?;
+    let address = listener.local_addr().map_err(told)?;
+    if !address.ip().is_loopback() && !listen.plain {
+        let heading = format!("{address} is reached from other machines, and this server speaks no TLS");
+        return Err(CliError::new(Exit::Input, heading).hint(
+            "Listen on 127.0.0.1 behind a proxy that speaks TLS, or say --plain-http where the network is such a proxy's alone.",
+        ));
+    }
+    Ok((listener, address))
+}
