@@ -59,7 +59,7 @@ async fn a_schema_of_a_newer_program_is_refused_and_left_alone() {
     world.raw.execute_unprepared(sql).await.unwrap();
     let refused = Database::open(&path).await.unwrap_err();
     let OpenError::Newer { found, known } = &refused else { panic!("{refused:?}") };
-    assert_eq!((found.as_str(), known.as_str()), ("m29990101_000001_future", "m20261121_000009_retention"));
+    assert_eq!((found.as_str(), known.as_str()), ("m29990101_000001_future", "m20261121_000010_notices"));
     assert!(refused.to_string().contains("newer version of the program"), "{refused}");
     assert_eq!(refused.disposition(), Disposition::Operator);
 }
@@ -169,6 +169,7 @@ async fn after_a_full_disk_what_is_accepted_is_on_the_disk() {
         history: Arc::new(here.clone()),
         schedules: Arc::new(here.clone()),
         retention: Arc::new(here.clone()),
+        notices: Arc::new(here.clone()),
         jobs: Arc::new(here.clone()),
         clock,
         hold_alone: Arc::new(|_| async {}.boxed()),
@@ -232,7 +233,8 @@ async fn the_databases_clock_decides() {
         declarations: Arc::new(database.clone()),
         history: Arc::new(database.clone()),
         schedules: Arc::new(database.clone()),
-        retention: Arc::new(database),
+        retention: Arc::new(database.clone()),
+        notices: Arc::new(database),
         jobs: store.clone(),
         // Stands at the beginning of 2026, long before the database's.
         clock: ManualClock::default(),

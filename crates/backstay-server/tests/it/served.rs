@@ -74,6 +74,7 @@ pub(crate) fn fakes() -> Stores {
         history: Arc::new(stores.clone()),
         schedules: Arc::new(stores.clone()),
         retention: Arc::new(stores.clone()),
+        notices: Arc::new(stores.clone()),
         jobs: Arc::new(stores),
         clock,
         hold_alone: Arc::new(move |id| {

@@ -157,6 +157,7 @@ async fn context(data: &DataDir) -> Result<(Context, Arc<Database>), StartError>
         history: database.clone(),
         schedules: database.clone(),
         retention: database.clone(),
+        notices: database.clone(),
         jobs: database.clone(),
         secrets: Arc::new(FileSecrets::new(data.path().to_owned())),
         signer: Arc::new(FileSigner::open(&data.signing_key(), fresh)?),

@@ -31,6 +31,7 @@ async fn over_the_wire() -> JobsHarness {
         history: database.clone(),
         schedules: database.clone(),
         retention: database.clone(),
+        notices: database.clone(),
         jobs: database.clone(),
         clock,
         hold_alone: Arc::new(|_| -> Pin<Box<dyn Future<Output = ()> + Send>> {
