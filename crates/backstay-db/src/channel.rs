@@ -99,7 +99,9 @@ impl Database {
             match row.read() {
                 Ok(channel) => channels.push(channel),
                 // One that cannot be read must not silence the others.
-                Err(error) => tracing::error!(channel_id, error = %error, "a channel is passed over: it cannot be read"),
+                Err(error) => {
+                    tracing::error!(channel_id, error = %error, "a channel is passed over: it cannot be read")
+                }
             }
         }
         channels.sort_by_key(|channel| (channel.name.clone(), channel.id));

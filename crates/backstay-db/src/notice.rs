@@ -136,7 +136,8 @@ async fn mark_put(tx: &DatabaseTransaction, mark: &Mark) -> Result<bool, StoreEr
     let done = match mark {
         Mark::Events { tenant_id, from, to } => {
             use event_cursor::Column;
-            let behind = Expr::cust_with_values("CASE WHEN behind_sequence > ? THEN behind_sequence ELSE NULL END", [*to]);
+            let behind =
+                Expr::cust_with_values("CASE WHEN behind_sequence > ? THEN behind_sequence ELSE NULL END", [*to]);
             let behind = if tx.get_database_backend() == sea_orm::DbBackend::Postgres {
                 Expr::cust_with_values("CASE WHEN behind_sequence > $1 THEN behind_sequence ELSE NULL END", [*to])
             } else {

@@ -121,7 +121,8 @@ pub(crate) struct FactsTwin {
 
 impl FactsTwin {
     pub(crate) fn of(facts: &Facts) -> Self {
-        let ms = |map: &BTreeMap<String, Duration>| map.iter().map(|(name, time)| (name.clone(), ms_cell(*time))).collect();
+        let ms =
+            |map: &BTreeMap<String, Duration>| map.iter().map(|(name, time)| (name.clone(), ms_cell(*time))).collect();
         Self {
             used_bytes: facts.usage.bytes,
             used_snapshots: facts.usage.snapshots,

@@ -19,5 +19,7 @@ pub mod retention;
 pub mod evidence;
 pub mod event;
 pub mod token;
+pub mod channel;
+pub mod alert;
 pub mod agent;
 pub mod change;

@@ -107,8 +107,18 @@ fn changes(last: &Facts, now: &Facts) -> Vec<String> {
     }
     appeared(&mut lines, last.overdue.keys(), |name| !now.overdue.contains_key(name), "is no longer overdue");
     appeared(&mut lines, now.overdue.keys(), |name| !last.overdue.contains_key(name), "became overdue");
-    appeared(&mut lines, last.without_snapshot.iter(), |name| !now.without_snapshot.contains(name), "has a good snapshot now");
-    appeared(&mut lines, now.without_snapshot.iter(), |name| !last.without_snapshot.contains(name), "has no good snapshot");
+    appeared(
+        &mut lines,
+        last.without_snapshot.iter(),
+        |name| !now.without_snapshot.contains(name),
+        "has a good snapshot now",
+    );
+    appeared(
+        &mut lines,
+        now.without_snapshot.iter(),
+        |name| !last.without_snapshot.contains(name),
+        "has no good snapshot",
+    );
     appeared(&mut lines, last.failing.keys(), |name| !now.failing.contains_key(name), "works again");
     appeared(&mut lines, now.failing.keys(), |name| !last.failing.contains_key(name), "began to fail");
     appeared(&mut lines, now.durations.keys(), |name| !last.durations.contains_key(name), "is new");
@@ -373,7 +383,13 @@ mod tests {
         let message = digest("3 failed,5 succeeded", now, None).message("ada", at(24));
         let headings: Vec<&str> = message.sections.iter().map(|section| section.heading.as_str()).collect();
         let expected = [
-            "No good snapshot at all", "Overdue", "Failing", "What went wrong", "Held back", "Results", "Quota",
+            "No good snapshot at all",
+            "Overdue",
+            "Failing",
+            "What went wrong",
+            "Held back",
+            "Results",
+            "Quota",
             "A backup takes about",
         ];
         assert_eq!(headings, expected);

@@ -195,12 +195,7 @@ pub async fn alert_silence(
     until: Timestamp,
     reason: &str,
 ) -> Result<AlertRow, StoreError> {
-    change(context, id, |row| AlertRow {
-        silenced_until: Some(until),
-        silence_reason: reason.to_owned(),
-        ..row
-    })
-    .await
+    change(context, id, |row| AlertRow { silenced_until: Some(until), silence_reason: reason.to_owned(), ..row }).await
 }
 
 async fn change(context: &Context, id: AlertId, word: impl Fn(AlertRow) -> AlertRow) -> Result<AlertRow, StoreError> {

@@ -55,12 +55,7 @@ pub struct ChannelChange {
 
 /// Returns the rules of a channel that was declared without any: what was promised and did not happen, at once.
 pub fn default_rules() -> Vec<ChannelRule> {
-    vec![ChannelRule {
-        severity_min: Severity::Error,
-        topics: Vec::new(),
-        tenant_id: None,
-        delivery: Delivery::AtOnce,
-    }]
+    vec![ChannelRule { severity_min: Severity::Error, topics: Vec::new(), tenant_id: None, delivery: Delivery::AtOnce }]
 }
 
 async fn judge(

@@ -81,7 +81,8 @@ pub async fn deliver_next(
     let words: String = error.to_string().chars().take(ERROR_LETTERS_MAX).collect();
     context.notices.outbox_failed(id, row.tries, &words, after).await?;
     let channel = channel.name.to_string();
-    let told = after.map_or(Delivered::GivenUp { channel, error: error.clone() }, |after| Delivered::Later { error, after });
+    let told =
+        after.map_or(Delivered::GivenUp { channel, error: error.clone() }, |after| Delivered::Later { error, after });
     Ok(Some((id, told)))
 }
 

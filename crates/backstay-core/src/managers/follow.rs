@@ -150,13 +150,7 @@ impl Taken<'_> {
         Ok(())
     }
 
-    async fn fact(
-        &self,
-        event: &Event,
-        job: Option<&Job>,
-        topic: Topic,
-        subject: String,
-    ) -> Result<Fact, StoreError> {
+    async fn fact(&self, event: &Event, job: Option<&Job>, topic: Topic, subject: String) -> Result<Fact, StoreError> {
         let store = &self.context.declarations;
         let tenant = store.tenant_get(event.tenant_id).await?.name;
         let mut facts = Vec::new();

@@ -185,8 +185,12 @@ async fn fate(
     if now < warn_at || state.paused_at.is_some() || item.vanished_at.is_some() {
         return Ok(safe(if now < warn_at { warn_at } else { breach_at }));
     }
-    let filter =
-        JobFilter { item_id: Some(item.id), kind: Some(JobKind::Backup), state: Some(StateName::Leased), ..JobFilter::default() };
+    let filter = JobFilter {
+        item_id: Some(item.id),
+        kind: Some(JobKind::Backup),
+        state: Some(StateName::Leased),
+        ..JobFilter::default()
+    };
     let runs = !context.jobs.job_list(filter, Page { before: None, rows_max: 1 }).await?.is_empty();
     if runs {
         return Ok(safe(breach_at));
@@ -267,13 +271,16 @@ impl Place<'_> {
             ),
             (Topic::Overdue, Some(at)) => (
                 format!("Overdue: {name} was last saved well {} ago", since(at)),
-                format!("The newest good snapshot of {name} is {} old. What changed since then is not saved.", since(at)),
+                format!(
+                    "The newest good snapshot of {name} is {} old. What changed since then is not saved.",
+                    since(at)
+                ),
             ),
             _ => (format!("Threatened: {name} {words}"), format!("{name} {words}.")),
         };
         let (plan, item) = (self.plan.name.as_str(), self.item.id);
         let next_steps = vec![
-            format!("See what its last backups said: backstay job list --item {item}"),
+            format!("See what its last backups said: backstay job list --kind backup"),
             format!("Ask for a backup now: backstay plan run {plan}"),
             "Tell that you know: backstay alert list, then backstay alert acknowledge ID".to_owned(),
         ];

@@ -134,10 +134,7 @@ fn outbox(backend: sea_orm::DbBackend) -> TableCreateStatement {
         .col(number_some("given_up_at"))
         .check(("outbox_counts", Expr::cust(never_negative(["tries"]))))
         // It waits, was sent, or was given up: one of them.
-        .check((
-            "outbox_end",
-            Expr::cust("(due_at IS NULL) = (sent_at IS NOT NULL OR given_up_at IS NOT NULL)"),
-        ))
+        .check(("outbox_end", Expr::cust("(due_at IS NULL) = (sent_at IS NOT NULL OR given_up_at IS NOT NULL)")))
         .check(("outbox_one_end", Expr::cust("sent_at IS NULL OR given_up_at IS NULL")))
         .take()
 }

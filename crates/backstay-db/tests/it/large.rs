@@ -106,7 +106,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
         DbBackend::MySql => {
             "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, watch, event_cursor, digest, \
              outbox, alert"
-        },
+        }
         _ => "ANALYZE",
     };
     db.execute_unprepared(analyze).await.unwrap();
@@ -119,7 +119,17 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
     let explain = Statement { sql: format!("{verb} {}", question.sql), ..question.clone() };
     let rows = db.query_all_raw(explain).await.unwrap();
     let large = [
-        "job", "snapshot", "event", "plan", "plan_schedule", "upkeep", "watch", "event_cursor", "digest", "outbox", "alert",
+        "job",
+        "snapshot",
+        "event",
+        "plan",
+        "plan_schedule",
+        "upkeep",
+        "watch",
+        "event_cursor",
+        "digest",
+        "outbox",
+        "alert",
     ];
     let (mut lines, mut whole) = (Vec::new(), false);
     for row in &rows {

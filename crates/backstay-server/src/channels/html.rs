@@ -123,8 +123,12 @@ pub fn page(message: &Message) -> String {
              <ol style=\"margin:0;padding:0 0 0 20px\" class=\"text\">",
         );
         for step in &message.next_steps {
-            let _ = write!(out, "<li class=\"text\" style=\"margin:0 0 8px;font-size:14px;line-height:1.45;color:#1d2126;\
-                 overflow-wrap:anywhere;word-break:break-word\">{}</li>", step_html(step));
+            let _ = write!(
+                out,
+                "<li class=\"text\" style=\"margin:0 0 8px;font-size:14px;line-height:1.45;color:#1d2126;\
+                 overflow-wrap:anywhere;word-break:break-word\">{}</li>",
+                step_html(step)
+            );
         }
         out.push_str("</ol>");
     }
@@ -175,7 +179,8 @@ mod tests {
     fn no_foreign_text_makes_an_element() {
         let tags = |page: &str| page.matches('<').count();
         let plain = page(&message("home"));
-        for bad in ["<script>alert(1)</script>", "\"><img src=x onerror=y>", "'; x=\"", "a&b", "]]>", "\u{202e}exe.\0"] {
+        for bad in ["<script>alert(1)</script>", "\"><img src=x onerror=y>", "'; x=\"", "a&b", "]]>", "\u{202e}exe.\0"]
+        {
             let page = page(&message(bad));
             assert_eq!(tags(&page), tags(&plain), "{bad}");
             assert!(!page.contains("<script") && !page.contains("<img") && !page.contains('\u{202e}'), "{bad}");
@@ -187,8 +192,13 @@ mod tests {
     fn a_colour_is_never_the_only_sign() {
         for severity in Severity::ALL {
             let page = page(&Message { severity: *severity, ..message("x") });
-            assert!(page.contains(&format!("; {}", severity.word())) || page.contains(&format!(";{}", severity.word()))
-                || page.contains(&format!(" {}</span>", severity.word())), "{}", severity.word());
+            assert!(
+                page.contains(&format!("; {}", severity.word()))
+                    || page.contains(&format!(";{}", severity.word()))
+                    || page.contains(&format!(" {}</span>", severity.word())),
+                "{}",
+                severity.word()
+            );
         }
     }
 }

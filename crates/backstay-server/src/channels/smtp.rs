@@ -162,6 +162,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
-        assert!(!text.contains("<script>"), "the HTML part is escaped and the text part encoded or plain: {text}");
+        let (_, html) = text.split_once("text/html").unwrap();
+        assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"), "{html}");
     }
 }

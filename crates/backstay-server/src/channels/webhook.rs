@@ -49,8 +49,8 @@ pub(super) async fn send(settings: &WebhookSettings, parcel: &Parcel<'_>, place:
     let mut words: String = answer.text().await.unwrap_or_default();
     words = words.chars().take(ANSWER_LETTERS_MAX).collect();
     let words = said(&format!("{status} {words}"), secret);
-    let is_later = status.is_server_error()
-        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
+    let is_later =
+        status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
     Err(match is_later {
         true => DeliveryError::Later { place, said: words },
         false => DeliveryError::Refused { place, said: words },
@@ -65,7 +65,8 @@ fn client(parcel: &Parcel<'_>) -> Result<Client, DeliveryError> {
     let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     if let Some(ca) = &parcel.ca {
         let certificates = Certificate::from_pem_bundle(ca.expose_secret().as_bytes());
-        let certificates = certificates.map_err(|error| unusable(format!("the certificates cannot be read: {error}")))?;
+        let certificates =
+            certificates.map_err(|error| unusable(format!("the certificates cannot be read: {error}")))?;
         builder = builder.tls_certs_only(certificates);
     }
     builder.build().map_err(|error| unusable(causes(&error)))
@@ -85,11 +86,8 @@ fn signature(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, D
 
 /// Returns a message as a document. Fields are only ever added.
 fn document(message: &Message) -> Value {
-    let facts: Vec<Value> =
-        message.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-    let section = |section: &backstay_core::domain::message::Section| {
-        json!({ "heading": section.heading, "severity": section.severity.word(), "lines": section.lines })
-    };
+    let facts: Vec<Value> = message.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let section = |section: &backstay_core::domain::message::Section| json!({ "heading": section.heading, "severity": section.severity.word(), "lines": section.lines });
     json!({
         "type": format!("backstay.{}", message.purpose.word()),
         "timestamp": message.at.to_string(),

@@ -15,8 +15,10 @@ use backstay_core::domain::schedule::ScheduleError;
 use backstay_core::domain::secret::SecretReferenceError;
 use backstay_core::managers::access::RecordError;
 use backstay_core::managers::browse::BrowseError;
+use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::ports::courier::DeliveryError;
 use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::snapshot::ReadError;
 use backstay_core::ports::store::StoreError;
@@ -241,6 +243,22 @@ impl From<DeclareError> for ApiError {
             DeclareError::Rpo { .. } => Self::invalid("rpo_ms", error),
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
         }
+    }
+}
+
+impl From<ChannelDeclareError> for ApiError {
+    fn from(error: ChannelDeclareError) -> Self {
+        match error {
+            ChannelDeclareError::Store(error) => error.into(),
+            ChannelDeclareError::Settings(error) => Self::invalid(&error.field, error.problem),
+        }
+    }
+}
+
+impl From<DeliveryError> for ApiError {
+    fn from(error: DeliveryError) -> Self {
+        let hint = "Mend what it says (backstay channel update), then test it again.";
+        Self::new(StatusCode::BAD_GATEWAY, "not_delivered", error, hint)
     }
 }
 

@@ -16,6 +16,7 @@ use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::fakes::courier::FakeCourier;
 use backstay_testkit::fakes::snapshot::FakeReader;
 use backstay_testkit::fakes::store::FakeStores;
 use futures::FutureExt as _;
@@ -114,6 +115,7 @@ impl Served {
             authenticator: Arc::new(TokenAuthenticator::new(context_of_door, access.clone(), &own)),
             access: access.clone(),
             meter: Arc::new(door),
+            courier: Arc::new(FakeCourier::default()),
             wake: Arc::default(),
             end: end.clone(),
         };

@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex};
 
 use backstay_core::domain::attempt::{Attempt, AttemptToken};
 use backstay_core::domain::change::ChangeRecord;
+use backstay_core::domain::channel::Channel;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::channel::Channel;
 use backstay_core::domain::id::{
     AgentId, ChannelId, ItemId, JobId, MessageId, PlanId, RepositoryId, SourceId, TenantId, TokenId,
 };

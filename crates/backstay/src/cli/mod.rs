@@ -24,6 +24,9 @@ mod evidence;
 mod event;
 mod item;
 mod token;
+mod channel;
+mod alert;
+mod digest;
 mod agent;
 mod change;
 mod call;
@@ -88,6 +91,9 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Event(verb) => event::run(&common, verb, screen).await,
         Noun::Item(verb) => item::run(&common, verb, screen).await,
         Noun::Token(verb) => token::run(&common, verb, screen).await,
+        Noun::Channel(verb) => channel::run(&common, verb, screen).await,
+        Noun::Alert(verb) => alert::run(&common, verb, screen).await,
+        Noun::Digest(verb) => digest::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
         Noun::Change(verb) => change::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,

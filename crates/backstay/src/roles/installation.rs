@@ -18,8 +18,9 @@ use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::random::Random;
 use backstay_core::ports::store::StoreError;
 use backstay_db::{Database, OpenError};
+use backstay_server::channels::Channels;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
-use backstay_server::loops::{rescuer, scheduler};
+use backstay_server::loops::{notifier, rescuer, scheduler, watcher};
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{FileSigner, SigningError};
 use tokio::net::TcpListener;
@@ -106,6 +107,7 @@ impl Installation {
             authenticator: Arc::new(TokenAuthenticator::new(context.clone(), access.clone(), &own)),
             access,
             meter: database,
+            courier: Arc::new(Channels),
             wake: Arc::clone(&wake),
             end: end.clone(),
         };
@@ -124,6 +126,8 @@ impl Installation {
         if with_agent != WithAgent::No {
             tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
             tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
+            tasks.spawn(watcher::run(context.clone(), end.clone()));
+            tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));
         }
         if with_agent == WithAgent::Yes {
             tasks.spawn(backstay_agent::run(

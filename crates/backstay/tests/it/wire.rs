@@ -56,6 +56,7 @@ async fn over_the_wire() -> JobsHarness {
         storage_kinds: Arc::new([]),
         access: database.clone(),
         meter: database,
+        courier: Arc::new(backstay_server::channels::Channels),
         wake: Arc::default(),
         end: CancellationToken::new(),
     };

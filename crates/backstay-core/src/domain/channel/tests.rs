@@ -17,7 +17,10 @@ fn settings_are_read_back_as_they_were_judged() {
     for (kind, settings) in [
         ("smtp", mail(json!({}))),
         ("smtp", mail(json!({ "tls": "none", "port": "2525" }))),
-        ("smtp", mail(json!({ "username": "b", "password": "file:keys/channels/x", "ca_file": "file:keys/channels/ca" }))),
+        (
+            "smtp",
+            mail(json!({ "username": "b", "password": "file:keys/channels/x", "ca_file": "file:keys/channels/ca" })),
+        ),
         ("webhook", json!({ "url": "https://a.example/x", "secret": "file:keys/channels/hook" })),
     ] {
         let read = parse(kind, settings).unwrap();

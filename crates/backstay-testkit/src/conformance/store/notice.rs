@@ -134,11 +134,8 @@ pub async fn a_decision_is_written_as_a_whole_or_not_at_all(stores: Stores) {
     let seen = store.watch_list_due(world.now(), 10).await.unwrap()[0];
     let due_at = world.now().saturating_add(HOUR).unwrap();
     let mark = Some(Mark::Watch { seen, due_at });
-    let write = |rows: Vec<AlertRow>| NoticeWrite {
-        mark: mark.clone(),
-        alerts: rows,
-        messages: vec![outgoing(&world, &to)],
-    };
+    let write =
+        |rows: Vec<AlertRow>| NoticeWrite { mark: mark.clone(), alerts: rows, messages: vec![outgoing(&world, &to)] };
     let first = alert(&world, "a");
     assert!(store.notice_put(&write(vec![first.clone()])).await.unwrap());
     let there = AlertRow { revision: 1, ..first.clone() };

@@ -330,7 +330,8 @@ pub async fn a_message_is_tried_until_it_is_given_up(stores: Stores) {
     }
     assert_eq!(tries, 15);
     assert_eq!(voice.context.notices.outbox_counts().await.unwrap().given_up, 1);
-    let undelivered = || async { voice.alerts().await.into_iter().find(|row| row.topic.word() == "undelivered").unwrap() };
+    let undelivered =
+        || async { voice.alerts().await.into_iter().find(|row| row.topic.word() == "undelivered").unwrap() };
     let row = undelivered().await;
     assert!(row.message.contains("no such user") && row.message.contains("15 tries"), "{}", row.message);
     assert_eq!(row.subject, voice.channel.id.to_string());

@@ -180,7 +180,8 @@ impl NoticeStore for FakeStores {
 
     async fn watch_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Watched>, StoreError> {
         let mut due: Vec<Watched> = self.read(|rows| {
-            let watched = |(key, due_at): (&(_, _), &Timestamp)| Watched { plan_id: key.0, item_id: key.1, due_at: *due_at };
+            let watched =
+                |(key, due_at): (&(_, _), &Timestamp)| Watched { plan_id: key.0, item_id: key.1, due_at: *due_at };
             rows.watch.iter().map(watched).filter(|row| row.due_at <= now).collect()
         });
         due.sort_by_key(|row| row.due_at);
