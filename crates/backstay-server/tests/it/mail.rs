@@ -15,7 +15,7 @@ fn message(subject: &str) -> Message {
         purpose: Purpose::Alert,
         severity: Severity::Error,
         subject: subject.to_owned(),
-        lead: "<script>alert(1)</script> ist überfällig.".to_owned(),
+        lead: "<script>alert(1)</script> is overdue.".to_owned(),
         facts: vec![("item".to_owned(), "/home/ada & co".to_owned())],
         sections: Vec::new(),
         next_steps: vec!["Ask for a backup now: backstay plan run home".to_owned()],
