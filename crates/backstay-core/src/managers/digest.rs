@@ -4,6 +4,7 @@
 //! nothing is left out. Without one before it looks a day back, or a week.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -162,10 +163,11 @@ async fn named(context: &Context, events: &mut [Event]) -> Result<(), StoreError
     let plain = [EventKind::Enqueued, EventKind::Succeeded, EventKind::Rescued];
     for event in events.iter_mut().filter(|event| !plain.contains(&event.kind)) {
         let Some(id) = event.item_id else { continue };
-        if !names.contains_key(&id) {
-            names.insert(id, context.declarations.item_get(id).await?.name);
-        }
-        event.message = format!("{}: {}", names[&id], event.message);
+        let name = match names.entry(id) {
+            Entry::Occupied(name) => name.into_mut(),
+            Entry::Vacant(place) => place.insert(context.declarations.item_get(id).await?.name),
+        };
+        event.message = format!("{name}: {}", event.message);
     }
     Ok(())
 }

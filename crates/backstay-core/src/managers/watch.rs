@@ -10,6 +10,7 @@
 //! look at the old moment finds it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -116,13 +117,15 @@ pub(super) fn subject_of(plan: PlanId, item: ItemId) -> String {
 }
 
 async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timestamp) -> Result<Seen, StoreError> {
-    if !known.plans.contains_key(&seen.plan_id) {
-        let plan = context.declarations.plan_get(seen.plan_id).await?;
-        let state = context.schedules.schedule_get(seen.plan_id).await?;
-        let tenant = context.declarations.tenant_get(plan.tenant_id).await?.name.to_string();
-        known.plans.insert(seen.plan_id, (plan, state, tenant));
-    }
-    let (plan, state, tenant) = &known.plans[&seen.plan_id];
+    let (plan, state, tenant) = match known.plans.entry(seen.plan_id) {
+        Entry::Occupied(row) => row.into_mut(),
+        Entry::Vacant(place) => {
+            let plan = context.declarations.plan_get(seen.plan_id).await?;
+            let state = context.schedules.schedule_get(seen.plan_id).await?;
+            let tenant = context.declarations.tenant_get(plan.tenant_id).await?.name.to_string();
+            place.insert((plan, state, tenant))
+        }
+    };
     let item = context.declarations.item_get(seen.item_id).await?;
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
     let taken = newest.map(|row| row.taken_at);

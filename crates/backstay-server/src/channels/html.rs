@@ -11,8 +11,8 @@ use backstay_core::domain::message::{Message, Purpose, Section};
 /// For programs that know the dark: the classes of the elements below.
 const DARK: &str = ":root{color-scheme:light dark}\
 @media (prefers-color-scheme:dark){\
-.page{background:#111418!important}.card{background:#1b2027!important;border-left-color:#39424e!important;border-right-color:#39424e!important;\
-border-bottom-color:#39424e!important}\
+.page{background:#111418!important}.card{background:#1b2027!important;border-left-color:#39424e!important;\
+border-right-color:#39424e!important;border-bottom-color:#39424e!important}\
 .text{color:#e6e9ee!important}.soft{color:#a3adba!important}.line{border-color:#39424e!important}\
 .code{background:#262d36!important;color:#e6e9ee!important}}";
 
@@ -133,10 +133,10 @@ pub fn page(message: &Message) -> String {
         }
         out.push_str("</ol>");
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<p class=\"soft\" style=\"margin:20px 0 0;font-size:12px;color:#5b6572\">Backstay, {:.0}</p></div></div></body>\
-         </html>\n",
+         </html>",
         message.at
     );
     out

@@ -140,7 +140,7 @@ pub async fn a_decision_is_written_as_a_whole_or_not_at_all(stores: Stores) {
     assert!(store.notice_put(&write(vec![first.clone()])).await.unwrap());
     let there = AlertRow { revision: 1, ..first.clone() };
     assert_eq!(store.alert_get(first.id).await.unwrap(), there);
-    assert_eq!(store.alert_find(world.tenant.id, "a").await.unwrap(), [there.clone()]);
+    assert_eq!(store.alert_find(world.tenant.id, "a").await.unwrap(), std::slice::from_ref(&there));
     assert!(store.alert_find(world.tenant.id, "A").await.unwrap().is_empty());
     // The mark has moved.
     assert!(!store.notice_put(&write(vec![alert(&world, "b")])).await.unwrap());
@@ -154,7 +154,7 @@ pub async fn a_decision_is_written_as_a_whole_or_not_at_all(stores: Stores) {
     }
     assert_eq!(store.watch_list_due(due_at, 10).await.unwrap(), [moved]);
     let all = store.alert_list(AlertFilter::default(), Page::first()).await.unwrap();
-    assert_eq!(all, [there.clone()]);
+    assert_eq!(all, std::slice::from_ref(&there));
     let counts = OutboxCounts { waiting: 1, given_up: 0, alerts_live: 1 };
     assert_eq!(store.outbox_counts().await.unwrap(), counts);
     let ended = AlertRow { ended_at: Some(world.now()), ..there.clone() };
