@@ -308,7 +308,7 @@ impl NoticeStore for Database {
         Ok(Some(DigestTold { tenant_id: tenant, facts, sequence: row.sequence }))
     }
 
-    async fn outbox_claim(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
+    async fn outbox_lease(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
         self.claim_messages(count_max, ttl).await
     }
 

@@ -55,7 +55,7 @@ pub async fn deliver_next(
     context: &Context,
     courier: &dyn Courier,
 ) -> Result<Option<(MessageId, Delivered)>, StoreError> {
-    let Some(row) = context.notices.outbox_claim(1, CLAIM_TTL).await?.into_iter().next() else { return Ok(None) };
+    let Some(row) = context.notices.outbox_lease(1, CLAIM_TTL).await?.into_iter().next() else { return Ok(None) };
     let id = row.outgoing.id;
     let channel = match context.notices.channel_get(row.outgoing.channel_id).await {
         Ok(channel) => channel,

@@ -101,7 +101,7 @@ impl Voice {
 
 /// An item that never was saved is told of once its plan's RPO is over, once; then that it is well.
 ///
-/// Red without `end` in the watcher, or when a repeated look tells again.
+/// Red without `end` in the watcher, or when a repeated look counts as a notice.
 pub async fn an_item_without_a_snapshot_is_told_and_its_recovery_too(stores: Stores) {
     let voice = Voice::new(stores, 2).await;
     assert_eq!(voice.watch().await, 2, "a new plan is looked at");
@@ -121,6 +121,7 @@ pub async fn an_item_without_a_snapshot_is_told_and_its_recovery_too(stores: Sto
         voice.watch().await;
     }
     assert!(voice.subjects().await.is_empty(), "it was told");
+    assert_eq!(voice.alerts().await[0].alert.held, 0, "a look is no notice: nothing was held back");
     voice.save(0, Outcome::Complete, Duration::from_secs(60)).await;
     voice.watch().await;
     let heard = voice.heard().await;

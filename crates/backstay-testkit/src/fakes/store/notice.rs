@@ -219,7 +219,7 @@ impl NoticeStore for FakeStores {
         Ok(self.read(|rows| rows.digests_told.get(&(channel, tenant)).cloned()))
     }
 
-    async fn outbox_claim(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
+    async fn outbox_lease(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
         self.write(|rows, now| {
             let mut due: Vec<&mut OutboxRow> =
                 rows.outbox.values_mut().filter(|row| row.due_at.is_some_and(|at| at <= now)).collect();
