@@ -165,8 +165,8 @@ impl Digest {
     /// Returns the digest as a message: bad news first, and no line more than [`LINES_MAX`] of a kind.
     pub fn message(&self, tenant: &str, at: Timestamp) -> Message {
         let mut sections = Vec::new();
-        let mut add = |heading: &str, severity: Severity, entries: Vec<String>| {
-            let beyond = entries.len().saturating_sub(LINES_MAX);
+        let mut add_cut = |heading: &str, severity: Severity, entries: Vec<String>, cut: usize| {
+            let beyond = entries.len().saturating_sub(LINES_MAX) + cut;
             let mut lines: Vec<String> = entries.into_iter().take(LINES_MAX).collect();
             if beyond > 0 {
                 lines.push(format!("and {beyond} more"));
@@ -176,29 +176,26 @@ impl Digest {
             }
         };
         let facts = &self.facts;
-        add("No good snapshot at all", Severity::Critical, facts.without_snapshot.iter().cloned().collect());
+        add_cut("No good snapshot at all", Severity::Critical, facts.without_snapshot.iter().cloned().collect(), 0);
         let overdue = facts.overdue.iter().map(|(name, by)| format!("{name}, overdue by {}", time_words(*by)));
-        add("Overdue", Severity::Error, overdue.collect());
+        add_cut("Overdue", Severity::Error, overdue.collect(), 0);
         let failing = facts.failing.iter().map(|(name, message)| format!("{name}: {message}"));
-        add("Failing", Severity::Error, failing.collect());
+        add_cut("Failing", Severity::Error, failing.collect(), 0);
         let told = |event: &Event| format!("{:.0} {}: {}", event.at, event.kind.word(), event.message);
-        let mut events: Vec<String> = self.events.iter().map(told).collect();
-        if self.events_beyond > 0 {
-            events.push(format!("and {} more", self.events_beyond));
-        }
+        let events: Vec<String> = self.events.iter().map(told).collect();
         let worst = self.events.first().map_or(Severity::Info, |event| Topic::Event(event.kind).severity());
-        add("What went wrong", worst, events);
+        add_cut("What went wrong", worst, events, self.events_beyond);
         let held = facts.paused.iter().map(|name| format!("{name}: paused by a person, raises no alarm"));
-        add("Held back", Severity::Warning, held.collect());
+        add_cut("Held back", Severity::Warning, held.collect(), 0);
         if let Some(changes) = &self.changes {
             let none = changes.is_empty().then(|| "nothing".to_owned());
-            add("Changed since the last digest", Severity::Info, changes.iter().cloned().chain(none).collect());
+            add_cut("Changed since the last digest", Severity::Info, changes.iter().cloned().chain(none).collect(), 0);
         }
         let results = self.counts.iter().map(|(kind, count)| format!("{} {count}", kind.word()));
-        add("Results", Severity::Info, results.collect());
-        add("Quota", severity_of_level(self.level), vec![self.quota_words()]);
+        add_cut("Results", Severity::Info, results.collect(), 0);
+        add_cut("Quota", severity_of_level(self.level), vec![self.quota_words()], 0);
         let durations = facts.durations.iter().map(|(name, took)| format!("{name}: {}", time_words(*took)));
-        add("A backup takes about", Severity::Info, durations.collect());
+        add_cut("A backup takes about", Severity::Info, durations.collect(), 0);
         let severity = sections.iter().map(|section| section.severity).max().unwrap_or(Severity::Info);
         let lead = format!("Tenant {tenant}, from {:.0} to {:.0}.", self.from, self.until);
         let next_steps = (severity >= Severity::Error)

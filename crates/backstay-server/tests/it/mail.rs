@@ -54,6 +54,7 @@ async fn a_mail_arrives_whole() {
         assert!(mail.contains(line), "{line}: {mail}");
     }
     let (_, html) = mail.split_once("text/html").unwrap();
+    let html = html.replace("=\r\n", "");
     assert!(html.contains("&lt;script&gt;") && !html.contains("<script>") && !mail.contains(&peer.password), "{mail}");
 }
 
