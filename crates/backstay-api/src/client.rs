@@ -13,7 +13,9 @@ use crate::endpoint::{Method, Operation, endpoint};
 use crate::problem::Problem;
 use crate::servers::Servers;
 use crate::types::agent::AgentView;
+use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, DigestView};
 use crate::types::change::ChangeView;
+use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
@@ -385,6 +387,26 @@ calls! {
     token_show(id: &str) -> TokenView = get(TokenShow, id);
     /// Revokes a token.
     token_revoke(id: &str) -> () = get(TokenRevoke, id);
+    /// Declares a channel.
+    channel_create(body: &ChannelCreate) -> ChannelView = tell(ChannelCreate, "", body);
+    /// Returns all channels.
+    channel_list() -> Rows<ChannelView> = get(ChannelList, "");
+    /// Returns one channel.
+    channel_show(id: &str) -> ChannelView = get(ChannelShow, id);
+    /// Changes a channel.
+    channel_update(id: &str, body: &ChannelUpdate) -> ChannelView = tell(ChannelUpdate, id, body);
+    /// Takes a channel away.
+    channel_remove(id: &str) -> () = get(ChannelRemove, id);
+    /// Sends a test to a channel.
+    channel_test(id: &str) -> () = get(ChannelTest, id);
+    /// Returns alerts, newest first.
+    alert_list(query: &AlertQuery) -> Rows<AlertView> = ask(AlertList, "", query);
+    /// Notes that somebody knows of an alert.
+    alert_acknowledge(id: &str) -> AlertView = get(AlertAcknowledge, id);
+    /// Silences an alert for a time.
+    alert_silence(id: &str, body: &AlertSilence) -> AlertView = tell(AlertSilence, id, body);
+    /// Returns what a digest would say.
+    digest_show(query: &DigestQuery) -> DigestView = ask(DigestShow, "", query);
     /// Returns the agents that are alive.
     agent_list() -> Rows<AgentView> = get(AgentList, "");
     /// Returns who asked for changes, newest first.

@@ -118,6 +118,26 @@ pub enum Operation {
     TokenShow,
     /// Revokes a token.
     TokenRevoke,
+    /// Declares a channel.
+    ChannelCreate,
+    /// All channels.
+    ChannelList,
+    /// One channel.
+    ChannelShow,
+    /// Changes a channel.
+    ChannelUpdate,
+    /// Takes a channel away.
+    ChannelRemove,
+    /// Sends a test to a channel.
+    ChannelTest,
+    /// Alerts, newest first.
+    AlertList,
+    /// Notes that somebody knows of an alert.
+    AlertAcknowledge,
+    /// Silences an alert for a time.
+    AlertSilence,
+    /// What a digest would say.
+    DigestShow,
     /// Agents that are alive.
     AgentList,
     /// Who asked for changes.
@@ -234,6 +254,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::TokenList, "token_list", (Grant, GET, "/api/v1/tokens", 200), "token list", "Returns tokens, newest first."),
     row(Operation::TokenShow, "token_show", (Grant, GET, "/api/v1/tokens/{id}", 200), "token show", "Returns one token; never its text."),
     row(Operation::TokenRevoke, "token_revoke", (Grant, DELETE, "/api/v1/tokens/{id}", 204), "token revoke", "Revokes a token at once. It may be revoked again."),
+    row(Operation::ChannelCreate, "channel_create", (Grant, POST, "/api/v1/channels", 201), "channel create", "Declares a channel: where people want to be told, and of what."),
+    row(Operation::ChannelList, "channel_list", (Grant, GET, "/api/v1/channels", 200), "channel list", "Returns all channels."),
+    row(Operation::ChannelShow, "channel_show", (Grant, GET, "/api/v1/channels/{id}", 200), "channel show", "Returns one channel; never its secrets."),
+    row(Operation::ChannelUpdate, "channel_update", (Grant, PATCH, "/api/v1/channels/{id}", 200), "channel update", "Changes what is given of a channel."),
+    row(Operation::ChannelRemove, "channel_remove", (Grant, DELETE, "/api/v1/channels/{id}", 204), "channel remove", "Takes a channel away; messages that wait for it are given up."),
+    row(Operation::ChannelTest, "channel_test", (Grant, POST, "/api/v1/channels/{id}/test", 204), "channel test", "Sends a test to a channel, and answers once the channel took it."),
+    row(Operation::AlertList, "alert_list", (Look, GET, "/api/v1/alerts", 200), "alert list", "Returns alerts that go on, newest first."),
+    row(Operation::AlertAcknowledge, "alert_acknowledge", (Run, POST, "/api/v1/alerts/{id}/acknowledge", 200), "alert acknowledge", "Notes that somebody knows of an alert: it is not told again until it gets worse or begins anew. It may be asked again."),
+    row(Operation::AlertSilence, "alert_silence", (Run, POST, "/api/v1/alerts/{id}/silence", 200), "alert silence", "Silences an alert until a moment; what comes meanwhile is counted."),
+    row(Operation::DigestShow, "digest_show", (Look, GET, "/api/v1/digest", 200), "digest show", "Returns what a digest of a tenant would say now; nothing is sent."),
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
     row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
     row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),

@@ -16,7 +16,9 @@ use utoipa::{IntoParams, PartialSchema as _, ToSchema};
 use crate::endpoint::{ENDPOINTS, Endpoint, Method, Operation};
 use crate::problem::{PROBLEM_TYPE, Problem};
 use crate::types::agent::AgentView;
+use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, DigestView};
 use crate::types::change::ChangeView;
+use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
@@ -117,6 +119,15 @@ fn shape(operation: Operation) -> Shape {
         Operation::TokenList => takes_query::<PageQuery>(rows::<TokenView>()),
         Operation::TokenShow => takes_none(body::<TokenView>()),
         Operation::TokenRevoke => gives_none(takes_none(body::<Problem>())),
+        Operation::ChannelCreate => takes_body::<ChannelCreate>(body::<ChannelView>()),
+        Operation::ChannelList => takes_none(rows::<ChannelView>()),
+        Operation::ChannelShow => takes_none(body::<ChannelView>()),
+        Operation::ChannelUpdate => takes_body::<ChannelUpdate>(body::<ChannelView>()),
+        Operation::ChannelRemove | Operation::ChannelTest => gives_none(takes_none(body::<Problem>())),
+        Operation::AlertList => takes_query::<AlertQuery>(rows::<AlertView>()),
+        Operation::AlertAcknowledge => takes_none(body::<AlertView>()),
+        Operation::AlertSilence => takes_body::<AlertSilence>(body::<AlertView>()),
+        Operation::DigestShow => takes_query::<DigestQuery>(body::<DigestView>()),
         Operation::AgentList => takes_none(rows::<AgentView>()),
         Operation::Metrics => takes_none(body::<String>()),
         Operation::ChangeList => takes_query::<PageQuery>(rows::<ChangeView>()),

@@ -18,6 +18,7 @@ use crate::Database;
 use crate::database::commit;
 use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
+use crate::notice::{cursor_add, watch_plan};
 use crate::schedule::{schedule_add, schedule_changed};
 use crate::upkeep::upkeep_add;
 
@@ -40,9 +41,12 @@ fn by_name<M, T, K: Ord>(
 #[async_trait]
 impl DeclarationStore for Database {
     async fn tenant_add(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
         let insert = tenant::Entity::insert(tenant::Model::of(tenant).into_active_model());
-        let done = insert.exec_without_returning(&self.writer).await;
-        done.map(drop).map_err(|error| insert_error(error, "tenant", tenant.name.as_str()))
+        let done = insert.exec_without_returning(&tx).await;
+        done.map_err(|error| insert_error(error, "tenant", tenant.name.as_str()))?;
+        cursor_add(&tx, tenant.id).await?;
+        commit(tx).await
     }
 
     async fn tenant_get(&self, id: TenantId) -> Result<Tenant, StoreError> {
@@ -127,6 +131,7 @@ impl DeclarationStore for Database {
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "plan", plan.name.as_str()))?;
         schedule_add(&tx, plan).await?;
+        watch_plan(&tx, plan.id, &plan.source_id.to_string()).await?;
         commit(tx).await
     }
 
@@ -152,6 +157,7 @@ impl DeclarationStore for Database {
 impl Database {
     async fn plan_replace_once(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         let (id, is_rescheduled) = (old.id, old.schedule != new.schedule);
+        let source = new.source_id.to_string();
         let tx = self.begin().await?;
         let (old, new) = (plan::Model::of(old), plan::Model::of(new));
         let update = plan::Entity::update_many()
@@ -173,6 +179,7 @@ impl Database {
         if done.rows_affected != 1 {
             return Ok(false);
         }
+        watch_plan(&tx, id, &source).await?;
         if is_rescheduled {
             let now = self.now.read(&tx).await?;
             schedule_changed(&tx, id, now).await?;

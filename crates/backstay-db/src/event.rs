@@ -11,6 +11,7 @@ use sea_orm::{
 use crate::dialect::parent_lock;
 use crate::entity::{event, event_anchor, tenant};
 use crate::error::{insert_error, store_error};
+use crate::notice::cursor_behind;
 
 /// Locks a tenant's row until the transaction ends. Whoever will append an event does this before it locks or inserts
 /// anything else: all lock in one order (tenant, agent, lease, queue, repository, job), so that none waits for one that
@@ -44,5 +45,6 @@ pub(crate) async fn event_append(tx: &DatabaseTransaction, event: &Event) -> Res
     let row = event::Model::of(&ChainedEvent { event: event.clone(), sequence, hash });
     let id = row.id.clone();
     let insert = event::Entity::insert(row.into_active_model()).exec_without_returning(tx).await;
-    insert.map(drop).map_err(|error| insert_error(error, "event", id))
+    insert.map_err(|error| insert_error(error, "event", id))?;
+    cursor_behind(tx, &tenant_id, sequence).await
 }

@@ -21,6 +21,10 @@ mod row;
 mod twin;
 
 mod access;
+mod channel;
+mod notice;
+mod outbox;
+mod told;
 mod declaration;
 mod event;
 mod history;

@@ -10,6 +10,8 @@ use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::question;
 use crate::job::rescue::wake_question;
 use crate::job::{list_question, overlap_question};
+use crate::notice::{behind_question, digest_question, subject_question, watch_question};
+use crate::outbox::outbox_question;
 use crate::retention::ended_question;
 use crate::schedule::due_question;
 use crate::upkeep::{live_question, upkeep_question};
@@ -56,6 +58,11 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("live jobs of a repository", live_question(asked.repository, JobKind::ALL).build(backend)),
         ("repositories due", upkeep_question(asked.now, 50).build(backend)),
         ("live backups of an overlap key", overlap_question(asked.tenant).build(backend)),
+        ("items to look at", watch_question(asked.now, 50).build(backend)),
+        ("tenants with new events", behind_question(50).build(backend)),
+        ("windows that are over", digest_question(asked.now, 50).build(backend)),
+        ("messages due", outbox_question(asked.now, 50).build(backend)),
+        ("alerts of a subject", subject_question(asked.tenant, "x").build(backend)),
         ("jobs to sweep", ended_question(Timestamp::from_second(2).unwrap_or_default(), 50).build(backend)),
     ]
 }

@@ -38,6 +38,7 @@ pub fn context(world: &Arc<World>, server: usize) -> Context {
         jobs: world.store.clone(),
         schedules: world.store.clone(),
         retention: world.store.clone(),
+        notices: world.store.clone(),
         secrets: world.secrets.clone(),
         signer: Arc::new(FixedSigner::default()),
         clock: world.servers[server].clock.clone(),

@@ -5,6 +5,7 @@
 
 mod schedule;
 mod retention;
+mod notice;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,5 +20,7 @@ pub mod evidence;
 pub mod event;
 pub mod secret;
 pub mod token;
+pub mod channel;
+pub mod alert;
 pub mod agent;
 pub mod change;

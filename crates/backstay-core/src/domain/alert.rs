@@ -46,14 +46,39 @@ pub enum Topic {
     Threatened,
     /// A tenant's quota.
     Quota,
+    /// A message that its channel did not take.
+    Undelivered,
 }
 
 impl Topic {
+    /// The topics that are no events' kinds, with their words.
+    const OWN: [(Self, &'static str); 5] = [
+        (Self::Partial, "partial"),
+        (Self::Overdue, "overdue"),
+        (Self::Threatened, "threatened"),
+        (Self::Quota, "quota"),
+        (Self::Undelivered, "undelivered"),
+    ];
+
+    /// Returns the word of the row and of the wire: an event's is that of its kind.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Event(kind) => kind.word(),
+            own => Self::OWN.iter().find(|(topic, _)| *topic == own).map_or("", |(_, word)| word),
+        }
+    }
+
+    /// Reads the word of the row and of the wire; none for an unknown one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let own = Self::OWN.iter().find(|(_, known)| *known == word).map(|(topic, _)| *topic);
+        own.or_else(|| EventKind::from_word(word).map(Self::Event))
+    }
+
     /// Returns how bad a fact of the topic is, where the topic alone says it; a quota's level says more.
     pub const fn severity(self) -> Severity {
         match self {
             Self::Event(EventKind::Damaged) => Severity::Critical,
-            Self::Event(EventKind::Failed | EventKind::Parked) | Self::Overdue => Severity::Error,
+            Self::Event(EventKind::Failed | EventKind::Parked) | Self::Overdue | Self::Undelivered => Severity::Error,
             Self::Event(EventKind::Skipped | EventKind::Cancelled) | Self::Partial | Self::Threatened | Self::Quota => {
                 Severity::Warning
             }
@@ -94,6 +119,8 @@ pub enum Delivery {
     /// With the others of its window.
     Digest,
 }
+
+super::job::words!(Delivery: AtOnce = "at_once", Digest = "digest");
 
 /// Says what goes where. What is not named matches everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,6 +301,15 @@ mod tests {
         check("info * damaged mail now,info * overdue chat digest", Severity::Info, "chat Digest");
         check("info * * mail digest,error * * mail now", Severity::Error, "mail AtOnce");
         check("info * * mail digest,error * * mail now", Severity::Info, "mail Digest");
+    }
+
+    #[test]
+    fn each_topic_has_a_word_of_its_own() {
+        let all = EventKind::ALL.iter().map(|kind| Topic::Event(*kind)).chain(Topic::OWN.map(|(topic, _)| topic));
+        for topic in all {
+            assert_eq!(Topic::from_word(topic.word()), Some(topic), "{topic:?}");
+        }
+        assert_eq!(Topic::from_word(""), None);
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! Built from values alone and rendered by whoever sends it; [`Digest::words`] is the plain text. Bad news comes first.
 //! A digest is built even when nothing happened: silence is what a broken installation sounds like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::alert::{Severity, Topic, severity_of_level};
 use super::event::{Event, EventKind};
 use super::id::TenantId;
+use super::message::{Message, Purpose, Section, one_line};
 use super::quota::{Level, Quota, Usage, level};
 
 /// Lines of one kind that are written out; what is beyond is counted.
@@ -25,7 +27,11 @@ pub struct Facts {
     pub usage: Usage,
     /// What it may store.
     pub quota: Quota,
-    /// Overdue items by name, with how long.
+    /// Items that have no good snapshot at all, by name.
+    pub without_snapshot: BTreeSet<String>,
+    /// Plans that a person holds back, by name: their items raise no alarm.
+    pub paused: BTreeSet<String>,
+    /// Overdue items by name, with how long; those without any snapshot are not among them.
     pub overdue: BTreeMap<String, Duration>,
     /// Parked jobs and failing plans by name, with the last message.
     pub failing: BTreeMap<String, String>,
@@ -101,6 +107,18 @@ fn changes(last: &Facts, now: &Facts) -> Vec<String> {
     }
     appeared(&mut lines, last.overdue.keys(), |name| !now.overdue.contains_key(name), "is no longer overdue");
     appeared(&mut lines, now.overdue.keys(), |name| !last.overdue.contains_key(name), "became overdue");
+    appeared(
+        &mut lines,
+        last.without_snapshot.iter(),
+        |name| !now.without_snapshot.contains(name),
+        "has a good snapshot now",
+    );
+    appeared(
+        &mut lines,
+        now.without_snapshot.iter(),
+        |name| !last.without_snapshot.contains(name),
+        "has no good snapshot",
+    );
     appeared(&mut lines, last.failing.keys(), |name| !now.failing.contains_key(name), "works again");
     appeared(&mut lines, now.failing.keys(), |name| !last.failing.contains_key(name), "began to fail");
     appeared(&mut lines, now.durations.keys(), |name| !last.durations.contains_key(name), "is new");
@@ -129,6 +147,7 @@ impl Digest {
         let count = |kind| self.counts.iter().find(|(one, _)| *one == kind).map_or(0, |(_, count)| *count);
         let bad = [
             (count(EventKind::Damaged), "damaged"),
+            (self.facts.without_snapshot.len(), "without a snapshot"),
             (self.facts.overdue.len(), "overdue"),
             (count(EventKind::Failed) + count(EventKind::Parked), "failed"),
         ];
@@ -143,9 +162,71 @@ impl Digest {
         parts.join(", ")
     }
 
+    /// Returns the digest as a message: bad news first, and no line more than [`LINES_MAX`] of a kind.
+    pub fn message(&self, tenant: &str, at: Timestamp) -> Message {
+        let mut sections = Vec::new();
+        let mut add_cut = |heading: &str, severity: Severity, entries: Vec<String>, cut: usize| {
+            let beyond = entries.len().saturating_sub(LINES_MAX) + cut;
+            let mut lines: Vec<String> = entries.into_iter().take(LINES_MAX).collect();
+            if beyond > 0 {
+                lines.push(format!("and {beyond} more"));
+            }
+            if !lines.is_empty() {
+                sections.push(Section { heading: heading.to_owned(), severity, lines });
+            }
+        };
+        let facts = &self.facts;
+        add_cut("No good snapshot at all", Severity::Critical, facts.without_snapshot.iter().cloned().collect(), 0);
+        let overdue = facts.overdue.iter().map(|(name, by)| format!("{name}, overdue by {}", time_words(*by)));
+        add_cut("Overdue", Severity::Error, overdue.collect(), 0);
+        let failing = facts.failing.iter().map(|(name, message)| format!("{name}: {message}"));
+        add_cut("Failing", Severity::Error, failing.collect(), 0);
+        let told = |event: &Event| format!("{:.0} {}: {}", event.at, event.kind.word(), event.message);
+        let events: Vec<String> = self.events.iter().map(told).collect();
+        let worst = self.events.first().map_or(Severity::Info, |event| Topic::Event(event.kind).severity());
+        add_cut("What went wrong", worst, events, self.events_beyond);
+        let held = facts.paused.iter().map(|name| format!("{name}: paused by a person, raises no alarm"));
+        add_cut("Held back", Severity::Warning, held.collect(), 0);
+        if let Some(changes) = &self.changes {
+            let none = changes.is_empty().then(|| "nothing".to_owned());
+            add_cut("Changed since the last digest", Severity::Info, changes.iter().cloned().chain(none).collect(), 0);
+        }
+        let results = self.counts.iter().map(|(kind, count)| format!("{} {count}", kind.word()));
+        add_cut("Results", Severity::Info, results.collect(), 0);
+        add_cut("Quota", severity_of_level(self.level), vec![self.quota_words()], 0);
+        let durations = facts.durations.iter().map(|(name, took)| format!("{name}: {}", time_words(*took)));
+        add_cut("A backup takes about", Severity::Info, durations.collect(), 0);
+        let severity = sections.iter().map(|section| section.severity).max().unwrap_or(Severity::Info);
+        let lead = format!("Tenant {tenant}, from {:.0} to {:.0}.", self.from, self.until);
+        let next_steps = (severity >= Severity::Error)
+            .then(|| "See what goes on: backstay alert list".to_owned())
+            .into_iter()
+            .collect();
+        Message {
+            purpose: Purpose::Digest,
+            severity,
+            subject: one_line(&format!("{tenant}: {}", self.subject())),
+            lead,
+            facts: Vec::new(),
+            sections,
+            next_steps,
+            at,
+        }
+    }
+
+    /// Returns how the tenant stands against its limits, in words.
+    fn quota_words(&self) -> String {
+        let (usage, quota) = (self.facts.usage, self.facts.quota);
+        let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
+        let bytes = format!("{}{}", size_words(usage.bytes), of(quota.bytes.map(size_words)));
+        let snapshots = format!("{}{} snapshots", usage.snapshots, of(quota.snapshots.map(|limit| limit.to_string())));
+        format!("{}: {bytes}, {snapshots}", self.level.word())
+    }
+
     /// Returns the whole digest as plain text.
     pub fn words(&self) -> String {
         let mut lines = vec![self.subject(), format!("from {:.0} to {:.0}", self.from, self.until)];
+        section(&mut lines, "No good snapshot at all", self.facts.without_snapshot.iter().cloned());
         section(
             &mut lines,
             "Overdue",
@@ -162,11 +243,7 @@ impl Digest {
             let none = changes.is_empty().then(|| "nothing".to_owned());
             section(&mut lines, "Changed since the last digest", changes.iter().cloned().chain(none));
         }
-        let (usage, quota) = (self.facts.usage, self.facts.quota);
-        let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
-        let bytes = format!("{}{}", size_words(usage.bytes), of(quota.bytes.map(size_words)));
-        let snapshots = format!("{}{} snapshots", usage.snapshots, of(quota.snapshots.map(|limit| limit.to_string())));
-        section(&mut lines, "Quota", [format!("{}: {bytes}, {snapshots}", self.level.word())].into_iter());
+        section(&mut lines, "Quota", [self.quota_words()].into_iter());
         section(
             &mut lines,
             "Durations",
@@ -204,7 +281,7 @@ pub(crate) fn size_words(bytes: u64) -> String {
 }
 
 /// Returns a length of time in words: `3h 20m`.
-pub(super) fn time_words(length: Duration) -> String {
+pub(crate) fn time_words(length: Duration) -> String {
     let seconds = length.as_secs();
     match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -249,6 +326,7 @@ mod tests {
             overdue: words(overdue).iter().map(|text| minutes(text)).collect(),
             failing: words(failing).into_iter().map(|name| (name, "storage is full".to_owned())).collect(),
             durations: words(durations).iter().map(|text| minutes(text)).collect(),
+            ..Facts::default()
         }
     }
 
@@ -290,6 +368,33 @@ mod tests {
             Quota:\n  yellow: 60.0 GiB of 100.0 GiB, 3 snapshots\n\
             Durations:\n  home 20m\n  new 1m";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_message_begins_with_what_has_no_snapshot() {
+        let now = Facts {
+            without_snapshot: ["new".to_owned()].into(),
+            paused: ["weekly".to_owned()].into(),
+            ..facts(60 << 30, "home=90", "mail", "home=20")
+        };
+        let message = digest("3 failed,5 succeeded", now, None).message("ada", at(24));
+        let headings: Vec<&str> = message.sections.iter().map(|section| section.heading.as_str()).collect();
+        let expected = [
+            "No good snapshot at all",
+            "Overdue",
+            "Failing",
+            "What went wrong",
+            "Held back",
+            "Results",
+            "Quota",
+            "A backup takes about",
+        ];
+        assert_eq!(headings, expected);
+        assert_eq!(message.subject, "ada: 1 without a snapshot, 1 overdue, 1 failed");
+        assert_eq!((message.severity, message.next_steps.len()), (Severity::Critical, 1));
+        let events = vec!["3 failed"; LINES_MAX + 5].join(",");
+        let message = digest(&events, facts(0, "", "", ""), None).message("ada", at(24));
+        assert_eq!(message.sections[0].lines.last().map(String::as_str), Some("and 5 more"));
     }
 
     #[test]

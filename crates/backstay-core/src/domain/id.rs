@@ -91,6 +91,12 @@ ids! {
     MaintenanceId,
     /// Names a record of who asked for a change.
     ChangeId,
+    /// Names a channel.
+    ChannelId,
+    /// Names an alert.
+    AlertId,
+    /// Names a message on its way to a channel.
+    MessageId,
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub mod retry;
 pub mod quota;
 pub mod fairness;
 pub mod alert;
+pub mod message;
+pub mod channel;
 pub mod digest;
 pub mod explain;
 pub mod template;

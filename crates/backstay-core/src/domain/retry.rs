@@ -8,7 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::disposition::Disposition;
-use super::id::JobId;
+use super::id::{JobId, MessageId};
 use super::job::{AfterFailure, FAILURES_BEFORE_PARKED, FailureClass};
 
 /// Attempts without a result, of whatever classes, after which a job is parked: classes that take turns end too.
@@ -61,6 +61,35 @@ pub const fn patience(class: FailureClass) -> Patience {
     Patience { first: Duration::from_secs(first), longest: Duration::from_secs(longest), failures_max }
 }
 
+/// Returns how patiently a message is brought that its channel did not take.
+///
+/// Where time helps: two days of tries, so that a weekend's mail still arrives. Where a person must help: half a day.
+pub const fn delivery_patience(disposition: Disposition) -> Patience {
+    let (first, longest, failures_max) = match disposition {
+        Disposition::Retry { .. } => (15, 3_600, 55),
+        Disposition::Partial | Disposition::Operator => (300, 3_600, 15),
+    };
+    Patience { first: Duration::from_secs(first), longest: Duration::from_secs(longest), failures_max }
+}
+
+/// Returns when a message is tried again after so many failed tries; none when it is given up.
+pub fn after_delivery(message: MessageId, disposition: Disposition, tries: u32) -> Option<Duration> {
+    let patience = delivery_patience(disposition);
+    let after = match disposition {
+        Disposition::Retry { after } => after,
+        Disposition::Partial | Disposition::Operator => Duration::ZERO,
+    };
+    (tries < patience.failures_max).then(|| {
+        let wait = wait(patience, tries).max(after);
+        wait.saturating_add(wait.mul_f64(share(message.uuid(), tries) / 4.0))
+    })
+}
+
+/// Returns the wait after so many failures in a row: it doubles with each.
+fn wait(patience: Patience, failures: u32) -> Duration {
+    patience.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(patience.longest)
+}
+
 /// Returns where a failed attempt leads. The wait is never shorter than what the error asks for, and up to a quarter
 /// longer by a share that follows from the job and the attempt, so that a thousand jobs do not come back at once.
 pub fn after_attempt(job: JobId, disposition: Disposition, streak: Streak) -> AfterFailure {
@@ -69,14 +98,13 @@ pub fn after_attempt(job: JobId, disposition: Disposition, streak: Streak) -> Af
     if streak.count >= patience.failures_max || streak.attempts >= ATTEMPTS_MAX {
         return AfterFailure::Park;
     }
-    let doubled = patience.first.saturating_mul(1 << streak.count.saturating_sub(1).min(16)).min(patience.longest);
-    let wait = doubled.max(after);
-    AfterFailure::Wait(wait.saturating_add(wait.mul_f64(share(job, streak.attempts) / 4.0)))
+    let wait = wait(patience, streak.count).max(after);
+    AfterFailure::Wait(wait.saturating_add(wait.mul_f64(share(job.uuid(), streak.attempts) / 4.0)))
 }
 
-/// Returns a number from 0 to below 1 that follows from the job and the attempt.
-fn share(job: JobId, attempt: u32) -> f64 {
-    let hash = Sha256::new().chain_update(job.uuid().as_bytes()).chain_update(attempt.to_be_bytes()).finalize();
+/// Returns a number from 0 to below 1 that follows from an id and the attempt.
+fn share(id: uuid::Uuid, attempt: u32) -> f64 {
+    let hash = Sha256::new().chain_update(id.as_bytes()).chain_update(attempt.to_be_bytes()).finalize();
     f64::from(u16::from_be_bytes([hash[0], hash[1]])) / 65_536.0
 }
 
@@ -125,6 +153,19 @@ mod tests {
         check("storage", Disposition::Partial, "Fail");
         let turns = "storage agent_lost ".repeat(12);
         check(&turns, soon, "Park");
+    }
+
+    #[test]
+    fn a_message_is_brought_for_days_and_then_given_up() {
+        let id = MessageId::from_uuid(job(1).uuid());
+        let total = |disposition| {
+            let waits: Vec<Duration> = (1..).map_while(|tries| after_delivery(id, disposition, tries)).collect();
+            (waits[0].as_secs(), waits.iter().sum::<Duration>().as_secs() / 3_600)
+        };
+        let (first, hours) = total(Disposition::Retry { after: Duration::ZERO });
+        assert!((15..20).contains(&first) && (46..60).contains(&hours), "{first} s, {hours} h");
+        let (first, hours) = total(Disposition::Operator);
+        assert!((300..376).contains(&first) && (10..15).contains(&hours), "{first} s, {hours} h");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{EventId, ItemId, JobId, TenantId};
 use crate::ports::clock::Clock;
+use crate::ports::notice::NoticeStore;
 use crate::ports::random::{Random, ten_bytes};
 use crate::ports::retention::RetentionStore;
 use crate::ports::schedule::ScheduleStore;
@@ -27,6 +28,8 @@ pub struct Context {
     pub schedules: Arc<dyn ScheduleStore>,
     /// What retention works on.
     pub retention: Arc<dyn RetentionStore>,
+    /// What is told to people, and how far that is.
+    pub notices: Arc<dyn NoticeStore>,
     /// Where secrets are kept.
     pub secrets: Arc<dyn SecretStore>,
     /// Signs evidence.

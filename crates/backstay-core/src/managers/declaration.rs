@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::lease::access_key;
+use crate::domain::channel::SEALED_PREFIX;
 use crate::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::name::Name;
@@ -125,6 +126,10 @@ pub async fn repository_declare(
     let judge = judge.ok_or_else(|| DeclareError::StorageKind { given: storage.kind.clone(), known: known() })?;
     let own = |reference: SecretReference| {
         let key = reference.to_string();
+        // What a channel may send to any server opens no data.
+        if matches!(&reference, SecretReference::Sealed { name, .. } if name.as_str().starts_with(SEALED_PREFIX)) {
+            return Err(StoreError::NotFound { noun: "secret for a repository", key });
+        }
         reference.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key })
     };
     let password = own(password)?;

@@ -2,7 +2,9 @@
 //!
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back, `retention` says which snapshots go and has repositories pruned,
-//! `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in. Nobody here knows HTTP, SQL or a file.
+//! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
+//! where to, `deliver` sends. `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps
+//! what tenants hand in. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
 pub mod declaration;
@@ -15,3 +17,9 @@ pub mod access;
 pub mod schedule;
 pub mod retention;
 pub mod secret;
+pub mod channel;
+pub mod alert;
+pub mod watch;
+pub mod follow;
+pub mod digest;
+pub mod deliver;

@@ -8,6 +8,8 @@ pub mod job;
 pub mod store;
 pub mod schedule;
 pub mod retention;
+pub mod notice;
+pub mod courier;
 pub mod access;
 pub mod meter;
 pub mod source;

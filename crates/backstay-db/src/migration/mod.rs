@@ -7,7 +7,7 @@
 //! statements does nothing the second time (`step`).
 //!
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the
-//! API's door, how far schedules are, the door once more, what is kept, what opens storages.
+//! API's door, how far schedules are, the door once more, what is kept, what is told, what opens storages.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -22,6 +22,7 @@ mod m20261121_000006_access;
 mod m20261121_000007_schedule;
 mod m20261121_000008_door;
 mod m20261121_000009_retention;
+mod m20261121_000010_notices;
 mod m20261121_000011_credential;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000007_schedule::Schedule),
             Box::new(m20261121_000008_door::Door),
             Box::new(m20261121_000009_retention::Retention),
+            Box::new(m20261121_000010_notices::Notices),
             Box::new(m20261121_000011_credential::Credential),
         ]
     }

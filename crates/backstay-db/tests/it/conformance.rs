@@ -25,6 +25,7 @@ async fn in_memory() -> Stores {
         history: Arc::new(database.clone()),
         schedules: Arc::new(database.clone()),
         retention: Arc::new(database.clone()),
+        notices: Arc::new(database.clone()),
         jobs: Arc::new(database),
         clock,
         hold_alone: Arc::new(move |id| {

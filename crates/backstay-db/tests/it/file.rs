@@ -169,6 +169,7 @@ async fn after_a_full_disk_what_is_accepted_is_on_the_disk() {
         history: Arc::new(here.clone()),
         schedules: Arc::new(here.clone()),
         retention: Arc::new(here.clone()),
+        notices: Arc::new(here.clone()),
         jobs: Arc::new(here.clone()),
         clock,
         hold_alone: Arc::new(|_| async {}.boxed()),
@@ -232,7 +233,8 @@ async fn the_databases_clock_decides() {
         declarations: Arc::new(database.clone()),
         history: Arc::new(database.clone()),
         schedules: Arc::new(database.clone()),
-        retention: Arc::new(database),
+        retention: Arc::new(database.clone()),
+        notices: Arc::new(database),
         jobs: store.clone(),
         // Stands at the beginning of 2026, long before the database's.
         clock: ManualClock::default(),

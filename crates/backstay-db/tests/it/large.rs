@@ -82,11 +82,31 @@ async fn fill(db: &DatabaseConnection, world: &World) {
             "INSERT INTO event (id, tenant_id, sequence, kind, happened_at, message, hash) SELECT {id}, '{tenant}', n, \
              'succeeded', n, 'done', 'x' FROM {many}"
         ),
+        format!("INSERT INTO watch (plan_id, item_id, due_at) SELECT {id}, '{item}', 9000000000000000 + n FROM {many}"),
+        format!("INSERT INTO tenant (id, name) SELECT {id}, {id} FROM {many}"),
+        format!("INSERT INTO event_cursor (tenant_id, sequence) SELECT {id}, n FROM {many}"),
+        format!(
+            "INSERT INTO channel (id, owner, name, kind, settings_json, rules_json, created_at) \
+             SELECT {id}, '-', {id}, 'smtp', '{{}}', '[]', 0 FROM {many}"
+        ),
+        format!("INSERT INTO digest (channel_id, from_at, due_at) SELECT {id}, 0, 9000000000000000 + n FROM {many}"),
+        format!(
+            "INSERT INTO outbox (id, channel_id, document_json, created_at, tries, sent_at) \
+             SELECT {id}, {id}, '{{}}', n, 1, n FROM {many}"
+        ),
+        format!(
+            "INSERT INTO alert (id, tenant_id, topic, subject_hash, subject, title, message, severity, since_at, last_at, \
+             told_count, held_count, silence_reason, revision) SELECT {id}, '{tenant}', 'overdue', {id}, 'x', 'x', 'x', \
+             'error', 0, 0, 0, 0, '', 1 FROM {many}"
+        ),
     ] {
         db.execute_unprepared(&sql).await.unwrap();
     }
     let analyze = match backend {
-        DbBackend::MySql => "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep",
+        DbBackend::MySql => {
+            "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, watch, event_cursor, digest, \
+             outbox, alert"
+        }
         _ => "ANALYZE",
     };
     db.execute_unprepared(analyze).await.unwrap();
@@ -98,7 +118,19 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
     let verb = if backend == DbBackend::Sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
     let explain = Statement { sql: format!("{verb} {}", question.sql), ..question.clone() };
     let rows = db.query_all_raw(explain).await.unwrap();
-    let large = ["job", "snapshot", "event", "plan", "plan_schedule", "upkeep"];
+    let large = [
+        "job",
+        "snapshot",
+        "event",
+        "plan",
+        "plan_schedule",
+        "upkeep",
+        "watch",
+        "event_cursor",
+        "digest",
+        "outbox",
+        "alert",
+    ];
     let (mut lines, mut whole) = (Vec::new(), false);
     for row in &rows {
         match backend {

@@ -54,6 +54,7 @@ impl OnFile {
             history: Arc::new(self.database.clone()),
             schedules: Arc::new(self.database.clone()),
             retention: Arc::new(self.database.clone()),
+            notices: Arc::new(self.database.clone()),
             jobs: Arc::new(self.database.clone()),
             clock: self.clock.clone(),
             hold_alone: Arc::new(move |id| {

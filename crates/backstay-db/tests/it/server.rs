@@ -66,6 +66,7 @@ impl OnServer {
             history: Arc::new(self.database.clone()),
             schedules: Arc::new(self.database.clone()),
             retention: Arc::new(self.database.clone()),
+            notices: Arc::new(self.database.clone()),
             jobs: Arc::new(self.database),
             clock: self.clock,
             hold_alone: Arc::new(move |id| {

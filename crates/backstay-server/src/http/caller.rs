@@ -7,9 +7,10 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use backstay_core::domain::access::Action;
 use backstay_core::domain::asking::Asking;
+use backstay_core::domain::channel::Channel;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{
-    EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId, TokenId,
+    AlertId, ChannelId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
@@ -21,6 +22,7 @@ use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::ApiToken;
 use backstay_core::managers::declaration;
+use backstay_core::ports::notice::AlertRow;
 use backstay_core::ports::store::StoreError;
 
 use super::door::Identity;
@@ -160,5 +162,7 @@ owned! {
     Job, JobId, "job": state, id => state.context.jobs.job_get(id), row => Some(row.tenant_id);
     Snapshot, SnapshotId, "snapshot": state, id => state.context.history.snapshot_get(id), row => Some(row.tenant_id);
     Evidence, EvidenceId, "record of evidence": state, id => state.context.history.evidence_get(id), row => Some(row.place.tenant_id);
+    Channel, ChannelId, "channel": state, id => state.context.notices.channel_get(id), row => row.tenant_id;
+    AlertRow, AlertId, "alert": state, id => state.context.notices.alert_get(id), row => Some(row.tenant_id);
     ApiToken, TokenId, "token": state, id => state.access.token_get(id), row => row.scope.tenant_id;
 }

@@ -15,9 +15,11 @@ use backstay_core::domain::schedule::ScheduleError;
 use backstay_core::domain::secret::SecretReferenceError;
 use backstay_core::managers::access::RecordError;
 use backstay_core::managers::browse::BrowseError;
+use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
 use backstay_core::managers::secret::KeepError;
+use backstay_core::ports::courier::DeliveryError;
 use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::secret::SecretError;
 use backstay_core::ports::snapshot::ReadError;
@@ -260,6 +262,15 @@ impl From<SecretError> for ApiError {
     }
 }
 
+impl From<ChannelDeclareError> for ApiError {
+    fn from(error: ChannelDeclareError) -> Self {
+        match error {
+            ChannelDeclareError::Store(error) => error.into(),
+            ChannelDeclareError::Settings(error) => Self::invalid(&error.field, error.problem),
+        }
+    }
+}
+
 impl From<KeepError> for ApiError {
     fn from(error: KeepError) -> Self {
         match error {
@@ -271,6 +282,13 @@ impl From<KeepError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
             }
         }
+    }
+}
+
+impl From<DeliveryError> for ApiError {
+    fn from(error: DeliveryError) -> Self {
+        let hint = "Mend what it says (backstay channel update), then test it again.";
+        Self::new(StatusCode::BAD_GATEWAY, "not_delivered", error, hint)
     }
 }
 

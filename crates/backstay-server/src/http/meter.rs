@@ -53,6 +53,12 @@ pub(super) async fn metrics(State(state): State<ServerState>) -> Result<impl Int
     }
     page.head("backstay_agents", "Agents whose heartbeat is alive.");
     page.row("backstay_agents", &[], state.context.jobs.agent_list_alive().await?.len() as f64);
+    let told = state.context.notices.outbox_counts().await?;
+    page.head("backstay_alerts", "Alerts that go on.");
+    page.row("backstay_alerts", &[], told.alerts_live as f64);
+    page.head("backstay_messages", "Messages to channels that wait, or were given up.");
+    page.row("backstay_messages", &[("state", "waiting")], told.waiting as f64);
+    page.row("backstay_messages", &[("state", "given_up")], told.given_up as f64);
     plans(&state, now, &mut page).await?;
     Ok(([(CONTENT_TYPE, TEXT_FORMAT)], page.text))
 }

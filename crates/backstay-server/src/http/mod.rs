@@ -7,6 +7,8 @@
 pub mod state;
 pub mod router;
 mod agent;
+mod alert;
+mod channel;
 mod caller;
 mod door;
 mod once;

@@ -21,8 +21,8 @@ use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
 use super::{
-    agent, event, evidence, job, kind, maintenance, meter, plan, repository, secret, snapshot, source, stream, tenant,
-    token,
+    agent, alert, channel, event, evidence, job, kind, maintenance, meter, plan, repository, secret, snapshot, source,
+    stream, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -110,6 +110,16 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::TokenList => get(token::token_list),
         Operation::TokenShow => get(token::token_show),
         Operation::TokenRevoke => delete(token::token_revoke),
+        Operation::ChannelCreate => post(channel::channel_create),
+        Operation::ChannelList => get(channel::channel_list),
+        Operation::ChannelShow => get(channel::channel_show),
+        Operation::ChannelUpdate => patch(channel::channel_update),
+        Operation::ChannelRemove => delete(channel::channel_remove),
+        Operation::ChannelTest => post(channel::channel_test),
+        Operation::AlertList => get(alert::alert_list),
+        Operation::AlertAcknowledge => post(alert::alert_acknowledge),
+        Operation::AlertSilence => post(alert::alert_silence),
+        Operation::DigestShow => get(alert::digest_show),
         Operation::AgentList => get(agent::agent_list),
         Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use backstay_core::domain::id::ItemId;
 use backstay_core::managers::context::Context;
 use backstay_core::ports::access::AccessStore;
+use backstay_core::ports::courier::Courier;
 use backstay_core::ports::job::Jobs;
 use backstay_core::ports::meter::MeterStore;
 use backstay_core::ports::secret::SecretKeeper;
@@ -37,6 +38,8 @@ pub struct ServerState {
     pub meter: Arc<dyn MeterStore>,
     /// Knows who brings a token.
     pub authenticator: Arc<dyn Authenticator>,
+    /// Brings a person's test to a channel.
+    pub courier: Arc<dyn Courier>,
     /// Ends streams, which would last longer than the server.
     pub end: CancellationToken,
     /// Wakes the agent in the same process when there may be work.

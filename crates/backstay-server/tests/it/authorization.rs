@@ -7,17 +7,21 @@
 use backstay_api::endpoint::{ENDPOINTS, Endpoint, Operation};
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
+use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::evidence::Findings;
-use backstay_core::domain::id::{MaintenanceId, TenantId, TokenId};
+use backstay_core::domain::id::{AlertId, ChannelId, MaintenanceId, TenantId, TokenId};
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::Maintenance;
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
+use backstay_core::managers::channel::{ChannelDeclaration, channel_declare};
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::schedule::maintenance_declare;
+use backstay_core::managers::watch::watch_tick;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
+use backstay_core::ports::notice::AlertFilter;
 use backstay_core::ports::store::{EvidenceFilter, Page, SnapshotFilter};
 use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::world::{Stores, TTL, World};
@@ -35,6 +39,9 @@ pub(crate) struct House {
     pub(crate) snapshot: String,
     evidence: String,
     token: TokenId,
+    /// Channels, one for each that is taken away; the first one stays.
+    channels: std::sync::Mutex<Vec<ChannelId>>,
+    alert: AlertId,
     /// Maintenance windows, one for each that is taken away.
     windows: std::sync::Mutex<Vec<MaintenanceId>>,
 }
@@ -81,7 +88,24 @@ impl House {
             let window = Maintenance { name: "switch".to_owned(), tenant_id: Some(world.tenant.id), from, until };
             windows.push(maintenance_declare(&context, window).await.unwrap().id);
         }
+        let mut channels = Vec::new();
+        for number in 0..=2 * Role::ALL.len() {
+            let wish = ChannelDeclaration {
+                tenant_id: Some(world.tenant.id),
+                name: format!("channel{number}").parse().unwrap(),
+                kind: ChannelKind::Smtp,
+                settings: json!({ "host": "mail.example", "from": "b@a.example", "to": "ann@a.example" }),
+                rules: Vec::new(),
+                digest: None,
+            };
+            channels.push(channel_declare(&context, wish).await.unwrap().id);
+        }
+        world.clock.advance(std::time::Duration::from_secs(2 * 86_400));
+        watch_tick(&context).await.unwrap();
+        let alerts = stores.notices.alert_list(AlertFilter::default(), Page::first()).await.unwrap();
         Self {
+            channels: std::sync::Mutex::new(channels),
+            alert: alerts[0].id,
             windows: std::sync::Mutex::new(windows),
             job: job.to_string(),
             queued: queued.to_string(),
@@ -216,9 +240,28 @@ fn case(house: &House, operation: Operation) -> Case {
         }
         Operation::TokenList => (none(), None, Foreign::WithoutIt),
         Operation::TokenShow | Operation::TokenRevoke => (own(&house.token), None, Foreign::Missing),
+        Operation::ChannelCreate => {
+            let settings = json!({ "url": "https://a.example/x", "secret": "file:keys/channels/ada/hook" });
+            let body = json!({ "tenant": tenant, "name": name, "kind": "webhook", "settings": settings });
+            (none(), Some(body), Foreign::Missing)
+        }
+        Operation::ChannelList => (none(), None, Foreign::WithoutIt),
+        Operation::ChannelShow | Operation::ChannelTest => {
+            (own(&house.channels.lock().unwrap()[0]), None, Foreign::Missing)
+        }
+        Operation::ChannelUpdate => {
+            (own(&house.channels.lock().unwrap()[0]), Some(json!({ "digest": "daily 07:00" })), Foreign::Missing)
+        }
+        Operation::ChannelRemove => (own(&house.channels.lock().unwrap().pop().unwrap()), None, Foreign::Missing),
+        Operation::AlertList => (none(), None, Foreign::WithoutIt),
+        Operation::AlertAcknowledge => (own(&house.alert), None, Foreign::Missing),
+        Operation::AlertSilence => {
+            (own(&house.alert), Some(json!({ "until": "2030-01-01T00:00:00Z", "reason": "x" })), Foreign::Missing)
+        }
+        Operation::DigestShow => (none(), None, Foreign::Missing),
         Operation::AgentList | Operation::ChangeList | Operation::Metrics => (none(), None, Foreign::Alike),
     };
-    let named = matches!(operation, Operation::EventList | Operation::EventStream);
+    let named = matches!(operation, Operation::EventList | Operation::EventStream | Operation::DigestShow);
     let query = if named { vec![("tenant".to_owned(), "ada".to_owned())] } else { Vec::new() };
     Case { id, query, body, foreign }
 }

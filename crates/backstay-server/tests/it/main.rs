@@ -5,6 +5,7 @@
 mod authorization;
 mod agents;
 mod jobs;
+mod mail;
 mod once;
 mod promises;
 mod served;

@@ -16,6 +16,7 @@ use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::fakes::courier::FakeCourier;
 use backstay_testkit::fakes::secret::SecretMap;
 use backstay_testkit::fakes::snapshot::FakeReader;
 use backstay_testkit::fakes::store::FakeStores;
@@ -75,6 +76,7 @@ pub(crate) fn fakes() -> Stores {
         history: Arc::new(stores.clone()),
         schedules: Arc::new(stores.clone()),
         retention: Arc::new(stores.clone()),
+        notices: Arc::new(stores.clone()),
         jobs: Arc::new(stores),
         clock,
         hold_alone: Arc::new(move |id| {
@@ -115,6 +117,7 @@ impl Served {
             keeper: Arc::new(SecretMap::default()),
             access: access.clone(),
             meter: Arc::new(door),
+            courier: Arc::new(FakeCourier::default()),
             wake: Arc::default(),
             end: end.clone(),
         };

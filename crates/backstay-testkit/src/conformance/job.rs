@@ -54,6 +54,7 @@ pub fn context(stores: &Stores) -> Context {
         history: stores.history.clone(),
         schedules: stores.schedules.clone(),
         retention: stores.retention.clone(),
+        notices: stores.notices.clone(),
         jobs: stores.jobs.clone(),
         secrets: Arc::new(secrets),
         signer: Arc::new(FixedSigner::default()),

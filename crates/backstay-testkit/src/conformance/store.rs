@@ -2,13 +2,15 @@
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
-//! `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes), `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
+//! `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
 pub mod lease;
 pub mod queue;
 pub mod schedule;
 pub mod retention;
+pub mod notice;
+pub mod voice;
 pub mod settle;
 
 /// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`, or
@@ -69,6 +71,23 @@ macro_rules! store_promises {
             retention::a_prune_forgets_what_nothing_keeps,
             retention::what_one_plan_keeps_stays,
             retention::what_was_forgotten_is_not_to_be_read,
+            notice::channels_are_read_back_and_names_are_their_owners,
+            notice::a_decision_is_written_as_a_whole_or_not_at_all,
+            notice::of_many_claimers_one_has_a_message,
+            notice::a_channel_that_is_removed_gives_its_messages_up,
+            notice::a_new_event_is_one_that_was_not_taken_in,
+            notice::items_of_a_plan_are_watched_from_its_beginning,
+            notice::a_window_is_over_once,
+            notice::what_a_tenant_stores_is_what_was_not_forgotten,
+            voice::an_item_without_a_snapshot_is_told_and_its_recovery_too,
+            voice::a_look_costs_what_is_due,
+            voice::a_paused_plan_raises_no_alarm_and_is_named,
+            voice::what_will_be_too_late_is_told_before,
+            voice::events_are_told_once_whoever_follows,
+            voice::what_is_told_often_is_held_back_and_counted,
+            voice::what_a_person_says_of_an_alert_counts,
+            voice::a_digest_is_made_once_a_window,
+            voice::a_message_is_tried_until_it_is_given_up,
             settle::rows_come_with_the_settlement_and_only_then,
             settle::a_refused_row_takes_the_whole_settlement_back,
             settle::evidence_goes_to_the_end_of_its_chain_only,

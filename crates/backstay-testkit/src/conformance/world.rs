@@ -21,6 +21,7 @@ use backstay_core::domain::storage::StorageSettings;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::clock::Clock as _;
+use backstay_core::ports::notice::NoticeStore;
 use backstay_core::ports::random::ten_bytes;
 use backstay_core::ports::retention::RetentionStore;
 use backstay_core::ports::schedule::ScheduleStore;
@@ -51,6 +52,8 @@ pub struct Stores {
     pub schedules: Arc<dyn ScheduleStore>,
     /// What retention works on.
     pub retention: Arc<dyn RetentionStore>,
+    /// What is told to people.
+    pub notices: Arc<dyn NoticeStore>,
     /// The queue.
     pub jobs: Arc<dyn JobStore>,
     /// The store's clock.

@@ -4,6 +4,7 @@
 //! stands still until a test moves it, randomness comes from a seed, keys are fixed.
 
 pub mod clock;
+pub mod courier;
 pub mod proxy;
 pub mod random;
 pub mod secret;

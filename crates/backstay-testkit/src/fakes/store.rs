@@ -12,16 +12,20 @@ mod meter;
 mod queue;
 mod schedule;
 mod retention;
+mod notice;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use backstay_core::domain::attempt::{Attempt, AttemptToken};
 use backstay_core::domain::change::ChangeRecord;
+use backstay_core::domain::channel::Channel;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, RepositoryId, SourceId, TenantId, TokenId};
+use backstay_core::domain::id::{
+    AgentId, ChannelId, ItemId, JobId, MessageId, PlanId, RepositoryId, SourceId, TenantId, TokenId,
+};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
 use backstay_core::domain::plan::Plan;
@@ -34,6 +38,7 @@ use backstay_core::domain::token::ApiToken;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::access::Remembered;
 use backstay_core::ports::clock::Clock;
+use backstay_core::ports::notice::{AlertRow, DigestDue, DigestTold, OutboxRow};
 use backstay_core::ports::retention::Upkeep;
 use backstay_core::ports::schedule::MaintenanceRow;
 use backstay_core::ports::store::ChainedEvent;
@@ -71,6 +76,14 @@ struct Rows {
     schedules: BTreeMap<PlanId, ScheduleState>,
     upkeep: BTreeMap<RepositoryId, Upkeep>,
     maintenance: Vec<MaintenanceRow>,
+    channels: BTreeMap<ChannelId, Channel>,
+    digests: BTreeMap<ChannelId, DigestDue>,
+    digests_told: BTreeMap<(ChannelId, TenantId), DigestTold>,
+    alerts: Vec<AlertRow>,
+    outbox: BTreeMap<MessageId, OutboxRow>,
+    /// Up to where a tenant's events were taken in, and its newest while they were not.
+    cursors: BTreeMap<TenantId, (i64, Option<i64>)>,
+    watch: BTreeMap<(PlanId, ItemId), Timestamp>,
     jobs: BTreeMap<JobId, Job>,
     /// How a job holds its repository, where that does not follow from its kind.
     access: BTreeMap<JobId, RepositoryAccess>,
@@ -128,6 +141,7 @@ impl Rows {
         let sequence = last.map_or(1, |last| last.sequence + 1);
         let hash = chain_hash(event, sequence, last.map(|last| last.hash.as_str()));
         self.events.push(ChainedEvent { event: event.clone(), sequence, hash });
+        self.cursors.entry(event.tenant_id).or_default().1 = Some(sequence);
     }
 
     /// Says whether an agent's heartbeat has not ended.
@@ -155,6 +169,7 @@ mod tests {
             history: Arc::new(fake.clone()),
             schedules: Arc::new(fake.clone()),
             retention: Arc::new(fake.clone()),
+            notices: Arc::new(fake.clone()),
             jobs: Arc::new(fake),
             clock,
             hold_alone: Arc::new(move |id| {
@@ -174,6 +189,7 @@ mod tests {
             history: Arc::new(fake.clone()),
             schedules: Arc::new(fake.clone()),
             retention: Arc::new(fake.clone()),
+            notices: Arc::new(fake.clone()),
             jobs: Arc::new(fake.clone()),
             ..stores
         };

@@ -6,6 +6,7 @@
 
 pub mod database;
 pub mod s3;
+pub mod smtp;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -12,9 +12,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["backstay-server"]),
     ("kube", &["backstay-server"]),
     ("k8s-openapi", &["backstay-server"]),
+    // Channels: `server/channels/`, and nobody else in that crate.
     ("lettre", &["backstay-server"]),
     ("askama", &["backstay-server"]),
-    ("reqwest", &["backstay-api", "backstay-storage"]),
+    ("reqwest", &["backstay-api", "backstay-storage", "backstay-server"]),
     ("opendal", &["backstay-storage"]),
     ("reqsign-aws-v4", &["backstay-storage"]),
     ("rustic_core", &["backstay-engine"]),

@@ -124,6 +124,15 @@ pub(crate) enum Noun {
     /// Who may speak to this server
     #[command(subcommand)]
     Token(super::token::Verb),
+    /// Where people want to be told, and of what
+    #[command(subcommand)]
+    Channel(super::channel::Verb),
+    /// What is not well: list, acknowledge, silence
+    #[command(subcommand)]
+    Alert(super::alert::Verb),
+    /// Everything of a day or a week in one message
+    #[command(subcommand)]
+    Digest(super::digest::Verb),
     /// Who does the work
     #[command(subcommand)]
     Agent(super::agent::Verb),

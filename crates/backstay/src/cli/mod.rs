@@ -26,6 +26,9 @@ mod event;
 mod item;
 mod secret;
 mod token;
+mod channel;
+mod alert;
+mod digest;
 mod agent;
 mod change;
 mod call;
@@ -92,6 +95,9 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Item(verb) => item::run(&common, verb, screen).await,
         Noun::Secret(verb) => secret::run(&common, verb, screen).await,
         Noun::Token(verb) => token::run(&common, verb, screen).await,
+        Noun::Channel(verb) => channel::run(&common, verb, screen).await,
+        Noun::Alert(verb) => alert::run(&common, verb, screen).await,
+        Noun::Digest(verb) => digest::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
         Noun::Change(verb) => change::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,

@@ -20,8 +20,9 @@ use backstay_core::ports::secret::SecretStore;
 use backstay_core::ports::signer::Signer;
 use backstay_core::ports::store::StoreError;
 use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
+use backstay_server::channels::Channels;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
-use backstay_server::loops::{rescuer, scheduler};
+use backstay_server::loops::{notifier, rescuer, scheduler, watcher};
 use backstay_server::secrets::by_reference::ByReference;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{KeySigner, SigningError};
@@ -127,6 +128,7 @@ impl ControlPlane {
             keeper: secrets,
             access,
             meter: database,
+            courier: Arc::new(Channels),
             wake: Arc::clone(&wake),
             end: end.clone(),
         };
@@ -139,7 +141,9 @@ impl ControlPlane {
         });
         if with_agent != WithAgent::No {
             tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
-            tasks.spawn(scheduler::run(context, Arc::clone(&wake), end.clone()));
+            tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
+            tasks.spawn(watcher::run(context.clone(), end.clone()));
+            tasks.spawn(notifier::run(context, Arc::new(Channels), end.clone()));
         }
         Self { jobs, wake, end, tasks }
     }
@@ -220,6 +224,7 @@ pub(crate) fn parts_of(
         history: database.clone(),
         schedules: database.clone(),
         retention: database.clone(),
+        notices: database.clone(),
         jobs: database.clone(),
         secrets: Arc::new(ByReference { files, sealed: secrets.clone() }),
         signer,

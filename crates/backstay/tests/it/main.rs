@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is what they report")]
 
 mod support;
+mod voice;
 
 mod engine_support;
 

@@ -32,6 +32,7 @@ async fn over_the_wire() -> JobsHarness {
         history: database.clone(),
         schedules: database.clone(),
         retention: database.clone(),
+        notices: database.clone(),
         jobs: database.clone(),
         clock,
         hold_alone: Arc::new(|_| -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -57,6 +58,7 @@ async fn over_the_wire() -> JobsHarness {
         keeper: Arc::new(SecretMap::default()),
         access: database.clone(),
         meter: database,
+        courier: Arc::new(backstay_server::channels::Channels),
         wake: Arc::default(),
         end: CancellationToken::new(),
     };

@@ -120,6 +120,7 @@ impl House {
             jobs: Arc::new(database.clone()),
             schedules: Arc::new(database.clone()),
             retention: Arc::new(database.clone()),
+            notices: Arc::new(database.clone()),
             secrets,
             signer: Arc::new(FixedSigner::default()),
             clock: Arc::new(HeldClock { clock: clock.clone(), hold: hold.clone() }),
@@ -353,6 +354,7 @@ fn stores(database: &Database, clock: &ManualClock) -> Stores {
         jobs: Arc::new(database.clone()),
         schedules: Arc::new(database.clone()),
         retention: Arc::new(database.clone()),
+        notices: Arc::new(database.clone()),
         clock: clock.clone(),
         // Nobody wants the repository alone here: the pruner is no job.
         hold_alone: Arc::new(|_| async {}.boxed()),

@@ -121,6 +121,7 @@ impl DeclarationStore for FakeStores {
             parent(rows.repositories.contains_key(&plan.repository_id), "repository", plan.repository_id)?;
             rows.plans.insert(plan.id, plan.clone());
             rows.schedules.insert(plan.id, ScheduleState::new(plan.id, plan.created_at));
+            rows.watch_plan(plan);
             Ok(())
         })
     }
@@ -143,6 +144,7 @@ impl DeclarationStore for FakeStores {
             }
             parent(rows.repositories.contains_key(&new.repository_id), "repository", new.repository_id)?;
             rows.plans.insert(old.id, new.clone());
+            rows.watch_plan(new);
             if old.schedule != new.schedule
                 && let Some(state) = rows.schedules.get_mut(&old.id)
             {

@@ -1,0 +1,146 @@
+//! Takes in where people want to be told, and tries it.
+
+use serde_json::Value;
+
+use super::context::Context;
+use super::deliver::send;
+use crate::domain::alert::{Delivery, Severity};
+use crate::domain::channel::{
+    Channel, ChannelError, ChannelKind, ChannelRule, ChannelSettings, Window, references_judge,
+};
+use crate::domain::id::{ChannelId, MessageId, TenantId};
+use crate::domain::message::{Message, Purpose};
+use crate::domain::name::Name;
+use crate::ports::courier::{Courier, DeliveryError};
+use crate::ports::store::StoreError;
+
+/// A channel that cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelDeclareError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Settings(#[from] ChannelError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A channel as somebody declares it.
+#[derive(Debug, Clone)]
+pub struct ChannelDeclaration {
+    /// Whose it is; none for the installation.
+    pub tenant_id: Option<TenantId>,
+    /// Its name.
+    pub name: Name,
+    /// How it delivers.
+    pub kind: ChannelKind,
+    /// What it needs to know.
+    pub settings: Value,
+    /// What goes there; empty for [`default_rules`].
+    pub rules: Vec<ChannelRule>,
+    /// When its digest is due; none for no digest.
+    pub digest: Option<Window>,
+}
+
+/// What is changed of a channel; none for what stays.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelChange {
+    /// What it needs to know, as a whole.
+    pub settings: Option<Value>,
+    /// What goes there, as a whole.
+    pub rules: Option<Vec<ChannelRule>>,
+    /// When its digest is due; `Some(None)` for no digest.
+    pub digest: Option<Option<Window>>,
+}
+
+/// Returns the rules of a channel that was declared without any: what was promised and did not happen, at once.
+pub fn default_rules() -> Vec<ChannelRule> {
+    vec![ChannelRule { severity_min: Severity::Error, topics: Vec::new(), tenant_id: None, delivery: Delivery::AtOnce }]
+}
+
+async fn judge(
+    context: &Context,
+    tenant: Option<TenantId>,
+    settings: &mut ChannelSettings,
+    rules: &[ChannelRule],
+) -> Result<(), ChannelDeclareError> {
+    let owner = match tenant {
+        Some(id) => Some(context.declarations.tenant_get(id).await?),
+        None => None,
+    };
+    references_judge(settings, owner.as_ref())?;
+    for named in rules.iter().filter_map(|rule| rule.tenant_id) {
+        if tenant.is_some_and(|own| own != named) {
+            let problem = "a tenant's channel tells of its own tenant only".to_owned();
+            return Err(ChannelError { field: "rules.tenant".to_owned(), problem }.into());
+        }
+        context.declarations.tenant_get(named).await?;
+    }
+    Ok(())
+}
+
+/// Adds a channel; a name that its owner has is [`StoreError::Taken`].
+///
+/// # Errors
+/// [`ChannelDeclareError`].
+pub async fn channel_declare(
+    context: &Context,
+    declaration: ChannelDeclaration,
+) -> Result<Channel, ChannelDeclareError> {
+    let now = context.schedules.clock_read().await?;
+    let rules = if declaration.rules.is_empty() { default_rules() } else { declaration.rules };
+    let mut channel = Channel {
+        id: ChannelId::new(now, context.ten()),
+        tenant_id: declaration.tenant_id,
+        name: declaration.name,
+        settings: ChannelSettings::parse(declaration.kind, &declaration.settings)?,
+        rules,
+        digest: declaration.digest,
+        created_at: now,
+    };
+    judge(context, channel.tenant_id, &mut channel.settings, &channel.rules).await?;
+    let due_at = channel.digest.as_ref().map(|window| window.next(now));
+    context.notices.channel_add(&channel, due_at).await?;
+    Ok(channel)
+}
+
+/// Changes what is given of a channel and returns it.
+///
+/// # Errors
+/// [`ChannelDeclareError`].
+pub async fn channel_change(
+    context: &Context,
+    id: ChannelId,
+    change: ChannelChange,
+) -> Result<Channel, ChannelDeclareError> {
+    let now = context.schedules.clock_read().await?;
+    let mut channel = context.notices.channel_get(id).await?;
+    if let Some(settings) = &change.settings {
+        channel.settings = ChannelSettings::parse(channel.settings.kind(), settings)?;
+    }
+    channel.rules = change.rules.unwrap_or(channel.rules);
+    channel.digest = change.digest.unwrap_or(channel.digest);
+    judge(context, channel.tenant_id, &mut channel.settings, &channel.rules).await?;
+    let due_at = channel.digest.as_ref().map(|window| window.next(now));
+    context.notices.channel_put(&channel, due_at).await?;
+    Ok(channel)
+}
+
+/// Sends a message that says it is a test, and returns once the channel took it.
+///
+/// # Errors
+/// [`DeliveryError`] says what a person must mend.
+pub async fn channel_test(context: &Context, courier: &dyn Courier, channel: &Channel) -> Result<(), DeliveryError> {
+    let now = context.now();
+    let message = Message {
+        purpose: Purpose::Test,
+        severity: Severity::Info,
+        subject: format!("Test of channel {}", channel.name),
+        lead: "This channel works: alerts and digests arrive here.".to_owned(),
+        facts: vec![("channel".to_owned(), channel.name.to_string())],
+        sections: Vec::new(),
+        next_steps: Vec::new(),
+        at: now,
+    };
+    send(context, courier, channel, MessageId::new(now, context.ten()), &message).await
+}

@@ -1,0 +1,217 @@
+//! Takes new events in: what failed, was skipped or found harm becomes an alert, what works again ends one.
+//!
+//! Each tenant has a place in its chain of events up to which they were taken in. It moves in the transaction that writes
+//! what came of them: no event is lost or told twice, over a restart or beside another replica.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::alert::{Fact, end, take_in};
+use super::context::Context;
+use crate::domain::alert::{Notice, Severity, Topic};
+use crate::domain::channel::Channel;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::id::TenantId;
+use crate::domain::job::{Job, JobKind, JobState, Outcome};
+use crate::ports::notice::{AlertRow, Behind, Mark, NoticeWrite, Outgoing};
+use crate::ports::store::StoreError;
+
+/// Events of one tenant that are taken in at once.
+const EVENTS_MAX: u32 = 100;
+
+/// Tenants of one look.
+const TENANTS_MAX: u32 = 200;
+
+/// What one tick did.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// Events that were taken in.
+    pub events: u64,
+    /// Messages that go out.
+    pub told: u64,
+    /// Tenants whose events could not be taken in, each with why: they are tried again.
+    pub failed: Vec<(TenantId, StoreError)>,
+}
+
+/// Takes in what is new. Safe to repeat and to run twice at once.
+///
+/// # Errors
+/// [`StoreError`] when nothing can be asked. A tenant that cannot be followed does not hold up the others.
+pub async fn follow_tick(context: &Context) -> Result<Followed, StoreError> {
+    let mut done = Followed::default();
+    let behind = context.notices.event_list_behind(TENANTS_MAX).await?;
+    if behind.is_empty() {
+        return Ok(done);
+    }
+    let now = context.schedules.clock_read().await?;
+    let channels = context.notices.channel_list(None).await?;
+    for row in behind {
+        match follow(context, &channels, row, now).await {
+            Ok((events, told)) => {
+                done.events += events;
+                done.told += told;
+            }
+            Err(error) => done.failed.push((row.tenant_id, error)),
+        }
+    }
+    Ok(done)
+}
+
+async fn follow(
+    context: &Context,
+    channels: &[Channel],
+    behind: Behind,
+    now: Timestamp,
+) -> Result<(u64, u64), StoreError> {
+    let Behind { tenant_id, sequence } = behind;
+    let events = context.history.event_list(tenant_id, sequence + 1, EVENTS_MAX).await?;
+    let Some(last) = events.last() else { return Ok((0, 0)) };
+    let mut taken = Taken { context, channels, now, rows: BTreeMap::new(), messages: Vec::new() };
+    for row in &events {
+        taken.event(&row.event).await?;
+    }
+    let alerts = taken.rows.into_values().flatten().filter_map(|(row, is_changed)| is_changed.then_some(row)).collect();
+    let (count, told) = (events.len() as u64, taken.messages.len() as u64);
+    let mark = Some(Mark::Events { tenant_id, from: sequence, to: last.sequence });
+    let write = NoticeWrite { mark, alerts, messages: taken.messages };
+    // False: another replica took them in.
+    Ok(if context.notices.notice_put(&write).await? { (count, told) } else { (0, 0) })
+}
+
+/// What came of the events of one tenant so far. Alerts by subject, each with whether it was changed.
+struct Taken<'a> {
+    context: &'a Context,
+    channels: &'a [Channel],
+    now: Timestamp,
+    rows: BTreeMap<String, Vec<(AlertRow, bool)>>,
+    messages: Vec<Outgoing>,
+}
+
+impl Taken<'_> {
+    async fn event(&mut self, event: &Event) -> Result<(), StoreError> {
+        let is_bad = Topic::Event(event.kind).severity() > Severity::Info && event.kind != EventKind::Cancelled;
+        if !is_bad && event.kind != EventKind::Succeeded {
+            return Ok(());
+        }
+        let job = match event.job_id {
+            Some(id) => match self.context.jobs.job_get(id).await {
+                Ok(job) => Some(job),
+                // It was swept, or never was one: the event still says what happened.
+                Err(StoreError::NotFound { .. }) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let subject = subject_of(event, job.as_ref());
+        if !self.rows.contains_key(&subject) {
+            let found = self.context.notices.alert_find(event.tenant_id, &subject).await?;
+            self.rows.insert(subject.clone(), found.into_iter().map(|row| (row, false)).collect());
+        }
+        let topic = match &job {
+            _ if is_bad => Some(Topic::Event(event.kind)),
+            Some(Job { state: JobState::Succeeded { outcome: Outcome::Partial, .. }, .. }) => Some(Topic::Partial),
+            _ => None,
+        };
+        if event.kind == EventKind::Succeeded {
+            self.works_again(&subject, topic, event).await?;
+        }
+        let Some(topic) = topic else { return Ok(()) };
+        let fact = self.fact(event, job.as_ref(), topic, subject.clone()).await?;
+        let rows = self.rows.entry(subject).or_default();
+        let before = rows.iter().position(|(row, _)| row.topic == topic);
+        let (row, told) = take_in(self.context, self.channels, before.map(|at| &rows[at].0), &fact, self.now);
+        self.messages.extend(told);
+        match before {
+            Some(at) => rows[at] = (row, true),
+            None => rows.push((row, true)),
+        }
+        Ok(())
+    }
+
+    /// Ends what a success is the end of: failures of the same work. Found harm ends by a person only.
+    async fn works_again(&mut self, subject: &str, but: Option<Topic>, event: &Event) -> Result<(), StoreError> {
+        let ends = [
+            Topic::Event(EventKind::Failed),
+            Topic::Event(EventKind::Parked),
+            Topic::Event(EventKind::Skipped),
+            Topic::Partial,
+        ];
+        let Some(rows) = self.rows.get_mut(subject) else { return Ok(()) };
+        for (row, is_changed) in rows {
+            if row.ended_at.is_none() && ends.contains(&row.topic) && Some(row.topic) != but {
+                let lead = format!("It works again: {}.", event.message);
+                let facts = vec![("item".to_owned(), row.title.clone())];
+                let (ended, told) = end(self.context, self.channels, row, lead, facts, self.now);
+                self.messages.extend(told);
+                (*row, *is_changed) = (ended, true);
+            }
+        }
+        Ok(())
+    }
+
+    async fn fact(&self, event: &Event, job: Option<&Job>, topic: Topic, subject: String) -> Result<Fact, StoreError> {
+        let store = &self.context.declarations;
+        let tenant = store.tenant_get(event.tenant_id).await?.name;
+        let mut facts = Vec::new();
+        let mut title = "the installation".to_owned();
+        if let Some(job) = job {
+            let repository = store.repository_get(job.repository_id).await?.name;
+            title = format!("repository {repository}");
+        }
+        if let Some(id) = event.item_id {
+            title = store.item_get(id).await?.name;
+            facts.push(("item".to_owned(), title.clone()));
+        }
+        if let Some(id) = job.and_then(|job| job.plan_id) {
+            facts.push(("plan".to_owned(), store.plan_get(id).await?.name.to_string()));
+        }
+        facts.push(("tenant".to_owned(), tenant.to_string()));
+        facts.push(("when".to_owned(), format!("{:.0}", event.at)));
+        let mut next_steps = Vec::new();
+        if let Some(job) = job {
+            facts.push(("job".to_owned(), job.id.to_string()));
+            next_steps.push(format!("See the whole job: backstay job show {}", job.id));
+        }
+        next_steps.push(advice(topic).to_owned());
+        let word = match topic {
+            Topic::Event(EventKind::Damaged) => "Harm found",
+            Topic::Event(EventKind::Parked) => "Given up",
+            Topic::Event(EventKind::Skipped) => "Skipped",
+            Topic::Partial => "Not all was read",
+            _ => "Failed",
+        };
+        let notice = Notice {
+            tenant_id: event.tenant_id,
+            topic,
+            subject,
+            severity: topic.severity(),
+            message: event.message.clone(),
+        };
+        Ok(Fact { notice, subject: format!("{word}: {title}"), title, facts, next_steps })
+    }
+}
+
+/// Returns what a person can do about a topic.
+const fn advice(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Event(EventKind::Damaged) => {
+            "Do not prune the repository. Restore what you can from another snapshot, and run backstay engine check."
+        }
+        Topic::Event(EventKind::Parked) => "Mend what the message names, then ask anew: backstay plan run PLAN",
+        Topic::Event(EventKind::Skipped) => "If this repeats, give the plan more time or another schedule.",
+        Topic::Partial => "The job names what could not be read; mend its rights, or leave it out of the plan.",
+        _ => "Mend what the message names; the next start by schedule tries again, or ask: backstay plan run PLAN",
+    }
+}
+
+/// Returns the subject of an event's alert: the work that it is about.
+fn subject_of(event: &Event, job: Option<&Job>) -> String {
+    let kind = job.map_or("job", |job| JobKind::word(job.kind()));
+    match (event.item_id, job) {
+        (Some(item), _) => format!("{kind} {item}"),
+        (None, Some(job)) => format!("{kind} {}", job.repository_id),
+        // A plan that was not started: its name is in the words alone.
+        (None, None) => event.message.split_whitespace().take(2).collect::<Vec<_>>().join(" "),
+    }
+}

@@ -1,0 +1,76 @@
+//! Brings messages to people: mail (`smtp`) and signed documents (`webhook`). `html` is how a mail looks.
+//!
+//! A channel kind is a file here and an arm in [`Channels`]. Each try has its connection of its own and ends within
+//! `DELIVERY_TIME_MAX`; what the other side says is one line without the secret that it was given. Absent on purpose:
+//! when something is tried again, and where secrets come from. Who comes in: the notifier, and a person's test.
+
+mod html;
+mod smtp;
+mod webhook;
+
+use async_trait::async_trait;
+use backstay_core::domain::channel::ChannelSettings;
+use backstay_core::domain::message::one_line;
+use backstay_core::domain::secret::Secret;
+use backstay_core::managers::deliver::DELIVERY_TIME_MAX;
+use backstay_core::ports::courier::{Courier, DeliveryError, Parcel};
+use secrecy::ExposeSecret as _;
+
+pub use html::page;
+
+/// All channel kinds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Channels;
+
+#[async_trait]
+impl Courier for Channels {
+    async fn deliver(&self, parcel: &Parcel<'_>) -> Result<(), DeliveryError> {
+        let place = match parcel.settings {
+            ChannelSettings::Smtp(settings) => format!("{}:{}", settings.host, settings.port),
+            ChannelSettings::Webhook(settings) => settings.url.clone(),
+        };
+        let sent = async {
+            match parcel.settings {
+                ChannelSettings::Smtp(settings) => smtp::send(settings, parcel, &place).await,
+                ChannelSettings::Webhook(settings) => webhook::send(settings, parcel, &place).await,
+            }
+        };
+        let late = |_| Err(DeliveryError::Unreachable { place: place.clone(), said: "no answer in time".to_owned() });
+        tokio::time::timeout(DELIVERY_TIME_MAX, sent).await.unwrap_or_else(late)
+    }
+}
+
+/// Returns what another side said as one line, without a secret that it may have repeated.
+fn said(words: &str, secret: Option<&Secret>) -> String {
+    let words = match secret.map(Secret::expose_secret).filter(|secret| !secret.is_empty()) {
+        Some(secret) => words.replace(secret, "[REDACTED]"),
+        None => words.to_owned(),
+    };
+    one_line(&words)
+}
+
+/// Returns an error with its causes as one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        source = error.source();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_has_no_secret_and_one_line() {
+        let secret = Secret::from("hunter2");
+        assert_eq!(said("535 hunter2\r\nis wrong", Some(&secret)), "535 [REDACTED] is wrong");
+        assert_eq!(said("x", None), "x");
+    }
+}

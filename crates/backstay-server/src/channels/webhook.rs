@@ -1,0 +1,183 @@
+//! A JSON document by POST, signed as the Standard Webhooks specification says (version 1, HMAC-SHA256).
+//!
+//! `webhook-id` is the message's, so a receiver can see to one that comes twice; the signature is over id, time and body.
+
+use backstay_core::domain::channel::WebhookSettings;
+use backstay_core::domain::message::Message;
+use backstay_core::domain::secret::Secret;
+use backstay_core::ports::courier::{DeliveryError, Parcel};
+use data_encoding::BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::{Certificate, Client, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::{causes, said};
+
+/// How the specification marks a key that is written in Base64.
+const KEY_PREFIX: &str = "whsec_";
+
+/// Most of an answer that is kept for a person.
+const ANSWER_LETTERS_MAX: usize = 200;
+
+/// Sends a document to where the channel says; redirects are refused, because the signed document is for nobody else.
+pub(super) async fn send(settings: &WebhookSettings, parcel: &Parcel<'_>, place: &str) -> Result<(), DeliveryError> {
+    let client = client(parcel)?;
+    let secret = parcel.secret.as_ref();
+    let Some(key) = secret else { return Err(unusable("the key that signs is missing")) };
+    let body = document(parcel.message).to_string();
+    let (id, at) = (parcel.id.to_string(), jiff::Timestamp::now().as_second());
+    let request = client
+        .post(&settings.url)
+        .header("content-type", "application/json")
+        .header("webhook-id", &id)
+        .header("webhook-timestamp", at.to_string())
+        .header("webhook-signature", signature(key, &id, at, &body)?)
+        .body(body);
+    let place = place.to_owned();
+    let answer = match request.send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            return Err(DeliveryError::Unreachable { place, said: said(&causes(&error.without_url()), secret) });
+        }
+    };
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let mut words: String = answer.text().await.unwrap_or_default();
+    words = words.chars().take(ANSWER_LETTERS_MAX).collect();
+    let words = said(&format!("{status} {words}"), secret);
+    let is_later =
+        status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
+    Err(match is_later {
+        true => DeliveryError::Later { place, said: words },
+        false => DeliveryError::Refused { place, said: words },
+    })
+}
+
+fn unusable(words: impl Into<String>) -> DeliveryError {
+    DeliveryError::Settings { said: words.into() }
+}
+
+fn client(parcel: &Parcel<'_>) -> Result<Client, DeliveryError> {
+    let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    if let Some(ca) = &parcel.ca {
+        let certificates = Certificate::from_pem_bundle(ca.expose_secret().as_bytes());
+        let certificates =
+            certificates.map_err(|error| unusable(format!("the certificates cannot be read: {error}")))?;
+        builder = builder.tls_certs_only(certificates);
+    }
+    builder.build().map_err(|error| unusable(causes(&error)))
+}
+
+/// Returns the value of the signature's header.
+fn signature(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, DeliveryError> {
+    let text = secret.expose_secret().trim();
+    let key = match text.strip_prefix(KEY_PREFIX) {
+        Some(coded) => BASE64.decode(coded.as_bytes()).map_err(|_| unusable("the key that signs is not Base64"))?,
+        None => text.as_bytes().to_vec(),
+    };
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
+    mac.update(format!("{id}.{at}.{body}").as_bytes());
+    Ok(format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes())))
+}
+
+/// Returns a message as a document. Fields are only ever added.
+fn document(message: &Message) -> Value {
+    let facts: Vec<Value> = message.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let section = |section: &backstay_core::domain::message::Section| json!({ "heading": section.heading, "severity": section.severity.word(), "lines": section.lines });
+    json!({
+        "type": format!("backstay.{}", message.purpose.word()),
+        "timestamp": message.at.to_string(),
+        "data": {
+            "severity": message.severity.word(),
+            "subject": message.subject,
+            "text": message.lead,
+            "facts": facts,
+            "sections": message.sections.iter().map(section).collect::<Vec<_>>(),
+            "next_steps": message.next_steps,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use backstay_core::domain::alert::Severity;
+    use backstay_core::domain::channel::{ChannelKind, ChannelSettings};
+    use backstay_core::domain::message::Purpose;
+
+    use super::*;
+
+    /// The example of the specification's own libraries: key, id, time and body with their signature.
+    #[test]
+    fn a_signature_is_the_specifications() {
+        let key = Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let signed = signature(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        assert_eq!(signed.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    fn message() -> Message {
+        Message {
+            purpose: Purpose::Test,
+            severity: Severity::Info,
+            subject: "x".to_owned(),
+            lead: "y".to_owned(),
+            facts: vec![("item".to_owned(), "<script>".to_owned())],
+            sections: Vec::new(),
+            next_steps: Vec::new(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Sends to a server that gives one answer, and returns how it went and what the server read.
+    async fn sent(answer: &'static str) -> (Result<(), DeliveryError>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut read = Vec::new();
+            let mut buffer = [0; 4_096];
+            while !String::from_utf8_lossy(&read).contains("next_steps") {
+                let count = stream.read(&mut buffer).unwrap();
+                read.extend_from_slice(&buffer[..count]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(read).unwrap()
+        });
+        let settings = json!({ "url": url, "secret": "file:keys/channels/hook" });
+        let settings = ChannelSettings::parse(ChannelKind::Webhook, &settings).unwrap();
+        let ChannelSettings::Webhook(hook) = &settings else { panic!("it is a webhook") };
+        let id = "0197f0c2-0000-7000-8000-000000000000".parse().unwrap();
+        let (message, secret) = (message(), Some(Secret::from("hunter2")));
+        let parcel = Parcel { id, message: &message, settings: &settings, secret, ca: None };
+        let told = send(hook, &parcel, "the hook").await;
+        (told, server.join().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_document_is_signed_and_answers_are_told_apart() {
+        let (told, read) = sent("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert_eq!(told, Ok(()));
+        let (head, body) = read.split_once("\r\n\r\n").unwrap();
+        let header = |name: &str| {
+            head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_start_matches(": ").to_owned())
+        };
+        let at: i64 = header("webhook-timestamp").unwrap().parse().unwrap();
+        let id = header("webhook-id").unwrap();
+        let expected = signature(&Secret::from("hunter2"), &id, at, body).unwrap();
+        assert_eq!(header("webhook-signature").unwrap(), expected);
+        assert!(body.contains("backstay.test") && !read.contains("hunter2"), "{read}");
+        let (told, _) = sent("HTTP/1.1 503 Busy\r\ncontent-length: 7\r\n\r\nhunter2").await;
+        assert!(matches!(&told, Err(DeliveryError::Later { said, .. }) if said.contains("[REDACTED]")), "{told:?}");
+        let (told, _) = sent("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+        assert!(matches!(told, Err(DeliveryError::Refused { .. })), "{told:?}");
+        let moved = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+        let (told, _) = sent(moved).await;
+        assert!(matches!(&told, Err(DeliveryError::Refused { said, .. }) if said.contains("302")), "{told:?}");
+    }
+}

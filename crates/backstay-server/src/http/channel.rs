@@ -1,0 +1,85 @@
+//! Channels.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate, ChannelView, window};
+use backstay_api::types::list::Rows;
+use backstay_core::domain::channel::{Channel, ChannelKind};
+use backstay_core::managers::channel::{
+    ChannelChange, ChannelDeclaration, channel_change, channel_declare, channel_test as try_channel,
+};
+
+use super::caller::{Caller, Own};
+use super::error::ApiError;
+use super::extract::Body;
+use super::state::ServerState;
+
+/// The word for a channel that has no digest any more.
+const NEVER: &str = "never";
+
+pub(super) async fn channel_create(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Body(body): Body<ChannelCreate>,
+) -> Result<(StatusCode, Json<ChannelView>), ApiError> {
+    let tenant_id = match (&body.tenant, caller.tenant()) {
+        (None, own) => own,
+        (Some(name), _) => Some(caller.tenant_seen(&state, Some(name)).await?.id),
+    };
+    let kind = ChannelKind::from_word(&body.kind);
+    let kind = kind.ok_or_else(|| ApiError::invalid("kind", format!("`{}` is not one of its words", body.kind)))?;
+    let declaration = ChannelDeclaration {
+        tenant_id,
+        name: body.name.parse()?,
+        kind,
+        settings: body.settings,
+        rules: body.rules.iter().map(ChannelRuleView::read).collect::<Result<_, _>>()?,
+        digest: body.digest.as_deref().map(window).transpose()?,
+    };
+    let made = channel_declare(&state.context, declaration).await?;
+    Ok((StatusCode::CREATED, Json((&made).into())))
+}
+
+pub(super) async fn channel_list(
+    State(state): State<ServerState>,
+    caller: Caller,
+) -> Result<Json<Rows<ChannelView>>, ApiError> {
+    let channels = state.context.notices.channel_list(caller.tenant()).await?;
+    Ok(Json(Rows::whole(channels.iter().map(ChannelView::from).collect())))
+}
+
+pub(super) async fn channel_show(Own(channel): Own<Channel>) -> Json<ChannelView> {
+    Json((&channel).into())
+}
+
+pub(super) async fn channel_update(
+    State(state): State<ServerState>,
+    Own(channel): Own<Channel>,
+    Body(body): Body<ChannelUpdate>,
+) -> Result<Json<ChannelView>, ApiError> {
+    let rules = body.rules.map(|rules| rules.iter().map(ChannelRuleView::read).collect::<Result<_, _>>());
+    let digest = match body.digest.as_deref() {
+        None => None,
+        Some(NEVER) => Some(None),
+        Some(text) => Some(Some(window(text)?)),
+    };
+    let change = ChannelChange { settings: body.settings, rules: rules.transpose()?, digest };
+    Ok(Json((&channel_change(&state.context, channel.id, change).await?).into()))
+}
+
+pub(super) async fn channel_remove(
+    State(state): State<ServerState>,
+    Own(channel): Own<Channel>,
+) -> Result<StatusCode, ApiError> {
+    state.context.notices.channel_remove(channel.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn channel_test(
+    State(state): State<ServerState>,
+    Own(channel): Own<Channel>,
+) -> Result<StatusCode, ApiError> {
+    try_channel(&state.context, &*state.courier, &channel).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
