@@ -29,6 +29,16 @@ pub enum KeepError {
         /// The repository's name.
         repository: Name,
     },
+    /// A channel could not deliver any more.
+    #[error("the secret {name} is {what} of the channel {channel}")]
+    InChannel {
+        /// Which secret.
+        name: Name,
+        /// The setting that names it.
+        what: &'static str,
+        /// The channel's name.
+        channel: Name,
+    },
     /// The keeper refused.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -63,7 +73,7 @@ pub async fn secret_keep(
     Ok(KeptSecret { tenant_id: tenant, name: name.clone() })
 }
 
-/// Lets go of a tenant's secret that no repository refers to.
+/// Lets go of a tenant's secret that no repository and no channel refers to.
 ///
 /// # Errors
 /// [`KeepError`].
@@ -77,6 +87,12 @@ pub async fn secret_forget(
     in_use(context, tenant, name, "the password", |row| row.password == reference).await?;
     let is_key = |row: &Repository| row.credentials.values().any(|key| *key == reference);
     in_use(context, tenant, name, "a storage key", is_key).await?;
+    // Also channels of the installation: they may say whose secret they mean.
+    for channel in context.notices.channel_list(None).await? {
+        if let Some((what, _)) = channel.settings.references().into_iter().find(|(_, known)| **known == reference) {
+            return Err(KeepError::InChannel { name: name.clone(), what, channel: channel.name });
+        }
+    }
     Ok(keeper.secret_remove(tenant, name).await?)
 }
 

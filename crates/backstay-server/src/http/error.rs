@@ -277,6 +277,10 @@ impl From<KeepError> for ApiError {
             KeepError::Store(error) => error.into(),
             KeepError::Secret(error) => error.into(),
             KeepError::Length => Self::invalid("value", error),
+            KeepError::InChannel { .. } => {
+                let hint = "Let the channel name another secret first: backstay channel update.";
+                Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
+            }
             KeepError::InUse { .. } => {
                 let hint = "Without it the repository's data does not open: keep a new secret under another name.";
                 Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)

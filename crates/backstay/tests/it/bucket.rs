@@ -91,6 +91,22 @@ fn an_agent_without_credentials_of_its_own_works_in_a_bucket() {
         assert!(removed.code == Some(1) && removed.err.contains("of the repository bucket"), "{removed:?}");
     }
 
+    // What a channel uses goes to a server that its owner chose: it is none that opens data, and the other way round.
+    let hook = |name: &str, secret: &str| {
+        let words = ["channel", "create", name, "--kind", "webhook", "--tenant", "default", "--set"];
+        let mut command = fleet.command(&words);
+        Ran::of(command.args(["url=https://hook.example/x", "--set", &format!("secret={secret}")]))
+    };
+    assert_eq!(put(&fleet, "channel-hook", "a secret of a hook", &[]).code, Some(0));
+    let refused = hook("theft", "sealed:password");
+    assert!(refused.code != Some(0) && refused.err.contains("channel-"), "{refused:?}");
+    let refused = declare("none", "sealed:channel-hook", &keys);
+    assert!(refused.code != Some(0) && refused.err.contains("secret for a repository"), "{refused:?}");
+    let made = hook("hook", "sealed:channel-hook");
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let removed = Ran::of(&mut fleet.command(&["secret", "remove", "channel-hook"]));
+    assert!(removed.code == Some(1) && removed.err.contains("of the channel hook"), "{removed:?}");
+
     let source = fleet.place.source();
     std::fs::create_dir(&source).unwrap();
     make_tree(&source, 1);
