@@ -37,6 +37,7 @@ struct Scripted {
     renewal: Option<Standing>,
     finished: Mutex<Vec<JobResult>>,
     done: Notify,
+    renewed: Notify,
 }
 
 #[async_trait]
@@ -46,6 +47,7 @@ impl Jobs for Scripted {
     }
 
     async fn job_renew(&self, _: AgentId, leases: &[LeaseKey]) -> Result<Vec<Standing>, LeaseError> {
+        self.renewed.notify_one();
         // A held lease ends with its result: an agent that is stopped between its fence and the end publishes nothing.
         if self.renewal != Some(Standing::Held) {
             self.done.notify_one();
@@ -145,7 +147,8 @@ async fn backup(renewal: Option<Standing>) -> (Vec<JobResult>, usize) {
     let mut repository = super::leased(place.to_str().unwrap());
     repository.has_snapshots = false;
     let job = Mutex::new(Some(job(&root, repository, ttl)));
-    let jobs = Arc::new(Scripted { job, renewal, finished: Mutex::default(), done: Notify::new() });
+    let jobs =
+        Arc::new(Scripted { job, renewal, finished: Mutex::default(), done: Notify::new(), renewed: Notify::new() });
     let end = CancellationToken::new();
     let agent = tokio::spawn(run(jobs.clone(), options(ttl), end.clone()));
     tokio::time::timeout(Duration::from_secs(30), jobs.done.notified()).await.unwrap();
@@ -184,8 +187,8 @@ async fn a_job_that_is_to_be_cancelled_publishes_nothing_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_stops_by_itself_before_its_lease_ends() {
-    let (job, finished, done) = (Mutex::new(None), Mutex::default(), Notify::new());
-    let jobs = Arc::new(Scripted { job, renewal: None, finished, done });
+    let (job, finished, done, renewed) = (Mutex::new(None), Mutex::default(), Notify::new(), Notify::new());
+    let jobs = Arc::new(Scripted { job, renewal: None, finished, done, renewed });
     let (held, end) = (Held::default(), CancellationToken::new());
     let key = LeaseKey { job_id: JobId::new(Timestamp::UNIX_EPOCH, [4; 10]), token: AttemptToken(1) };
     let interrupt = Interrupt::default();
@@ -206,8 +209,8 @@ async fn an_agent_stops_by_itself_before_its_lease_ends() {
 /// lease counts from its arrival.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_lease_counts_from_when_it_was_asked_for() {
-    let (job, finished, done) = (Mutex::new(None), Mutex::default(), Notify::new());
-    let jobs = Arc::new(Scripted { job, renewal: Some(Standing::Held), finished, done });
+    let (job, finished, done, renewed) = (Mutex::new(None), Mutex::default(), Notify::new(), Notify::new());
+    let jobs = Arc::new(Scripted { job, renewal: Some(Standing::Held), finished, done, renewed });
     let (held, end) = (Held::default(), CancellationToken::new());
     let long = Duration::from_secs(3_600);
     let beating =
@@ -222,7 +225,7 @@ async fn a_first_lease_counts_from_when_it_was_asked_for() {
     // One that is older than a third is renewed at once, and not after another third.
     held.release(&key);
     held.take(key, Interrupt::default(), Instant::now().checked_sub(long / 2).unwrap());
-    jobs.done.notified().await;
+    jobs.renewed.notified().await;
     assert_eq!(held.standing(&key), Standing::Held);
     end.cancel();
     beating.await.unwrap();
