@@ -40,7 +40,7 @@ impl EngineReader {
         if let Some(open) = known {
             return Ok(open);
         }
-        let repository = crate::repository::open(leased)?;
+        let repository = crate::repository::open(leased, &Interrupt::default())?;
         let index = repository.index_load(&Interrupt::default())?;
         let (_, file) = repository.snapshot_read(foreign_id, &Interrupt::default())?;
         let open = Arc::new(OpenSnapshot { name, repository, index, tree: file.tree });

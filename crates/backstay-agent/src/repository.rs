@@ -98,24 +98,28 @@ fn storage(leased: &LeasedRepository, presence: Presence) -> Result<Arc<dyn Obje
 }
 
 /// Opens a repository that must be there.
-pub(crate) fn open(leased: &LeasedRepository) -> Result<Repository, EngineError> {
-    Repository::open(storage(leased, Presence::Existing)?, &leased.password)
+pub(crate) fn open(leased: &LeasedRepository, interrupt: &Interrupt) -> Result<Repository, EngineError> {
+    Repository::open(storage(leased, Presence::Existing)?, &leased.password, interrupt)
 }
 
 /// Opens a repository, and makes it if no snapshot in it is known: an empty place is never taken for one that held
 /// snapshots.
-pub(crate) fn open_or_create(leased: &LeasedRepository, maker: Maker) -> Result<Repository, EngineError> {
+pub(crate) fn open_or_create(
+    leased: &LeasedRepository,
+    maker: Maker,
+    interrupt: &Interrupt,
+) -> Result<Repository, EngineError> {
     if leased.has_snapshots {
-        return open(leased);
+        return open(leased, interrupt);
     }
     let storage = storage(leased, Presence::Create)?;
-    match Repository::open(Arc::clone(&storage), &leased.password) {
+    match Repository::open(Arc::clone(&storage), &leased.password, interrupt) {
         Err(EngineError::NoRepository { .. }) => {}
         answer => return answer,
     }
-    match Repository::create(Arc::clone(&storage), &leased.password, maker) {
+    match Repository::create(Arc::clone(&storage), &leased.password, maker, interrupt) {
         // Another job made it in the meantime.
-        Err(EngineError::RepositoryExists { .. }) => Repository::open(storage, &leased.password),
+        Err(EngineError::RepositoryExists { .. }) => Repository::open(storage, &leased.password, interrupt),
         answer => answer,
     }
 }

@@ -66,12 +66,12 @@ fn storage(path: &str, presence: Presence) -> Result<Arc<dyn ObjectStorage>, Box
 
 fn init(repository: &str) -> Done {
     let maker = Maker { username: "engine".to_owned(), hostname: "bench".to_owned(), at: Timestamp::now() };
-    Repository::create(storage(repository, Presence::Create)?, &password()?, maker)?;
+    Repository::create(storage(repository, Presence::Create)?, &password()?, maker, &Interrupt::default())?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn open(repository: &str) -> Result<(Repository, Option<Id>), Box<dyn Error>> {
-    let repository = Repository::open(storage(repository, Presence::Existing)?, &password()?)?;
+    let repository = Repository::open(storage(repository, Presence::Existing)?, &password()?, &Interrupt::default())?;
     let mut newest = None;
     for id in repository.file_list(FileKind::Snapshot, &Interrupt::default())? {
         let (_, file) = repository.snapshot_read(&id.to_hex(), &Interrupt::default())?;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, Part, PutAnswer, PutOptions, ReadCache, StorageError};
 use bytes::Bytes;
-use futures::executor::block_on;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -58,40 +57,47 @@ impl Repository {
     /// is a repository by itself, and without its own config the hot part is read as if it were not there.
     ///
     /// # Errors
-    /// [`EngineError::RepositoryExists`], [`EngineError::Storage`].
-    pub fn create(storage: Arc<dyn ObjectStorage>, password: &SecretString, maker: Maker) -> Result<Self, EngineError> {
+    /// [`EngineError::RepositoryExists`], [`EngineError::Storage`], [`EngineError::Interrupted`].
+    pub fn create(
+        storage: Arc<dyn ObjectStorage>,
+        password: &SecretString,
+        maker: Maker,
+        interrupt: &Interrupt,
+    ) -> Result<Self, EngineError> {
         let exists = || EngineError::RepositoryExists { place: storage.place() };
         let config_key = config_key()?;
         let parts = storage.capabilities().parts;
         // The hot part of another repository has a config, and no size: the cold part is asked for that.
-        if block_on(is_there(&*storage, &config_key))? || parts && is_read(&*storage, &config_key)? {
+        if interrupt.block_on(is_there(&*storage, &config_key))??
+            || parts && interrupt.block_on(is_read(&*storage, &config_key))??
+        {
             return Err(exists());
         }
         // A key of a run that was cut short is used again: restic believes in any key that a password opens.
-        let (key, key_id, made) = match keys_opened(&*storage, password, |_| true)? {
+        let (key, key_id, made) = match keys_opened(&*storage, password, |_| true, interrupt)? {
             Some((key, id)) => (key, id, None),
             None => {
                 let key = SealKey::random();
-                let id = key_write(&*storage, &key, password, maker)?;
+                let id = key_write(&*storage, &key, password, maker, interrupt)?;
                 (key, id, Some(FileKind::Key.key(&id)))
             }
         };
         let config = Config::random();
         let put = |config: &Config, part| {
             let options = PutOptions { part: Some(part), ..PutOptions::default() };
-            block_on(storage.object_put_with(&config_key, key.seal(&config.write()).into(), options))
+            interrupt.block_on_write(storage.object_put_with(&config_key, key.seal(&config.write()).into(), options))
         };
-        if put(&config, Part::Cold)? == PutAnswer::Existed {
+        if put(&config, Part::Cold)?? == PutAnswer::Existed {
             // Somebody else was faster. A key of ours that opens nothing would lead restic astray; one that they took
             // for theirs must stay.
-            let mut sealed = block_on(storage.object_get(&config_key, None, ReadCache::Use))?.to_vec();
+            let mut sealed = interrupt.block_on(storage.object_get(&config_key, None, ReadCache::Use))??.to_vec();
             if let (Some(name), Err(_)) = (made, key.open_in_place(&mut sealed, "config")) {
-                block_on(storage.object_remove(&name))?;
+                interrupt.block_on_write(storage.object_remove(&name))??;
             }
             return Err(exists());
         }
         if parts {
-            put(&config.as_hot(), Part::Hot)?;
+            put(&config.as_hot(), Part::Hot)??;
         }
         Self::assemble(storage, key, key_id, config)
     }
@@ -100,16 +106,20 @@ impl Repository {
     ///
     /// # Errors
     /// [`EngineError::NoRepository`], [`EngineError::Password`], [`EngineError::HotPart`], [`EngineError::Format`],
-    /// [`EngineError::Storage`].
-    pub fn open(storage: Arc<dyn ObjectStorage>, password: &SecretString) -> Result<Self, EngineError> {
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`].
+    pub fn open(
+        storage: Arc<dyn ObjectStorage>,
+        password: &SecretString,
+        interrupt: &Interrupt,
+    ) -> Result<Self, EngineError> {
         let config_key = config_key()?;
-        let sealed = match block_on(storage.object_get(&config_key, None, ReadCache::Use)) {
+        let sealed = match interrupt.block_on(storage.object_get(&config_key, None, ReadCache::Use))? {
             Err(StorageError::Missing { place, .. }) => return Err(EngineError::NoRepository { place }),
             answer => answer?.to_vec(),
         };
         let opens_config = |key: &SealKey| key.open_in_place(&mut sealed.clone(), "config").is_ok();
         let wrong = || EngineError::Password { place: storage.place() };
-        let (key, key_id) = keys_opened(&*storage, password, opens_config)?.ok_or_else(wrong)?;
+        let (key, key_id) = keys_opened(&*storage, password, opens_config, interrupt)?.ok_or_else(wrong)?;
         let place = || format!("{} in {}", config_key, storage.place());
         let told = |source| EngineError::Format { place: place(), source };
         let mut sealed = sealed;
@@ -355,11 +365,12 @@ pub(crate) fn key_write(
     key: &SealKey,
     password: &SecretString,
     maker: Maker,
+    interrupt: &Interrupt,
 ) -> Result<Id, EngineError> {
     let file = KeyFile::seal(key, password.expose_secret(), maker.at, maker.username, maker.hostname);
     let file = serde_json::to_vec(&file).expect("a key file is JSON");
     let id = Id::of(&file);
-    block_on(storage.object_put(&FileKind::Key.key(&id), file.into()))?;
+    interrupt.block_on_write(storage.object_put(&FileKind::Key.key(&id), file.into()))??;
     Ok(id)
 }
 
@@ -369,15 +380,16 @@ fn keys_opened(
     storage: &dyn ObjectStorage,
     password: &SecretString,
     fits: impl Fn(&SealKey) -> bool,
+    interrupt: &Interrupt,
 ) -> Result<Option<(SealKey, Id)>, EngineError> {
     let mut names = Vec::new();
-    block_on(storage.object_list(FileKind::Key.folder(), &mut |object| names.push(object.key)))?;
+    interrupt.block_on(storage.object_list(FileKind::Key.folder(), &mut |object| names.push(object.key)))??;
     // What is not named by an id is no key: restic reads over it too.
     let id_of = |name: &ObjectKey| Id::from_hex(name.as_str().rsplit('/').next().unwrap_or_default());
     let names: Vec<(ObjectKey, Id)> = names.into_iter().filter_map(|name| id_of(&name).map(|id| (name, id))).collect();
     let mut damaged = None;
     for (name, id) in names.iter().take(KEYS_TRIED_MAX) {
-        let text = block_on(storage.object_get(name, None, ReadCache::Use))?;
+        let text = interrupt.block_on(storage.object_get(name, None, ReadCache::Use))??;
         let told = |source| EngineError::Format { place: format!("{name} in {}", storage.place()), source };
         let file = serde_json::from_slice(&text).map_err(|error| FormatError::shape("key", error));
         match file.and_then(|file: KeyFile| file.open(password.expose_secret())) {
@@ -395,8 +407,8 @@ pub(crate) fn pack_part(pack: &FinishedPack) -> Part {
 }
 
 /// Says whether any part of a storage has an object.
-fn is_read(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, StorageError> {
-    match block_on(storage.object_get(key, None, ReadCache::Use)) {
+async fn is_read(storage: &dyn ObjectStorage, key: &ObjectKey) -> Result<bool, StorageError> {
+    match storage.object_get(key, None, ReadCache::Use).await {
         Ok(_) => Ok(true),
         Err(StorageError::Missing { .. }) => Ok(false),
         Err(error) => Err(error),

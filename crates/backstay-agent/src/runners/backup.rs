@@ -65,7 +65,7 @@ fn read_and_publish(
 ) -> Result<Published, EngineError> {
     let (username, hostname) = (options.username.clone(), options.hostname.clone());
     let leased = repository;
-    let repository = open_or_create(leased, Maker { username, hostname, at: options.started_at })?;
+    let repository = open_or_create(leased, Maker { username, hostname, at: options.started_at }, interrupt)?;
     let lock = lock_shared(&repository, leased, fence.key, &options.username, interrupt)?;
     let archived = lock.explain(archive(&repository, options, progress, interrupt))?;
     lock.check()?;

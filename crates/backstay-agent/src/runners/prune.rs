@@ -46,7 +46,7 @@ fn forget_and_prune(
     interrupt: &Interrupt,
     fence: &Fence,
 ) -> Result<PruneCounts, EngineError> {
-    let repository = match open(leased) {
+    let repository = match open(leased, interrupt) {
         // No backup has made it yet.
         Err(EngineError::NoRepository { .. }) if !leased.has_snapshots && ids.is_empty() => {
             return Ok(PruneCounts::default());

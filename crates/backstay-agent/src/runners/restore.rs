@@ -47,7 +47,7 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
             ..RestoreOptions::new(&foreign_id, &target)
         };
         let leased = repository;
-        let repository = open(&leased)?;
+        let repository = open(&leased, &interrupt)?;
         let lock = lock_to_read(&repository, &leased, lease, &username, &interrupt)?;
         let restored = restore(&repository, &options, &progress, &interrupt);
         ended(lock, restored)

@@ -31,7 +31,7 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let thread = move || {
         let options = VerifyOptions { snapshot: &foreign_id, sample, source: root.as_deref(), started_at };
         let leased = repository;
-        let repository = open(&leased)?;
+        let repository = open(&leased, &interrupt)?;
         let lock = lock_to_read(&repository, &leased, lease, &username, &interrupt)?;
         let found = verify(&repository, &options, &progress, &interrupt);
         ended(lock, found)

@@ -102,7 +102,8 @@ fn saved(leased: &LeasedRepository, root: std::path::PathBuf) -> String {
         .unwrap();
     let at = Timestamp::UNIX_EPOCH;
     let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at };
-    let repository = backstay_engine::Repository::create(storage, &leased.password, maker).unwrap();
+    let repository =
+        backstay_engine::Repository::create(storage, &leased.password, maker, &Interrupt::default()).unwrap();
     let options = ArchiveOptions {
         hostname: "host".to_owned(),
         username: "ada".to_owned(),

@@ -1,11 +1,14 @@
 //! Snapshots, what they hold, and what can be asked of them.
 
+use backstay_core::domain::job::Reconciliation;
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::snapshot::Entry;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::job::CountsView;
+use super::wire::{WireError, word, wrong};
 
 /// A snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -143,6 +146,29 @@ pub struct SnapshotRestore {
     /// Whether every file is read back at the end and compared with the snapshot's hashes.
     #[serde(default)]
     pub read_back: bool,
+}
+
+impl SnapshotRestore {
+    /// Reads what is brought back, and how.
+    ///
+    /// # Errors
+    /// A word that is none, and what no restore can do.
+    pub fn terms(&self) -> Result<RestoreTerms, WireError> {
+        let Self { target_path: _, reconciliation, path, include, exclude, special, read_back } = self.clone();
+        let terms = RestoreTerms {
+            path: path.unwrap_or_default(),
+            include,
+            exclude,
+            reconciliation: match &reconciliation {
+                Some(text) => word("reconciliation", text, Reconciliation::from_word)?,
+                None => Reconciliation::Fail,
+            },
+            special,
+            read_back,
+        };
+        terms.judge().map_err(|(field, words)| wrong(field, words))?;
+        Ok(terms)
+    }
 }
 
 /// A verify to ask for.

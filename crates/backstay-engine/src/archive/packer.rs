@@ -190,7 +190,8 @@ mod tests {
     fn with_packer(test: impl FnOnce(&mut Packer<'_>)) {
         let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at: Timestamp::UNIX_EPOCH };
         let storage = Arc::new(FakeStorage::default());
-        let repository = Repository::create(storage, &"secret".to_owned().into(), maker).unwrap();
+        let repository =
+            Repository::create(storage, &"secret".to_owned().into(), maker, &Interrupt::default()).unwrap();
         let (index, counters, interrupt) = (Index::default(), Counters::default(), Interrupt::default());
         let options = ArchiveOptions::new(Vec::new(), "backstay test", Timestamp::UNIX_EPOCH);
         let known = KnownBlobs::new(&index);

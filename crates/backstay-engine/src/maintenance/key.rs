@@ -2,7 +2,6 @@
 //! owner has read.
 
 use backstay_storage::{ReadCache, StorageError};
-use futures::executor::block_on;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::EngineError;
@@ -59,10 +58,10 @@ pub enum KeyError {
 ///
 /// # Errors
 /// [`EngineError`] when the list is not complete or a key file cannot be read.
-pub fn list(repository: &Repository) -> Result<Vec<KnownKey>, EngineError> {
+pub fn list(repository: &Repository, interrupt: &Interrupt) -> Result<Vec<KnownKey>, EngineError> {
     let mut keys = Vec::new();
-    for id in repository.file_list(FileKind::Key, &Interrupt::default())? {
-        let Some(file) = read(repository, &id)? else { continue };
+    for id in repository.file_list(FileKind::Key, interrupt)? {
+        let Some(file) = read(repository, &id, interrupt)? else { continue };
         let (username, hostname) = file.maker();
         keys.push(KnownKey {
             id,
@@ -80,13 +79,18 @@ pub fn list(repository: &Repository) -> Result<Vec<KnownKey>, EngineError> {
 ///
 /// # Errors
 /// [`EngineError`].
-pub fn add(repository: &Repository, password: &SecretString, maker: Maker) -> Result<Id, EngineError> {
-    let id = key_write(&**repository.storage(), repository.key(), password, maker)?;
+pub fn add(
+    repository: &Repository,
+    password: &SecretString,
+    maker: Maker,
+    interrupt: &Interrupt,
+) -> Result<Id, EngineError> {
+    let id = key_write(&**repository.storage(), repository.key(), password, maker, interrupt)?;
     let missing = || EngineError::Format {
         place: format!("{} in {}", FileKind::Key.key(&id), repository.place()),
         source: FormatError::shape("key", "it is not there after it was written"),
     };
-    let file = read(repository, &id)?.ok_or_else(missing)?;
+    let file = read(repository, &id, interrupt)?.ok_or_else(missing)?;
     // What the storage gives back must open to the key that seals everything.
     let opened = file.open(password.expose_secret()).map_err(|source| repository.told(FileKind::Key, &id, source))?;
     let proof = opened.seal(b"proof");
@@ -98,12 +102,12 @@ pub fn add(repository: &Repository, password: &SecretString, maker: Maker) -> Re
 ///
 /// # Errors
 /// [`KeyError`]; [`EngineError::LockLost`] when the lock is not exclusive or is gone.
-pub fn remove(repository: &Repository, id: &Id, guard: &LockGuard) -> Result<(), KeyError> {
+pub fn remove(repository: &Repository, id: &Id, guard: &LockGuard, interrupt: &Interrupt) -> Result<(), KeyError> {
     alone(repository, guard)?;
     if *id == repository.key_id() {
         return Err(KeyError::Current { id: *id });
     }
-    let ids = repository.file_list(FileKind::Key, &Interrupt::default())?;
+    let ids = repository.file_list(FileKind::Key, interrupt)?;
     if !ids.contains(id) {
         return Err(KeyError::Unknown { id: *id });
     }
@@ -112,7 +116,7 @@ pub fn remove(repository: &Repository, id: &Id, guard: &LockGuard) -> Result<(),
         return Err(KeyError::Last { id: *id });
     }
     guard.check()?;
-    Ok(repository.file_remove(FileKind::Key, id, &Interrupt::default())?)
+    Ok(repository.file_remove(FileKind::Key, id, interrupt)?)
 }
 
 /// Replaces the key in use by one for another password, and returns the new one's id. The old one goes last, after the
@@ -125,16 +129,17 @@ pub fn passwd(
     password: &SecretString,
     maker: Maker,
     guard: &LockGuard,
+    interrupt: &Interrupt,
 ) -> Result<Id, KeyError> {
     alone(repository, guard)?;
-    let new = add(repository, password, maker)?;
+    let new = add(repository, password, maker, interrupt)?;
     // By the road that everybody takes: through the list, with the password alone.
-    let again = Repository::open(std::sync::Arc::clone(repository.storage()), password)?;
+    let again = Repository::open(std::sync::Arc::clone(repository.storage()), password, interrupt)?;
     if again.id() != repository.id() {
         return Err(EngineError::Machine { id: new }.into());
     }
     guard.check()?;
-    repository.file_remove(FileKind::Key, &repository.key_id(), &Interrupt::default())?;
+    repository.file_remove(FileKind::Key, &repository.key_id(), interrupt)?;
     Ok(new)
 }
 
@@ -147,8 +152,9 @@ fn alone(repository: &Repository, guard: &LockGuard) -> Result<(), EngineError> 
 }
 
 /// Reads a key file; none when it was removed meanwhile.
-fn read(repository: &Repository, id: &Id) -> Result<Option<KeyFile>, EngineError> {
-    let text = match block_on(repository.storage().object_get(&FileKind::Key.key(id), None, ReadCache::Use)) {
+fn read(repository: &Repository, id: &Id, interrupt: &Interrupt) -> Result<Option<KeyFile>, EngineError> {
+    let name = FileKind::Key.key(id);
+    let text = match interrupt.block_on(repository.storage().object_get(&name, None, ReadCache::Use))? {
         Err(StorageError::Missing { .. }) => return Ok(None),
         answer => answer?,
     };

@@ -86,7 +86,9 @@ fn a_bad_copy_costs_nothing_and_is_named() {
             // The order in which the index has them stays the same: that of its files' names.
             let (copy, place) = (copy_of(&template), house.home.path().join("restored"));
             side.iter().for_each(|pack| harm(&copy, pack, way));
-            let repository = Repository::open(Arc::clone(&copy) as Arc<dyn ObjectStorage>, &password()).unwrap();
+            let repository =
+                Repository::open(Arc::clone(&copy) as Arc<dyn ObjectStorage>, &password(), &Interrupt::default())
+                    .unwrap();
             let (hex, tree, interrupt) = (id.to_hex(), house.tree(), Interrupt::default());
             let options =
                 RestoreOptions { sub_path: tree.to_str().unwrap().as_bytes(), ..RestoreOptions::new(&hex, &place) };
@@ -134,7 +136,8 @@ fn a_prune_keeps_the_good_copy_of_each_blob_and_removes_the_bad_ones() {
             }
         }
         assert!(of_second > 0 && (of_second as usize) < bad.len(), "{of_second} of {}", bad.len());
-        let repository = Repository::open(Arc::clone(&copy) as Arc<dyn ObjectStorage>, &password()).unwrap();
+        let repository =
+            Repository::open(Arc::clone(&copy) as Arc<dyn ObjectStorage>, &password(), &Interrupt::default()).unwrap();
         let look = || check(&repository, &ReadData::All, &Interrupt::default()).unwrap();
         let found = look();
         assert!(!found.is_whole() && found.affected.is_empty(), "no blob is bad in both: {found:?}");

@@ -218,7 +218,7 @@ fn a_full_disk_has_a_name_and_the_next_run_completes() {
     };
     let storage: Arc<dyn ObjectStorage> = super::house::local(&disk.0.join("repository"));
     let (password, maker) = (super::house::password(), super::house::maker());
-    house.repository = backstay_engine::Repository::create(storage, &password, maker).unwrap();
+    house.repository = backstay_engine::Repository::create(storage, &password, maker, &Interrupt::default()).unwrap();
     fs::write(house.tree().join("small"), b"x").unwrap();
     let first = house.backup(None);
     fs::write(house.tree().join("noise"), tree::noise(9, 10 << 20)).unwrap();

@@ -84,7 +84,7 @@ fn small() -> Small {
 }
 
 fn open(storage: &Arc<FakeStorage>) -> Result<Repository, EngineError> {
-    Repository::open(Arc::clone(storage) as Arc<dyn ObjectStorage>, &password())
+    Repository::open(Arc::clone(storage) as Arc<dyn ObjectStorage>, &password(), &Interrupt::default())
 }
 
 fn body_of(storage: &FakeStorage, key: &str) -> Bytes {
@@ -221,7 +221,7 @@ fn of_each_object_on_disk_three_bytes_are_changed_and_found() {
             let mut changed = body.clone();
             changed[at] ^= 0x10;
             fs::write(&object, changed).unwrap();
-            let opened = Repository::open(local(&place), &password());
+            let opened = Repository::open(local(&place), &password(), &Interrupt::default());
             judge(&small, opened, &key, &format!("byte {at} of {key} on disk"));
             flips += 1;
         }

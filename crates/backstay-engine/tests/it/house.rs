@@ -62,7 +62,9 @@ impl House {
     /// Makes a repository in a folder.
     pub(crate) fn local() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let repository = Repository::create(local(&home.path().join("repository")), &password(), maker()).unwrap();
+        let repository =
+            Repository::create(local(&home.path().join("repository")), &password(), maker(), &Interrupt::default())
+                .unwrap();
         Self::with(home, repository)
     }
 
@@ -70,26 +72,28 @@ impl House {
     pub(crate) fn fake() -> (Self, Arc<FakeStorage>) {
         let storage = Arc::new(FakeStorage::default());
         let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
-        let repository = Repository::create(shared, &password(), maker()).unwrap();
+        let repository = Repository::create(shared, &password(), maker(), &Interrupt::default()).unwrap();
         (Self::with(tempfile::tempdir().unwrap(), repository), storage)
     }
 
     /// Makes a repository of two parts, cold in `repository` and hot in `hot`.
     pub(crate) fn hot_cold() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let repository = Repository::create(two_parts(home.path()), &password(), maker()).unwrap();
+        let repository =
+            Repository::create(two_parts(home.path()), &password(), maker(), &Interrupt::default()).unwrap();
         Self::with(home, repository)
     }
 
     /// Opens what another program made in the two folders.
     pub(crate) fn opened_hot_cold(home: TempDir) -> Self {
-        let repository = Repository::open(two_parts(home.path()), &password()).unwrap();
+        let repository = Repository::open(two_parts(home.path()), &password(), &Interrupt::default()).unwrap();
         Self::with(home, repository)
     }
 
     /// Opens what another program made in the folder.
     pub(crate) fn opened(home: TempDir) -> Self {
-        let repository = Repository::open(local(&home.path().join("repository")), &password()).unwrap();
+        let repository =
+            Repository::open(local(&home.path().join("repository")), &password(), &Interrupt::default()).unwrap();
         Self::with(home, repository)
     }
 

@@ -115,8 +115,13 @@ impl Watch {
         let (mut house, _) = House::fake();
         let storage =
             Arc::new(Watched { inner: FakeStorage::default(), before_put: Mutex::default(), asked: AtomicU64::new(0) });
-        house.repository =
-            Repository::create(Arc::clone(&storage) as Arc<dyn ObjectStorage>, &password(), maker()).unwrap();
+        house.repository = Repository::create(
+            Arc::clone(&storage) as Arc<dyn ObjectStorage>,
+            &password(),
+            maker(),
+            &Interrupt::default(),
+        )
+        .unwrap();
         for pack in 0..packs {
             fs::write(house.tree().join(format!("file-{pack}")), tree::noise(pack, 17 << 20)).unwrap();
         }

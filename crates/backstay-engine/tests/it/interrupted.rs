@@ -101,7 +101,8 @@ fn a_first_backup_that_is_interrupted_five_times_sends_no_pack_twice() {
         interrupt: std::sync::Mutex::default(),
     });
     house.repository =
-        Repository::create(Arc::clone(&storage) as Arc<dyn ObjectStorage>, &password(), maker()).unwrap();
+        Repository::create(Arc::clone(&storage) as Arc<dyn ObjectStorage>, &password(), maker(), &Interrupt::default())
+            .unwrap();
     let told = ArchiveOptions { workers: WORKERS, uploads: UPLOADS, ..options(&house.tree(), None) };
     for run in 1..=5 {
         let interrupt = Interrupt::default();

@@ -1,5 +1,6 @@
 //! Keys: a new one opens the repository before an old one goes, and nobody is locked out.
 
+use backstay_engine::Interrupt;
 use backstay_engine::lock::LockMode;
 use backstay_engine::maintenance::key::{self, KeyError};
 use backstay_engine::{EngineError, Repository};
@@ -19,22 +20,25 @@ fn other() -> SecretString {
 fn keys_are_added_listed_and_removed_and_restic_opens_with_them() {
     let house = House::local();
     let place = house.home.path().join("repository");
-    let new = key::add(&house.repository, &other(), maker()).unwrap();
-    let keys = key::list(&house.repository).unwrap();
+    let new = key::add(&house.repository, &other(), maker(), &Interrupt::default()).unwrap();
+    let keys = key::list(&house.repository, &Interrupt::default()).unwrap();
     assert_eq!(keys.len(), 2);
     assert!(keys.iter().all(|key| key.is_current == (key.id == house.repository.key_id()) && key.username == "ada"));
-    let second = Repository::open(local(&place), &other()).unwrap();
+    let second = Repository::open(local(&place), &other(), &Interrupt::default()).unwrap();
     assert_eq!((second.key_id(), second.id()), (new, house.repository.id()));
     let first = house.repository.key_id();
     let guard = alone(&second).unwrap();
-    key::remove(&second, &first, &guard).unwrap();
-    assert!(matches!(key::remove(&second, &first, &guard), Err(KeyError::Unknown { .. })));
-    assert!(matches!(key::remove(&second, &new, &guard), Err(KeyError::Current { .. })));
+    key::remove(&second, &first, &guard, &Interrupt::default()).unwrap();
+    assert!(matches!(key::remove(&second, &first, &guard, &Interrupt::default()), Err(KeyError::Unknown { .. })));
+    assert!(matches!(key::remove(&second, &new, &guard, &Interrupt::default()), Err(KeyError::Current { .. })));
     // The first one's own key is gone: it must not remove the only one that is left.
-    assert!(matches!(key::remove(&house.repository, &new, &guard), Err(KeyError::Last { .. })));
+    assert!(matches!(key::remove(&house.repository, &new, &guard, &Interrupt::default()), Err(KeyError::Last { .. })));
     guard.release().unwrap();
-    assert!(matches!(Repository::open(local(&place), &password()), Err(EngineError::Password { .. })));
-    key::add(&second, &password(), maker()).unwrap();
+    assert!(matches!(
+        Repository::open(local(&place), &password(), &Interrupt::default()),
+        Err(EngineError::Password { .. })
+    ));
+    key::add(&second, &password(), maker(), &Interrupt::default()).unwrap();
     for restic in restics() {
         restic.run(house.home.path(), &["snapshots"]);
     }
@@ -47,10 +51,11 @@ fn a_key_that_restic_made_is_ours_to_use_and_to_remove() {
         let file = house.home.path().join("new-password");
         std::fs::write(&file, "another password").unwrap();
         restic.run(house.home.path(), &["key", "add", "--new-password-file", file.to_str().unwrap()]);
-        let second = Repository::open(local(&house.home.path().join("repository")), &other()).unwrap();
+        let second =
+            Repository::open(local(&house.home.path().join("repository")), &other(), &Interrupt::default()).unwrap();
         let guard = alone(&house.repository).unwrap();
-        key::remove(&house.repository, &second.key_id(), &guard).unwrap();
-        assert_eq!(key::list(&house.repository).unwrap().len(), 1);
+        key::remove(&house.repository, &second.key_id(), &guard, &Interrupt::default()).unwrap();
+        assert_eq!(key::list(&house.repository, &Interrupt::default()).unwrap().len(), 1);
     }
 }
 
@@ -71,10 +76,11 @@ fn a_change_of_password_that_fails_anywhere_locks_nobody_out() {
             let guard = alone(&house.repository).unwrap();
             let before = storage.calls(call);
             storage.harm(call, nth, harm);
-            let done = key::passwd(&house.repository, &other(), maker(), &guard);
+            let done = key::passwd(&house.repository, &other(), maker(), &guard, &Interrupt::default());
             let hit = storage.calls(call) - before >= nth;
             storage.heal();
-            let opens = [password(), other()].map(|word| Repository::open(shared(), &word).is_ok());
+            let opens =
+                [password(), other()].map(|word| Repository::open(shared(), &word, &Interrupt::default()).is_ok());
             match done {
                 Ok(_) => assert_eq!(opens, [false, true], "{call:?} {harm:?} {nth}"),
                 Err(_) => assert!(opens[0] || opens[1], "{call:?} {harm:?} {nth}: nobody gets in"),
@@ -89,9 +95,9 @@ fn a_change_of_password_that_fails_anywhere_locks_nobody_out() {
 #[test]
 fn keys_are_changed_by_who_is_alone() {
     let (house, _) = House::fake();
-    let new = key::add(&house.repository, &other(), maker()).unwrap();
+    let new = key::add(&house.repository, &other(), maker(), &Interrupt::default()).unwrap();
     let guard = lock(&house.repository, LockMode::Shared).unwrap();
-    assert!(key::remove(&house.repository, &new, &guard).is_err());
-    assert!(key::passwd(&house.repository, &other(), maker(), &guard).is_err());
-    assert_eq!(key::list(&house.repository).unwrap().len(), 2);
+    assert!(key::remove(&house.repository, &new, &guard, &Interrupt::default()).is_err());
+    assert!(key::passwd(&house.repository, &other(), maker(), &guard, &Interrupt::default()).is_err());
+    assert_eq!(key::list(&house.repository, &Interrupt::default()).unwrap().len(), 2);
 }

@@ -262,7 +262,7 @@ fn a_thread_that_panics_ends_the_backup_at_once_as_an_error() {
     for on_put in [false, true] {
         let storage = Arc::new(Faulty { inner: FakeStorage::default(), armed: AtomicBool::new(false), on_put });
         let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
-        let repository = Repository::create(shared, &password(), maker()).unwrap();
+        let repository = Repository::create(shared, &password(), maker(), &Interrupt::default()).unwrap();
         let home = tempfile::tempdir().unwrap();
         for file in 0..30 {
             fs::create_dir(home.path().join(format!("{file}"))).unwrap();

@@ -289,7 +289,7 @@ impl Bench {
         let fates = Arc::new(Fates::default());
         let storage = Arc::new(Fated { inner: Mutex::default(), fates: Arc::clone(&fates) });
         let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
-        house.repository = Repository::create(shared, &password(), maker()).unwrap();
+        house.repository = Repository::create(shared, &password(), maker(), &Interrupt::default()).unwrap();
         every_sort(&house.tree());
         let first = house.backup(None).id;
         let before = described(&house.tree());

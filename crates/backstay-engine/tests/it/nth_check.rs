@@ -38,14 +38,15 @@ fn whichever_call_of_the_storage_suffers_a_check_says_nothing_false() {
 fn whichever_call_is_the_last_of_a_change_of_keys_nobody_is_locked_out_and_the_next_completes() {
     let bench = Bench::new();
     let other = SecretString::from("another password");
-    let opened =
-        |word: &SecretString| Repository::open(Arc::clone(&bench.storage) as Arc<dyn ObjectStorage>, word).ok();
+    let opened = |word: &SecretString| {
+        Repository::open(Arc::clone(&bench.storage) as Arc<dyn ObjectStorage>, word, &Interrupt::default()).ok()
+    };
     for fault in [Fault::Death, Fault::LostAnswer] {
         for nth in 1.. {
             bench.storage.become_copy_of(&bench.template);
             let guard = alone(&bench.house.repository).unwrap();
             bench.begin_here(Side::Storage, nth, fault);
-            let done = key::passwd(&bench.house.repository, &other, maker(), &guard);
+            let done = key::passwd(&bench.house.repository, &other, maker(), &guard, &Interrupt::default());
             let hit = bench.fates.heal();
             let context = format!("call {nth}, {fault:?}, {hit:?}: {done:?}");
             drop(guard);
@@ -55,7 +56,7 @@ fn whichever_call_is_the_last_of_a_change_of_keys_nobody_is_locked_out_and_the_n
             // Whoever gets in does it again, with what they find.
             if let Some(old) = old {
                 let guard = alone(&old).unwrap();
-                key::passwd(&old, &other, maker(), &guard).unwrap();
+                key::passwd(&old, &other, maker(), &guard, &Interrupt::default()).unwrap();
                 guard.release().unwrap();
                 assert!(opened(&password()).is_none() && opened(&other).is_some(), "{context}: the next");
             }

@@ -134,7 +134,7 @@ fn mortal_house() -> (House, Arc<Mortal>) {
     let (mut house, _) = House::fake();
     let storage = Mortal::new(Arc::new(FakeStorage::default()));
     let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
-    house.repository = Repository::create(shared, &password(), maker()).unwrap();
+    house.repository = Repository::create(shared, &password(), maker(), &Interrupt::default()).unwrap();
     (house, storage)
 }
 

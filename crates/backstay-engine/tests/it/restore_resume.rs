@@ -154,7 +154,7 @@ fn an_interrupt_ends_a_restore_whose_storage_does_not_answer() {
     let (house, inner, id) = saved();
     let storage = Arc::new(Stuck { inner, stuck: AtomicBool::new(false) });
     let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
-    let repository = Repository::open(shared, &password()).unwrap();
+    let repository = Repository::open(shared, &password(), &Interrupt::default()).unwrap();
     storage.stuck.store(true, Ordering::Relaxed);
     let (hex, target) = (id.to_hex(), house.home.path().join("target"));
     let interrupt = Interrupt::default();

@@ -271,12 +271,12 @@ fn a_hot_and_a_cold_part_are_laid_out_as_rustic_does() {
 #[test]
 fn a_hot_part_alone_is_no_repository_and_belongs_to_one() {
     let house = House::hot_cold();
-    let alone = Repository::open(local(&house.home.path().join("hot")), &password());
+    let alone = Repository::open(local(&house.home.path().join("hot")), &password(), &Interrupt::default());
     assert!(matches!(alone, Err(EngineError::HotPart { .. })), "{alone:?}");
-    Repository::open(local(&house.home.path().join("repository")), &password()).unwrap();
+    Repository::open(local(&house.home.path().join("repository")), &password(), &Interrupt::default()).unwrap();
     // Another cold part beside it would make one repository of two halves.
     fs::rename(house.home.path().join("repository"), house.home.path().join("away")).unwrap();
-    let again = Repository::create(two_parts(house.home.path()), &password(), maker());
+    let again = Repository::create(two_parts(house.home.path()), &password(), maker(), &Interrupt::default());
     assert!(matches!(again, Err(EngineError::RepositoryExists { .. })), "{again:?}");
     assert!(!house.home.path().join("repository/config").exists());
 }

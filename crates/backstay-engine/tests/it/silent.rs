@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use backstay_engine::lock::LockMode;
 use backstay_engine::maintenance::check::{ReadData, check};
+use backstay_engine::maintenance::key::{self, KeyError};
 use backstay_engine::maintenance::prune::{apply, plan};
 use backstay_engine::restore::{RestoreOptions, restore};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
+use backstay_storage::ObjectStorage;
 use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
 
-use super::house::{House, backup, options};
+use super::house::{House, backup, maker, options, password};
 use super::lock::{owner, terms};
 use super::prune::{forget_one, thorough};
 use super::tree;
 
 /// Some work on a house that is under a lock.
-type Work = fn(&House, &Interrupt) -> Result<(), EngineError>;
+type Work = fn(&House, &Arc<FakeStorage>, &Interrupt) -> Result<(), EngineError>;
 
 /// Returns a house with something to save, to forget and to remove.
 fn house() -> (House, Arc<FakeStorage>) {
@@ -35,35 +37,46 @@ fn house() -> (House, Arc<FakeStorage>) {
     (house, storage)
 }
 
-/// Does some work while the storage falls silent at each call in turn, and asks to stop as soon as it has.
+/// Does some work while the storage falls silent at a call, asks to stop as soon as it has, and returns how it ended;
+/// none when it ended before that call.
+fn stopped(
+    storage: &Arc<FakeStorage>,
+    (call, nth): (Call, u64),
+    work: impl FnOnce(&Interrupt) -> Result<(), EngineError> + Send + 'static,
+) -> Option<Result<(), EngineError>> {
+    let (before, interrupt) = (storage.calls(call), Interrupt::default());
+    storage.harm_from(call, nth, Harm::Hang);
+    let (sender, ended) = channel();
+    let worker = {
+        let interrupt = interrupt.clone();
+        std::thread::spawn(move || sender.send(work(&interrupt)).unwrap())
+    };
+    let is_silent = || storage.calls(call) - before >= nth;
+    let mut answer = ended.recv_timeout(Duration::from_millis(5));
+    while answer.is_err() && !is_silent() {
+        answer = ended.recv_timeout(Duration::from_millis(5));
+    }
+    interrupt.raise();
+    // What is promised is a second. This is no measurement: without the promise it would never end.
+    let done = answer.or_else(|_: RecvTimeoutError| ended.recv_timeout(Duration::from_secs(30)));
+    let Ok(done) = done else { panic!("{call:?} {nth}: it still waits for an answer") };
+    worker.join().unwrap();
+    if is_silent() {
+        return Some(done);
+    }
+    done.unwrap();
+    None
+}
+
+/// Does some work on a house while the storage falls silent at each call in turn.
 fn whenever_it_falls_silent(work: Work) {
     for call in [Call::Put, Call::Get, Call::Size, Call::List, Call::Remove] {
         for nth in 1.. {
             let (house, storage) = house();
-            let (before, interrupt) = (storage.calls(call), Interrupt::default());
-            storage.harm_from(call, nth, Harm::Hang);
-            let (sender, ended) = channel();
-            let worker = {
-                let interrupt = interrupt.clone();
-                std::thread::spawn(move || {
-                    let done = work(&house, &interrupt);
-                    sender.send((house, done)).unwrap();
-                })
-            };
-            let is_silent = || storage.calls(call) - before >= nth;
-            let mut answer = ended.recv_timeout(Duration::from_millis(5));
-            while answer.is_err() && !is_silent() {
-                answer = ended.recv_timeout(Duration::from_millis(5));
-            }
-            interrupt.raise();
-            // What is promised is a second. This is no measurement: without the promise it would never end.
-            let done = answer.or_else(|_: RecvTimeoutError| ended.recv_timeout(Duration::from_secs(30)));
-            let Ok((_house, done)) = done else { panic!("{call:?} {nth}: it still waits for an answer") };
-            worker.join().unwrap();
-            if !is_silent() {
-                done.unwrap();
+            let shared = Arc::clone(&storage);
+            let Some(done) = stopped(&storage, (call, nth), move |interrupt| work(&house, &shared, interrupt)) else {
                 break;
-            }
+            };
             // The last thing that all do is to remove their lock.
             let removing = call == Call::Remove && done.is_ok();
             assert!(removing || matches!(done, Err(EngineError::Interrupted)), "{call:?} {nth}: {done:?}");
@@ -85,7 +98,7 @@ fn under_lock(
 
 #[test]
 fn an_interrupt_ends_a_backup() {
-    whenever_it_falls_silent(|house, interrupt| {
+    whenever_it_falls_silent(|house, _, interrupt| {
         under_lock(&house.repository, interrupt, || {
             backup(&house.repository, &options(&house.tree(), None), &EngineProgress::default(), interrupt).map(drop)
         })
@@ -94,7 +107,7 @@ fn an_interrupt_ends_a_backup() {
 
 #[test]
 fn an_interrupt_ends_a_check_and_a_restore() {
-    whenever_it_falls_silent(|house, interrupt| {
+    whenever_it_falls_silent(|house, _, interrupt| {
         under_lock(&house.repository, interrupt, || {
             let checked = check(&house.repository, &ReadData::All, interrupt)?;
             assert_eq!(checked.finding_count, 0, "{checked:#?}");
@@ -108,11 +121,45 @@ fn an_interrupt_ends_a_check_and_a_restore() {
 
 #[test]
 fn an_interrupt_ends_a_prune() {
-    whenever_it_falls_silent(|house, interrupt| {
+    whenever_it_falls_silent(|house, _, interrupt| {
         let guard = house.repository.lock(LockMode::Exclusive, &owner(), &terms(), interrupt)?;
         let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, interrupt);
         let done = planned.and_then(|plan| apply(&house.repository, plan, &guard, interrupt)).map(drop);
         drop(guard.release());
         done
     });
+}
+
+#[test]
+fn an_interrupt_ends_opening_and_a_change_of_password() {
+    whenever_it_falls_silent(|_, storage, interrupt| {
+        let storage = Arc::clone(storage) as Arc<dyn ObjectStorage>;
+        let again = Repository::open(storage, &password(), interrupt)?;
+        let guard = again.lock(LockMode::Exclusive, &owner(), &terms(), interrupt)?;
+        let changed = key::list(&again, interrupt).map_err(KeyError::from).and_then(|keys| {
+            assert_eq!(keys.len(), 1);
+            key::passwd(&again, &"another password".to_owned().into(), maker(), &guard, interrupt)
+        });
+        drop(guard.release());
+        match changed {
+            Ok(_) => Ok(()),
+            Err(KeyError::Engine(error)) => Err(error),
+            Err(error) => panic!("{error}"),
+        }
+    });
+}
+
+#[test]
+fn an_interrupt_ends_the_making_of_a_repository() {
+    for call in [Call::Put, Call::Get, Call::Size, Call::List] {
+        for nth in 1.. {
+            let storage = Arc::new(FakeStorage::default());
+            let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
+            let made = stopped(&storage, (call, nth), move |interrupt| {
+                Repository::create(shared, &password(), maker(), interrupt).map(drop)
+            });
+            let Some(made) = made else { break };
+            assert!(matches!(made, Err(EngineError::Interrupted)), "{call:?} {nth}: {made:?}");
+        }
+    }
 }

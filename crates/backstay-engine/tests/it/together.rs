@@ -48,7 +48,7 @@ fn change(tree: &Path, chance: &mut StdRng) -> Contents {
 }
 
 fn write_ours(place: &Path, tree: &Path, seed: u64, clock: SignedDuration, good: &Good) {
-    let repository = Repository::open(local(place), &password()).unwrap();
+    let repository = Repository::open(local(place), &password(), &Interrupt::default()).unwrap();
     let mut chance = StdRng::seed_from_u64(seed);
     let mut parent = None;
     for _ in 0..ROUNDS {
@@ -100,7 +100,7 @@ fn write_restic(restic: &Restic, home: &Path, tree: &Path, seed: u64, good: &Goo
 
 /// Forgets and prunes, without any grace, until the writers have ended; and returns what retention dropped.
 fn prune_beside(place: &Path, seed: u64, writing: &AtomicU32) -> (BTreeSet<Id>, u64) {
-    let repository = Repository::open(local(place), &password()).unwrap();
+    let repository = Repository::open(local(place), &password(), &Interrupt::default()).unwrap();
     let mut chance = StdRng::seed_from_u64(seed);
     let interrupt = Interrupt::default();
     let (mut dropped, mut removed) = (BTreeSet::new(), 0);

@@ -27,7 +27,7 @@ impl Courier for Channels {
     async fn deliver(&self, parcel: &Parcel<'_>) -> Result<(), DeliveryError> {
         let place = match parcel.settings {
             ChannelSettings::Smtp(settings) => format!("{}:{}", settings.host, settings.port),
-            ChannelSettings::Webhook(settings) => settings.url.clone(),
+            ChannelSettings::Webhook(settings) => origin(&settings.url),
         };
         let sent = async {
             match parcel.settings {
@@ -38,6 +38,12 @@ impl Courier for Channels {
         let late = |_| Err(DeliveryError::Unreachable { place: place.clone(), said: "no answer in time".to_owned() });
         tokio::time::timeout(DELIVERY_TIME_MAX, sent).await.unwrap_or_else(late)
     }
+}
+
+/// Returns what of an address may be told: the paths of many hooks are their secrets.
+fn origin(url: &str) -> String {
+    let known = reqwest::Url::parse(url).map(|url| url.origin().ascii_serialization());
+    known.unwrap_or_else(|_| "an address that is none".to_owned())
 }
 
 /// Returns what another side said as one line, without a secret that it may have repeated.
@@ -72,5 +78,14 @@ mod tests {
         let secret = Secret::from("hunter2");
         assert_eq!(said("535 hunter2\r\nis wrong", Some(&secret)), "535 [REDACTED] is wrong");
         assert_eq!(said("x", None), "x");
+    }
+
+    #[test]
+    fn of_an_address_the_host_is_told_and_not_its_path() {
+        assert_eq!(
+            origin("https://hooks.example.org:8443/services/T0/B0/secret?key=x"),
+            "https://hooks.example.org:8443"
+        );
+        assert_eq!(origin("https://"), "an address that is none");
     }
 }

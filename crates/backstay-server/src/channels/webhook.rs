@@ -21,6 +21,9 @@ const KEY_PREFIX: &str = "whsec_";
 /// Most of an answer that is kept for a person.
 const ANSWER_LETTERS_MAX: usize = 200;
 
+/// Most of an answer that is read: the other side is a tenant's, and may never end.
+const ANSWER_BYTES_MAX: usize = 4_096;
+
 /// Sends a document to where the channel says; redirects are refused, because the signed document is for nobody else.
 pub(super) async fn send(settings: &WebhookSettings, parcel: &Parcel<'_>, place: &str) -> Result<(), DeliveryError> {
     let client = client(parcel)?;
@@ -36,7 +39,7 @@ pub(super) async fn send(settings: &WebhookSettings, parcel: &Parcel<'_>, place:
         .header("webhook-signature", signature(key, &id, at, &body)?)
         .body(body);
     let place = place.to_owned();
-    let answer = match request.send().await {
+    let mut answer = match request.send().await {
         Ok(answer) => answer,
         Err(error) => {
             return Err(DeliveryError::Unreachable { place, said: said(&causes(&error.without_url()), secret) });
@@ -46,9 +49,14 @@ pub(super) async fn send(settings: &WebhookSettings, parcel: &Parcel<'_>, place:
     if status.is_success() {
         return Ok(());
     }
-    let mut words: String = answer.text().await.unwrap_or_default();
-    words = words.chars().take(ANSWER_LETTERS_MAX).collect();
-    let words = said(&format!("{status} {words}"), secret);
+    let mut body = Vec::new();
+    while body.len() < ANSWER_BYTES_MAX
+        && let Ok(Some(part)) = answer.chunk().await
+    {
+        body.extend_from_slice(&part);
+    }
+    let words = said(&format!("{status} {}", String::from_utf8_lossy(&body)), secret);
+    let words = words.chars().take(ANSWER_LETTERS_MAX).collect();
     let is_later =
         status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
     Err(match is_later {
@@ -147,7 +155,7 @@ mod tests {
                 read.extend_from_slice(&buffer[..count]);
             }
             stream.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(read).unwrap()
+            (stream, String::from_utf8(read).unwrap())
         });
         let settings = json!({ "url": url, "secret": "file:keys/channels/hook" });
         let settings = ChannelSettings::parse(ChannelKind::Webhook, &settings).unwrap();
@@ -156,7 +164,8 @@ mod tests {
         let (message, secret) = (message(), Some(Secret::from("hunter2")));
         let parcel = Parcel { id, message: &message, settings: &settings, secret, ca: None };
         let told = send(hook, &parcel, "the hook").await;
-        (told, server.join().unwrap())
+        // The connection stays open until the answer is judged.
+        (told, server.join().unwrap().1)
     }
 
     #[tokio::test]
@@ -176,6 +185,10 @@ mod tests {
         assert!(matches!(&told, Err(DeliveryError::Later { said, .. }) if said.contains("[REDACTED]")), "{told:?}");
         let (told, _) = sent("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
         assert!(matches!(told, Err(DeliveryError::Refused { .. })), "{told:?}");
+        // An answer that does not end is not read to its end.
+        let endless = format!("HTTP/1.1 503 Busy\r\ncontent-length: 10000000\r\n\r\n{}", "x".repeat(8_192));
+        let (told, _) = sent(endless.leak()).await;
+        assert!(matches!(told, Err(DeliveryError::Later { .. })), "{told:?}");
         let moved = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
         let (told, _) = sent(moved).await;
         assert!(matches!(&told, Err(DeliveryError::Refused { said, .. }) if said.contains("302")), "{told:?}");

@@ -10,8 +10,7 @@ use backstay_api::types::list::Rows;
 use backstay_api::types::snapshot::{
     EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
 };
-use backstay_core::domain::job::{Reconciliation, Target};
-use backstay_core::domain::restore::RestoreTerms;
+use backstay_core::domain::job::Target;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::managers::{browse, request};
@@ -19,7 +18,7 @@ use backstay_core::ports::store::SnapshotFilter;
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body, optional, page};
+use super::extract::{Ask, Body, page};
 use super::state::ServerState;
 
 pub(super) async fn snapshot_list(
@@ -69,16 +68,7 @@ pub(super) async fn snapshot_restore(
     if !target.is_absolute() {
         return Err(ApiError::invalid("target_path", format!("`{}` is not an absolute path", body.target_path)));
     }
-    let reconciliation = optional("reconciliation", body.reconciliation.as_deref(), Reconciliation::from_word)?;
-    let terms = RestoreTerms {
-        path: body.path.unwrap_or_default(),
-        include: body.include,
-        exclude: body.exclude,
-        reconciliation: reconciliation.unwrap_or(Reconciliation::Fail),
-        special: body.special,
-        read_back: body.read_back,
-    };
-    terms.judge().map_err(|(field, words)| ApiError::invalid(field, words))?;
+    let terms = body.terms()?;
     let job = request::restore_request(&state.context, &asking, snapshot.id, Target::Directory(target), terms).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))

@@ -37,7 +37,7 @@ type Packs = BTreeSet<(Id, u64)>;
 fn packs(repo: &Repo) -> (Packs, Packs) {
     let kind = storage_kind("local").unwrap();
     let storage = kind.open(&json!({ "path": repo.path() }), &StorageCredentials::none(), Presence::Existing).unwrap();
-    let repository = Repository::open(storage, &SecretString::from(PASSWORD)).unwrap();
+    let repository = Repository::open(storage, &SecretString::from(PASSWORD), &Interrupt::default()).unwrap();
     let index = repository.index_load(&Interrupt::default()).unwrap();
     let named: BTreeSet<Id> = index.packs().iter().map(|pack| pack.id).collect();
     repository.pack_list(&Interrupt::default()).unwrap().into_iter().partition(|(id, _)| named.contains(id))

@@ -129,7 +129,8 @@ impl House {
         let storage = Arc::new(HeldStorage::new(hold.clone(), clock.clone()));
         let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
         let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at: clock.now() };
-        let repository = Repository::create(shared, &SecretString::from("a secret"), maker).unwrap();
+        let repository =
+            Repository::create(shared, &SecretString::from("a secret"), maker, &Interrupt::default()).unwrap();
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("tree")).unwrap();
         let jobs = JobManager::new(context.clone(), TTL);

@@ -44,7 +44,8 @@ impl Context {
     pub(super) fn open(&self) -> Result<Opened, CliError> {
         let password = self.access.password()?;
         let storage = self.access.storage(Presence::Existing)?;
-        let repository = Repository::open(Arc::clone(&storage), &password).map_err(|error| error::engine(&error))?;
+        let repository = Repository::open(Arc::clone(&storage), &password, &self.interrupt)
+            .map_err(|error| error::engine(&error))?;
         Ok(Opened { repository, storage })
     }
 

@@ -25,7 +25,8 @@ pub(super) fn run(context: &Context, _: &Verb) -> Result<Exit, CliError> {
     let password = context.access.password()?;
     let storage = context.access.storage(Presence::Create)?;
     let maker = Maker { username: username(), hostname: system::hostname(), at: jiff::Timestamp::now() };
-    let made = Repository::create(storage, &password, maker).map_err(|error| error::engine(&error))?;
+    let made =
+        Repository::create(storage, &password, maker, &context.interrupt).map_err(|error| error::engine(&error))?;
     if context.output.json() {
         let id = made.id().to_hex();
         context.output.value(&json!({ "message_type": "initialized", "id": id, "repository": location }));

@@ -105,7 +105,7 @@ fn told(error: &KeyError) -> CliError {
 
 fn list(context: &Context) -> Result<Exit, CliError> {
     let (opened, _guard) = context.open_locked(LockMode::Shared)?;
-    let keys = key::list(&opened.repository).map_err(|error| error::engine(&error))?;
+    let keys = key::list(&opened.repository, &context.interrupt).map_err(|error| error::engine(&error))?;
     let lines: Vec<KeyLine> = keys
         .into_iter()
         .map(|key| KeyLine {
@@ -131,7 +131,8 @@ fn list(context: &Context) -> Result<Exit, CliError> {
 fn add(context: &Context, new: &New) -> Result<Exit, CliError> {
     let password = new.password()?;
     let (opened, guard) = context.open_locked(LockMode::Shared)?;
-    let id = key::add(&opened.repository, &password, new.maker()).map_err(|error| error::engine(&error))?;
+    let id = key::add(&opened.repository, &password, new.maker(), &context.interrupt)
+        .map_err(|error| error::engine(&error))?;
     guard.release(context);
     context.output.line(&format!("saved new key {}", short(&id)));
     Ok(Exit::Done)
@@ -144,7 +145,7 @@ fn remove(context: &Context, word: &str) -> Result<Exit, CliError> {
     let id = select::expand(&ids, word)
         .map_err(|_| error::input(format!("`{word}` is not the beginning of one key's id"), hint))?;
     let lock = guard.lock().ok_or_else(no_lock)?;
-    explained(key::remove(&opened.repository, &id, lock))?;
+    explained(key::remove(&opened.repository, &id, lock, &context.interrupt))?;
     guard.release(context);
     context.output.line(&format!("removed key {}", short(&id)));
     Ok(Exit::Done)
@@ -154,7 +155,7 @@ fn passwd(context: &Context, new: &New) -> Result<Exit, CliError> {
     let password = new.password()?;
     let (opened, guard) = context.open_locked(LockMode::Exclusive)?;
     let lock = guard.lock().ok_or_else(no_lock)?;
-    let id = explained(key::passwd(&opened.repository, &password, new.maker(), lock))?;
+    let id = explained(key::passwd(&opened.repository, &password, new.maker(), lock, &context.interrupt))?;
     guard.release(context);
     context.output.line(&format!("saved new key {} and removed the one that was in use", short(&id)));
     Ok(Exit::Done)
