@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backstay_engine::archive::options::ArchiveOptions;
+use backstay_engine::archive::options::{ArchiveOptions, RootRule};
 use backstay_engine::system::SystemCall;
 use backstay_engine::{EngineError, EngineProgress, Interrupt, System};
 
@@ -73,6 +73,24 @@ fn a_source_that_is_not_there_makes_no_snapshot() {
         assert!(matches!(done, Err(EngineError::Source { .. })), "{name}: {done:?}");
     }
     assert!(house.snapshots().is_empty());
+}
+
+/// As restic: what is named on the command line may be anything, and one that is there is enough.
+#[test]
+fn of_several_sources_one_that_is_there_makes_a_snapshot_and_none_makes_none() {
+    let house = House::local();
+    fs::write(house.tree().join("file"), b"x").unwrap();
+    let gone = |name: &str| house.home.path().join(name);
+    let of = |roots: Vec<std::path::PathBuf>| {
+        let options = ArchiveOptions { roots, root_rule: RootRule::Anything, ..options(&house.tree(), None) };
+        backup(&house.repository, &options, &EngineProgress::default(), &Interrupt::default())
+    };
+    let none = of(vec![gone("nothing"), gone("neither")]);
+    assert!(matches!(none, Err(EngineError::Source { .. })), "{none:?}");
+    assert!(house.snapshots().is_empty());
+    let one = of(vec![gone("nothing"), house.tree()]).unwrap();
+    assert_eq!((one.unread.count, house.snapshots().len()), (1, 1));
+    assert!(one.unread.entries[0].path.ends_with("/nothing"), "{:?}", one.unread.entries);
 }
 
 #[test]
