@@ -222,7 +222,7 @@ impl Bench {
         let backend = self.raw.get_database_backend();
         let (numbers, pad) = match backend {
             DbBackend::Postgres => {
-                (format!("generate_series(2, {count}) AS numbers(n)"), "lpad(CAST(# AS text), 12, '0')")
+                (format!("generate_series(2, {count}::bigint) AS numbers(n)"), "lpad(CAST(# AS text), 12, '0')")
             }
             DbBackend::MySql => (format!("(SELECT seq AS n FROM seq_2_to_{count}) AS numbers"), "lpad(#, 12, '0')"),
             _ => (

@@ -6,13 +6,14 @@ use backstay_core::ports::store::{JobFilter, Page, SnapshotFilter};
 use jiff::Timestamp;
 use sea_orm::{DbBackend, QueryTrait as _, Statement};
 
+use crate::entity::outbox;
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::question;
 use crate::job::rescue::wake_question;
 use crate::job::{list_question, overlap_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
-use crate::retention::ended_question;
+use crate::retention::{alert_question, ended_question, forgotten_question, over_question};
 use crate::schedule::due_question;
 use crate::upkeep::{live_question, upkeep_question};
 
@@ -34,6 +35,7 @@ pub struct Asked {
 /// Returns the questions by name, as the stores ask them (without locks, which change no plan).
 pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let page = Page { before: None, rows_max: 50 };
+    let long_ago = Timestamp::from_second(2).unwrap_or_default();
     let jobs = |filter| list_question(filter, page).build(backend);
     let any = JobFilter::default();
     let snapshots =
@@ -63,6 +65,9 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("windows that are over", digest_question(asked.now, 50).build(backend)),
         ("messages due", outbox_question(asked.now, 50).build(backend)),
         ("alerts of a subject", subject_question(asked.tenant, "x").build(backend)),
-        ("jobs to sweep", ended_question(Timestamp::from_second(2).unwrap_or_default(), 50).build(backend)),
+        ("jobs to sweep", ended_question(long_ago, 50).build(backend)),
+        ("snapshots to sweep", forgotten_question(long_ago, 50).build(backend)),
+        ("messages to sweep", over_question(outbox::Column::SentAt, long_ago, 50).build(backend)),
+        ("alerts to sweep", alert_question(long_ago, 50).build(backend)),
     ]
 }

@@ -29,6 +29,7 @@ pub mod demand;
 pub mod storage;
 pub mod repository;
 pub mod snapshot;
+pub mod sweep;
 pub mod restore;
 pub mod retention;
 pub mod sample;

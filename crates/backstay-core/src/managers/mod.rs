@@ -4,7 +4,7 @@
 //! over the stores, `rescue` puts lost jobs back, `retention` says which snapshots go and has repositories pruned,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
 //! where to, `deliver` sends. `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps
-//! what tenants hand in. Nobody here knows HTTP, SQL or a file.
+//! what tenants hand in, `sweep` deletes what is over long enough. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
 pub mod declaration;
@@ -23,3 +23,4 @@ pub mod watch;
 pub mod follow;
 pub mod digest;
 pub mod deliver;
+pub mod sweep;

@@ -12,6 +12,7 @@ pub mod notice;
 pub mod courier;
 pub mod access;
 pub mod meter;
+pub mod sweep;
 pub mod source;
 pub mod storage;
 pub mod snapshot;

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::domain::event::{EventKind, chain_hash};
+use backstay_core::domain::job::Outcome;
 use backstay_core::domain::secret::Secret;
+use backstay_core::domain::sweep::Sweepable;
+use backstay_core::ports::notice::{Mark, NoticeWrite};
 use backstay_core::ports::store::{Settlement, StoreError};
+use backstay_core::ports::sweep::SweepStore as _;
 use backstay_db::{Database, MasterKey, MasterKeys, SealError, SealedSecrets};
 use backstay_testkit::conformance::secret;
 use backstay_testkit::conformance::world::{TTL, World};
@@ -33,13 +37,17 @@ async fn history_is_swept(database: Database, world: World) {
     }
     let waiting = world.queued(1).await;
     let now = world.now();
-    assert_eq!(database.job_sweep(now, 9).await.unwrap(), 0, "two months are kept, whatever is asked");
+    assert_eq!(
+        database.rows_sweep(Sweepable::Jobs, now, 9).await.unwrap(),
+        0,
+        "two months are kept, whatever is asked"
+    );
     assert_eq!(database.event_sweep(world.tenant.id, now, 99).await.unwrap(), 0);
     world.clock.advance(DAY * 61);
     let cut = now.checked_sub(DAY).unwrap();
-    assert_eq!(database.job_sweep(cut, 1).await.unwrap(), 1);
-    assert_eq!(database.job_sweep(cut, 9).await.unwrap(), 1, "the third is of the day of the cut");
-    assert_eq!(database.job_sweep(cut, 9).await.unwrap(), 0);
+    assert_eq!(database.rows_sweep(Sweepable::Jobs, cut, 1).await.unwrap(), 1);
+    assert_eq!(database.rows_sweep(Sweepable::Jobs, cut, 9).await.unwrap(), 1, "the third is of the day of the cut");
+    assert_eq!(database.rows_sweep(Sweepable::Jobs, cut, 9).await.unwrap(), 0);
     for id in &ended[..2] {
         assert!(matches!(world.jobs.job_get(*id).await, Err(StoreError::NotFound { .. })));
         assert!(world.history.attempt_list(*id).await.unwrap().is_empty());
@@ -48,7 +56,15 @@ async fn history_is_swept(database: Database, world: World) {
     world.job(waiting).await;
 
     assert_eq!(database.event_anchor(world.tenant.id).await.unwrap(), None);
-    assert_eq!(database.event_sweep(world.tenant.id, cut, 3).await.unwrap(), 3);
+    assert_eq!(database.event_sweep(world.tenant.id, cut, 3).await.unwrap(), 0, "alerts have not taken them in");
+    let take = async |from, to| {
+        let mark = Some(Mark::Events { tenant_id: world.tenant.id, from, to });
+        world.stores.notices.notice_put(&NoticeWrite { mark, ..NoticeWrite::default() }).await.unwrap()
+    };
+    assert!(take(0, 2).await);
+    assert_eq!(database.event_sweep(world.tenant.id, cut, 9).await.unwrap(), 2, "they have taken in two");
+    assert!(take(2, 7).await);
+    assert_eq!(database.event_sweep(world.tenant.id, cut, 1).await.unwrap(), 1);
     assert_eq!(database.event_sweep(world.tenant.id, cut, 9).await.unwrap(), 1);
     let anchor = database.event_anchor(world.tenant.id).await.unwrap().unwrap();
     assert_eq!(anchor.0, 4);
@@ -68,13 +84,84 @@ async fn history_is_swept(database: Database, world: World) {
     world.queued(2).await;
     assert_eq!(verify(8, &anchor.1).await, 1, "an empty chain goes on from its anchor");
 
-    assert_eq!(database.agent_sweep(DAY).await.unwrap(), 1, "the agent is long dead");
+    let dead = async || database.rows_sweep(Sweepable::Agents, world.now().checked_sub(DAY).unwrap(), 9).await.unwrap();
+    assert_eq!(dead().await, 1, "the agent is long dead");
     let holder = world.agent();
     let claimed = world.claim(holder, 1).await;
     assert_eq!(claimed.len(), 1);
-    assert_eq!(database.agent_sweep(DAY).await.unwrap(), 0, "it lives");
+    assert_eq!(dead().await, 0, "it lives");
     world.clock.advance(TTL + DAY * 2);
-    assert_eq!(database.agent_sweep(DAY).await.unwrap(), 0, "it holds a lease, which the rescuer has to end first");
+    assert_eq!(dead().await, 0, "it holds a lease, which the rescuer has to end first");
+}
+
+/// What was forgotten, sent, given up, ended or answered long ago goes; what was not stays, and a child stays without its
+/// parent.
+///
+/// Red when any of the questions leaves its filter out.
+async fn what_is_over_is_swept(database: Database, raw: DatabaseConnection, world: World) {
+    let agent = world.agent();
+    let saved = async |foreign_id: &str| {
+        let key = world.leased(0, agent).await;
+        let snapshot = world.snapshot(&world.job(key.job_id).await, foreign_id, Outcome::Complete);
+        let id = snapshot.id;
+        world.jobs.job_settle(key, &Settlement { snapshot: Some(snapshot), ..world.success() }).await.unwrap();
+        id
+    };
+    let (one, two) = (saved("one").await, saved("two").await);
+    let cut = world.now();
+    let micros = cut.as_microsecond();
+    let alert = |id: &str, ended: &str| {
+        format!(
+            "INSERT INTO alert (id, tenant_id, topic, subject_hash, subject, title, message, severity, since_at, last_at, \
+             told_count, held_count, ended_at, silence_reason, revision) VALUES ('{id}', '{}', 'overdue', '{id}', 'x', 'x', \
+             'x', 'error', 0, 0, 0, 0, {ended}, '', 1)",
+            world.tenant.id
+        )
+    };
+    let message = |id: &str, due: &str, sent: &str, given_up: &str| {
+        format!(
+            "INSERT INTO outbox (id, channel_id, document_json, created_at, due_at, tries, sent_at, given_up_at) \
+             VALUES ('{id}', 'x', '{{}}', 0, {due}, 1, {sent}, {given_up})"
+        )
+    };
+    let answer = |key: &str, asked: i64| {
+        format!(
+            "INSERT INTO remembered_answer (caller, answer_key, request_hash, asked_at) VALUES ('x', '{key}', 'x', {asked})"
+        )
+    };
+    for sql in [
+        format!("UPDATE snapshot SET parent_id = '{one}' WHERE id = '{two}'"),
+        format!("UPDATE snapshot SET forgotten_at = {} WHERE id = '{one}'", micros - 1),
+        alert("ended", "1"),
+        alert("goes on", "NULL"),
+        alert("young", &format!("{micros}")),
+        message("sent", "NULL", "1", "NULL"),
+        message("given up", "NULL", "NULL", "1"),
+        message("waits", "1", "NULL", "NULL"),
+        message("young", "NULL", &format!("{micros}"), "NULL"),
+        answer("old", 1),
+        answer("young", micros),
+    ] {
+        raw.execute_unprepared(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    let sweep = async |what| database.rows_sweep(what, cut, 9).await.unwrap();
+    assert_eq!(sweep(Sweepable::Snapshots).await, 0, "two months are kept, whatever is asked");
+    world.clock.advance(DAY * 70);
+    assert_eq!(sweep(Sweepable::Snapshots).await, 1);
+    assert!(matches!(world.history.snapshot_get(one).await, Err(StoreError::NotFound { .. })));
+    world.history.snapshot_get(two).await.unwrap();
+    assert_eq!(sweep(Sweepable::Alerts).await, 1);
+    assert_eq!(sweep(Sweepable::Messages).await, 2);
+    assert_eq!(sweep(Sweepable::Answers).await, 1);
+    for what in [Sweepable::Snapshots, Sweepable::Alerts, Sweepable::Messages, Sweepable::Answers] {
+        assert_eq!(sweep(what).await, 0, "{}", what.word());
+    }
+    let left = async |table: &str| {
+        let sql = format!("SELECT COUNT(*) AS count FROM {table}");
+        let row = raw.query_one_raw(Statement::from_string(raw.get_database_backend(), sql)).await.unwrap().unwrap();
+        row.try_get::<i64>("", "count").unwrap()
+    };
+    assert_eq!((left("alert").await, left("outbox").await, left("remembered_answer").await), (2, 2, 1));
 }
 
 /// Secrets come back; not from another row, not under another key, and never as text; rotation leaves no old key.
@@ -187,6 +274,29 @@ async fn history_is_swept_on_postgresql() {
 #[tokio::test]
 async fn history_is_swept_on_mariadb() {
     history_is_swept_on_a_server(Engine::Mariadb).await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_swept_on_a_file() {
+    let here = OnFile::new().await;
+    let (database, raw) = (here.database.clone(), here.raw.clone());
+    what_is_over_is_swept(database, raw, World::new(here.stores(), 3).await).await;
+}
+
+async fn what_is_over_is_swept_on_a_server(engine: Engine) {
+    let Some(here) = OnServer::new(engine).await else { return };
+    let (database, raw) = (here.database.clone(), here.raw.clone());
+    what_is_over_is_swept(database, raw, World::new(here.stores(), 3).await).await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_swept_on_postgresql() {
+    what_is_over_is_swept_on_a_server(Engine::Postgresql).await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_swept_on_mariadb() {
+    what_is_over_is_swept_on_a_server(Engine::Mariadb).await;
 }
 
 #[tokio::test]

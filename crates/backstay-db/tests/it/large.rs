@@ -92,7 +92,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
         format!("INSERT INTO digest (channel_id, from_at, due_at) SELECT {id}, 0, 9000000000000000 + n FROM {many}"),
         format!(
             "INSERT INTO outbox (id, channel_id, document_json, created_at, tries, sent_at) \
-             SELECT {id}, {id}, '{{}}', n, 1, n FROM {many}"
+             SELECT {id}, {id}, '{{}}', n, 1, 1000000 + n * 1000 FROM {many}"
         ),
         format!(
             "INSERT INTO alert (id, tenant_id, topic, subject_hash, subject, title, message, severity, since_at, last_at, \

@@ -31,6 +31,10 @@ pub(crate) struct Server {
     /// Seconds that a database is waited for that does not answer
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
     database_wait: u64,
+    /// Days that ended jobs, events and forgotten snapshots stay in lists, 62 at least
+    #[arg(long, value_name = "DAYS", default_value_t = 400, env = "BACKSTAY_HISTORY_DAYS",
+        value_parser = clap::value_parser!(u64).range(62..=36_500))]
+    history_days: u64,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400", env = "BACKSTAY_LISTEN")]
     listen: String,
@@ -54,8 +58,12 @@ enum Verb {
 }
 
 pub(super) async fn run(server: Server, screen: &Screen) -> Result<Exit, CliError> {
-    let shared =
-        Shared { url: server.url()?, keys: server.keys()?, wait: Duration::from_secs(server.database_wait.max(1)) };
+    let shared = Shared {
+        url: server.url()?,
+        keys: server.keys()?,
+        wait: Duration::from_secs(server.database_wait.max(1)),
+        history: Duration::from_secs(server.history_days * 86_400),
+    };
     match server.verb {
         None => server::run(&shared, &Listen { address: server.listen, plain: server.plain_http }, screen).await?,
         Some(Verb::Token { name }) => server::token(&shared, &name, screen).await?,

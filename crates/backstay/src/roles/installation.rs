@@ -10,6 +10,7 @@ use backstay_api::{Client, ClientError};
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::lease::{LEASE_TTL, STALL_LIMIT};
 use backstay_core::domain::secret::Secret;
+use backstay_core::domain::sweep::HISTORY_DEFAULT;
 use backstay_core::domain::token::token_text;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
@@ -19,10 +20,11 @@ use backstay_core::ports::random::Random;
 use backstay_core::ports::secret::SecretStore;
 use backstay_core::ports::signer::Signer;
 use backstay_core::ports::store::StoreError;
+use backstay_core::ports::sweep::SweepStore;
 use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
 use backstay_server::channels::Channels;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
-use backstay_server::loops::{notifier, rescuer, scheduler, watcher};
+use backstay_server::loops::{notifier, rescuer, scheduler, sweeper, watcher};
 use backstay_server::secrets::by_reference::ByReference;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{KeySigner, SigningError};
@@ -86,6 +88,8 @@ pub(crate) struct Parts {
     pub(crate) context: Context,
     pub(crate) database: Arc<Database>,
     pub(crate) secrets: Arc<SealedSecrets>,
+    /// How long rows of what is over are kept.
+    pub(crate) history: Duration,
 }
 
 /// What answers and keeps the queue going, in this process.
@@ -109,7 +113,8 @@ pub(crate) struct Installation {
 impl ControlPlane {
     /// Answers on a listener, and looks after the queue unless it only answers. `own` is a token beside those of the store.
     pub(crate) fn start(parts: &Parts, listener: TcpListener, own: Option<&Secret>, with_agent: WithAgent) -> Self {
-        let Parts { context, database, secrets } = parts.clone();
+        let Parts { context, database, secrets, .. } = parts.clone();
+        let (sweeps, history): (Arc<dyn SweepStore>, _) = (database.clone(), &parts.history);
         let access: Arc<dyn AccessStore> = database.clone();
         let wake = Arc::new(Notify::new());
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -143,7 +148,8 @@ impl ControlPlane {
             tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
             tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
             tasks.spawn(watcher::run(context.clone(), end.clone()));
-            tasks.spawn(notifier::run(context, Arc::new(Channels), end.clone()));
+            tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));
+            tasks.spawn(sweeper::run(context, sweeps, *history, end.clone()));
         }
         Self { jobs, wake, end, tasks }
     }
@@ -231,7 +237,7 @@ pub(crate) fn parts_of(
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     };
-    Parts { context, database, secrets }
+    Parts { context, database, secrets, history: HISTORY_DEFAULT }
 }
 
 /// Takes over what an earlier process left: whoever holds the lock of a data directory is alone with its database, so

@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) keys: MasterKeys,
     /// How long it is waited for.
     pub(crate) wait: Duration,
+    /// How long rows of what is over are kept.
+    pub(crate) history: Duration,
 }
 
 /// Where a replica listens.
@@ -53,7 +55,7 @@ pub(crate) struct Listen {
 /// [`CliError`] when it does not start; nothing was served then.
 pub(crate) async fn run(shared: &Shared, listen: &Listen, screen: &Screen) -> Result<(), CliError> {
     let mut signals = Signals::listen();
-    let parts = open(shared).await?;
+    let parts = Parts { history: shared.history, ..open(shared).await? };
     let (listener, address) = bound(listen).await?;
     let plane = ControlPlane::start(&parts, listener, None, WithAgent::Elsewhere);
     screen.say(&format!("backstay works on {} and answers at http://{address}", shared.url.shown()));
