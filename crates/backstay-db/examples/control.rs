@@ -5,6 +5,7 @@
 //! what, how many, median, 99th of a hundred, longest (milliseconds), a second.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark has nobody to tell")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

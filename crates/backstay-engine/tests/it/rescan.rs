@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use super::house::House;
+use backstay_engine::Interrupt;
+use backstay_engine::format::object::FileKind;
+
+use super::forge::Forge;
+use super::house::{House, local};
 use super::tree::{self, Bits, assert_same};
 
 fn house() -> House {
@@ -69,6 +73,26 @@ fn what_the_repository_lost_is_sent_again() {
     }
     let second = house.backup(Some(first.id));
     assert_eq!(second.summary.files_unmodified, 0);
+    house.assert_proved(&second.id);
+}
+
+/// Trees alone do not make a file unchanged: somebody may have lost, or given up, the pack with its content.
+#[test]
+fn content_that_the_repository_lost_is_sent_again() {
+    let house = house();
+    let first = house.backup(None);
+    let place = house.home.path().join("repository");
+    let forge = Forge::new(local(&place));
+    for id in house.repository.file_list(FileKind::Index, &Interrupt::default()).unwrap() {
+        let text = house.repository.file_read(FileKind::Index, &id, &Interrupt::default()).unwrap();
+        let mut index: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        index["packs"].as_array_mut().unwrap().retain(|pack| pack["blobs"][0]["type"] == "tree");
+        fs::remove_file(place.join("index").join(id.to_hex())).unwrap();
+        forge.file(FileKind::Index, index.to_string().as_bytes());
+    }
+    let second = house.backup(Some(first.id));
+    assert_eq!(second.summary.files_unmodified, 0, "{:?}", second.summary);
+    assert_eq!(second.summary.dirs_unmodified, 21, "the trees are there: {:?}", second.summary);
     house.assert_proved(&second.id);
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstay_engine::archive::options::{ArchiveOptions, RootRule};
-use backstay_engine::system::SystemCall;
+use backstay_engine::system::{SystemCall, SystemFault};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, System};
 
 use super::house::{House, backup, options};
@@ -79,18 +79,32 @@ fn a_source_that_is_not_there_makes_no_snapshot() {
 #[test]
 fn of_several_sources_one_that_is_there_makes_a_snapshot_and_none_makes_none() {
     let house = House::local();
+    let at = |name: &str| house.home.path().join(name);
     fs::write(house.tree().join("file"), b"x").unwrap();
-    let gone = |name: &str| house.home.path().join(name);
-    let of = |roots: Vec<std::path::PathBuf>| {
-        let options = ArchiveOptions { roots, root_rule: RootRule::Anything, ..options(&house.tree(), None) };
+    fs::create_dir(at("closed")).unwrap();
+    fs::create_dir(at("shut")).unwrap();
+    // Both are there when they are looked at, and cannot be opened afterwards.
+    let listener = |call: SystemCall, name: &[u8]| {
+        let closed = call == SystemCall::Open && matches!(name, b"closed" | b"shut");
+        closed.then_some(SystemFault::Fails(rustix::io::Errno::ACCESS))
+    };
+    let system = System::heard(Arc::new(listener));
+    let of = |names: [&str; 2]| {
+        let roots = names.map(at).to_vec();
+        let (root_rule, system) = (RootRule::Anything, system.clone());
+        let options = ArchiveOptions { roots, root_rule, system, ..options(&house.tree(), None) };
         backup(&house.repository, &options, &EngineProgress::default(), &Interrupt::default())
     };
-    let none = of(vec![gone("nothing"), gone("neither")]);
-    assert!(matches!(none, Err(EngineError::Source { .. })), "{none:?}");
-    assert!(house.snapshots().is_empty());
-    let one = of(vec![gone("nothing"), house.tree()]).unwrap();
-    assert_eq!((one.unread.count, house.snapshots().len()), (1, 1));
-    assert!(one.unread.entries[0].path.ends_with("/nothing"), "{:?}", one.unread.entries);
+    for names in [["nothing", "neither"], ["closed", "shut"], ["nothing", "closed"]] {
+        let none = of(names);
+        assert!(matches!(none, Err(EngineError::Source { .. })), "{names:?}: {none:?}");
+        assert!(house.snapshots().is_empty(), "{names:?}");
+    }
+    for (count, name) in (1..).zip(["nothing", "closed"]) {
+        let one = of([name, "tree"]).unwrap();
+        assert_eq!((one.unread.count, house.snapshots().len()), (1, count));
+        assert!(one.unread.entries[0].path.ends_with(name), "{:?}", one.unread.entries);
+    }
 }
 
 #[test]
