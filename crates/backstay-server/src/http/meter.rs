@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use super::error::ApiError;
 use super::state::ServerState;
+use crate::tally::Counts;
 
 /// Plans with figures of their own: a scrape stays a few thousand small reads.
 const PLANS_MAX: usize = 1_000;
@@ -59,8 +60,23 @@ pub(super) async fn metrics(State(state): State<ServerState>) -> Result<impl Int
     page.head("backstay_messages", "Messages to channels that wait, or were given up.");
     page.row("backstay_messages", &[("state", "waiting")], told.waiting as f64);
     page.row("backstay_messages", &[("state", "given_up")], told.given_up as f64);
+    totals(&state.tally.counts(), &mut page);
     plans(&state, now, &mut page).await?;
     Ok(([(CONTENT_TYPE, TEXT_FORMAT)], page.text))
+}
+
+/// Adds what jobs came to since this process began.
+fn totals(counts: &Counts, page: &mut Page) {
+    page.counter("backstay_attempts_ended_total", "Attempts that ended, by what the job is then, in this process.");
+    for ((kind, ending), count) in &counts.ended {
+        page.row("backstay_attempts_ended_total", &[("kind", kind), ("ending", ending)], *count as f64);
+    }
+    page.counter("backstay_bytes_total", "Bytes of content, new ones, ones written to and freed in storage.");
+    for ((kind, sort), bytes) in &counts.bytes {
+        page.row("backstay_bytes_total", &[("kind", kind), ("sort", sort)], *bytes as f64);
+    }
+    page.counter("backstay_leases_lost_total", "Leases that ended without a word of their agent.");
+    page.row("backstay_leases_lost_total", &[], counts.lost as f64);
 }
 
 /// Adds the figures of plans.
@@ -116,6 +132,10 @@ struct Page {
 impl Page {
     fn head(&mut self, name: &str, help: &str) {
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    }
+
+    fn counter(&mut self, name: &str, help: &str) {
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} counter\n");
     }
 
     fn row(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::door::Authenticator;
+use crate::tally::Tally;
 
 /// The ports and kinds that a role put together.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub struct ServerState {
     pub access: Arc<dyn AccessStore>,
     /// Figures for monitoring.
     pub meter: Arc<dyn MeterStore>,
+    /// What jobs came to since this process began.
+    pub tally: Arc<Tally>,
     /// Knows who brings a token.
     pub authenticator: Arc<dyn Authenticator>,
     /// Brings a person's test to a channel.

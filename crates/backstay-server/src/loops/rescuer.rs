@@ -9,15 +9,18 @@ use backstay_core::managers::rescue::rescue;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::tally::Tally;
+
 /// How often it looks: a lost job runs again within a lease's time and this.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Looks until told to end; wakes the agent in the same process when there is work again.
-pub async fn run(context: Context, wake: Arc<Notify>, end: CancellationToken) {
+pub async fn run(context: Context, tally: Arc<Tally>, wake: Arc<Notify>, end: CancellationToken) {
     while !end.is_cancelled() {
         match rescue(&context, STALL_LIMIT).await {
             Ok(done) if done.lost + done.woken > 0 => {
                 tracing::info!(lost = done.lost, woken = done.woken, "jobs are back in the queue");
+                tally.lost(done.lost);
                 wake.notify_one();
             }
             Ok(_) => {}

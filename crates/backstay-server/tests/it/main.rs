@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
 
 mod authorization;
+mod figures;
 mod agents;
 mod jobs;
 mod mail;

@@ -13,6 +13,7 @@ use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::ports::access::AccessStore;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
+use backstay_server::tally::{Tallied, Tally};
 use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
@@ -107,8 +108,13 @@ impl Served {
         let end = CancellationToken::new();
         let own = Secret::from(TOKEN);
         let context_of_door = context.clone();
+        let tally = Arc::new(Tally::default());
         let state = ServerState {
-            jobs: Arc::new(JobManager::new(context.clone(), TTL)),
+            jobs: Arc::new(Tallied::new(
+                Arc::new(JobManager::new(context.clone(), TTL)),
+                context.jobs.clone(),
+                Arc::clone(&tally),
+            )),
             context,
             reader: Arc::new(FakeReader::default()),
             source_kinds: &[],
@@ -117,6 +123,7 @@ impl Served {
             keeper: Arc::new(SecretMap::default()),
             access: access.clone(),
             meter: Arc::new(door),
+            tally: Arc::clone(&tally),
             courier: Arc::new(FakeCourier::default()),
             wake: Arc::default(),
             end: end.clone(),

@@ -16,6 +16,7 @@ use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::rescue::rescue;
 use backstay_core::ports::access::AccessStore;
+use backstay_core::ports::job::Jobs;
 use backstay_core::ports::random::Random;
 use backstay_core::ports::secret::SecretStore;
 use backstay_core::ports::signer::Signer;
@@ -28,6 +29,7 @@ use backstay_server::loops::{notifier, rescuer, scheduler, sweeper, watcher};
 use backstay_server::secrets::by_reference::ByReference;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{KeySigner, SigningError};
+use backstay_server::tally::{Tallied, Tally};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +96,7 @@ pub(crate) struct Parts {
 
 /// What answers and keeps the queue going, in this process.
 pub(crate) struct ControlPlane {
-    pub(crate) jobs: Arc<JobManager>,
+    pub(crate) jobs: Arc<dyn Jobs>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) end: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -118,7 +120,9 @@ impl ControlPlane {
         let access: Arc<dyn AccessStore> = database.clone();
         let wake = Arc::new(Notify::new());
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let tally = Arc::new(Tally::default());
         let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
+        let jobs: Arc<dyn Jobs> = Arc::new(Tallied::new(jobs, context.jobs.clone(), Arc::clone(&tally)));
         let authenticator = match own {
             Some(own) => TokenAuthenticator::new(context.clone(), access.clone(), own),
             None => TokenAuthenticator::of_store(context.clone(), access.clone()),
@@ -133,6 +137,7 @@ impl ControlPlane {
             keeper: secrets,
             access,
             meter: database,
+            tally: Arc::clone(&tally),
             courier: Arc::new(Channels),
             wake: Arc::clone(&wake),
             end: end.clone(),
@@ -145,7 +150,7 @@ impl ControlPlane {
             }
         });
         if with_agent != WithAgent::No {
-            tasks.spawn(rescuer::run(context.clone(), Arc::clone(&wake), end.clone()));
+            tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), end.clone()));
             tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
             tasks.spawn(watcher::run(context.clone(), end.clone()));
             tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));

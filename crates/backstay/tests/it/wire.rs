@@ -13,6 +13,7 @@ use backstay_core::managers::access::{TokenDeclaration, token_issue};
 use backstay_core::managers::job::JobManager;
 use backstay_db::{Database, Now};
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
+use backstay_server::tally::{Tallied, Tally};
 use backstay_testkit::conformance::job::{JobsHarness, context};
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
@@ -48,8 +49,13 @@ async fn over_the_wire() -> JobsHarness {
     };
     let (_, token) = token_issue(&context, &*database, wish).await.unwrap();
     let own = Secret::from("bk_own");
+    let tally = Arc::new(Tally::default());
     let state = ServerState {
-        jobs: Arc::new(JobManager::new(context.clone(), TTL)),
+        jobs: Arc::new(Tallied::new(
+            Arc::new(JobManager::new(context.clone(), TTL)),
+            context.jobs.clone(),
+            Arc::clone(&tally),
+        )),
         authenticator: Arc::new(TokenAuthenticator::new(context.clone(), database.clone(), &own)),
         context,
         reader: Arc::new(EngineReader::default()),
@@ -58,6 +64,7 @@ async fn over_the_wire() -> JobsHarness {
         keeper: Arc::new(SecretMap::default()),
         access: database.clone(),
         meter: database,
+        tally: Arc::clone(&tally),
         courier: Arc::new(backstay_server::channels::Channels),
         wake: Arc::default(),
         end: CancellationToken::new(),
