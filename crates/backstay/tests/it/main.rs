@@ -10,6 +10,7 @@ mod engine_support;
 mod fleet_support;
 
 mod bad_input;
+mod document;
 mod bucket;
 mod engine_kills;
 mod engine_peers;
