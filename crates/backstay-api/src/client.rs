@@ -451,6 +451,8 @@ calls! {
     job_show(id: &str) -> JobDetail = get(JobShow, id);
     /// Asks for a job's end.
     job_cancel(id: &str) -> JobView = get(JobCancel, id);
+    /// Tries a job again.
+    job_retry(id: &str) -> JobView = get(JobRetry, id);
     /// Leases jobs to an agent.
     job_lease(agent_id: &str, body: &LeaseAsk) -> LeaseGiven = tell(JobLease, agent_id, body);
     /// Sends an agent's heartbeat.

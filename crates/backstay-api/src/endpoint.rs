@@ -66,6 +66,8 @@ pub enum Operation {
     JobShow,
     /// Asks for a job's end.
     JobCancel,
+    /// Tries a job again.
+    JobRetry,
     /// Leases jobs to an agent.
     JobLease,
     /// An agent's heartbeat.
@@ -228,6 +230,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::JobList, "job_list", (Look, GET, "/api/v1/jobs", 200), "job list", "Returns jobs, newest first."),
     row(Operation::JobShow, "job_show", (Look, GET, "/api/v1/jobs/{id}", 200), "job show", "Returns one job with its progress, attempts and what it could not read."),
     row(Operation::JobCancel, "job_cancel", (Run, POST, "/api/v1/jobs/{id}/cancel", 202), "job cancel", "Asks for a job's end."),
+    row(Operation::JobRetry, "job_retry", (Run, POST, "/api/v1/jobs/{id}/retry", 202), "job retry", "Tries a job again: a parked one goes back in the queue, for a failed or cancelled one the same work is asked for as a new job, which is the answer."),
     row(Operation::JobLease, "job_lease", (Work, POST, "/api/v1/agents/{id}/lease", 200), "", "Leases jobs to an agent, each with all that it needs, secrets included. Counts as a heartbeat."),
     row(Operation::JobRenew, "job_renew", (Work, POST, "/api/v1/agents/{id}/renew", 200), "", "Sends an agent's heartbeat and returns the standing of each lease."),
     row(Operation::JobProgress, "job_progress", (Work, POST, "/api/v1/jobs/{id}/progress", 200), "", "Tells how far a leased job is."),

@@ -149,7 +149,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::MaintenanceRemove => gives_none(takes_none(body::<Problem>())),
         Operation::JobList => takes_query::<JobQuery>(rows::<JobView>()),
         Operation::JobShow => takes_none(body::<JobDetail>()),
-        Operation::JobCancel => takes_none(body::<JobView>()),
+        Operation::JobCancel | Operation::JobRetry => takes_none(body::<JobView>()),
         Operation::JobLease => takes_body::<LeaseAsk>(body::<LeaseGiven>()),
         Operation::JobRenew => takes_body::<RenewAsk>(body::<Renewed>()),
         Operation::JobProgress => takes_body::<ProgressTell>(body::<StandingView>()),

@@ -252,7 +252,7 @@ fn prune_job(repository: &Repository, id: JobId, now: Timestamp) -> Job {
         priority: 0,
         overlap: OverlapKey::Plan,
         attempt_token: AttemptToken(0),
-        failures: 0,
+        streak: None,
         counts: JobCounts::default(),
         created_at: now,
         state: JobState::Queued { not_before: now },

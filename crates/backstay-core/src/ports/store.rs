@@ -20,6 +20,7 @@ use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName}
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::repository::{Repository, RepositoryEpoch};
+use crate::domain::retry::Streak;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
 use crate::domain::tenant::Tenant;
@@ -280,8 +281,8 @@ pub struct LostLease {
 pub struct Settlement {
     /// The job's new state.
     pub state: JobState,
-    /// How many attempts in a row ended without a result, this one included.
-    pub failures: u32,
+    /// How the newest attempts failed, this one included; none when it did not.
+    pub streak: Option<Streak>,
     /// What the attempt did.
     pub counts: JobCounts,
     /// What it could not read; replaces the job's earlier list.
@@ -294,6 +295,17 @@ pub struct Settlement {
     pub pruned: Option<Pruned>,
     /// What is told.
     pub event: Option<Event>,
+}
+
+/// All rows that the end of a lost lease writes, in one transaction.
+#[derive(Debug, Clone)]
+pub struct Rescue {
+    /// The job's new state.
+    pub state: JobState,
+    /// How the newest attempts failed, the lost one included.
+    pub streak: Streak,
+    /// What is told.
+    pub event: Event,
 }
 
 /// What a prune removed of its job's repository.
@@ -365,13 +377,7 @@ pub trait JobStore: Send + Sync {
     async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError>;
 
     /// Ends a lost lease; false when the lease was settled or is alive again in the meantime.
-    async fn job_rescue(
-        &self,
-        lease: LeaseKey,
-        stall_limit: Duration,
-        state: &JobState,
-        event: &Event,
-    ) -> Result<bool, StoreError>;
+    async fn job_rescue(&self, lease: LeaseKey, stall_limit: Duration, rescue: &Rescue) -> Result<bool, StoreError>;
 
     /// Puts waiting jobs whose time has come back in the queue, and returns how many.
     async fn job_wake(&self) -> Result<u64, StoreError>;
@@ -382,4 +388,10 @@ pub trait JobStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Move`] when the job has ended otherwise.
     async fn job_cancel(&self, id: JobId, now: Timestamp, cancelled: &Event) -> Result<JobState, StoreError>;
+
+    /// Puts a parked job back in the queue, with its event and without the failures before.
+    ///
+    /// # Errors
+    /// [`StoreError::Move`] when it is not parked; [`StoreError::Taken`] when another backup of its item is live.
+    async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError>;
 }

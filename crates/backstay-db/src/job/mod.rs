@@ -20,6 +20,7 @@ mod held;
 mod settle;
 pub(crate) mod rescue;
 mod cancel;
+mod lift;
 
 use std::time::Duration;
 
@@ -31,7 +32,9 @@ use backstay_core::domain::id::{AgentId, JobId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, Trigger};
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
-use backstay_core::ports::store::{Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Settlement, StoreError};
+use backstay_core::ports::store::{
+    Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Rescue, Settlement, StoreError,
+};
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
@@ -180,16 +183,10 @@ impl JobStore for Database {
         rescue::list_lost(self, stall_limit, rows_max).await
     }
 
-    async fn job_rescue(
-        &self,
-        lease: LeaseKey,
-        stall_limit: Duration,
-        state: &JobState,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
+    async fn job_rescue(&self, lease: LeaseKey, stall_limit: Duration, rows: &Rescue) -> Result<bool, StoreError> {
         self.retrying(|| async {
             let tx = self.begin().await?;
-            let rescued = rescue::rescue(&tx, &self.now, lease, stall_limit, state, event).await?;
+            let rescued = rescue::rescue(&tx, &self.now, lease, stall_limit, rows).await?;
             commit(tx).await?;
             Ok(rescued)
         })
@@ -204,6 +201,16 @@ impl JobStore for Database {
         self.retrying(|| async {
             let tx = self.begin().await?;
             let state = cancel::cancel(&tx, id, now, cancelled).await?;
+            commit(tx).await?;
+            Ok(state)
+        })
+        .await
+    }
+
+    async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError> {
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            let state = lift::lift(&tx, id, now, lifted).await?;
             commit(tx).await?;
             Ok(state)
         })

@@ -143,6 +143,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::JobList => get(job::job_list),
         Operation::JobShow => get(job::job_show),
         Operation::JobCancel => post(job::job_cancel),
+        Operation::JobRetry => post(job::job_retry),
         Operation::JobLease => post(agent::job_lease),
         Operation::JobRenew => post(agent::job_renew),
         Operation::JobProgress => post(agent::job_progress),

@@ -200,6 +200,8 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::JobList => (none(), None, Foreign::WithoutIt),
         Operation::JobShow => (house.job.clone(), None, Foreign::Missing),
         Operation::JobCancel => (house.queued.clone(), None, Foreign::Missing),
+        // It is live: who may ask hears that, and nobody changes it.
+        Operation::JobRetry => (house.job.clone(), None, Foreign::Missing),
         Operation::JobLease => {
             (own(&world.agent()), Some(json!({ "kinds": [], "held": [], "count_max": 0 })), Foreign::Alike)
         }

@@ -8,6 +8,7 @@ mod jobs;
 mod mail;
 mod once;
 mod promises;
+mod retry;
 mod served;
 mod troubled;
 

@@ -36,6 +36,7 @@ macro_rules! store_promises {
             queue::the_holder_of_a_job_is_asked_to_stop,
             queue::an_ended_job_cannot_be_cancelled,
             queue::waits_end_when_their_time_has_come,
+            queue::a_parked_job_is_lifted_once,
             lease::claimers_never_share_a_job,
             lease::an_older_token_writes_nothing,
             lease::a_token_that_was_never_given_writes_nothing,

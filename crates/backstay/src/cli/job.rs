@@ -28,6 +28,11 @@ pub(crate) enum Verb {
         /// The job's id
         id: String,
     },
+    /// Try a job again: a parked one goes on, for a failed or cancelled one a new job does the same work
+    Retry {
+        /// The job's id
+        id: String,
+    },
     /// Ask for a job's end
     Cancel {
         /// The job's id
@@ -82,6 +87,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Show { id } => {
             let detail = look(common, async |client| Ok(client.job_show(&id).await?)).await?;
             show(screen, &detail);
+        }
+        Verb::Retry { id } => {
+            let job = look(common, async |client| Ok(client.job_retry(&id).await?)).await?;
+            screen.rows(&job, HEADING, vec![row(&job)], "");
         }
         Verb::Cancel { id } => {
             let job = look(common, async |client| Ok(client.job_cancel(&id).await?)).await?;

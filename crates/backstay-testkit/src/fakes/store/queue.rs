@@ -14,7 +14,7 @@ use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
-    Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, Settlement, StoreError,
+    Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, Rescue, Settlement, StoreError,
 };
 use jiff::Timestamp;
 
@@ -187,7 +187,7 @@ impl JobStore for FakeStores {
             let same = rows.jobs.get(&job.id).cloned().map(|row| Job {
                 state: job.state.clone(),
                 attempt_token: job.attempt_token,
-                failures: job.failures,
+                streak: job.streak,
                 counts: job.counts,
                 ..row
             });
@@ -323,8 +323,8 @@ impl JobStore for FakeStores {
                 return Err(StoreError::Move { job_id: key.job_id, from: from.state.name(), to }.into());
             }
             let job = rows.move_to(key.job_id, &settlement.state)?;
-            (job.failures, job.counts) = (settlement.failures, settlement.counts);
-            let waited = to == StateName::Waiting && settlement.failures == from.failures;
+            (job.streak, job.counts) = (settlement.streak, settlement.counts);
+            let waited = to == StateName::Waiting && settlement.streak.is_none();
             rows.lease_end(key, now, if waited { AttemptEnd::Waited } else { AttemptEnd::Finished });
             rows.unread.insert(key.job_id, settlement.unread.clone());
             if let Some(snapshot) = &settlement.snapshot {
@@ -359,21 +359,15 @@ impl JobStore for FakeStores {
         })
     }
 
-    async fn job_rescue(
-        &self,
-        key: LeaseKey,
-        stall_limit: Duration,
-        state: &JobState,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
+    async fn job_rescue(&self, key: LeaseKey, stall_limit: Duration, rescue: &Rescue) -> Result<bool, StoreError> {
         self.write(|rows, now| {
             let lease = rows.leases.get(&key.job_id).filter(|lease| lease.token == key.token);
             if lease.and_then(|lease| rows.why_over(lease, stall_limit, now)).is_none() {
                 return Ok(false);
             }
-            rows.move_to(key.job_id, state)?.failures += 1;
+            rows.move_to(key.job_id, &rescue.state)?.streak = Some(rescue.streak);
             rows.lease_end(key, now, AttemptEnd::Lost);
-            rows.event_append(event);
+            rows.event_append(&rescue.event);
             Ok(true)
         })
     }
@@ -405,6 +399,23 @@ impl JobStore for FakeStores {
             if next.name() == StateName::Cancelled {
                 rows.event_append(cancelled);
             }
+            Ok(next)
+        })
+    }
+
+    async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError> {
+        self.write(|rows, _| {
+            let job = found(rows.jobs.get(&id), "job", id)?;
+            let next = JobState::Queued { not_before: now };
+            if job.state.name() != StateName::Parked {
+                return Err(StoreError::Move { job_id: id, from: job.state.name(), to: StateName::Queued });
+            }
+            let of_item = |row: &&Job| row.item_id == job.item_id && is_live_backup(row);
+            if job.kind() == JobKind::Backup && rows.jobs.values().any(|row| of_item(&row)) {
+                return Err(StoreError::Taken { noun: "live backup of the item of job", key: id.to_string() });
+            }
+            rows.move_to(id, &next)?.streak = None;
+            rows.event_append(lifted);
             Ok(next)
         })
     }
