@@ -14,6 +14,7 @@ use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
 use crate::domain::event::Event;
 use crate::domain::evidence::Evidence;
+use crate::domain::fairness::{Candidate, Rules};
 use crate::domain::id::{AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
@@ -308,6 +309,17 @@ pub struct Rescue {
     pub event: Event,
 }
 
+/// The queue as it is: its beginning, and all that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueLook {
+    /// Queued jobs that are due, by time to breach, then priority, then age: the first of them.
+    pub queued: Vec<Candidate>,
+    /// Whether more are due than were looked at.
+    pub has_more: bool,
+    /// Jobs that an agent has, each with when it was leased.
+    pub running: Vec<(Candidate, Timestamp)>,
+}
+
 /// What a prune removed of its job's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
@@ -341,7 +353,8 @@ pub trait JobStore: Send + Sync {
     async fn job_unread_get(&self, id: JobId) -> Result<Unread, StoreError>;
 
     /// Leases up to `count_max` due jobs of these kinds to an agent, by time to breach, then priority, then age, and
-    /// extends its heartbeat by `ttl`. A job whose repository is held in a way that excludes it is passed over. So is one
+    /// extends its heartbeat by `ttl`. When jobs of several tenants are due, or caps are set, it is
+    /// [`crate::domain::fairness::admit`] that says which, over the first ones of each tenant. A job whose repository is held in a way that excludes it is passed over. So is one
     /// that shares a repository which an earlier job of the queue has waited ten minutes to hold alone.
     /// Leases that the agent has had for a `ttl` and that are not among `held` are lost from now on.
     async fn job_lease(
@@ -394,4 +407,22 @@ pub trait JobStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Move`] when it is not parked; [`StoreError::Taken`] when another backup of its item is live.
     async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError>;
+
+    /// Returns how long the newest succeeded jobs of a kind took, newest first; of one item or of all.
+    async fn job_durations(
+        &self,
+        kind: JobKind,
+        item: Option<ItemId>,
+        rows_max: u32,
+    ) -> Result<Vec<Duration>, StoreError>;
+
+    /// Returns the first `rows_max` jobs of the queue, and all that run.
+    async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError>;
+
+    /// Returns by what the queue is gone through, and its revision.
+    async fn queue_rules_get(&self) -> Result<(Rules, i64), StoreError>;
+
+    /// Puts rules in the place of those with a revision, which grows; false, and nothing is written, when another one is
+    /// there. Jobs that run go on.
+    async fn queue_rules_put(&self, seen: i64, rules: &Rules) -> Result<bool, StoreError>;
 }

@@ -51,6 +51,10 @@ pub(crate) struct Model {
     pub(crate) occurrence_key: Option<String>,
     /// The tenant, when its backups keep out of one another's way: of one key one lease exists.
     pub(crate) overlap_key: Option<String>,
+    /// The host that its source lies on.
+    pub(crate) source_host: Option<String>,
+    /// Where its repository's storage answers.
+    pub(crate) storage_endpoint: Option<String>,
     pub(crate) file_count: i64,
     pub(crate) file_unmodified_count: i64,
     pub(crate) dir_count: i64,
@@ -199,6 +203,8 @@ impl Model {
             live_key: cells.live_key,
             occurrence_key: occurrence_key(job),
             overlap_key: (job.overlap == OverlapKey::Tenant).then(|| job.tenant_id.to_string()),
+            source_host: None,
+            storage_endpoint: None,
             file_count: count_cell(job.counts.files),
             file_unmodified_count: count_cell(job.counts.files_unmodified),
             dir_count: count_cell(job.counts.dirs),

@@ -21,6 +21,9 @@ mod settle;
 pub(crate) mod rescue;
 mod cancel;
 mod lift;
+mod look;
+mod rules;
+pub(crate) mod turns;
 
 use std::time::Duration;
 
@@ -28,12 +31,13 @@ use async_trait::async_trait;
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
-use backstay_core::domain::id::{AgentId, JobId, PlanId, TenantId};
+use backstay_core::domain::fairness::Rules;
+use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, Trigger};
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
-    Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Rescue, Settlement, StoreError,
+    Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, QueueLook, Rescue, Settlement, StoreError,
 };
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
@@ -215,5 +219,26 @@ impl JobStore for Database {
             Ok(state)
         })
         .await
+    }
+
+    async fn job_durations(
+        &self,
+        kind: JobKind,
+        item: Option<ItemId>,
+        rows_max: u32,
+    ) -> Result<Vec<Duration>, StoreError> {
+        look::durations(self, kind, item, rows_max).await
+    }
+
+    async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError> {
+        look::look(self, rows_max).await
+    }
+
+    async fn queue_rules_get(&self) -> Result<(Rules, i64), StoreError> {
+        rules::rules_of(&self.reader).await
+    }
+
+    async fn queue_rules_put(&self, seen: i64, rules: &Rules) -> Result<bool, StoreError> {
+        self.retrying(|| rules::rules_put(self, seen, rules)).await
     }
 }
