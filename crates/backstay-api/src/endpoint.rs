@@ -146,6 +146,18 @@ pub enum Operation {
     ChangeList,
     /// Figures for monitoring.
     Metrics,
+    /// Why a plan does what it does.
+    PlanExplain,
+    /// How an item stands.
+    ItemExplain,
+    /// Why a job exists, and when it starts.
+    JobExplain,
+    /// Why a snapshot is kept, or goes.
+    SnapshotExplain,
+    /// How many jobs may run at a time, and how tenants share.
+    CapsShow,
+    /// Changes how many may.
+    CapsPut,
 }
 
 /// The HTTP methods that the API uses.
@@ -155,6 +167,8 @@ pub enum Method {
     Get,
     /// Makes or asks for something.
     Post,
+    /// Puts something in the place of what is there.
+    Put,
     /// Changes a part of something.
     Patch,
     /// Ends something.
@@ -195,6 +209,7 @@ const fn row(
 
 const GET: Method = Method::Get;
 const POST: Method = Method::Post;
+const PUT: Method = Method::Put;
 const PATCH: Method = Method::Patch;
 const DELETE: Method = Method::Delete;
 
@@ -270,6 +285,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
     row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
     row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),
+    row(Operation::PlanExplain, "plan_explain", (Look, GET, "/api/v1/plans/{id}/explain", 200), "plan explain", "Says in words what a plan's schedule does now, what holds it back, and what the next month looks like."),
+    row(Operation::ItemExplain, "item_explain", (Look, GET, "/api/v1/items/{id}/explain", 200), "item explain", "Says in words how old an item's newest good snapshot is in each of its plans, and what is to be expected."),
+    row(Operation::JobExplain, "job_explain", (Look, GET, "/api/v1/jobs/{id}/explain", 200), "job explain", "Says in words why a job exists, what it does, and when it is expected to start."),
+    row(Operation::SnapshotExplain, "snapshot_explain", (Look, GET, "/api/v1/snapshots/{id}/explain", 200), "snapshot explain", "Says in words which rules keep a snapshot, or when it goes."),
+    row(Operation::CapsShow, "caps_show", (Oversee, GET, "/api/v1/caps", 200), "caps show", "Returns how many jobs may run at a time, and by which weights tenants share."),
+    row(Operation::CapsPut, "caps_put", (Oversee, PUT, "/api/v1/caps", 200), "caps set", "Puts caps and weights in the place of all that there are. Jobs that run go on."),
 ];
 
 impl Endpoint {

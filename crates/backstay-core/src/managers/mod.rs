@@ -3,7 +3,7 @@
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back, `retry` what was given up, `retention` says which snapshots go and has repositories pruned,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
-//! where to, `deliver` sends. `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps
+//! where to, `deliver` sends. `explain` answers why, `queue` keeps by what the queue is gone through. `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps
 //! what tenants hand in. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
@@ -24,3 +24,5 @@ pub mod watch;
 pub mod follow;
 pub mod digest;
 pub mod deliver;
+pub mod explain;
+pub mod queue;

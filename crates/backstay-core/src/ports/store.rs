@@ -320,6 +320,13 @@ pub struct QueueLook {
     pub running: Vec<(Candidate, Timestamp)>,
 }
 
+impl QueueLook {
+    /// Returns the kind of each job that waits or runs.
+    pub fn kinds(&self) -> impl Iterator<Item = JobKind> {
+        self.queued.iter().chain(self.running.iter().map(|(job, _)| job)).map(|job| job.kind)
+    }
+}
+
 /// What a prune removed of its job's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {

@@ -4,6 +4,7 @@
 
 mod authorization;
 mod agents;
+mod explain;
 mod jobs;
 mod mail;
 mod once;

@@ -5,6 +5,7 @@ use backstay_api::types::job::{JobDetail, JobQuery, JobView};
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::explain::{self, Zone};
 use super::human;
 use super::screen::Screen;
 
@@ -27,6 +28,13 @@ pub(crate) enum Verb {
     Show {
         /// The job's id
         id: String,
+    },
+    /// Say why a job exists, what it does, and when it is expected to start
+    Explain {
+        /// The job's id
+        id: String,
+        #[command(flatten)]
+        zone: Zone,
     },
     /// Try a job again: a parked one goes on, for a failed or cancelled one a new job does the same work
     Retry {
@@ -87,6 +95,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Show { id } => {
             let detail = look(common, async |client| Ok(client.job_show(&id).await?)).await?;
             show(screen, &detail);
+        }
+        Verb::Explain { id, zone } => {
+            let said = look(common, async |client| Ok(client.job_explain(&id, &zone.query()).await?)).await?;
+            explain::show(screen, &said);
         }
         Verb::Retry { id } => {
             let job = look(common, async |client| Ok(client.job_retry(&id).await?)).await?;
