@@ -179,6 +179,8 @@ impl House {
     fn meanwhile(&self, place: Place, dead: LeaseKey, pause: Duration, after: After) {
         self.0.clock.advance(pause);
         let rescued = self.block(rescue(&self.0.context, STALL_LIMIT)).unwrap();
+        // What lost its agent is not given to the next one at once.
+        self.0.clock.advance(LOST_WAIT_MAX);
         let second = self.agent();
         let job = self.lease(second);
         if place == Place::RowsToAnswer {
