@@ -43,6 +43,9 @@ use tempfile::TempDir;
 use super::Place;
 use super::hold::{HeldClock, HeldStorage, Hold};
 
+/// Longest wait of a job that lost its agent for the first time.
+const LOST_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// What a person or a plan does during a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
