@@ -123,6 +123,7 @@ pub const fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Post => "POST",
+        Method::Put => "PUT",
         Method::Patch => "PATCH",
         Method::Delete => "DELETE",
     }

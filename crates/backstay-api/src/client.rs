@@ -14,10 +14,12 @@ use crate::problem::Problem;
 use crate::servers::Servers;
 use crate::types::agent::AgentView;
 use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, DigestView};
+use crate::types::caps::{CapsPut, CapsView};
 use crate::types::change::ChangeView;
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
+use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
@@ -245,6 +247,7 @@ impl Client {
         let method = match row.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
@@ -451,6 +454,20 @@ calls! {
     job_show(id: &str) -> JobDetail = get(JobShow, id);
     /// Asks for a job's end.
     job_cancel(id: &str) -> JobView = get(JobCancel, id);
+    /// Tries a job again.
+    job_retry(id: &str) -> JobView = get(JobRetry, id);
+    /// Says why a plan does what it does.
+    plan_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(PlanExplain, id, query);
+    /// Says how an item stands.
+    item_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(ItemExplain, id, query);
+    /// Says why a job exists, and when it starts.
+    job_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(JobExplain, id, query);
+    /// Says why a snapshot is kept, or goes.
+    snapshot_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(SnapshotExplain, id, query);
+    /// Returns how many jobs may run at a time.
+    caps_show() -> CapsView = get(CapsShow, "");
+    /// Changes how many jobs may run at a time.
+    caps_put(body: &CapsPut) -> CapsView = tell(CapsPut, "", body);
     /// Leases jobs to an agent.
     job_lease(agent_id: &str, body: &LeaseAsk) -> LeaseGiven = tell(JobLease, agent_id, body);
     /// Sends an agent's heartbeat.

@@ -66,6 +66,8 @@ pub enum Operation {
     JobShow,
     /// Asks for a job's end.
     JobCancel,
+    /// Tries a job again.
+    JobRetry,
     /// Leases jobs to an agent.
     JobLease,
     /// An agent's heartbeat.
@@ -144,6 +146,18 @@ pub enum Operation {
     ChangeList,
     /// Figures for monitoring.
     Metrics,
+    /// Why a plan does what it does.
+    PlanExplain,
+    /// How an item stands.
+    ItemExplain,
+    /// Why a job exists, and when it starts.
+    JobExplain,
+    /// Why a snapshot is kept, or goes.
+    SnapshotExplain,
+    /// How many jobs may run at a time, and how tenants share.
+    CapsShow,
+    /// Changes how many may.
+    CapsPut,
 }
 
 /// The HTTP methods that the API uses.
@@ -153,6 +167,8 @@ pub enum Method {
     Get,
     /// Makes or asks for something.
     Post,
+    /// Puts something in the place of what is there.
+    Put,
     /// Changes a part of something.
     Patch,
     /// Ends something.
@@ -193,6 +209,7 @@ const fn row(
 
 const GET: Method = Method::Get;
 const POST: Method = Method::Post;
+const PUT: Method = Method::Put;
 const PATCH: Method = Method::Patch;
 const DELETE: Method = Method::Delete;
 
@@ -228,6 +245,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::JobList, "job_list", (Look, GET, "/api/v1/jobs", 200), "job list", "Returns jobs, newest first."),
     row(Operation::JobShow, "job_show", (Look, GET, "/api/v1/jobs/{id}", 200), "job show", "Returns one job with its progress, attempts and what it could not read."),
     row(Operation::JobCancel, "job_cancel", (Run, POST, "/api/v1/jobs/{id}/cancel", 202), "job cancel", "Asks for a job's end."),
+    row(Operation::JobRetry, "job_retry", (Run, POST, "/api/v1/jobs/{id}/retry", 202), "job retry", "Tries a job again: a parked one goes back in the queue, for a failed or cancelled one the same work is asked for as a new job, which is the answer."),
     row(Operation::JobLease, "job_lease", (Work, POST, "/api/v1/agents/{id}/lease", 200), "", "Leases jobs to an agent, each with all that it needs, secrets included. Counts as a heartbeat."),
     row(Operation::JobRenew, "job_renew", (Work, POST, "/api/v1/agents/{id}/renew", 200), "", "Sends an agent's heartbeat and returns the standing of each lease."),
     row(Operation::JobProgress, "job_progress", (Work, POST, "/api/v1/jobs/{id}/progress", 200), "", "Tells how far a leased job is."),
@@ -267,6 +285,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
     row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
     row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),
+    row(Operation::PlanExplain, "plan_explain", (Look, GET, "/api/v1/plans/{id}/explain", 200), "plan explain", "Says in words what a plan's schedule does now, what holds it back, and what the next month looks like."),
+    row(Operation::ItemExplain, "item_explain", (Look, GET, "/api/v1/items/{id}/explain", 200), "item explain", "Says in words how old an item's newest good snapshot is in each of its plans, and what is to be expected."),
+    row(Operation::JobExplain, "job_explain", (Look, GET, "/api/v1/jobs/{id}/explain", 200), "job explain", "Says in words why a job exists, what it does, and when it is expected to start."),
+    row(Operation::SnapshotExplain, "snapshot_explain", (Look, GET, "/api/v1/snapshots/{id}/explain", 200), "snapshot explain", "Says in words which rules keep a snapshot, or when it goes."),
+    row(Operation::CapsShow, "caps_show", (Oversee, GET, "/api/v1/caps", 200), "caps show", "Returns how many jobs may run at a time, and by which weights tenants share."),
+    row(Operation::CapsPut, "caps_put", (Oversee, PUT, "/api/v1/caps", 200), "caps set", "Puts caps and weights in the place of all that there are. Jobs that run go on."),
 ];
 
 impl Endpoint {

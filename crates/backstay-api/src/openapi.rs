@@ -17,10 +17,12 @@ use crate::endpoint::{ENDPOINTS, Endpoint, Method, Operation};
 use crate::problem::{PROBLEM_TYPE, Problem};
 use crate::types::agent::AgentView;
 use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, DigestView};
+use crate::types::caps::{CapsPut, CapsView};
 use crate::types::change::ChangeView;
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
+use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
@@ -149,7 +151,12 @@ fn shape(operation: Operation) -> Shape {
         Operation::MaintenanceRemove => gives_none(takes_none(body::<Problem>())),
         Operation::JobList => takes_query::<JobQuery>(rows::<JobView>()),
         Operation::JobShow => takes_none(body::<JobDetail>()),
-        Operation::JobCancel => takes_none(body::<JobView>()),
+        Operation::JobCancel | Operation::JobRetry => takes_none(body::<JobView>()),
+        Operation::PlanExplain | Operation::ItemExplain | Operation::JobExplain | Operation::SnapshotExplain => {
+            takes_query::<ExplainQuery>(body::<ExplainView>())
+        }
+        Operation::CapsShow => takes_none(body::<CapsView>()),
+        Operation::CapsPut => takes_body::<CapsPut>(body::<CapsView>()),
         Operation::JobLease => takes_body::<LeaseAsk>(body::<LeaseGiven>()),
         Operation::JobRenew => takes_body::<RenewAsk>(body::<Renewed>()),
         Operation::JobProgress => takes_body::<ProgressTell>(body::<StandingView>()),
@@ -251,6 +258,7 @@ const fn method(method: Method) -> HttpMethod {
     match method {
         Method::Get => HttpMethod::Get,
         Method::Post => HttpMethod::Post,
+        Method::Put => HttpMethod::Put,
         Method::Patch => HttpMethod::Patch,
         Method::Delete => HttpMethod::Delete,
     }

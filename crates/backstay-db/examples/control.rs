@@ -296,7 +296,7 @@ impl Bench {
             priority: 0,
             attempt_token: AttemptToken(0),
             overlap: OverlapKey::Plan,
-            failures: 0,
+            streak: None,
             counts: JobCounts::default(),
             created_at: now,
             state: JobState::Queued { not_before: now },

@@ -10,6 +10,7 @@ use crate::entity::outbox;
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::question;
 use crate::job::rescue::wake_question;
+use crate::job::turns::{lanes_question, window_question};
 use crate::job::{list_question, overlap_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
@@ -43,6 +44,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let (item, repository) = (Some(asked.item), Some(asked.repository));
     vec![
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
+        ("window", backend.build(&window_question(asked.now, JobKind::ALL, &[asked.tenant.to_string()], (4, 32)))),
+        ("tenants with queued jobs", lanes_question(backend, "", 25)),
         ("wake", wake_question(asked.now).build(backend)),
         ("jobs", jobs(any)),
         ("jobs of a plan", jobs(JobFilter { plan_id: Some(asked.plan), ..any })),

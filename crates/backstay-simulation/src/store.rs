@@ -15,6 +15,7 @@ use backstay_core::domain::attempt::{Attempt, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::{Event, EventKind};
 use backstay_core::domain::evidence::Evidence;
+use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
     AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId,
 };
@@ -30,7 +31,7 @@ use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
     ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter, HistoryStore, JobFilter, JobStore, LostLease,
-    Page, Settlement, SnapshotFilter, StoreError,
+    Page, QueueLook, Rescue, Settlement, SnapshotFilter, StoreError,
 };
 use backstay_db::Database;
 use jiff::Timestamp;
@@ -259,19 +260,33 @@ impl JobStore for SteppedStore {
     async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError> {
         self.reads("job_list_lost", self.database.job_list_lost(stall_limit, rows_max)).await
     }
-    async fn job_rescue(
-        &self,
-        lease: LeaseKey,
-        stall_limit: Duration,
-        state: &JobState,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
-        self.writes("job_rescue", self.database.job_rescue(lease, stall_limit, state, event)).await
+    async fn job_rescue(&self, lease: LeaseKey, stall_limit: Duration, rows: &Rescue) -> Result<bool, StoreError> {
+        self.writes("job_rescue", self.database.job_rescue(lease, stall_limit, rows)).await
     }
     async fn job_wake(&self) -> Result<u64, StoreError> {
         self.writes("job_wake", self.database.job_wake()).await
     }
     async fn job_cancel(&self, id: JobId, now: Timestamp, cancelled: &Event) -> Result<JobState, StoreError> {
         self.writes("job_cancel", self.database.job_cancel(id, now, cancelled)).await
+    }
+    async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError> {
+        self.writes("job_lift", self.database.job_lift(id, now, lifted)).await
+    }
+    async fn job_durations(
+        &self,
+        kind: JobKind,
+        item: Option<ItemId>,
+        rows_max: u32,
+    ) -> Result<Vec<Duration>, StoreError> {
+        self.reads("job_durations", self.database.job_durations(kind, item, rows_max)).await
+    }
+    async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError> {
+        self.reads("queue_look", self.database.queue_look(rows_max)).await
+    }
+    async fn queue_rules_get(&self) -> Result<(Rules, i64), StoreError> {
+        self.reads("queue_rules_get", self.database.queue_rules_get()).await
+    }
+    async fn queue_rules_put(&self, seen: i64, rules: &Rules) -> Result<bool, StoreError> {
+        self.writes("queue_rules_put", self.database.queue_rules_put(seen, rules)).await
     }
 }

@@ -102,7 +102,7 @@ fn job(root: &Path, repository: LeasedRepository, ttl: Duration) -> Job<Leased> 
         priority: 0,
         attempt_token: AttemptToken(1),
         overlap: backstay_core::domain::schedule::OverlapKey::Plan,
-        failures: 0,
+        streak: None,
         counts: JobCounts::default(),
         created_at: at,
         state: Leased {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::id::{AgentId, JobId};
-use backstay_core::domain::job::{Job, JobKind, Leased, LeasedRepository, Phase, Progress, Trigger};
+use backstay_core::domain::job::{FailureClass, Job, JobKind, Leased, LeasedRepository, Phase, Progress, Trigger};
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
+use backstay_core::domain::retry::Streak;
 use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::storage::{AccessKey, Purpose, StorageSettings};
 use backstay_core::ports::job::{LeaseRequest, Standing};
@@ -116,6 +117,12 @@ pub struct LeasedWire {
     pub attempt: i64,
     /// How many attempts in a row ended without a result.
     pub failures: u32,
+    /// Class of the newest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_class: Option<String>,
+    /// How many of this class in a row.
+    #[serde(default)]
+    pub failures_of_class: u32,
     /// What the attempt before did.
     pub counts: CountsView,
     /// When it was enqueued.
@@ -270,7 +277,9 @@ impl From<&Job<Leased>> for LeasedWire {
             priority: job.priority,
             overlap: job.overlap.word().to_owned(),
             attempt: job.attempt_token.0,
-            failures: job.failures,
+            failures: job.streak.map_or(0, |streak| streak.attempts),
+            failure_class: job.streak.map(|streak| streak.class.word().to_owned()),
+            failures_of_class: job.streak.map_or(0, |streak| streak.count),
             counts: job.counts.into(),
             created_at: job.created_at.to_string(),
             agent_id: state.agent_id.to_string(),
@@ -307,7 +316,14 @@ impl TryFrom<LeasedWire> for Job<Leased> {
             priority: wire.priority,
             overlap: word("overlap", &wire.overlap, OverlapKey::from_word)?,
             attempt_token: AttemptToken(wire.attempt),
-            failures: wire.failures,
+            streak: match &wire.failure_class {
+                Some(class) => Some(Streak {
+                    class: word("failure_class", class, FailureClass::from_word)?,
+                    count: wire.failures_of_class,
+                    attempts: wire.failures,
+                }),
+                None => None,
+            },
             counts: wire.counts.into(),
             created_at: parse("created_at", &wire.created_at)?,
             state: Leased {

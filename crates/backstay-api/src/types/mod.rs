@@ -23,4 +23,6 @@ pub mod token;
 pub mod channel;
 pub mod alert;
 pub mod agent;
+pub mod caps;
+pub mod explain;
 pub mod change;

@@ -15,7 +15,9 @@ use super::id::{JobId, TenantId};
 use super::job::{FailureClass, JobState, Trigger};
 use super::overlap::Meeting;
 use super::rpo::{Age, Forecast};
-use super::schedule::{Calendar, Due, Held, MISSED_COUNTED_MAX, Pause, Planned, Skip, delay_words, due, next};
+use super::schedule::{
+    Calendar, Due, Held, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, delay_words, due, next,
+};
 
 /// Ends of jobs that an estimate of a start looks at; beyond them nobody can say.
 pub const STEPS_MAX: usize = 200;
@@ -61,6 +63,21 @@ pub fn due_words(answer: &Due, zone: &TimeZone) -> String {
         Due::Hold { planned_at, reason, .. } => {
             format!("the occurrence of {} is held back: {reason}", moment(*planned_at, zone))
         }
+    }
+}
+
+/// Says of an occurrence that waits for another plan's work how long it does.
+pub fn waiting_words(waiting: &Occurrence, skipped_before: u32, zone: &TimeZone) -> String {
+    let name = moment(waiting.planned_at, zone);
+    match skipped_before {
+        0 => {
+            let until = moment(waiting.start_by, zone);
+            format!("the occurrence of {name} waits for another plan's work and is skipped at {until}")
+        }
+        _ => format!(
+            "the occurrence of {name} waits for another plan's work as long as it takes, because it was skipped the \
+             last time"
+        ),
     }
 }
 
@@ -279,7 +296,8 @@ const fn class_words(class: FailureClass) -> &'static str {
     }
 }
 
-fn moment(at: Timestamp, zone: &TimeZone) -> String {
+/// Returns a moment as people read it.
+pub fn moment(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 

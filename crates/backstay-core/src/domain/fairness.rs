@@ -14,6 +14,33 @@ use super::id::{JobId, RepositoryId, TenantId};
 use super::job::JobKind;
 use super::repository::RepositoryAccess;
 
+/// Longest name of a host or an endpoint that is told apart from others, in letters.
+const PLACE_LETTERS_MAX: usize = 255;
+
+/// Returns the host that a source's settings name, in small letters; none for a source on the agent's own machine.
+pub fn host_of(settings: &serde_json::Value) -> Option<String> {
+    let host = settings.get("host").and_then(serde_json::Value::as_str)?.trim();
+    (!host.is_empty()).then(|| place(host))
+}
+
+/// Returns where a storage answers: its endpoint, of a storage in parts that of its cold part, else its kind.
+pub fn endpoint_of(kind: &str, settings: &serde_json::Value) -> String {
+    let text = |name: &str| settings.get(name).and_then(serde_json::Value::as_str);
+    if let Some(cold) = settings.get("cold") {
+        let kind = cold.get("kind").and_then(serde_json::Value::as_str).unwrap_or(kind);
+        return endpoint_of(kind, cold.get("settings").unwrap_or(&serde_json::Value::Null));
+    }
+    match (text("endpoint"), text("region")) {
+        (Some(endpoint), _) => place(endpoint.trim_end_matches('/')),
+        (None, Some(region)) => place(&format!("{kind} {region}")),
+        (None, None) => kind.to_owned(),
+    }
+}
+
+fn place(name: &str) -> String {
+    name.to_lowercase().chars().take(PLACE_LETTERS_MAX).collect()
+}
+
 /// Something of which only so many jobs may make use at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Slot {
@@ -63,6 +90,22 @@ impl Caps {
         };
         self.exceptions.get(slot).copied().or(general)
     }
+}
+
+impl Caps {
+    /// Says whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// By what the queue is gone through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// How many may run.
+    pub caps: Caps,
+    /// The tenants' weights; one that is not named has 1.
+    pub weights: HashMap<TenantId, u32>,
 }
 
 /// A job as fairness sees it, queued or running.

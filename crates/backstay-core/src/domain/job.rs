@@ -25,6 +25,7 @@ use super::id::{AgentId, ItemId, JobId, JobSetId, PlanId, RepositoryId, Snapshot
 use super::item::Item;
 use super::repository::{Repository, RepositoryAccess, RepositoryEpoch};
 use super::restore::RestoreTerms;
+use super::retry::Streak;
 use super::sample::SampleRule;
 use super::schedule::OverlapKey;
 use super::secret::Secret;
@@ -426,8 +427,8 @@ pub struct Job<S = JobState> {
     pub overlap: OverlapKey,
     /// Token of the newest attempt; zero before the first.
     pub attempt_token: AttemptToken,
-    /// How many attempts in a row ended without a result.
-    pub failures: u32,
+    /// How its newest attempts failed; none when the newest one did not.
+    pub streak: Option<Streak>,
     /// What the newest attempt did.
     pub counts: JobCounts,
     /// When it was enqueued.
@@ -537,49 +538,6 @@ pub struct Leased {
     pub work: Work,
 }
 
-/// Attempts that end without a result before a job is parked: a night of retries, then a person.
-pub const FAILURES_BEFORE_PARKED: u32 = 8;
-
-/// Back-off after the first failure that may pass by itself.
-const BACKOFF_FIRST: Duration = Duration::from_secs(15);
-
-/// Longest back-off.
-const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
-
-/// Where a failed attempt leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AfterFailure {
-    /// Try again after this time.
-    Wait(Duration),
-    /// Trying again cannot help.
-    Fail,
-    /// It was tried often enough.
-    Park,
-}
-
-/// Returns where a failed attempt leads. `failures` counts the attempts that ended without a result, this one included.
-pub fn after_failure(disposition: Disposition, failures: u32) -> AfterFailure {
-    match disposition {
-        Disposition::Operator | Disposition::Partial => AfterFailure::Fail,
-        Disposition::Retry { .. } if failures >= FAILURES_BEFORE_PARKED => AfterFailure::Park,
-        Disposition::Retry { after } => {
-            let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
-            AfterFailure::Wait(doubled.min(BACKOFF_MAX).max(after))
-        }
-    }
-}
-
-/// Returns where a job goes whose lease ended without a word: back to the queue, or to its end if it was to be
-/// cancelled or was lost too often. `failures` includes this loss. None when the job is not held by anybody.
-pub const fn after_lost_lease(state: StateName, failures: u32) -> Option<StateName> {
-    match state {
-        StateName::Leased if failures >= FAILURES_BEFORE_PARKED => Some(StateName::Parked),
-        StateName::Leased => Some(StateName::Queued),
-        StateName::Cancelling => Some(StateName::Cancelled),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -619,30 +577,5 @@ mod tests {
             assert_eq!(StateName::from_word(state.word()), Some(*state));
         }
         assert_eq!(StateName::from_word("Queued"), None);
-    }
-
-    #[test]
-    fn only_what_may_pass_by_itself_is_tried_again() {
-        let soon = Disposition::Retry { after: Duration::ZERO };
-        assert_eq!(after_failure(Disposition::Operator, 1), AfterFailure::Fail);
-        assert_eq!(after_failure(soon, 1), AfterFailure::Wait(Duration::from_secs(15)));
-        assert_eq!(after_failure(soon, 3), AfterFailure::Wait(Duration::from_secs(60)));
-        assert_eq!(after_failure(soon, 7), AfterFailure::Wait(Duration::from_secs(960)));
-        assert_eq!(after_failure(soon, FAILURES_BEFORE_PARKED), AfterFailure::Park);
-        let told = Disposition::Retry { after: Duration::from_secs(7_200) };
-        assert_eq!(after_failure(told, 1), AfterFailure::Wait(Duration::from_secs(7_200)));
-    }
-
-    #[test]
-    fn a_lost_lease_never_leads_where_the_table_does_not() {
-        for state in StateName::ALL {
-            for failures in [1, FAILURES_BEFORE_PARKED] {
-                if let Some(next) = after_lost_lease(*state, failures) {
-                    assert!(state.may_become(next), "{} to {}", state.word(), next.word());
-                }
-            }
-        }
-        assert_eq!(after_lost_lease(StateName::Leased, 1), Some(StateName::Queued));
-        assert_eq!(after_lost_lease(StateName::Cancelling, 1), Some(StateName::Cancelled));
     }
 }

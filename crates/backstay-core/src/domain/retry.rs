@@ -9,7 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::disposition::Disposition;
 use super::id::{JobId, MessageId};
-use super::job::{AfterFailure, FAILURES_BEFORE_PARKED, FailureClass};
+use super::job::FailureClass;
+
+/// Failures of one class in a row before a job is parked, where nothing else is said: a night of tries, then a person.
+pub const FAILURES_BEFORE_PARKED: u32 = 8;
 
 /// Attempts without a result, of whatever classes, after which a job is parked: classes that take turns end too.
 pub const ATTEMPTS_MAX: u32 = 3 * FAILURES_BEFORE_PARKED;
@@ -90,6 +93,17 @@ fn wait(patience: Patience, failures: u32) -> Duration {
     patience.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(patience.longest)
 }
 
+/// Where a failed attempt leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Try again after this time.
+    Wait(Duration),
+    /// Trying again cannot help.
+    Fail,
+    /// It was tried often enough.
+    Park,
+}
+
 /// Returns where a failed attempt leads. The wait is never shorter than what the error asks for, and up to a quarter
 /// longer by a share that follows from the job and the attempt, so that a thousand jobs do not come back at once.
 pub fn after_attempt(job: JobId, disposition: Disposition, streak: Streak) -> AfterFailure {
@@ -99,7 +113,9 @@ pub fn after_attempt(job: JobId, disposition: Disposition, streak: Streak) -> Af
         return AfterFailure::Park;
     }
     let wait = wait(patience, streak.count).max(after);
-    AfterFailure::Wait(wait.saturating_add(wait.mul_f64(share(job.uuid(), streak.attempts) / 4.0)))
+    let spread = wait.mul_f64(share(job.uuid(), streak.attempts) / 4.0);
+    // Rows have microseconds: what is answered is what is kept.
+    AfterFailure::Wait(wait.saturating_add(Duration::from_millis(spread.as_millis() as u64)))
 }
 
 /// Returns a number from 0 to below 1 that follows from an id and the attempt.

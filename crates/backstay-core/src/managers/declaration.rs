@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::lease::access_key;
+use super::retry::plan_lift;
 use crate::domain::channel::SEALED_PREFIX;
 use crate::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use crate::domain::item::Item;
@@ -208,7 +209,7 @@ pub struct PlanChange {
     pub retention: Option<RetentionPolicy>,
 }
 
-/// Changes a plan that must still be as `seen`, and returns it; none when somebody else changed it.
+/// Changes a plan that must still be as `seen`, lifts its parked jobs, and returns it; none when somebody else changed it.
 ///
 /// # Errors
 /// [`DeclareError`]: an RPO that is too short, a repository of another tenant, a taken name.
@@ -230,8 +231,12 @@ pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> 
         retention: change.retention.unwrap_or_else(|| seen.retention.clone()),
         ..seen.clone()
     };
-    let replaced = context.declarations.plan_replace(seen, &changed).await?;
-    Ok(replaced.then_some(changed))
+    if !context.declarations.plan_replace(seen, &changed).await? {
+        return Ok(None);
+    }
+    // What went wrong too often may go well now.
+    plan_lift(context, &changed).await?;
+    Ok(Some(changed))
 }
 
 /// Declares a plan over a source and a repository of the same tenant.

@@ -14,10 +14,10 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
 use crate::domain::id::{AgentId, EvidenceId, SnapshotId};
 use crate::domain::job::{
-    AfterFailure, Failure, FailureClass, Job, JobCounts, JobState, Leased, Outcome, Progress, PruneCounts, StateName,
-    after_failure,
+    Failure, FailureClass, Job, JobCounts, JobState, Leased, Outcome, Progress, PruneCounts, StateName,
 };
 use crate::domain::lease::LEASE_BATCH_MAX;
+use crate::domain::retry::{AfterFailure, Streak, after_attempt};
 use crate::domain::snapshot::{PublishedSnapshot, Snapshot};
 use crate::domain::unread::Unread;
 use crate::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
@@ -56,7 +56,7 @@ impl JobManager {
         let succeeded = |outcome| JobState::Succeeded { outcome, finished_at: now };
         let mut rows = Settlement {
             state: succeeded(Outcome::Complete),
-            failures: 0,
+            streak: None,
             counts: JobCounts::default(),
             unread: Unread::default(),
             snapshot: None,
@@ -89,8 +89,9 @@ impl JobManager {
                 return Ok(rows);
             }
             JobResult::Failed(failure) => {
-                rows.failures = job.failures + 1;
-                rows.state = self.state_after(job, failure);
+                let streak = Streak::after(job.streak, failure.class);
+                rows.state = self.state_after(job, failure, streak);
+                rows.streak = Some(streak);
                 rows.counts = job.counts;
             }
             JobResult::Cancelled => rows.state = JobState::Cancelled { finished_at: now },
@@ -148,13 +149,13 @@ impl JobManager {
     }
 
     /// Returns the state that a failure leads to.
-    fn state_after(&self, job: &Job, failure: &Failure) -> JobState {
+    fn state_after(&self, job: &Job, failure: &Failure, streak: Streak) -> JobState {
         let now = self.context.now();
         let Failure { class, message, disposition } = failure.clone();
         if job.state.name() == StateName::Cancelling {
             return JobState::Cancelled { finished_at: now };
         }
-        match after_failure(disposition, job.failures + 1) {
+        match after_attempt(job.id, disposition, streak) {
             AfterFailure::Fail => JobState::Failed { class, message, finished_at: now },
             AfterFailure::Park => JobState::Parked { class, message },
             AfterFailure::Wait(delay) => {
@@ -293,7 +294,8 @@ impl Jobs for JobManager {
         let wake_at = now.saturating_add(delay).unwrap_or(now);
         let rows = Settlement {
             state: JobState::Waiting { wake_at, reason: reason.to_owned() },
-            failures: job.failures,
+            // It came to where another system works: the row of failures ends as with a success.
+            streak: None,
             counts: job.counts,
             unread: Unread::default(),
             snapshot: None,

@@ -43,7 +43,7 @@ pub(super) async fn job_in_hand(
         overlap: job.overlap,
         priority: job.priority,
         attempt_token: job.attempt_token,
-        failures: job.failures,
+        streak: job.streak,
         counts: job.counts,
         created_at: job.created_at,
         state,

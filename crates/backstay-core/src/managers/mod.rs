@@ -1,10 +1,11 @@
 //! Use cases, each from end to end: they ask and tell ports in order and leave every decision to `domain`.
 //!
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
-//! over the stores, `rescue` puts lost jobs back, `retention` says which snapshots go and has repositories pruned,
+//! over the stores, `rescue` puts lost jobs back, `retry` what was given up, `retention` says which snapshots go and has repositories pruned,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
-//! where to, `deliver` sends. `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps
-//! what tenants hand in, `sweep` deletes what is over long enough. Nobody here knows HTTP, SQL or a file.
+//! where to, `deliver` sends. `explain` answers why, `queue` keeps by what the queue is gone through. `browse` looks into
+//! snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in, `sweep` deletes what is over
+//! long enough. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
 pub mod declaration;
@@ -12,6 +13,7 @@ pub mod request;
 pub mod job;
 pub mod lease;
 pub mod rescue;
+pub mod retry;
 pub mod browse;
 pub mod access;
 pub mod schedule;
@@ -24,3 +26,5 @@ pub mod follow;
 pub mod digest;
 pub mod deliver;
 pub mod sweep;
+pub mod explain;
+pub mod queue;

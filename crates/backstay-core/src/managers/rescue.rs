@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::domain::attempt::LeaseKey;
+use crate::domain::disposition::Disposition;
 use crate::domain::event::EventKind;
-use crate::domain::job::{FailureClass, JobState, StateName, after_lost_lease};
-use crate::ports::store::{LostLease, StoreError};
+use crate::domain::job::{FailureClass, JobState, StateName};
+use crate::domain::retry::{AfterFailure, Streak, after_attempt};
+use crate::ports::store::{LostLease, Rescue, StoreError};
 
 /// Most lost leases in one turn of the loop: a bound on its length, the next turn takes the rest.
 const RESCUE_ROWS_MAX: u32 = 100;
@@ -44,23 +46,27 @@ pub async fn rescue(context: &Context, stall_limit: Duration) -> Result<Rescued,
 async fn rescue_one(context: &Context, stall_limit: Duration, lost: &LostLease) -> Result<bool, StoreError> {
     let LostLease { job, reason } = lost;
     let now = context.now();
-    let Some(next) = after_lost_lease(job.state.name(), job.failures + 1) else { return Ok(false) };
+    let streak = Streak::after(job.streak, FailureClass::AgentLost);
     let kind = job.kind().word();
-    let (state, event, words) = match next {
-        StateName::Parked => {
-            let message = format!("lost {} times, the last time because {reason}", job.failures + 1);
-            let state = JobState::Parked { class: FailureClass::AgentLost, message: message.clone() };
-            (state, EventKind::Parked, format!("{kind} is parked: {message}"))
-        }
-        StateName::Cancelled => {
+    let (state, event, words) = match job.state.name() {
+        StateName::Leased => match after_attempt(job.id, Disposition::Retry { after: Duration::ZERO }, streak) {
+            AfterFailure::Wait(delay) => {
+                let not_before = now.saturating_add(delay).unwrap_or(now);
+                let words = format!("{kind} is back in the queue: {reason}");
+                (JobState::Queued { not_before }, EventKind::Rescued, words)
+            }
+            AfterFailure::Park | AfterFailure::Fail => {
+                let message = format!("lost {} times, the last time because {reason}", streak.count);
+                let state = JobState::Parked { class: FailureClass::AgentLost, message: message.clone() };
+                (state, EventKind::Parked, format!("{kind} is parked: {message}"))
+            }
+        },
+        StateName::Cancelling => {
             (JobState::Cancelled { finished_at: now }, EventKind::Cancelled, format!("{kind} was cancelled: {reason}"))
         }
-        _ => {
-            let words = format!("{kind} is back in the queue: {reason}");
-            (JobState::Queued { not_before: now }, EventKind::Rescued, words)
-        }
+        _ => return Ok(false),
     };
     let event = context.event(event, (job.tenant_id, Some(job.id), job.item_id), now, words);
     let lease = LeaseKey { job_id: job.id, token: job.attempt_token };
-    context.jobs.job_rescue(lease, stall_limit, &state, &event).await
+    context.jobs.job_rescue(lease, stall_limit, &Rescue { state, streak, event }).await
 }

@@ -24,7 +24,7 @@ use crate::domain::item::Item;
 use crate::domain::job::{Forget, Instruction, Job, JobCounts, JobState, Outcome, Trigger};
 use crate::domain::plan::Plan;
 use crate::domain::repository::Repository;
-use crate::domain::retention::{Candidate, Preview, keep};
+use crate::domain::retention::{Candidate, Preview, Verdict, keep};
 use crate::domain::schedule::{Calendar, OverlapKey};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::retention::Upkeep;
@@ -78,6 +78,22 @@ pub async fn plan_retention(context: &Context, id: PlanId) -> Result<Vec<ItemRet
         ItemRetention { item, preview }
     };
     Ok(items.into_iter().map(of_item).collect())
+}
+
+/// Says what all plans together say of one snapshot, among the others of its item in its repository; none when no plan
+/// says anything.
+pub(super) async fn verdict_of(
+    context: &Context,
+    snapshot: &Snapshot,
+    group: &[Snapshot],
+    now: Timestamp,
+) -> Result<Option<Verdict<SnapshotId>>, StoreError> {
+    let source = context.declarations.item_get(snapshot.item_id).await?.source_id;
+    let plans = context.declarations.plan_list(Some(snapshot.tenant_id)).await?;
+    let same = |plan: &Plan| plan.source_id == source && plan.repository_id == snapshot.repository_id;
+    let plans: Vec<Plan> = plans.into_iter().filter(same).collect();
+    let preview = judge(&plans, group, &BTreeSet::new(), now);
+    Ok(preview.verdicts.into_iter().find(|verdict| verdict.id == snapshot.id))
 }
 
 /// Returns the plans that put the same source's items into a repository.
@@ -252,7 +268,7 @@ fn prune_job(repository: &Repository, id: JobId, now: Timestamp) -> Job {
         priority: 0,
         overlap: OverlapKey::Plan,
         attempt_token: AttemptToken(0),
-        failures: 0,
+        streak: None,
         counts: JobCounts::default(),
         created_at: now,
         state: JobState::Queued { not_before: now },

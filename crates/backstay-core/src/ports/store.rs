@@ -14,12 +14,14 @@ use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
 use crate::domain::event::Event;
 use crate::domain::evidence::Evidence;
+use crate::domain::fairness::{Candidate, Rules};
 use crate::domain::id::{AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::repository::{Repository, RepositoryEpoch};
+use crate::domain::retry::Streak;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
 use crate::domain::tenant::Tenant;
@@ -280,8 +282,8 @@ pub struct LostLease {
 pub struct Settlement {
     /// The job's new state.
     pub state: JobState,
-    /// How many attempts in a row ended without a result, this one included.
-    pub failures: u32,
+    /// How the newest attempts failed, this one included; none when it did not.
+    pub streak: Option<Streak>,
     /// What the attempt did.
     pub counts: JobCounts,
     /// What it could not read; replaces the job's earlier list.
@@ -294,6 +296,35 @@ pub struct Settlement {
     pub pruned: Option<Pruned>,
     /// What is told.
     pub event: Option<Event>,
+}
+
+/// All rows that the end of a lost lease writes, in one transaction.
+#[derive(Debug, Clone)]
+pub struct Rescue {
+    /// The job's new state.
+    pub state: JobState,
+    /// How the newest attempts failed, the lost one included.
+    pub streak: Streak,
+    /// What is told.
+    pub event: Event,
+}
+
+/// The queue as it is: its beginning, and all that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueLook {
+    /// Queued jobs that are due, by time to breach, then priority, then age: the first of them.
+    pub queued: Vec<Candidate>,
+    /// Whether more are due than were looked at.
+    pub has_more: bool,
+    /// Jobs that an agent has, each with when it was leased.
+    pub running: Vec<(Candidate, Timestamp)>,
+}
+
+impl QueueLook {
+    /// Returns the kind of each job that waits or runs.
+    pub fn kinds(&self) -> impl Iterator<Item = JobKind> {
+        self.queued.iter().chain(self.running.iter().map(|(job, _)| job)).map(|job| job.kind)
+    }
 }
 
 /// What a prune removed of its job's repository.
@@ -329,7 +360,8 @@ pub trait JobStore: Send + Sync {
     async fn job_unread_get(&self, id: JobId) -> Result<Unread, StoreError>;
 
     /// Leases up to `count_max` due jobs of these kinds to an agent, by time to breach, then priority, then age, and
-    /// extends its heartbeat by `ttl`. A job whose repository is held in a way that excludes it is passed over. So is one
+    /// extends its heartbeat by `ttl`. When jobs of several tenants are due, or caps are set, it is
+    /// [`crate::domain::fairness::admit`] that says which, over the first ones of each tenant. A job whose repository is held in a way that excludes it is passed over. So is one
     /// that shares a repository which an earlier job of the queue has waited ten minutes to hold alone.
     /// Leases that the agent has had for a `ttl` and that are not among `held` are lost from now on.
     async fn job_lease(
@@ -365,13 +397,7 @@ pub trait JobStore: Send + Sync {
     async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError>;
 
     /// Ends a lost lease; false when the lease was settled or is alive again in the meantime.
-    async fn job_rescue(
-        &self,
-        lease: LeaseKey,
-        stall_limit: Duration,
-        state: &JobState,
-        event: &Event,
-    ) -> Result<bool, StoreError>;
+    async fn job_rescue(&self, lease: LeaseKey, stall_limit: Duration, rescue: &Rescue) -> Result<bool, StoreError>;
 
     /// Puts waiting jobs whose time has come back in the queue, and returns how many.
     async fn job_wake(&self) -> Result<u64, StoreError>;
@@ -382,4 +408,28 @@ pub trait JobStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Move`] when the job has ended otherwise.
     async fn job_cancel(&self, id: JobId, now: Timestamp, cancelled: &Event) -> Result<JobState, StoreError>;
+
+    /// Puts a parked job back in the queue, with its event and without the failures before.
+    ///
+    /// # Errors
+    /// [`StoreError::Move`] when it is not parked; [`StoreError::Taken`] when another backup of its item is live.
+    async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError>;
+
+    /// Returns how long the newest succeeded jobs of a kind took, newest first; of one item or of all.
+    async fn job_durations(
+        &self,
+        kind: JobKind,
+        item: Option<ItemId>,
+        rows_max: u32,
+    ) -> Result<Vec<Duration>, StoreError>;
+
+    /// Returns the first `rows_max` jobs of the queue, and all that run.
+    async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError>;
+
+    /// Returns by what the queue is gone through, and its revision.
+    async fn queue_rules_get(&self) -> Result<(Rules, i64), StoreError>;
+
+    /// Puts rules in the place of those with a revision, which grows; false, and nothing is written, when another one is
+    /// there. Jobs that run go on.
+    async fn queue_rules_put(&self, seen: i64, rules: &Rules) -> Result<bool, StoreError>;
 }

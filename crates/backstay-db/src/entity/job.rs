@@ -4,6 +4,7 @@ use backstay_core::domain::attempt::AttemptToken;
 use backstay_core::domain::id::{ItemId, JobSetId};
 use backstay_core::domain::job::{FailureClass, Job, JobCounts, JobKind, JobState, Outcome, StateName, Trigger};
 use backstay_core::domain::repository::RepositoryAccess;
+use backstay_core::domain::retry::Streak;
 use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
@@ -34,6 +35,9 @@ pub(crate) struct Model {
     pub(crate) priority: i64,
     pub(crate) attempt_token: i64,
     pub(crate) failure_count: i64,
+    /// Class of the newest failures; none when the newest attempt did not fail, or failed before classes were counted.
+    pub(crate) streak_class: Option<String>,
+    pub(crate) streak_count: Option<i64>,
     pub(crate) created_at: i64,
     pub(crate) state: String,
     pub(crate) not_before_at: Option<i64>,
@@ -47,6 +51,10 @@ pub(crate) struct Model {
     pub(crate) occurrence_key: Option<String>,
     /// The tenant, when its backups keep out of one another's way: of one key one lease exists.
     pub(crate) overlap_key: Option<String>,
+    /// The host that its source lies on.
+    pub(crate) source_host: Option<String>,
+    /// Where its repository's storage answers.
+    pub(crate) storage_endpoint: Option<String>,
     pub(crate) file_count: i64,
     pub(crate) file_unmodified_count: i64,
     pub(crate) dir_count: i64,
@@ -109,6 +117,24 @@ impl StateCells {
     }
 }
 
+/// The columns of the newest failures in a row.
+pub(crate) struct StreakCells {
+    pub(crate) attempts: i64,
+    pub(crate) class: Option<String>,
+    pub(crate) count: Option<i64>,
+}
+
+impl StreakCells {
+    /// Returns the columns; none is a job whose newest attempt did not fail.
+    pub(crate) fn of(streak: Option<Streak>) -> Self {
+        Self {
+            attempts: streak.map_or(0, |streak| i64::from(streak.attempts)),
+            class: streak.map(|streak| streak.class.word().to_owned()),
+            count: streak.map(|streak| i64::from(streak.count)),
+        }
+    }
+}
+
 /// Returns the word for how a job holds its repository.
 pub(crate) const fn access_word(access: RepositoryAccess) -> &'static str {
     match access {
@@ -139,6 +165,7 @@ fn occurrence_key(job: &Job) -> Option<String> {
 impl Model {
     pub(crate) fn of(job: &Job) -> Self {
         let cells = StateCells::of(job.kind(), job.item_id, &job.state);
+        let streak = StreakCells::of(job.streak);
         let (trigger_kind, occurrence_at, follow_up_of) = match &job.trigger {
             Trigger::Occurrence(at) => ("occurrence", Some(at.as_microsecond()), None),
             Trigger::Request => ("request", None, None),
@@ -161,7 +188,9 @@ impl Model {
             breach_at: job.breach_at.as_microsecond(),
             priority: i64::from(job.priority),
             attempt_token: job.attempt_token.0,
-            failure_count: i64::from(job.failures),
+            failure_count: streak.attempts,
+            streak_class: streak.class,
+            streak_count: streak.count,
             created_at: job.created_at.as_microsecond(),
             state: cells.state,
             not_before_at: cells.not_before_at,
@@ -174,6 +203,8 @@ impl Model {
             live_key: cells.live_key,
             occurrence_key: occurrence_key(job),
             overlap_key: (job.overlap == OverlapKey::Tenant).then(|| job.tenant_id.to_string()),
+            source_host: None,
+            storage_endpoint: None,
             file_count: count_cell(job.counts.files),
             file_unmodified_count: count_cell(job.counts.files_unmodified),
             dir_count: count_cell(job.counts.dirs),
@@ -226,11 +257,20 @@ impl Model {
             priority: i32::try_from(self.priority).map_err(|_| row.unreadable("priority is out of its range"))?,
             overlap: if self.overlap_key.is_some() { OverlapKey::Tenant } else { OverlapKey::Plan },
             attempt_token: AttemptToken(self.attempt_token),
-            failures: row.count_small("failure_count", self.failure_count)?,
+            streak: self.streak(row)?,
             counts: self.counts(row)?,
             created_at: row.instant("created_at", self.created_at)?,
             state: self.state(row)?,
         })
+    }
+
+    /// Returns the failures in a row. What an older version counted without its class begins anew.
+    fn streak(&self, row: Row<'_>) -> Result<Option<Streak>, StoreError> {
+        let attempts = row.count_small("failure_count", self.failure_count)?;
+        let Some(word) = self.streak_class.as_deref().filter(|_| attempts > 0) else { return Ok(None) };
+        let class = row.word("streak_class", word, FailureClass::from_word)?;
+        let count = row.count_small("streak_count", row.demanded("streak_count", self.streak_count)?)?;
+        Ok(Some(Streak { class, count, attempts }))
     }
 
     fn trigger(&self, row: Row<'_>) -> Result<Trigger, StoreError> {

@@ -17,6 +17,10 @@ pub(crate) struct Model {
     pub(crate) breach_at: i64,
     pub(crate) priority: i64,
     pub(crate) overlap_key: Option<String>,
+    /// Whose it is; none only for what a replica of an older version put there.
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) source_host: Option<String>,
+    pub(crate) storage_endpoint: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -37,6 +41,9 @@ impl Model {
             breach_at: job.breach_at,
             priority: job.priority,
             overlap_key: job.overlap_key.clone(),
+            tenant_id: Some(job.tenant_id.clone()),
+            source_host: job.source_host.clone(),
+            storage_endpoint: job.storage_endpoint.clone(),
         }
     }
 }

@@ -27,6 +27,11 @@ pub(crate) struct Model {
     pub(crate) disowned_at: Option<i64>,
     /// The job's; unique.
     pub(crate) overlap_key: Option<String>,
+    /// Whose the job is and what it does; none only for what a replica of an older version leased.
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) source_host: Option<String>,
+    pub(crate) storage_endpoint: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

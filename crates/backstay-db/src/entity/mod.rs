@@ -12,6 +12,7 @@ pub(crate) mod upkeep;
 pub(crate) mod plan_schedule;
 pub(crate) mod job;
 pub(crate) mod job_due;
+pub(crate) mod queue_rules;
 pub(crate) mod agent;
 pub(crate) mod agent_token;
 pub(crate) mod lease;

@@ -1,5 +1,7 @@
 //! Leases due jobs to an agent, in the order of their need.
 //!
+//! When tenants compete or caps are set, `turns` says whose turn it is.
+//!
 //! One transaction: the candidates are read from the hot table with their rows locked (what another claimer has locked is
 //! passed over), each is moved from queued to leased under that very condition, and its lease, attempt and epoch are
 //! written with it.
@@ -26,6 +28,7 @@ use sea_orm::{
 
 use super::due::due_put;
 use super::state::move_to;
+use super::turns::line;
 use crate::declaration::found;
 use crate::dialect::{insert_unless_taken, parent_lock};
 use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
@@ -35,7 +38,7 @@ use crate::row::micros_of;
 
 /// Candidates read beyond those wanted: some may be passed over because an earlier one of the same claim excludes them,
 /// or because their rows cannot be read. One bad row must not hold the queue up.
-const CANDIDATES_SPARE: u64 = 16;
+pub(super) const CANDIDATES_SPARE: u64 = 16;
 
 /// How long a job that wants its repository alone is overtaken by jobs that share it: a prune can wait, a backup less.
 const ALONE_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -56,7 +59,10 @@ pub(super) async fn claim(
         return Ok(claimed);
     }
     let leased_at = now.read(tx).await?;
-    let due = candidates(tx, leased_at, kinds, u64::from(count_max) + CANDIDATES_SPARE).await?;
+    let due = match line(tx, leased_at, agent, kinds, count_max).await? {
+        Some(due) => due,
+        None => candidates(tx, leased_at, kinds, u64::from(count_max) + CANDIDATES_SPARE).await?,
+    };
     let ids = due.iter().map(|due| &due.job_id);
     let rows = job::Entity::find().filter(job::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
     let mut rows: HashMap<String, job::Model> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -228,6 +234,10 @@ async fn lease_add(
         unread_count: 0,
         disowned_at: None,
         overlap_key: row.overlap_key.clone(),
+        tenant_id: Some(row.tenant_id.clone()),
+        kind: Some(row.kind.clone()),
+        source_host: row.source_host.clone(),
+        storage_endpoint: row.storage_endpoint.clone(),
     };
     let inserted = insert_unless_taken(tx, lease.into_active_model()).await;
     inserted.map_err(|error| insert_error(error, "lease", &row.id))

@@ -6,6 +6,7 @@ use backstay_core::ports::store::{Enqueued, StoreError};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
 use super::due::due_add;
+use super::look::place_put;
 use crate::dialect::insert_unless_taken;
 use crate::entity::job;
 use crate::error::{insert_error, store_error};
@@ -23,7 +24,8 @@ pub(super) async fn enqueue(
     if job.state.name() != StateName::Queued {
         return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
     }
-    let row = job::Model::of(job);
+    let mut row = job::Model::of(job);
+    place_put(tx, &mut row, job.kind()).await?;
     tenant_locked(tx, job.tenant_id).await?;
     let inserted = insert_unless_taken(tx, row.clone().into_active_model()).await;
     if inserted.map_err(|error| insert_error(error, "job", &row.id))? {

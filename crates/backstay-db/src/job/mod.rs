@@ -20,6 +20,10 @@ mod held;
 mod settle;
 pub(crate) mod rescue;
 mod cancel;
+mod lift;
+mod look;
+mod rules;
+pub(crate) mod turns;
 
 use std::time::Duration;
 
@@ -27,11 +31,14 @@ use async_trait::async_trait;
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
-use backstay_core::domain::id::{AgentId, JobId, PlanId, TenantId};
+use backstay_core::domain::fairness::Rules;
+use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, Trigger};
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
-use backstay_core::ports::store::{Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, Settlement, StoreError};
+use backstay_core::ports::store::{
+    Claimed, Enqueued, JobFilter, JobStore, LostLease, Page, QueueLook, Rescue, Settlement, StoreError,
+};
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
@@ -180,16 +187,10 @@ impl JobStore for Database {
         rescue::list_lost(self, stall_limit, rows_max).await
     }
 
-    async fn job_rescue(
-        &self,
-        lease: LeaseKey,
-        stall_limit: Duration,
-        state: &JobState,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
+    async fn job_rescue(&self, lease: LeaseKey, stall_limit: Duration, rows: &Rescue) -> Result<bool, StoreError> {
         self.retrying(|| async {
             let tx = self.begin().await?;
-            let rescued = rescue::rescue(&tx, &self.now, lease, stall_limit, state, event).await?;
+            let rescued = rescue::rescue(&tx, &self.now, lease, stall_limit, rows).await?;
             commit(tx).await?;
             Ok(rescued)
         })
@@ -208,5 +209,36 @@ impl JobStore for Database {
             Ok(state)
         })
         .await
+    }
+
+    async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError> {
+        self.retrying(|| async {
+            let tx = self.begin().await?;
+            let state = lift::lift(&tx, id, now, lifted).await?;
+            commit(tx).await?;
+            Ok(state)
+        })
+        .await
+    }
+
+    async fn job_durations(
+        &self,
+        kind: JobKind,
+        item: Option<ItemId>,
+        rows_max: u32,
+    ) -> Result<Vec<Duration>, StoreError> {
+        look::durations(self, kind, item, rows_max).await
+    }
+
+    async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError> {
+        look::look(self, rows_max).await
+    }
+
+    async fn queue_rules_get(&self) -> Result<(Rules, i64), StoreError> {
+        rules::rules_of(&self.reader).await
+    }
+
+    async fn queue_rules_put(&self, seen: i64, rules: &Rules) -> Result<bool, StoreError> {
+        self.retrying(|| rules::rules_put(self, seen, rules)).await
     }
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
-use backstay_core::domain::event::Event;
-use backstay_core::domain::job::{JobState, StateName};
-use backstay_core::ports::store::{LostLease, StoreError};
+use backstay_core::domain::job::StateName;
+use backstay_core::ports::store::{LostLease, Rescue, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType};
 use sea_orm::{
@@ -16,7 +15,7 @@ use sea_orm::{
 use super::due::due_put;
 use super::heartbeat::{alive_agents, is_alive};
 use super::settle::lease_end;
-use super::state::{job_locked, move_to};
+use super::state::{job_locked, move_to, put_streak};
 use crate::Database;
 use crate::database::commit;
 use crate::entity::{agent, job, job_due, lease};
@@ -94,9 +93,9 @@ pub(super) async fn rescue(
     now: &Now,
     key: LeaseKey,
     stall_limit: Duration,
-    state: &JobState,
-    event: &Event,
+    rows: &Rescue,
 ) -> Result<bool, StoreError> {
+    let Rescue { state, streak, event } = rows;
     tenant_locked(tx, event.tenant_id).await?;
     let lease = lease::Entity::find_by_id(key.job_id.to_string())
         .filter(lease::Column::Token.eq(key.token.0))
@@ -109,9 +108,8 @@ pub(super) async fn rescue(
         return Ok(false);
     }
     let row = job_locked(tx, key.job_id).await?;
-    let update = move_to(&row, key.job_id, state)?
-        .col_expr(job::Column::FailureCount, Expr::col(job::Column::FailureCount).add(1))
-        .filter(job::Column::AttemptToken.eq(key.token.0));
+    let update = put_streak(move_to(&row, key.job_id, state)?, Some(*streak));
+    let update = update.filter(job::Column::AttemptToken.eq(key.token.0));
     if update.exec(tx).await.map_err(store_error)?.rows_affected == 0 {
         return Ok(false);
     }

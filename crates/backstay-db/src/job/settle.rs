@@ -14,7 +14,7 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Qu
 
 use super::due::due_put;
 use super::held::lease_alive;
-use super::state::{job_locked, move_to};
+use super::state::{job_locked, move_to, put_streak};
 use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snapshot};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
@@ -39,15 +39,14 @@ pub(super) async fn settle(
         // Both are states of a job that somebody holds, and after this nobody does.
         return Err(StoreError::Move { job_id: key.job_id, from: row.state_name()?, to }.into());
     }
-    let update = move_to(&row, key.job_id, &settlement.state)?
-        .col_expr(job::Column::FailureCount, Expr::val(i64::from(settlement.failures)));
+    let update = put_streak(move_to(&row, key.job_id, &settlement.state)?, settlement.streak);
     let update = put_counts(update, &settlement.counts).filter(job::Column::AttemptToken.eq(key.token.0));
     if update.exec(tx).await.map_err(store_error)?.rows_affected == 0 {
         return Err(LeaseError::Lost { job_id: key.job_id, token: key.token });
     }
     due_put(tx, &row, &settlement.state).await?;
     // A back-off is a result too; only a job that was given back without counting a failure has waited.
-    let waited = to == StateName::Waiting && i64::from(settlement.failures) == row.failure_count;
+    let waited = to == StateName::Waiting && settlement.streak.is_none();
     let ending = if waited { AttemptEnd::Waited } else { AttemptEnd::Finished };
     lease_end(tx, key, now.read(tx).await?, ending, to).await?;
     unread_put(tx, key.job_id, &settlement.unread).await?;

@@ -2,12 +2,13 @@
 
 use backstay_core::domain::id::{ItemId, JobId};
 use backstay_core::domain::job::{JobKind, JobState, StateName};
+use backstay_core::domain::retry::Streak;
 use backstay_core::ports::store::StoreError;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, UpdateMany};
 
 use crate::declaration::found;
-use crate::entity::job::{self, StateCells};
+use crate::entity::job::{self, StateCells, StreakCells};
 use crate::error::store_error;
 use crate::row::Row;
 
@@ -20,6 +21,15 @@ pub(super) async fn job_locked(tx: &DatabaseTransaction, id: JobId) -> Result<jo
 /// Says whether the core's table has this move.
 pub(super) fn judge(job_id: JobId, from: StateName, to: StateName) -> Result<(), StoreError> {
     if from.may_become(to) { Ok(()) } else { Err(StoreError::Move { job_id, from, to }) }
+}
+
+/// Adds the failures in a row to a move.
+pub(super) fn put_streak(update: UpdateMany<job::Entity>, streak: Option<Streak>) -> UpdateMany<job::Entity> {
+    let cells = StreakCells::of(streak);
+    update
+        .col_expr(job::Column::FailureCount, Expr::val(cells.attempts))
+        .col_expr(job::Column::StreakClass, Expr::val(cells.class))
+        .col_expr(job::Column::StreakCount, Expr::val(cells.count))
 }
 
 /// Returns the update that moves `row` to `state`, and only while the row is as it was read: same state, same token.

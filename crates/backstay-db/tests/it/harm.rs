@@ -81,7 +81,8 @@ async fn a_cut_commit_is_asked_again(engine: Engine, done: bool) {
             let key = backstay_core::domain::attempt::LeaseKey { job_id: lost.job.id, token: lost.job.attempt_token };
             let (state, told) =
                 (JobState::Queued { not_before: world.now() }, world.event(EventKind::Rescued, &lost.job));
-            assert!(database.job_rescue(key, STALL_LIMIT, &state, &told).await.unwrap());
+            let rows = world.rescue_rows(key, state, told).await;
+            assert!(database.job_rescue(key, STALL_LIMIT, &rows).await.unwrap());
         }
         claimed = database.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap();
     }

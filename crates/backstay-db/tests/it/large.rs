@@ -50,8 +50,9 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     let ended = format!("'{plan}', '{item}', 'succeeded', 'complete', 1000000 + n * 1000");
     let due = |id: &str, state: &str| {
         format!(
-            "INSERT INTO job_due (job_id, state, kind, repository_id, repository_access, due_at, breach_at, priority) \
-             SELECT {id}, '{state}', 'backup', '{repository}', 'shared', 1000000 + n, 1000000 + n, 0 FROM {few}"
+            "INSERT INTO job_due (job_id, state, kind, repository_id, repository_access, due_at, breach_at, priority, \
+             tenant_id) SELECT {id}, '{state}', 'backup', '{repository}', 'shared', 1000000 + n, 1000000 + n, 0, '{tenant}' \
+             FROM {few}"
         )
     };
     for sql in [

@@ -10,6 +10,7 @@ use backstay_api::problem::{PROBLEM_TYPE, code};
 use backstay_api::types::wire::WireError;
 use backstay_core::domain::access::{Action, Role};
 use backstay_core::domain::id::IdError;
+use backstay_core::domain::job::StateName;
 use backstay_core::domain::name::NameError;
 use backstay_core::domain::schedule::ScheduleError;
 use backstay_core::domain::secret::SecretReferenceError;
@@ -120,6 +121,24 @@ impl ApiError {
     pub(super) fn timed_out() -> Self {
         let hint = "Ask again, with the same Idempotency-Key if there was one: it gives the answer when there is one.";
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", "the answer did not come in time", hint)
+    }
+
+    /// A job that is not tried again.
+    pub(super) fn not_tried_again(state: StateName) -> Self {
+        let hint = match state {
+            StateName::Damaged => "Harm stays told: look at the evidence, and ask for a new verify of the snapshot.",
+            StateName::Succeeded => "Ask for a new job, by `plan run` or `snapshot verify` for example.",
+            _ => "It goes on by itself; `job explain` says when.",
+        };
+        let detail =
+            format!("the job is {}: only one that is parked, failed or cancelled is tried again", state.word());
+        Self::new(StatusCode::CONFLICT, "wrong_state", detail, hint)
+    }
+
+    /// A backup that is not tried again, because another one of its item is live.
+    pub(super) fn item_is_live() -> Self {
+        let hint = "Let it end; `job list` shows it.";
+        Self::new(StatusCode::CONFLICT, "overlaps", "another backup of its item is not finished", hint)
     }
 
     /// What was to be changed is not as the caller saw it.

@@ -7,10 +7,10 @@ use backstay_api::types::job::{AttemptView, JobDetail, JobQuery, JobView};
 use backstay_api::types::list::Rows;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::job::{Job, JobKind, StateName};
-use backstay_core::managers::request;
-use backstay_core::ports::store::JobFilter;
+use backstay_core::managers::{request, retry};
+use backstay_core::ports::store::{JobFilter, StoreError};
 
-use super::caller::{Caller, Own};
+use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
 use super::extract::{Ask, optional, page};
 use super::state::ServerState;
@@ -72,5 +72,20 @@ pub(super) async fn job_cancel(
 ) -> Result<(StatusCode, Json<JobView>), ApiError> {
     request::job_cancel(&state.context, job.id).await?;
     let job = state.context.jobs.job_get(job.id).await?;
+    Ok((StatusCode::ACCEPTED, Json(view(&state, &job).await)))
+}
+
+pub(super) async fn job_retry(
+    State(state): State<ServerState>,
+    Asked(asking): Asked,
+    Own(job): Own<Job>,
+) -> Result<(StatusCode, Json<JobView>), ApiError> {
+    let id = match retry::job_retry(&state.context, &asking, job.id).await {
+        Err(StoreError::Move { from, .. }) => return Err(ApiError::not_tried_again(from)),
+        Err(StoreError::Taken { .. }) => return Err(ApiError::item_is_live()),
+        answer => answer?,
+    };
+    state.wake.notify_one();
+    let job = state.context.jobs.job_get(id).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&state, &job).await)))
 }

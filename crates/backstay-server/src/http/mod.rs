@@ -28,6 +28,8 @@ mod meter;
 mod stream;
 mod secret;
 mod token;
+mod explain;
+mod caps;
 
 pub use door::{Authenticator, Identity, TokenAuthenticator};
 pub use router::{router, serve};

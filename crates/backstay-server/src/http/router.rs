@@ -10,7 +10,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Extension, Router};
 use backstay_api::{ENDPOINTS, Operation};
 use tokio::net::TcpListener;
@@ -21,8 +21,8 @@ use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
 use super::{
-    agent, alert, channel, event, evidence, job, kind, maintenance, meter, plan, repository, secret, snapshot, source,
-    stream, tenant, token,
+    agent, alert, caps, channel, event, evidence, explain, job, kind, maintenance, meter, plan, repository, secret,
+    snapshot, source, stream, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -143,6 +143,13 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::JobList => get(job::job_list),
         Operation::JobShow => get(job::job_show),
         Operation::JobCancel => post(job::job_cancel),
+        Operation::JobRetry => post(job::job_retry),
+        Operation::PlanExplain => get(explain::plan_explain),
+        Operation::ItemExplain => get(explain::item_explain),
+        Operation::JobExplain => get(explain::job_explain),
+        Operation::SnapshotExplain => get(explain::snapshot_explain),
+        Operation::CapsShow => get(caps::caps_show),
+        Operation::CapsPut => put(caps::caps_put),
         Operation::JobLease => post(agent::job_lease),
         Operation::JobRenew => post(agent::job_renew),
         Operation::JobProgress => post(agent::job_progress),

@@ -200,6 +200,14 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::JobList => (none(), None, Foreign::WithoutIt),
         Operation::JobShow => (house.job.clone(), None, Foreign::Missing),
         Operation::JobCancel => (house.queued.clone(), None, Foreign::Missing),
+        // It is live: who may ask hears that, and nobody changes it.
+        Operation::JobRetry => (house.job.clone(), None, Foreign::Missing),
+        Operation::PlanExplain => (own(&world.plan.id), None, Foreign::Missing),
+        Operation::ItemExplain => (own(&world.items[0].id), None, Foreign::Missing),
+        Operation::JobExplain => (house.job.clone(), None, Foreign::Missing),
+        Operation::SnapshotExplain => (house.snapshot.clone(), None, Foreign::Missing),
+        Operation::CapsShow => (none(), None, Foreign::Alike),
+        Operation::CapsPut => (none(), Some(json!({ "global": 100 })), Foreign::Alike),
         Operation::JobLease => {
             (own(&world.agent()), Some(json!({ "kinds": [], "held": [], "count_max": 0 })), Foreign::Alike)
         }

@@ -5,10 +5,12 @@
 mod authorization;
 mod figures;
 mod agents;
+mod explain;
 mod jobs;
 mod mail;
 mod once;
 mod promises;
+mod retry;
 mod served;
 mod troubled;
 

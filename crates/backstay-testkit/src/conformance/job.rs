@@ -118,6 +118,7 @@ macro_rules! jobs_promises {
             result::a_verify_leaves_signed_and_chained_evidence,
             result::a_restore_succeeds_as_it_went,
             result::a_failure_goes_where_its_disposition_says,
+            result::failures_are_counted_by_their_class,
             result::the_last_of_many_failures_parks_the_job,
             again::the_same_result_again_is_answered_alike,
             again::other_numbers_are_another_result,

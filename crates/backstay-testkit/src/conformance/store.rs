@@ -1,12 +1,13 @@
 //! The suite of the three stores: what a database promises to the managers.
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
-//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
+//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what), `turns` (whose turn it is),
 //! `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
 pub mod lease;
 pub mod queue;
+pub mod turns;
 pub mod schedule;
 pub mod retention;
 pub mod notice;
@@ -36,6 +37,7 @@ macro_rules! store_promises {
             queue::the_holder_of_a_job_is_asked_to_stop,
             queue::an_ended_job_cannot_be_cancelled,
             queue::waits_end_when_their_time_has_come,
+            queue::a_parked_job_is_lifted_once,
             lease::claimers_never_share_a_job,
             lease::an_older_token_writes_nothing,
             lease::a_token_that_was_never_given_writes_nothing,
@@ -51,6 +53,12 @@ macro_rules! store_promises {
             lease::one_claim_does_not_mix_alone_and_shared,
             lease::who_waits_to_be_alone_gets_its_turn,
             lease::what_an_agent_does_not_name_is_lost,
+            turns::rules_are_read_back_and_changed_by_one,
+            turns::caps_hold_whoever_claims,
+            turns::tenants_take_turns_by_their_shares,
+            turns::nobody_waits_behind_what_is_full,
+            turns::each_of_many_tenants_gets_its_turn,
+            turns::the_queue_is_looked_at_from_its_beginning,
             schedule::a_plan_is_due_when_it_is_made_and_when_it_changes,
             schedule::what_is_due_comes_longest_due_first,
             schedule::of_two_writers_one_writes,

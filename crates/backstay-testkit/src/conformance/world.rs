@@ -10,10 +10,11 @@ use backstay_core::domain::id::{
     AgentId, EventId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId,
 };
 use backstay_core::domain::item::Item;
-use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, JobState, Outcome, Trigger};
+use backstay_core::domain::job::{FailureClass, Instruction, Job, JobCounts, JobKind, JobState, Outcome, Trigger};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
 use backstay_core::domain::retention::RetentionPolicy;
+use backstay_core::domain::retry::Streak;
 use backstay_core::domain::schedule::{OverlapKey, Schedule};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
@@ -26,7 +27,7 @@ use backstay_core::ports::random::ten_bytes;
 use backstay_core::ports::retention::RetentionStore;
 use backstay_core::ports::schedule::ScheduleStore;
 use backstay_core::ports::store::{
-    ChainedEvent, Claimed, DeclarationStore, Enqueued, HistoryStore, JobFilter, JobStore, Page, Settlement,
+    ChainedEvent, Claimed, DeclarationStore, Enqueued, HistoryStore, JobFilter, JobStore, Page, Rescue, Settlement,
 };
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -160,7 +161,7 @@ impl World {
             priority: 0,
             attempt_token: AttemptToken(0),
             overlap: OverlapKey::Plan,
-            failures: 0,
+            streak: None,
             counts: JobCounts::default(),
             created_at: now,
             state: JobState::Queued { not_before: now },
@@ -212,6 +213,12 @@ impl World {
         let claimed = self.claim(agent, 1).await;
         assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [id], "the only due job is leased");
         key_of(&claimed[0])
+    }
+
+    /// Returns the rows of a rescue that leads to a state.
+    pub async fn rescue_rows(&self, key: LeaseKey, state: JobState, event: Event) -> Rescue {
+        let streak = Streak::after(self.job(key.job_id).await.streak, FailureClass::AgentLost);
+        Rescue { state, streak, event }
     }
 
     /// Returns a job's row.
@@ -290,7 +297,7 @@ pub fn key_of(claimed: &Claimed) -> LeaseKey {
 pub fn settlement(state: JobState) -> Settlement {
     Settlement {
         state,
-        failures: 0,
+        streak: None,
         counts: JobCounts::default(),
         unread: Unread::default(),
         snapshot: None,

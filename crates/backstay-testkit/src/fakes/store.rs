@@ -23,6 +23,7 @@ use backstay_core::domain::channel::Channel;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
+use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
     AgentId, ChannelId, ItemId, JobId, MessageId, PlanId, RepositoryId, SourceId, TenantId, TokenId,
 };
@@ -85,6 +86,8 @@ struct Rows {
     cursors: BTreeMap<TenantId, (i64, Option<i64>)>,
     watch: BTreeMap<(PlanId, ItemId), Timestamp>,
     jobs: BTreeMap<JobId, Job>,
+    /// By what the queue is gone through, and its revision.
+    rules: (Rules, i64),
     /// How a job holds its repository, where that does not follow from its kind.
     access: BTreeMap<JobId, RepositoryAccess>,
     agents: BTreeMap<AgentId, Timestamp>,

@@ -139,6 +139,9 @@ pub(crate) enum Noun {
     /// Who asked for changes
     #[command(subcommand)]
     Change(super::change::Verb),
+    /// How many jobs may run at a time, and how tenants share
+    #[command(subcommand)]
+    Caps(super::caps::Verb),
     /// Make any call of the API by its name, and print the answer as JSON
     Call(super::call::Verb),
     /// Work on a restic repository in this process, with no server: restic's commands by restic's names

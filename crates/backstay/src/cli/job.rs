@@ -5,6 +5,7 @@ use backstay_api::types::job::{JobDetail, JobQuery, JobView};
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::explain::{self, Zone};
 use super::human;
 use super::screen::Screen;
 
@@ -25,6 +26,18 @@ pub(crate) enum Verb {
     },
     /// Show one job: its numbers, attempts, and what it could not read
     Show {
+        /// The job's id
+        id: String,
+    },
+    /// Say why a job exists, what it does, and when it is expected to start
+    Explain {
+        /// The job's id
+        id: String,
+        #[command(flatten)]
+        zone: Zone,
+    },
+    /// Try a job again: a parked one goes on, for a failed or cancelled one a new job does the same work
+    Retry {
         /// The job's id
         id: String,
     },
@@ -82,6 +95,14 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Show { id } => {
             let detail = look(common, async |client| Ok(client.job_show(&id).await?)).await?;
             show(screen, &detail);
+        }
+        Verb::Explain { id, zone } => {
+            let said = look(common, async |client| Ok(client.job_explain(&id, &zone.query()).await?)).await?;
+            explain::show(screen, &said);
+        }
+        Verb::Retry { id } => {
+            let job = look(common, async |client| Ok(client.job_retry(&id).await?)).await?;
+            screen.rows(&job, HEADING, vec![row(&job)], "");
         }
         Verb::Cancel { id } => {
             let job = look(common, async |client| Ok(client.job_cancel(&id).await?)).await?;

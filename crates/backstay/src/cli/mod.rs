@@ -31,6 +31,8 @@ mod alert;
 mod digest;
 mod agent;
 mod change;
+mod caps;
+mod explain;
 mod call;
 mod show;
 pub(crate) mod engine;
@@ -100,6 +102,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Digest(verb) => digest::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
         Noun::Change(verb) => change::run(&common, verb, screen).await,
+        Noun::Caps(verb) => caps::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,
         Noun::Engine(verb) => engine::run(verb, screen).await,
     };

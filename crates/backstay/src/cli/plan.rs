@@ -10,6 +10,7 @@ use backstay_api::types::retention::RetentionView;
 use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
+use super::explain::{self, Zone};
 use super::human;
 use super::job::exit_of;
 use super::screen::Screen;
@@ -171,6 +172,13 @@ pub(crate) enum Verb {
         /// The plan's name or id
         plan: String,
     },
+    /// Say what a plan does now, what holds it back, and what the next month looks like
+    Explain {
+        /// The plan's name or id
+        plan: String,
+        #[command(flatten)]
+        zone: Zone,
+    },
     /// Show how far a plan's schedule is, and what comes next
     Schedule {
         /// The plan's name or id
@@ -266,6 +274,13 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             });
             let rows = rows.collect();
             screen.rows(&list, &["taken", "item", "", "why", "id"], rows, "the plan has no snapshot yet");
+            Ok(Exit::Done)
+        }
+        Verb::Explain { plan, zone } => {
+            let said = look(common, async |client| {
+                Ok(client.plan_explain(&id_of(client, &plan).await?, &zone.query()).await?)
+            });
+            explain::show(screen, &said.await?);
             Ok(Exit::Done)
         }
         Verb::Schedule { plan } => {

@@ -10,6 +10,7 @@ use backstay_api::{Client, ClientError};
 use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
+use super::explain::{self, Zone};
 use super::human;
 use super::job::{exit_of, show};
 use super::screen::Screen;
@@ -47,6 +48,13 @@ pub(crate) enum Verb {
         target: PathBuf,
         #[command(flatten)]
         terms: RestoreArgs,
+    },
+    /// Say which rules keep a snapshot, or when it goes
+    Explain {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+        #[command(flatten)]
+        zone: Zone,
     },
     /// Keep a snapshot, whatever the rules say
     Pin {
@@ -143,6 +151,14 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                 Ok(client.snapshot_restore(id, &body).await?.job_id)
             })
             .await
+        }
+        Verb::Explain { snapshot, zone } => {
+            let said = look(common, async |client| {
+                let id = find(client, &snapshot).await?;
+                Ok(client.snapshot_explain(&id, &zone.query()).await?)
+            });
+            explain::show(screen, &said.await?);
+            Ok(Exit::Done)
         }
         Verb::Pin { snapshot } => {
             held(common, &snapshot, screen, async |client, id| client.snapshot_pin(id).await).await

@@ -42,6 +42,7 @@ impl Up {
         let method = match row.method {
             Method::Get => "GET",
             Method::Post => "POST",
+            Method::Put => "PUT",
             Method::Patch => "PATCH",
             Method::Delete => "DELETE",
         };

@@ -43,6 +43,9 @@ use tempfile::TempDir;
 use super::Place;
 use super::hold::{HeldClock, HeldStorage, Hold};
 
+/// Longest wait of a job that lost its agent for the first time.
+const LOST_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// What a person or a plan does during a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
@@ -179,6 +182,8 @@ impl House {
     fn meanwhile(&self, place: Place, dead: LeaseKey, pause: Duration, after: After) {
         self.0.clock.advance(pause);
         let rescued = self.block(rescue(&self.0.context, STALL_LIMIT)).unwrap();
+        // What lost its agent is not given to the next one at once.
+        self.0.clock.advance(LOST_WAIT_MAX);
         let second = self.agent();
         let job = self.lease(second);
         if place == Place::RowsToAnswer {

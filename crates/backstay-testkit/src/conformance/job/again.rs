@@ -79,7 +79,8 @@ pub async fn a_result_after_a_rescue_is_never_taken_for_a_repetition(harness: Jo
     let event = world.event(EventKind::Cancelled, &world.job(key.job_id).await);
     world.jobs.job_cancel(key.job_id, world.now(), &event).await.unwrap();
     let state = backstay_core::domain::job::JobState::Cancelled { finished_at: world.now() };
-    assert!(world.jobs.job_rescue(key, STALL_LIMIT, &state, &event).await.unwrap());
+    let rows = world.rescue_rows(key, state, event).await;
+    assert!(world.jobs.job_rescue(key, STALL_LIMIT, &rows).await.unwrap());
     for _ in 0..2 {
         assert!(matches!(jobs.job_finish(key, &JobResult::Cancelled).await, Err(LeaseError::Lost { .. })));
     }

@@ -8,10 +8,10 @@ use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::{self, Findings, Verdict};
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{
-    FAILURES_BEFORE_PARKED, Failure, FailureClass, Instruction, Job, JobCounts, JobState, Outcome, Reconciliation,
-    StateName, Target, Work,
+    Failure, FailureClass, Instruction, Job, JobCounts, JobState, Outcome, Reconciliation, StateName, Target, Work,
 };
 use backstay_core::domain::restore::RestoreTerms;
+use backstay_core::domain::retry::{FAILURES_BEFORE_PARKED, Streak};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{JobResult, Jobs};
@@ -145,23 +145,54 @@ pub async fn a_failure_goes_where_its_disposition_says(harness: JobsHarness) {
     let state = jobs.job_finish(key, &failed(Disposition::Operator)).await.unwrap();
     let (class, message) = (FailureClass::Storage, "no route to host".to_owned());
     assert_eq!(state, JobState::Failed { class, message: message.clone(), finished_at: world.now() });
-    assert_eq!(world.job(key.job_id).await.failures, 1);
+    assert_eq!(world.job(key.job_id).await.streak, Some(Streak::after(None, class)));
     assert_eq!(world.told().await, [EventKind::Enqueued, EventKind::Failed]);
 
     let key = leased(&*jobs, &world, 1, world.agent()).await.lease_key();
     let after = Duration::from_secs(7_200);
     let state = jobs.job_finish(key, &failed(Disposition::Retry { after })).await.unwrap();
-    assert_eq!(state, JobState::Waiting { wake_at: world.now().saturating_add(after).unwrap(), reason: message });
+    // A little longer than asked for, so that many do not come back at once.
+    let JobState::Waiting { wake_at, reason } = &state else { panic!("{state:?}") };
+    let wait = Duration::try_from(wake_at.duration_since(world.now())).unwrap();
+    assert!(*reason == message && wait >= after && wait < after.mul_f64(1.25), "{state:?}");
     let row = world.job(key.job_id).await;
-    assert_eq!((row.state, row.failures), (state, 1));
+    assert_eq!((row.state, row.streak), (state, Some(Streak::after(None, class))));
     assert_eq!(world.told().await.len(), 3);
-    world.clock.advance(after);
+    world.clock.advance(wait);
     assert_eq!(world.jobs.job_wake().await.unwrap(), 1);
     let again = lease(&*jobs, world.agent(), 1).await.remove(0);
-    assert_eq!((again.id, again.failures), (key.job_id, 1));
+    assert_eq!((again.id, again.streak), (key.job_id, Some(Streak::after(None, class))));
     let result = backed_up(&world, Outcome::Complete, "01", Unread::default());
     jobs.job_finish(again.lease_key(), &result).await.unwrap();
-    assert_eq!(world.job(key.job_id).await.failures, 0, "a success forgets the failures before it");
+    assert_eq!(world.job(key.job_id).await.streak, None, "a success forgets the failures before it");
+}
+
+/// Each class has its own patience, and another class begins a new row: what was lost twice is not given up because the
+/// storage fails once. Red when `settlement` does not count by class.
+pub async fn failures_are_counted_by_their_class(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let id = world.queued(0).await;
+    let of = |class| {
+        let disposition = Disposition::Retry { after: Duration::ZERO };
+        JobResult::Failed(Failure { class, message: class.word().to_owned(), disposition })
+    };
+    use FailureClass::{Internal, Storage};
+    for (class, count, next) in [
+        (Internal, 1, StateName::Waiting),
+        (Internal, 2, StateName::Waiting),
+        (Storage, 1, StateName::Waiting),
+        (Internal, 1, StateName::Waiting),
+        (Internal, 2, StateName::Waiting),
+        (Internal, 3, StateName::Parked),
+    ] {
+        let key = lease(&*jobs, world.agent(), 1).await.remove(0).lease_key();
+        assert_eq!(jobs.job_finish(key, &of(class)).await.unwrap().name(), next);
+        let streak = world.job(id).await.streak.unwrap();
+        assert_eq!((streak.class, streak.count), (class, count));
+        world.clock.advance(Duration::from_secs(86_400));
+        world.jobs.job_wake().await.unwrap();
+    }
+    assert_eq!(world.job(id).await.streak.map(|streak| streak.attempts), Some(6));
 }
 
 /// A job that failed too often is parked, told, and leased no more.

@@ -90,7 +90,8 @@ pub async fn a_checkpoint_survives_to_the_next_attempt(harness: JobsHarness) {
 pub(super) async fn rescue(world: &World, key: backstay_core::domain::attempt::LeaseKey) {
     let state = JobState::Queued { not_before: world.now() };
     let event = world.event(EventKind::Rescued, &world.job(key.job_id).await);
-    assert!(world.jobs.job_rescue(key, STALL_LIMIT, &state, &event).await.unwrap());
+    let rows = world.rescue_rows(key, state, event).await;
+    assert!(world.jobs.job_rescue(key, STALL_LIMIT, &rows).await.unwrap());
 }
 
 /// A job given back holds no agent; after its delay it is leased again, with its checkpoint and no failure counted.
@@ -109,7 +110,7 @@ pub async fn a_job_that_waits_comes_back(harness: JobsHarness) {
     world.clock.advance(delay);
     assert_eq!(world.jobs.job_wake().await.unwrap(), 1);
     let again = lease(&*jobs, world.agent(), 1).await;
-    assert_eq!((again[0].id, again[0].failures, &again[0].state.checkpoint), (key.job_id, 0, &Some(checkpoint)));
+    assert_eq!((again[0].id, again[0].streak, &again[0].state.checkpoint), (key.job_id, None, &Some(checkpoint)));
     let attempts = world.history.attempt_list(key.job_id).await.unwrap();
     assert_eq!(attempts[0].ended.map(|(_, ending)| ending), Some(AttemptEnd::Waited));
 }

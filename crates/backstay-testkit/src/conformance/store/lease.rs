@@ -10,6 +10,7 @@ use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{AgentId, JobId};
 use backstay_core::domain::job::{FailureClass, Job, JobState, Outcome, Phase, Progress, StateName};
 use backstay_core::domain::repository::RepositoryEpoch;
+use backstay_core::domain::retry::Streak;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Settlement, StoreError};
 
@@ -42,7 +43,8 @@ async fn assert_all_writes_lost(world: &World, key: LeaseKey) {
 async fn rescue(world: &World, key: LeaseKey) -> bool {
     let state = JobState::Queued { not_before: world.now() };
     let event = world.event(EventKind::Rescued, &world.job(key.job_id).await);
-    world.jobs.job_rescue(key, STALL_LIMIT, &state, &event).await.unwrap()
+    let rows = world.rescue_rows(key, state, event).await;
+    world.jobs.job_rescue(key, STALL_LIMIT, &rows).await.unwrap()
 }
 
 /// Returns the jobs that a look for lost leases finds, with the reasons.
@@ -238,18 +240,20 @@ pub async fn a_live_lease_is_not_rescued(stores: Stores) {
 
 /// A rescue counts one more failure, ends the attempt as lost, and leads only where the table of moves does.
 ///
-/// Red without `failure_count + 1`, or without `state::judge`, in `rescue::rescue`.
+/// Red without `put_streak`, or without `state::judge`, in `rescue::rescue`.
 pub async fn a_rescue_counts_and_leads_only_where_the_table_does(stores: Stores) {
     let world = World::new(stores, 1).await;
     let key = world.leased(0, world.agent()).await;
     world.clock.advance(TTL);
     let event = world.event(EventKind::Rescued, &world.job(key.job_id).await);
     let wrong = JobState::Cancelled { finished_at: world.now() };
-    let refused = world.jobs.job_rescue(key, STALL_LIMIT, &wrong, &event).await.unwrap_err();
+    let rows = world.rescue_rows(key, wrong, event).await;
+    let refused = world.jobs.job_rescue(key, STALL_LIMIT, &rows).await.unwrap_err();
     assert!(matches!(refused, StoreError::Move { from: StateName::Leased, to: StateName::Cancelled, .. }));
     assert!(rescue(&world, key).await);
     let job = world.job(key.job_id).await;
-    assert_eq!((job.failures, job.state), (1, JobState::Queued { not_before: world.now() }));
+    let lost = |count| Some(Streak { class: FailureClass::AgentLost, count, attempts: count });
+    assert_eq!((job.streak, job.state), (lost(1), JobState::Queued { not_before: world.now() }));
     let attempts = world.history.attempt_list(key.job_id).await.unwrap();
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts[0].ended, Some((world.now(), AttemptEnd::Lost)));
@@ -257,9 +261,10 @@ pub async fn a_rescue_counts_and_leads_only_where_the_table_does(stores: Stores)
     let key = key_of(&world.claim(world.agent(), 1).await[0]);
     world.clock.advance(TTL);
     let parked = JobState::Parked { class: FailureClass::AgentLost, message: "lost twice".to_owned() };
-    assert!(world.jobs.job_rescue(key, STALL_LIMIT, &parked, &event_again(&world, key).await).await.unwrap());
+    let rows = world.rescue_rows(key, parked.clone(), event_again(&world, key).await).await;
+    assert!(world.jobs.job_rescue(key, STALL_LIMIT, &rows).await.unwrap());
     let job = world.job(key.job_id).await;
-    assert_eq!((job.failures, job.state), (2, parked));
+    assert_eq!((job.streak, job.state), (lost(2), parked));
 }
 
 async fn event_again(world: &World, key: LeaseKey) -> backstay_core::domain::event::Event {

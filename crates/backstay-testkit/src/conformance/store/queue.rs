@@ -11,9 +11,10 @@ use backstay_core::domain::job::{
     FailureClass, Instruction, Job, JobKind, JobState, Outcome, Reconciliation, StateName, Target, Trigger,
 };
 use backstay_core::domain::restore::RestoreTerms;
+use backstay_core::domain::retry::Streak;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::ports::job::{LeaseError, Standing};
-use backstay_core::ports::store::{Enqueued, JobFilter, PAGE_ROWS_MAX, Page, StoreError};
+use backstay_core::ports::store::{Enqueued, JobFilter, PAGE_ROWS_MAX, Page, Settlement, StoreError};
 
 use crate::conformance::world::{Stores, TTL, World, distinct_counts, key_of, settlement};
 
@@ -52,7 +53,7 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
             plan_id: (number != 1).then_some(world.plan.id),
             priority: -5 + i32::try_from(number).unwrap(),
             counts: distinct_counts(),
-            failures: 3,
+            streak: (number != 2).then_some(Streak { class: FailureClass::StorageFull, count: 2, attempts: 3 }),
             ..world.backup(0)
         };
         // Each at its own moment, so that their occurrences differ.
@@ -367,4 +368,34 @@ pub async fn waits_end_when_their_time_has_come(stores: Stores) {
     assert_eq!(claimed[0].job.attempt_token.0, key.token.0 + 1);
     let unchanged = JobState::Succeeded { outcome: Outcome::Unchanged, finished_at: world.now() };
     world.jobs.job_settle(key_of(&claimed[0]), &settlement(unchanged)).await.unwrap();
+}
+
+/// A parked job goes back in the queue once, with its event and without the failures before; not while another backup of
+/// its item is live, and never from another state.
+///
+/// Red when `lift::lift` does not look at the state or the live key, forgets the hot row, or keeps the streak.
+pub async fn a_parked_job_is_lifted_once(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let key = world.leased(0, world.agent()).await;
+    let lift = async || {
+        let event = world.event(EventKind::Enqueued, &world.job(key.job_id).await);
+        world.jobs.job_lift(key.job_id, world.now(), &event).await
+    };
+    assert!(matches!(lift().await, Err(StoreError::Move { from: StateName::Leased, to: StateName::Queued, .. })));
+    let parked = JobState::Parked { class: FailureClass::Storage, message: "no route".to_owned() };
+    let streak = Some(Streak { class: FailureClass::Storage, count: 8, attempts: 9 });
+    world.jobs.job_settle(key, &Settlement { streak, ..settlement(parked.clone()) }).await.unwrap();
+    let other = world.leased(0, world.agent()).await;
+    assert!(matches!(lift().await, Err(StoreError::Taken { .. })));
+    assert_eq!(world.job(key.job_id).await.state, parked);
+    world.jobs.job_settle(other, &world.success()).await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    let queued = JobState::Queued { not_before: world.now() };
+    assert_eq!(lift().await.unwrap(), queued);
+    let job = world.job(key.job_id).await;
+    assert_eq!((job.state, job.streak), (queued, None));
+    assert!(matches!(lift().await, Err(StoreError::Move { from: StateName::Queued, .. })));
+    let claimed = world.claim(world.agent(), 2).await;
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [key.job_id]);
+    assert_eq!(world.told().await, [EventKind::Enqueued; 3]);
 }

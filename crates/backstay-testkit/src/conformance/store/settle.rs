@@ -8,6 +8,7 @@ use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::{self, Evidence, Place, Verdict};
 use backstay_core::domain::id::{EvidenceId, SnapshotId};
 use backstay_core::domain::job::{FailureClass, Job, JobState, Outcome, Progress, StateName};
+use backstay_core::domain::retry::Streak;
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread};
 use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::store::{Page, Settlement, SnapshotFilter, StoreError};
@@ -259,10 +260,11 @@ pub async fn every_state_is_read_back(stores: Stores) {
     ];
     for (item, state) in states.into_iter().enumerate() {
         let key = world.leased(item, agent).await;
-        let rows = Settlement { failures: 5, ..settlement(state.clone()) };
+        let streak = Some(Streak { class: FailureClass::Target, count: 2, attempts: 5 });
+        let rows = Settlement { streak, ..settlement(state.clone()) };
         world.jobs.job_settle(key, &rows).await.unwrap();
         let job = world.job(key.job_id).await;
-        assert_eq!((job.state, job.failures), (state, 5));
+        assert_eq!((job.state, job.streak), (state, streak));
     }
     let key = world.leased(7, agent).await;
     let queued = JobState::Queued { not_before: at };
@@ -276,16 +278,16 @@ pub async fn every_state_is_read_back(stores: Stores) {
 pub async fn attempts_tell_how_they_ended(stores: Stores) {
     let world = World::new(stores, 1).await;
     let id = world.queued(0).await;
-    let waiting = |failures| {
+    let waiting = |streak| {
         let state = JobState::Waiting { wake_at: world.now(), reason: "later".to_owned() };
-        Settlement { failures, ..settlement(state) }
+        Settlement { streak, ..settlement(state) }
     };
     let mut expected = Vec::new();
     for (rows, ending) in [
-        (waiting(0), Some(AttemptEnd::Waited)),
+        (waiting(None), Some(AttemptEnd::Waited)),
         // A back-off after a failure is a result.
-        (waiting(1), Some(AttemptEnd::Finished)),
-        (waiting(1), Some(AttemptEnd::Waited)),
+        (waiting(Some(Streak::after(None, FailureClass::Storage))), Some(AttemptEnd::Finished)),
+        (waiting(None), Some(AttemptEnd::Waited)),
         (world.success(), Some(AttemptEnd::Finished)),
     ] {
         let agent = world.agent();

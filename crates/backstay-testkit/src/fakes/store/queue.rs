@@ -1,5 +1,6 @@
 //! The queue in memory.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,14 +8,15 @@ use backstay_core::domain::attempt::{Attempt, AttemptEnd, AttemptToken, LeaseKey
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::id::{AgentId, JobId, PlanId, TenantId};
+use backstay_core::domain::fairness::{Candidate, Rules, admit, endpoint_of, host_of};
+use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, StateName, Trigger};
 use backstay_core::domain::repository::RepositoryAccess;
 use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
-    Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, Settlement, StoreError,
+    Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, QueueLook, Rescue, Settlement, StoreError,
 };
 use jiff::Timestamp;
 
@@ -98,6 +100,39 @@ impl Rows {
                 && self.access_of(other) == RepositoryAccess::Alone
                 && waited(other).is_some_and(|waited| patience.contains(&waited))
         })
+    }
+
+    /// Returns a job as fairness sees it.
+    fn candidate(&self, job: &Job) -> Candidate {
+        let reads_source = matches!(job.kind(), JobKind::Discover | JobKind::Backup | JobKind::Verify);
+        let item = job.item_id.and_then(|id| self.items.get(&id)).filter(|_| reads_source);
+        let source = item.and_then(|item| self.sources.get(&item.source_id));
+        let storage = self.repositories.get(&job.repository_id).map(|row| &row.storage);
+        Candidate {
+            job_id: job.id,
+            tenant_id: job.tenant_id,
+            kind: job.kind(),
+            access: self.access_of(job),
+            repository_id: job.repository_id,
+            host: source.and_then(|source| host_of(&source.settings)),
+            endpoint: storage.map(|storage| endpoint_of(&storage.kind, &storage.settings)).unwrap_or_default(),
+            breach_at: job.breach_at,
+            priority: job.priority,
+            created_at: match job.state {
+                JobState::Queued { not_before } => not_before,
+                _ => job.created_at,
+            },
+        }
+    }
+
+    /// Returns what runs, each with when it was leased.
+    fn running(&self) -> Vec<(Candidate, Timestamp)> {
+        let of_lease = |(id, lease): (&JobId, &LeaseRow)| {
+            let job = self.candidate(self.jobs.get(id)?);
+            let leased_at = lease.leased_at;
+            Some((Candidate { breach_at: leased_at, priority: 0, created_at: leased_at, ..job }, leased_at))
+        };
+        self.leases.iter().filter_map(of_lease).collect()
     }
 
     fn why_over(&self, lease: &LeaseRow, stall_limit: Duration, now: Timestamp) -> Option<String> {
@@ -187,7 +222,7 @@ impl JobStore for FakeStores {
             let same = rows.jobs.get(&job.id).cloned().map(|row| Job {
                 state: job.state.clone(),
                 attempt_token: job.attempt_token,
-                failures: job.failures,
+                streak: job.streak,
                 counts: job.counts,
                 ..row
             });
@@ -258,6 +293,15 @@ impl JobStore for FakeStores {
             };
             let mut queue: Vec<Job> = rows.jobs.values().filter(due).cloned().collect();
             queue.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.id));
+            let (rules, _) = rows.rules.clone();
+            let tenants: BTreeSet<TenantId> = queue.iter().map(|job| job.tenant_id).collect();
+            if !rules.caps.is_empty() || tenants.len() > 1 {
+                let free = queue.iter().filter(|job| rows.is_free_for(job) && !rows.waits_for_alone(job, now));
+                let queued: Vec<Candidate> = free.map(|job| rows.candidate(job)).collect();
+                let running: Vec<Candidate> = rows.running().into_iter().map(|(job, _)| job).collect();
+                let line = admit(&queued, &running, &rules.caps, &rules.weights).admitted;
+                queue = line.iter().map(|id| rows.jobs[id].clone()).collect();
+            }
             let mut claimed = Vec::new();
             for job in queue {
                 if claimed.len() < count_max as usize && rows.is_free_for(&job) && !rows.waits_for_alone(&job, now) {
@@ -323,8 +367,8 @@ impl JobStore for FakeStores {
                 return Err(StoreError::Move { job_id: key.job_id, from: from.state.name(), to }.into());
             }
             let job = rows.move_to(key.job_id, &settlement.state)?;
-            (job.failures, job.counts) = (settlement.failures, settlement.counts);
-            let waited = to == StateName::Waiting && settlement.failures == from.failures;
+            (job.streak, job.counts) = (settlement.streak, settlement.counts);
+            let waited = to == StateName::Waiting && settlement.streak.is_none();
             rows.lease_end(key, now, if waited { AttemptEnd::Waited } else { AttemptEnd::Finished });
             rows.unread.insert(key.job_id, settlement.unread.clone());
             if let Some(snapshot) = &settlement.snapshot {
@@ -359,21 +403,15 @@ impl JobStore for FakeStores {
         })
     }
 
-    async fn job_rescue(
-        &self,
-        key: LeaseKey,
-        stall_limit: Duration,
-        state: &JobState,
-        event: &Event,
-    ) -> Result<bool, StoreError> {
+    async fn job_rescue(&self, key: LeaseKey, stall_limit: Duration, rescue: &Rescue) -> Result<bool, StoreError> {
         self.write(|rows, now| {
             let lease = rows.leases.get(&key.job_id).filter(|lease| lease.token == key.token);
             if lease.and_then(|lease| rows.why_over(lease, stall_limit, now)).is_none() {
                 return Ok(false);
             }
-            rows.move_to(key.job_id, state)?.failures += 1;
+            rows.move_to(key.job_id, &rescue.state)?.streak = Some(rescue.streak);
             rows.lease_end(key, now, AttemptEnd::Lost);
-            rows.event_append(event);
+            rows.event_append(&rescue.event);
             Ok(true)
         })
     }
@@ -406,6 +444,69 @@ impl JobStore for FakeStores {
                 rows.event_append(cancelled);
             }
             Ok(next)
+        })
+    }
+
+    async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError> {
+        self.write(|rows, _| {
+            let job = found(rows.jobs.get(&id), "job", id)?;
+            let next = JobState::Queued { not_before: now };
+            if job.state.name() != StateName::Parked {
+                return Err(StoreError::Move { job_id: id, from: job.state.name(), to: StateName::Queued });
+            }
+            let of_item = |row: &&Job| row.item_id == job.item_id && is_live_backup(row);
+            if job.kind() == JobKind::Backup && rows.jobs.values().any(|row| of_item(&row)) {
+                return Err(StoreError::Taken { noun: "live backup of the item of job", key: id.to_string() });
+            }
+            rows.move_to(id, &next)?.streak = None;
+            rows.event_append(lifted);
+            Ok(next)
+        })
+    }
+
+    async fn job_durations(
+        &self,
+        kind: JobKind,
+        item: Option<ItemId>,
+        rows_max: u32,
+    ) -> Result<Vec<Duration>, StoreError> {
+        Ok(self.read(|rows| {
+            let wanted = |job: &&Job| {
+                let of_item = item.is_none() || job.item_id == item;
+                job.kind() == kind && job.state.name() == StateName::Succeeded && of_item
+            };
+            let took = |job: &Job| {
+                let key = LeaseKey { job_id: job.id, token: job.attempt_token };
+                let attempt = rows.attempts.iter().find(|attempt| attempt.key == key)?;
+                Duration::try_from(attempt.ended?.0.duration_since(attempt.leased_at)).ok()
+            };
+            rows.jobs.values().rev().filter(wanted).take(rows_max as usize).filter_map(took).collect()
+        }))
+    }
+
+    async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError> {
+        let now = self.now();
+        Ok(self.read(|rows| {
+            let due = |job: &&Job| matches!(job.state, JobState::Queued { not_before } if not_before <= now);
+            let mut queued: Vec<Candidate> = rows.jobs.values().filter(due).map(|job| rows.candidate(job)).collect();
+            queued.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.job_id));
+            let has_more = queued.len() > rows_max as usize;
+            queued.truncate(rows_max as usize);
+            QueueLook { queued, has_more, running: rows.running() }
+        }))
+    }
+
+    async fn queue_rules_get(&self) -> Result<(Rules, i64), StoreError> {
+        Ok(self.read(|rows| rows.rules.clone()))
+    }
+
+    async fn queue_rules_put(&self, seen: i64, rules: &Rules) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let is_seen = rows.rules.1 == seen;
+            if is_seen {
+                rows.rules = (rules.clone(), seen + 1);
+            }
+            Ok(is_seen)
         })
     }
 }

@@ -1,0 +1,113 @@
+//! Why: in words, with the values beside them.
+
+use backstay_core::domain::rpo::Forecast;
+use backstay_core::managers::explain::{Explanation, ItemForecast};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// In which time zone the words tell moments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct ExplainQuery {
+    /// A zone of the IANA's list, such as `Europe/Berlin`; UTC when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// Why something is as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainView {
+    /// In words, one fact a line.
+    pub lines: Vec<String>,
+    /// When it was true.
+    pub at: String,
+    /// The zone of the moments in the words.
+    pub zone: String,
+    /// The next starts of a plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<String>,
+    /// What holds a plan's starts back now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// A queued job's place in the queue, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// How many jobs wait, as far as was looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
+    /// Whether more jobs wait than were looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_more: bool,
+    /// When a queued job is expected to start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<String>,
+    /// What is to be expected of an item, in each of its plans.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<ForecastView>,
+    /// Whether a rule keeps a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_kept: Option<bool>,
+    /// The rules that keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// What is to be expected of an item in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForecastView {
+    /// Id of the plan.
+    pub plan_id: String,
+    /// Its name.
+    pub plan_name: String,
+    /// `safe`, `threatened` (unless a backup starts in time), `unavoidable` or `overdue`.
+    pub forecast: String,
+    /// When the newest good snapshot was taken or confirmed; none when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_at: Option<String>,
+    /// When it is too old.
+    pub breach_at: String,
+    /// When a backup must start at the latest, of a threatened one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<String>,
+}
+
+impl From<&ItemForecast> for ForecastView {
+    fn from(row: &ItemForecast) -> Self {
+        let (word, start_by) = match row.forecast {
+            Forecast::Safe => ("safe", None),
+            Forecast::Threatened { start_by, .. } => ("threatened", Some(start_by)),
+            Forecast::Unavoidable { .. } => ("unavoidable", None),
+            Forecast::Overdue { .. } => ("overdue", None),
+        };
+        Self {
+            plan_id: row.plan_id.to_string(),
+            plan_name: row.plan_name.clone(),
+            forecast: word.to_owned(),
+            newest_at: row.age.newest_at.map(|at| at.to_string()),
+            breach_at: row.age.breach_at.to_string(),
+            start_by: start_by.map(|at| at.to_string()),
+        }
+    }
+}
+
+impl ExplainView {
+    /// Makes the answer; `zone` is the one that its words were told in.
+    pub fn new(said: &Explanation, zone: &TimeZone) -> Self {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let reasons = said.verdict.iter().flat_map(|verdict| &verdict.reasons).map(ToString::to_string);
+        Self {
+            lines: said.lines.clone(),
+            at: said.at.to_string(),
+            zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+            starts: said.starts.iter().map(ToString::to_string).collect(),
+            held: said.held.clone(),
+            position: said.place.as_ref().map(|place| count(place.position)),
+            of: said.place.as_ref().map(|place| count(place.of)),
+            has_more: said.has_more,
+            starts_at: said.place.as_ref().and_then(|place| place.starts_at).map(|at| at.to_string()),
+            forecasts: said.forecasts.iter().map(ForecastView::from).collect(),
+            is_kept: said.verdict.as_ref().map(|verdict| verdict.is_kept()),
+            reasons: reasons.collect(),
+        }
+    }
+}

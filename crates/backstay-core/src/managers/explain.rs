@@ -1,0 +1,307 @@
+//! Answers "why": asks the stores for what the deciding functions were told, and has `domain::explain` say it in words.
+//!
+//! Nothing is decided here, and the cost of an answer is bounded: of the queue its first [`QUEUE_ROWS_MAX`] jobs, of an
+//! item the newest backups, of a kind the newest durations. What lies beyond is said to lie beyond.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::context::Context;
+use super::retention::verdict_of;
+use crate::domain::explain::{self, Place, Queue, Running};
+use crate::domain::fairness::{Candidate, Caps};
+use crate::domain::id::{ItemId, PlanId, SnapshotId};
+use crate::domain::item::Item;
+use crate::domain::job::{Job, JobKind, JobState};
+use crate::domain::plan::Plan;
+use crate::domain::retention::Verdict;
+use crate::domain::rpo::{Age, DURATIONS_MAX, Forecast, age, expected_duration, forecast};
+use crate::domain::schedule::{Planned, next};
+use crate::domain::snapshot::Snapshot;
+use crate::ports::store::{JobFilter, Page, SnapshotFilter, StoreError};
+
+/// Jobs of the queue that are looked at: enough for a night of most installations; each step of an estimate goes through
+/// them all.
+pub const QUEUE_ROWS_MAX: u32 = 300;
+
+/// Starts of a plan that are named one by one.
+const STARTS_SHOWN: usize = 5;
+
+/// Newest backups of an item among which one that has not ended is looked for.
+const LIVE_ROWS_MAX: u32 = 10;
+
+/// An answer: in words, with the values that programs want beside them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// When it was true, by the store's clock.
+    pub at: Timestamp,
+    /// In words.
+    pub lines: Vec<String>,
+    /// The next starts of a plan.
+    pub starts: Vec<Timestamp>,
+    /// What holds a plan's starts back now.
+    pub held: Option<String>,
+    /// Where a queued job stands.
+    pub place: Option<Place>,
+    /// Whether more jobs wait than were looked at.
+    pub has_more: bool,
+    /// What is to be expected of an item, in each of its plans.
+    pub forecasts: Vec<ItemForecast>,
+    /// What retention says of a snapshot; none when no plan says anything.
+    pub verdict: Option<Verdict<SnapshotId>>,
+}
+
+/// What is to be expected of an item in one plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemForecast {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Its name.
+    pub plan_name: String,
+    /// How old the newest good snapshot is.
+    pub age: Age,
+    /// What is to be expected.
+    pub forecast: Forecast,
+}
+
+impl Explanation {
+    const fn at(at: Timestamp) -> Self {
+        Self {
+            at,
+            lines: Vec::new(),
+            starts: Vec::new(),
+            held: None,
+            place: None,
+            has_more: false,
+            forecasts: Vec::new(),
+            verdict: None,
+        }
+    }
+}
+
+/// Says what a plan's schedule does now and in the next month, and what holds it back.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Result<Explanation, StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let calendar = context.schedules.calendar_get(now).await?;
+    let state = context.schedules.schedule_get(plan.id).await?;
+    let mut said = Explanation::at(now);
+    let mut planned = state.planned(plan);
+    if let Some(waiting) = state.waiting {
+        // It is the next one that is asked about beside it.
+        planned = Planned { last: Some(waiting.planned_at), ..planned };
+        said.lines.push(explain::waiting_words(&waiting, state.skipped_before, zone));
+    }
+    said.lines.extend(explain::plan(&planned, &calendar, now, zone));
+    said.starts = next(&planned, now, STARTS_SHOWN).into_iter().map(|(_, start_at)| start_at).collect();
+    said.held = calendar.held(plan.tenant_id, now).map(|held| held.reason);
+    Ok(said)
+}
+
+/// Says how old an item's newest good snapshot is in each of its plans, and what is to be expected.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Result<Explanation, StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let source = context.declarations.source_get(item.source_id).await?;
+    let plans = context.declarations.plan_list(Some(source.tenant_id)).await?;
+    let plans: Vec<Plan> = plans.into_iter().filter(|plan| plan.source_id == source.id).collect();
+    let mut said = Explanation::at(now);
+    if let Some(at) = item.vanished_at {
+        said.lines.push(format!("it was not found any more at {}: nothing backs it up", explain::moment(at, zone)));
+    }
+    if plans.is_empty() {
+        said.lines.push("no plan backs it up".to_owned());
+    }
+    let expected = expected(context, item.id).await?;
+    for plan in &plans {
+        let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
+        let age = age(plan.rpo, plan.created_at, newest.map(|snapshot| snapshot.taken_at), item.confirmed_at, now);
+        let (foreseen, more) = item_forecast(context, plan, item, (age, expected, now), zone).await?;
+        let lines = explain::item(age, foreseen, now, zone).into_iter().chain(more);
+        match plans.len() {
+            1 => said.lines.extend(lines),
+            _ => said.lines.extend(lines.map(|line| format!("plan {}: {line}", plan.name))),
+        }
+        let (plan_id, plan_name) = (plan.id, plan.name.to_string());
+        said.forecasts.push(ItemForecast { plan_id, plan_name, age, forecast: foreseen });
+    }
+    Ok(said)
+}
+
+/// Returns what is to be expected of an item in a plan, and why: by its backup that has not ended, else by its schedule.
+async fn item_forecast(
+    context: &Context,
+    plan: &Plan,
+    item: &Item,
+    (age, expected, now): (Age, Duration, Timestamp),
+    zone: &TimeZone,
+) -> Result<(Forecast, Vec<String>), StoreError> {
+    let of_item = JobFilter { item_id: Some(item.id), kind: Some(JobKind::Backup), ..JobFilter::default() };
+    let newest = context.jobs.job_list(of_item, Page { before: None, rows_max: LIVE_ROWS_MAX }).await?;
+    let of_plan = |job: &&Job| job.plan_id == Some(plan.id) && job.state.name().is_live();
+    let Some(job) = newest.iter().find(of_plan) else {
+        let state = context.schedules.schedule_get(plan.id).await?;
+        let runs = state.paused_at.is_none() && item.vanished_at.is_none();
+        let start = next(&state.planned(plan), now, 1).first().map(|(_, start_at)| *start_at).filter(|_| runs);
+        let words = match start {
+            Some(at) => format!("its next backup is planned for {}", explain::moment(at, zone)),
+            None => "no backup of it is planned".to_owned(),
+        };
+        return Ok((forecast(age, start, expected, now), vec![words]));
+    };
+    let (start, asked_at, words) = match &job.state {
+        JobState::Leased { .. } | JobState::Cancelling { .. } => {
+            let attempts = context.history.attempt_list(job.id).await?;
+            let begun = attempts.last().map_or(now, |attempt| attempt.leased_at);
+            let ends_at = begun.saturating_add(expected).unwrap_or(Timestamp::MAX);
+            let (begun_words, ends) = (explain::moment(begun, zone), explain::moment(ends_at, zone));
+            // What runs has had its agent: what counts is whether it began in time.
+            (Some(begun), begun.min(now), format!("job {} runs since {begun_words}, to end about {ends}", job.id))
+        }
+        JobState::Waiting { wake_at, reason } => {
+            let words = format!("job {} waits until {}: {reason}", job.id, explain::moment(*wake_at, zone));
+            (Some(*wake_at), now, words)
+        }
+        _ => {
+            let found = place(context, job, now).await?;
+            let start = found.place.as_ref().and_then(|place| place.starts_at);
+            (start, now, format!("job {} waits in the queue", job.id))
+        }
+    };
+    let foreseen = match age.overdue_by(now) {
+        Some(_) => Forecast::Overdue { breach_at: age.breach_at },
+        None => forecast(age, start, expected, asked_at),
+    };
+    Ok((foreseen, vec![words]))
+}
+
+/// Returns how long a backup of an item is expected to take, from its newest ones.
+async fn expected(context: &Context, item: ItemId) -> Result<Duration, StoreError> {
+    let mut newest = context.jobs.job_durations(JobKind::Backup, Some(item), DURATIONS_MAX as u32).await?;
+    newest.reverse();
+    Ok(expected_duration(&newest))
+}
+
+/// Says why a job exists, what it does, and when it is expected to start.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn job_explain(context: &Context, job: &Job, zone: &TimeZone) -> Result<Explanation, StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let mut said = Explanation::at(now);
+    let is_due = matches!(job.state, JobState::Queued { not_before } if not_before <= now);
+    let found = if is_due { place(context, job, now).await? } else { Found::default() };
+    said.lines = explain::job(&job.trigger, &job.state, found.place.as_ref(), now, zone);
+    if let Some(streak) = job.streak.filter(|_| !job.state.name().is_final()) {
+        let class = streak.class.word();
+        said.lines.push(format!("it failed {} times in a row, {} times by {class}", streak.attempts, streak.count));
+    }
+    if is_due && found.place.is_none() && found.has_more {
+        said.lines.push(format!("more than {QUEUE_ROWS_MAX} jobs come before it"));
+    }
+    if is_due && found.agents == 0 {
+        said.lines.push("no agent is alive".to_owned());
+    }
+    (said.place, said.has_more) = (found.place, found.has_more);
+    Ok(said)
+}
+
+/// What was found of a job in the queue.
+#[derive(Default)]
+struct Found {
+    place: Option<Place>,
+    has_more: bool,
+    agents: usize,
+}
+
+/// Returns where a due job stands. By the rules alone it might start now; how many agents work at once is taken from what
+/// runs, so that an expected start does not promise what no agent is there for.
+async fn place(context: &Context, job: &Job, now: Timestamp) -> Result<Found, StoreError> {
+    let look = context.jobs.queue_look(QUEUE_ROWS_MAX).await?;
+    let (rules, _) = context.jobs.queue_rules_get().await?;
+    let agents = context.jobs.agent_list_alive().await?.len();
+    let kinds: BTreeSet<&str> = look.kinds().map(JobKind::word).collect();
+    let mut lengths: HashMap<JobKind, Duration> = HashMap::new();
+    for kind in kinds.into_iter().filter_map(JobKind::from_word) {
+        let mut newest = context.jobs.job_durations(kind, None, DURATIONS_MAX as u32).await?;
+        newest.reverse();
+        lengths.insert(kind, expected_duration(&newest));
+    }
+    let expected = |candidate: &Candidate| lengths.get(&candidate.kind).copied().unwrap_or(expected_duration(&[]));
+    let running = look.running.iter().map(|(running, leased_at)| {
+        let ends_at = leased_at.saturating_add(expected(running)).unwrap_or(Timestamp::MAX);
+        Running { job: running.clone(), ends_at }
+    });
+    let running: Vec<Running> = running.collect();
+    let queue = |caps: &Caps| {
+        let queue =
+            Queue { queued: &look.queued, running: &running, caps, weights: &rules.weights, expected: &expected };
+        queue.place(job.id, now)
+    };
+    let at_once = u32::try_from(running.len().max(agents)).unwrap_or(u32::MAX);
+    let as_now = Caps { global: Some(rules.caps.global.unwrap_or(at_once).min(at_once)), ..rules.caps.clone() };
+    let start = if agents == 0 { None } else { queue(&as_now).and_then(|place| place.starts_at) };
+    let place = queue(&rules.caps).map(|place| Place { starts_at: start, ..place });
+    Ok(Found { place, has_more: look.has_more, agents })
+}
+
+/// Says which rules keep a snapshot, or when it goes.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn snapshot_explain(
+    context: &Context,
+    snapshot: &Snapshot,
+    zone: &TimeZone,
+) -> Result<Explanation, StoreError> {
+    let now = context.schedules.clock_read().await?;
+    let show = |at: Timestamp| explain::moment(at, zone);
+    let mut said = Explanation::at(now);
+    let (taken, how) = (show(snapshot.taken_at), snapshot.outcome.word());
+    said.lines.push(format!("it was taken at {taken} by job {}: {how}", snapshot.job_id));
+    if let Some(at) = snapshot.forgotten_at {
+        said.lines.push(format!("it was forgotten at {}: its row stays as a fact of the past", show(at)));
+        return Ok(said);
+    }
+    let since = [("pinned", snapshot.pinned_at), ("under a legal hold", snapshot.held_at)];
+    for (what, at) in since.into_iter().filter_map(|(what, at)| Some((what, at?))) {
+        said.lines.push(format!("it is {what} since {}", show(at)));
+    }
+    let filter = SnapshotFilter {
+        item_id: Some(snapshot.item_id),
+        repository_id: Some(snapshot.repository_id),
+        ..SnapshotFilter::default()
+    };
+    let mut page = Page::first();
+    let mut group = Vec::new();
+    loop {
+        let rows = context.history.snapshot_list(filter, page).await?;
+        let is_last = rows.len() < page.rows_max as usize;
+        page.before = rows.last().map(|row| row.id);
+        group.extend(rows);
+        if is_last {
+            break;
+        }
+    }
+    said.verdict = verdict_of(context, snapshot, &group, now).await?;
+    let Some(verdict) = &said.verdict else {
+        said.lines.push("kept: no plan says anything of it".to_owned());
+        return Ok(said);
+    };
+    said.lines.push(verdict.words());
+    if !verdict.is_kept() {
+        let wanted = context.retention.snapshot_list_wanted(snapshot.repository_id).await?.contains(&snapshot.id);
+        said.lines.push(match wanted {
+            true => "a job that has not ended reads it: it goes with the first prune after that".to_owned(),
+            false => "it goes with the next prune of its repository".to_owned(),
+        });
+    }
+    Ok(said)
+}

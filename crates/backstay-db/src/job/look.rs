@@ -1,0 +1,134 @@
+//! The queue as fairness sees it: what waits, what runs, and how long its like took.
+
+use std::time::Duration;
+
+use backstay_core::domain::fairness::{Candidate, endpoint_of, host_of};
+use backstay_core::domain::id::{ItemId, TenantId};
+use backstay_core::domain::job::{JobKind, StateName};
+use backstay_core::ports::store::{JobFilter, Page, QueueLook, StoreError};
+use jiff::Timestamp;
+use sea_orm::sea_query::Query;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
+use uuid::Uuid;
+
+use super::list_question;
+use crate::Database;
+use crate::entity::{attempt, item, job, job_due, lease, repository, source};
+use crate::error::store_error;
+use crate::history::rows_limit;
+use crate::row::Row;
+
+/// Returns a hot row as fairness sees it.
+pub(super) fn candidate_of(due: &job_due::Model) -> Result<Candidate, StoreError> {
+    let row = Row::of("job_due", &due.job_id);
+    let kind = row.word("kind", &due.kind, JobKind::from_word)?;
+    let priority = i32::try_from(due.priority).map_err(|_| row.unreadable("priority is out of its range"))?;
+    Ok(Candidate {
+        job_id: row.parse("job_id", &due.job_id)?,
+        tenant_id: tenant_of(row, due.tenant_id.as_deref())?,
+        kind,
+        access: row.word("repository_access", &due.repository_access, job::access_from_word)?,
+        repository_id: row.parse("repository_id", &due.repository_id)?,
+        host: due.source_host.clone(),
+        endpoint: due.storage_endpoint.clone().unwrap_or_default(),
+        breach_at: row.instant("breach_at", due.breach_at)?,
+        priority,
+        created_at: row.instant("due_at", due.due_at)?,
+    })
+}
+
+/// Reads a tenant; what an older version wrote without one counts as nobody's.
+fn tenant_of(row: Row<'_>, text: Option<&str>) -> Result<TenantId, StoreError> {
+    Ok(row.parse_some("tenant_id", text)?.unwrap_or_else(|| TenantId::from_uuid(Uuid::nil())))
+}
+
+/// Returns all that runs, each with when it was leased. Its cost grows with what runs.
+pub(super) async fn running(db: &impl ConnectionTrait) -> Result<Vec<(Candidate, Timestamp)>, StoreError> {
+    let rows = lease::Entity::find().all(db).await.map_err(store_error)?;
+    rows.iter().map(running_of).collect()
+}
+
+fn running_of(lease: &lease::Model) -> Result<(Candidate, Timestamp), StoreError> {
+    let row = Row::of("lease", &lease.job_id);
+    let leased_at = row.instant("leased_at", lease.leased_at)?;
+    let kind = lease.kind.as_deref().map(|word| row.word("kind", word, JobKind::from_word)).transpose()?;
+    let candidate = Candidate {
+        job_id: row.parse("job_id", &lease.job_id)?,
+        tenant_id: tenant_of(row, lease.tenant_id.as_deref())?,
+        kind: kind.unwrap_or(JobKind::Backup),
+        access: row.word("repository_access", &lease.repository_access, job::access_from_word)?,
+        repository_id: row.parse("repository_id", &lease.repository_id)?,
+        host: lease.source_host.clone(),
+        endpoint: lease.storage_endpoint.clone().unwrap_or_default(),
+        // What runs has had its turn.
+        breach_at: leased_at,
+        priority: 0,
+        created_at: leased_at,
+    };
+    Ok((candidate, leased_at))
+}
+
+/// Returns the first due jobs of the queue, whatever keeps them, in its order.
+fn due_question(now: Timestamp, rows_max: u32) -> Select<job_due::Entity> {
+    job_due::Entity::find()
+        .filter(job_due::Column::State.eq(StateName::Queued.word()))
+        .filter(job_due::Column::DueAt.lte(now.as_microsecond()))
+        .order_by_asc(job_due::Column::BreachAt)
+        .order_by_desc(job_due::Column::Priority)
+        .order_by_asc(job_due::Column::JobId)
+        .limit(u64::from(rows_max))
+}
+
+/// Returns the queue's beginning, and all that runs.
+pub(super) async fn look(db: &Database, rows_max: u32) -> Result<QueueLook, StoreError> {
+    let now = db.now.read(&db.reader).await?;
+    let due = due_question(now, rows_max.saturating_add(1)).all(&db.reader).await.map_err(store_error)?;
+    let has_more = due.len() > rows_max as usize;
+    let queued = due.iter().take(rows_max as usize).map(candidate_of).collect::<Result<_, _>>()?;
+    Ok(QueueLook { queued, has_more, running: running(&db.reader).await? })
+}
+
+/// Returns how long the newest succeeded jobs of a kind took, newest first.
+pub(super) async fn durations(
+    db: &Database,
+    kind: JobKind,
+    item: Option<ItemId>,
+    rows_max: u32,
+) -> Result<Vec<Duration>, StoreError> {
+    let state = Some(StateName::Succeeded);
+    let filter = JobFilter { item_id: item, kind: Some(kind), state, ..JobFilter::default() };
+    let jobs = list_question(filter, Page { before: None, rows_max: u32::try_from(rows_limit(rows_max)).unwrap_or(0) });
+    let jobs = jobs.all(&db.reader).await.map_err(store_error)?;
+    let attempts = attempt::Entity::find()
+        .filter(attempt::Column::JobId.is_in(jobs.iter().map(|job| &job.id)))
+        .all(&db.reader)
+        .await
+        .map_err(store_error)?;
+    let took = |job: &job::Model| {
+        let last = attempts.iter().find(|row| row.job_id == job.id && row.token == job.attempt_token)?;
+        let micros = last.ended_at?.saturating_sub(last.leased_at);
+        Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+    };
+    Ok(jobs.iter().filter_map(took).collect())
+}
+
+/// Writes into a new job's row what it makes use of besides its repository: its source's host and its storage's endpoint.
+pub(super) async fn place_put(tx: &DatabaseTransaction, row: &mut job::Model, kind: JobKind) -> Result<(), StoreError> {
+    let repository = repository::Entity::find_by_id(&row.repository_id).one(tx).await.map_err(store_error)?;
+    if let Some(repository) = repository {
+        let cell = Row::of("repository", &repository.id);
+        let settings = cell.json("storage_settings_json", &repository.storage_settings_json)?;
+        row.storage_endpoint = Some(endpoint_of(&repository.storage_kind, &settings));
+    }
+    let reads_source = matches!(kind, JobKind::Discover | JobKind::Backup | JobKind::Verify);
+    let Some(item) = row.item_id.as_deref().filter(|_| reads_source) else { return Ok(()) };
+    let source_id =
+        Query::select().column(item::Column::SourceId).from(item::Entity).and_where(item::Column::Id.eq(item)).take();
+    let source = source::Entity::find().filter(source::Column::Id.in_subquery(source_id));
+    if let Some(source) = source.one(tx).await.map_err(store_error)? {
+        row.source_host = host_of(&Row::of("source", &source.id).json("settings_json", &source.settings_json)?);
+    }
+    Ok(())
+}

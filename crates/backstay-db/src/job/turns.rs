@@ -1,0 +1,207 @@
+//! Whose turn it is, when tenants compete or caps are set: the claim asks `domain::fairness::admit` about a window of the
+//! queue, and what it answers is what is leased.
+//!
+//! ```text
+//!  no cap, one tenant ──> the queue's own order; nothing here costs more than two looks at an index
+//!  else ──> the queue's first rows + the first rows of up to LANES_MAX tenants ──admit──> the line
+//! ```
+//!
+//! The window is bounded, whatever waits: with more tenants than lanes, each claim begins at another place among them, and
+//! the most urgent jobs of all are always in it. Where caps are set, a claim locks the row of rules before it counts what
+//! runs, so that two never count the same; without caps claims pass one another.
+
+use std::collections::{HashMap, HashSet};
+
+use backstay_core::domain::fairness::{Candidate, admit};
+use backstay_core::domain::id::AgentId;
+use backstay_core::domain::job::{JobKind, StateName};
+use backstay_core::ports::store::StoreError;
+use jiff::Timestamp;
+use sea_orm::sea_query::{Alias, Asterisk, LockBehavior, LockType, Query, SelectStatement, UnionType};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+    QueryTrait as _, Statement,
+};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::claim::{CANDIDATES_SPARE, question};
+use super::look::{candidate_of, running};
+use super::rules::{rules_locked, rules_of};
+use crate::entity::job_due;
+use crate::error::store_error;
+
+/// Most tenants of one window.
+const LANES_MAX: usize = 24;
+
+/// Rows of each tenant at first: enough for most claims.
+const LANE_ROWS: u64 = 4;
+
+/// Most rows of each tenant, when its first ones wait for what is in use: what lies behind so many waits with them.
+const LANE_ROWS_MAX: u64 = 256;
+
+/// How much wider each next look is.
+const WIDER: u64 = 8;
+
+/// Returns the hot rows to lease, locked, in the order of their turns; none when the queue's own order is the answer.
+pub(super) async fn line(
+    tx: &DatabaseTransaction,
+    now: Timestamp,
+    agent: AgentId,
+    kinds: &[JobKind],
+    count_max: u32,
+) -> Result<Option<Vec<job_due::Model>>, StoreError> {
+    let (mut rules, _) = rules_of(tx).await?;
+    let lanes = match rules.caps.is_empty() {
+        true => lanes(tx, now, agent).await?,
+        false => {
+            rules = rules_locked(tx).await?;
+            lanes(tx, now, agent).await?
+        }
+    };
+    if rules.caps.is_empty() && lanes.len() <= 1 {
+        return Ok(None);
+    }
+    let running: Vec<Candidate> = running(tx).await?.into_iter().map(|(job, _)| job).collect();
+    let mut rows = LANE_ROWS;
+    let line = loop {
+        let window = window(tx, now, kinds, &lanes, (rows, u64::from(count_max) + CANDIDATES_SPARE)).await?;
+        let mut queued = Vec::with_capacity(window.len());
+        for due in &window {
+            match candidate_of(due) {
+                Ok(candidate) => queued.push(candidate),
+                Err(error) => tracing::error!(job_id = due.job_id, error = %error, "a queued job is passed over"),
+            }
+        }
+        let admitted = admit(&queued, &running, &rules.caps, &rules.weights).admitted;
+        if admitted.len() >= count_max as usize || rows >= LANE_ROWS_MAX || window.len() < rows as usize {
+            break admitted;
+        }
+        rows *= WIDER;
+    };
+    let ids: Vec<String> = line.iter().map(ToString::to_string).collect();
+    locked(tx, &ids, count_max).await.map(Some)
+}
+
+/// Locks as many rows of a line as are wanted, and passes over those that another claim has.
+async fn locked(tx: &DatabaseTransaction, line: &[String], count_max: u32) -> Result<Vec<job_due::Model>, StoreError> {
+    // A few more: one may turn out to be excluded by another of the same claim.
+    let wanted = count_max as usize + 2;
+    let mut found = Vec::new();
+    for some in line.chunks(wanted) {
+        let rows = job_due::Entity::find()
+            .filter(job_due::Column::JobId.is_in(some))
+            .filter(job_due::Column::State.eq(StateName::Queued.word()))
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .all(tx)
+            .await
+            .map_err(store_error)?;
+        let mut rows: HashMap<String, job_due::Model> = rows.into_iter().map(|row| (row.job_id.clone(), row)).collect();
+        found.extend(some.iter().filter_map(|id| rows.remove(id)));
+        if found.len() >= count_max as usize {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the window: the queue's first rows, and those of each lane. Each job once.
+async fn window(
+    tx: &DatabaseTransaction,
+    now: Timestamp,
+    kinds: &[JobKind],
+    lanes: &[String],
+    (lane_rows, head_rows): (u64, u64),
+) -> Result<Vec<job_due::Model>, StoreError> {
+    let statement = window_question(now, kinds, lanes, (lane_rows, head_rows));
+    let statement = tx.get_database_backend().build(&statement);
+    let rows = job_due::Model::find_by_statement(statement).all(tx).await.map_err(store_error)?;
+    let mut seen = HashSet::new();
+    Ok(rows.into_iter().filter(|row| seen.insert(row.job_id.clone())).collect())
+}
+
+/// Returns the question for a window.
+pub(crate) fn window_question(
+    now: Timestamp,
+    kinds: &[JobKind],
+    lanes: &[String],
+    (lane_rows, head_rows): (u64, u64),
+) -> SelectStatement {
+    // A limit within a union stands only in a query of its own, on SQLite.
+    let part = |number: usize, question: SelectStatement| {
+        Query::select().column(Asterisk).from_subquery(question, Alias::new(format!("part{number}"))).take()
+    };
+    let mut all = part(0, question(now, kinds, head_rows).into_query());
+    for (number, lane) in (1..).zip(lanes) {
+        let lane = question(now, kinds, lane_rows).filter(job_due::Column::TenantId.eq(lane));
+        all.union(UnionType::All, part(number, lane.into_query()));
+    }
+    all
+}
+
+/// Returns tenants that have queued jobs, at most [`LANES_MAX`] of them: with more, another claim begins elsewhere.
+async fn lanes(tx: &DatabaseTransaction, now: Timestamp, agent: AgentId) -> Result<Vec<String>, StoreError> {
+    let mut first = lanes_from(tx, "", LANES_MAX + 1).await?;
+    if first.len() <= LANES_MAX {
+        return Ok(first);
+    }
+    let last = last_lane(tx).await?;
+    let start = between(&first[0], last.as_deref().unwrap_or(&first[0]), now, agent);
+    let mut found = lanes_from(tx, &start, LANES_MAX).await?;
+    first.truncate(LANES_MAX - found.len());
+    first.retain(|lane| !found.contains(lane));
+    found.extend(first);
+    Ok(found)
+}
+
+/// Returns a place between two ids that looks random and is another one for another claim. Ids begin with their moment.
+fn between(first: &str, last: &str, now: Timestamp, agent: AgentId) -> String {
+    let number = |text: &str| text.parse::<Uuid>().map_or(0, |id| id.as_u128());
+    let (first, last) = (number(first), number(last));
+    let hash =
+        Sha256::new().chain_update(agent.to_string()).chain_update(now.as_microsecond().to_be_bytes()).finalize();
+    let share = u128::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
+    let at = first + ((last.saturating_sub(first)) >> 32) * share;
+    Uuid::from_u128(at).to_string()
+}
+
+#[derive(FromQueryResult)]
+struct Lane {
+    tenant_id: String,
+}
+
+/// Returns tenants with queued jobs after one, by their ids: each costs one look at the index, whatever it has queued.
+async fn lanes_from(tx: &DatabaseTransaction, after: &str, lanes_max: usize) -> Result<Vec<String>, StoreError> {
+    let statement = lanes_question(tx.get_database_backend(), after, lanes_max);
+    let rows = Lane::find_by_statement(statement).all(tx).await.map_err(store_error)?;
+    Ok(rows.into_iter().map(|row| row.tenant_id).collect())
+}
+
+/// Returns the question for tenants with queued jobs.
+pub(crate) fn lanes_question(backend: sea_orm::DbBackend, after: &str, lanes_max: usize) -> Statement {
+    let hold = match backend {
+        sea_orm::DbBackend::Postgres => "$1",
+        _ => "?",
+    };
+    let next = |after: &str| {
+        format!(
+            "SELECT tenant_id FROM job_due WHERE state = 'queued' AND tenant_id > {after} ORDER BY tenant_id LIMIT 1"
+        )
+    };
+    let (first, following) = (next(hold), next("lane.tenant_id"));
+    let sql = format!(
+        "WITH RECURSIVE lane (tenant_id, place) AS (SELECT tenant_id, 1 FROM ({first}) AS head UNION ALL \
+         SELECT ({following}), place + 1 FROM lane WHERE tenant_id IS NOT NULL AND place < {lanes_max}) \
+         SELECT tenant_id FROM lane WHERE tenant_id IS NOT NULL"
+    );
+    Statement::from_sql_and_values(backend, sql, [after.into()])
+}
+
+/// Returns the last tenant with queued jobs.
+async fn last_lane(tx: &DatabaseTransaction) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT tenant_id FROM job_due WHERE state = 'queued' AND tenant_id IS NOT NULL ORDER BY tenant_id DESC \
+               LIMIT 1";
+    let statement = Statement::from_string(tx.get_database_backend(), sql);
+    let row = Lane::find_by_statement(statement).one(tx).await.map_err(store_error)?;
+    Ok(row.map(|row| row.tenant_id))
+}

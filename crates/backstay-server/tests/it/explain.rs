@@ -1,0 +1,198 @@
+//! Why: the words, the values beside them, and that what is said is what happens.
+
+use backstay_api::ClientError;
+use backstay_api::endpoint::Operation;
+use backstay_api::types::explain::{ExplainQuery, ExplainView};
+use backstay_core::domain::job::JobKind;
+use backstay_testkit::conformance::world::{TTL, World, key_of};
+use serde_json::json;
+
+use crate::served::{Served, fakes};
+
+fn query(zone: Option<&str>) -> ExplainQuery {
+    ExplainQuery { zone: zone.map(str::to_owned) }
+}
+
+fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (u16, String) {
+    match answer {
+        Err(ClientError::Problem { problem }) => (problem.status, problem.detail),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn said(view: &ExplainView, words: &str) -> bool {
+    view.lines.iter().any(|line| line.contains(words))
+}
+
+/// Red when `plan_explain` does not read the calendar or the state, or the zone is not handed on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_what_it_does_in_the_zone_that_is_asked_for() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let (client, plan) = (&served.client, world.plan.id.to_string());
+    let explain = async |zone| client.plan_explain(&plan, &query(zone)).await;
+    assert!(said(&explain(None).await.unwrap(), "it starts on request only"));
+    let body = json!({ "schedule": { "cron": "30 2 * * *", "time_zone": "Europe/Berlin" } });
+    client.raw(Operation::PlanUpdate, &plan, &[], Some(&body)).await.unwrap();
+    let view = explain(None).await.unwrap();
+    assert!(said(&view, " 01:30 to "), "{view:?}");
+    assert_eq!((view.zone.as_str(), view.starts.len()), ("UTC", 5));
+    let there = explain(Some("Europe/Berlin")).await.unwrap();
+    assert!(said(&there, " 02:30 to ") && there.zone == "Europe/Berlin", "{there:?}");
+    assert_eq!(there.starts, view.starts, "values are instants, whatever the words say");
+    let (status, detail) = code(explain(Some("Europe/Atlantis")).await);
+    assert!(status == 422 && detail.starts_with("zone:"), "{status} {detail}");
+    client.plan_pause(&plan).await.unwrap();
+    assert!(said(&explain(None).await.unwrap(), "it is paused"));
+    let window = json!({ "name": "switch", "from": world.now().to_string() });
+    client.raw(Operation::MaintenanceCreate, "", &[], Some(&window)).await.unwrap();
+    let view = explain(None).await.unwrap();
+    assert!(view.held.is_some() && said(&view, "nothing starts now"), "{view:?}");
+}
+
+/// Red when the expected start forgets what runs, or the history of durations.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_says_what_is_to_be_expected() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let item = world.items[0].id.to_string();
+    let explain = async || served.client.item_explain(&item, &query(None)).await.unwrap();
+    let view = explain().await;
+    assert!(said(&view, "it has no good snapshot") && said(&view, "no backup of it is planned"), "{view:?}");
+    assert_eq!((view.forecasts.len(), view.forecasts[0].forecast.as_str()), (1, "threatened"));
+    // A backup of two hours, and a good snapshot from its end.
+    let key = world.leased(0, world.agent()).await;
+    for _ in 0..240 {
+        world.clock.advance(std::time::Duration::from_secs(30));
+        world.jobs.job_renew(world.agent(), &[], TTL).await.unwrap();
+    }
+    let job = world.job(key.job_id).await;
+    // Its agent was not heard of: it is renewed by another claim below.
+    let state = backstay_core::domain::job::JobState::Queued { not_before: world.now() };
+    let event = world.event(backstay_core::domain::event::EventKind::Rescued, &job);
+    let rows = world.rescue_rows(key, state, event).await;
+    let limit = backstay_testkit::conformance::world::STALL_LIMIT;
+    assert!(world.jobs.job_rescue(key, limit, &rows).await.unwrap());
+    let key = key_of(&world.claim(world.agent(), 1).await[0]);
+    world.clock.advance(TTL / 2);
+    let snapshot = world.snapshot(&job, "ab", backstay_core::domain::job::Outcome::Complete);
+    let rows = backstay_core::ports::store::Settlement { snapshot: Some(snapshot), ..world.success() };
+    world.jobs.job_settle(key, &rows).await.unwrap();
+    let view = explain().await;
+    assert!(said(&view, "its newest good snapshot is of") && view.forecasts[0].newest_at.is_some(), "{view:?}");
+    // Of a day, and nobody planned another one: it must begin by the breach less what the last one took.
+    let breach: jiff::Timestamp = view.forecasts[0].breach_at.parse().unwrap();
+    let start_by: jiff::Timestamp = view.forecasts[0].start_by.as_ref().unwrap().parse().unwrap();
+    assert_eq!(breach.duration_since(start_by).as_secs(), (TTL / 2).as_secs() as i64);
+    assert!(said(&view, "will breach at") && said(&view, "unless an agent is free by"), "{view:?}");
+    world.queued(0).await;
+    world.jobs.job_renew(world.agent(), &[], TTL).await.unwrap();
+    assert!(said(&explain().await, "waits in the queue"));
+    world.clock.advance(std::time::Duration::from_secs(2 * 86_400));
+    assert_eq!(explain().await.forecasts[0].forecast, "overdue");
+}
+
+/// The first in the line is the first that is leased, with caps as without.
+///
+/// Red when `managers::explain::place` does not hand the rules on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_says_where_it_stands_and_that_is_what_happens() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 4).await;
+    let mut jobs = Vec::new();
+    for item in 0..4 {
+        jobs.push(world.queued(item).await);
+    }
+    jobs.sort();
+    let explain = async |place: usize| served.client.job_explain(&jobs[place].to_string(), &query(None)).await.unwrap();
+    let view = explain(2).await;
+    assert_eq!((view.position, view.of, &view.starts_at), (Some(3), Some(4), &None));
+    assert!(said(&view, "it is number 3 of 4 in the queue") && said(&view, "no agent is alive"), "{view:?}");
+    assert!(said(&view, "a person or a program asked for it"));
+
+    let caps = json!({ "global": 1 });
+    served.client.raw(Operation::CapsPut, "", &[], Some(&caps)).await.unwrap();
+    let agent = world.agent();
+    let claimed = world.jobs.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap();
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), jobs[..1]);
+    let running = explain(0).await;
+    assert!(running.position.is_none() && said(&running, "works at it"), "{running:?}");
+    let (next, last) = (explain(1).await, explain(3).await);
+    assert!(said(&next, "1 jobs may run at a time in the installation"), "{next:?}");
+    // An hour each, while nothing is known.
+    let start = |view: &ExplainView| view.starts_at.as_ref().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(start(&next).duration_since(world.now()).as_secs(), 3_600);
+    assert_eq!(start(&last).duration_since(world.now()).as_secs(), 3 * 3_600);
+    world.jobs.job_settle(key_of(&claimed[0]), &world.success()).await.unwrap();
+    let claimed = world.jobs.job_lease(agent, JobKind::ALL, &[], 9, TTL).await.unwrap();
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), jobs[1..2], "as it was said");
+}
+
+/// Red when `verdict_of` judges by no plan, or the holds are not told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_says_what_keeps_it() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let mut ids = Vec::new();
+    for name in ["01", "02", "03"] {
+        let key = world.leased(0, world.agent()).await;
+        let snapshot =
+            world.snapshot(&world.job(key.job_id).await, name, backstay_core::domain::job::Outcome::Complete);
+        ids.push(snapshot.id.to_string());
+        let rows = backstay_core::ports::store::Settlement { snapshot: Some(snapshot), ..world.success() };
+        world.jobs.job_settle(key, &rows).await.unwrap();
+        world.clock.advance(std::time::Duration::from_secs(60));
+    }
+    let explain = async |place: usize| served.client.snapshot_explain(&ids[place], &query(None)).await.unwrap();
+    assert!(said(&explain(0).await, "kept: the policy names no rule"));
+    let body = json!({ "retention": { "keep_last": 1 } });
+    let plan = world.plan.id.to_string();
+    served.client.raw(Operation::PlanUpdate, &plan, &[], Some(&body)).await.unwrap();
+    let (newest, oldest) = (explain(2).await, explain(0).await);
+    assert!(newest.is_kept == Some(true) && newest.reasons.iter().any(|reason| reason == "last"), "{newest:?}");
+    assert!(said(&oldest, "it goes with the next prune") && oldest.is_kept == Some(false), "{oldest:?}");
+    served.client.snapshot_pin(&ids[0]).await.unwrap();
+    let pinned = explain(0).await;
+    assert!(said(&pinned, "kept: pinned") && said(&pinned, "it is pinned since"), "{pinned:?}");
+}
+
+/// Red when a value is not judged, or a revision not looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn caps_are_judged_and_read_back() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let put = async |body: serde_json::Value| served.client.raw(Operation::CapsPut, "", &[], Some(&body)).await;
+    assert_eq!(served.client.caps_show().await.unwrap().revision, 0);
+    for (body, field) in [
+        (json!({ "global": 0 }), "global:"),
+        (json!({ "exceptions": [{ "of": "kind", "name": "x", "cap": 1 }] }), "exceptions.name:"),
+        (json!({ "exceptions": [{ "of": "x", "name": "x", "cap": 1 }] }), "exceptions.of:"),
+        (json!({ "exceptions": [{ "of": "kind", "name": "prune", "cap": 0 }] }), "exceptions.cap:"),
+        (json!({ "weights": [{ "tenant": "nobody", "weight": 2 }] }), "weights.tenant:"),
+        (json!({ "weights": [{ "tenant": "ada", "weight": 0 }] }), "weights.weight:"),
+    ] {
+        let (status, detail) = code(put(body).await);
+        assert!(status == 422 && detail.starts_with(field), "{status} {detail}");
+    }
+    let repository = world.repository.id.to_string();
+    let exceptions = json!([
+        { "of": "endpoint", "name": "https://S3.example/", "cap": 4 },
+        { "of": "kind", "name": "prune", "cap": 1 },
+        { "of": "repository", "name": repository, "cap": 2 },
+        { "of": "tenant", "name": "ada", "cap": 3 },
+    ]);
+    let body =
+        json!({ "kind": 5, "exceptions": exceptions, "weights": [{ "tenant": "ada", "weight": 3 }], "revision": 0 });
+    put(body.clone()).await.unwrap();
+    let view = served.client.caps_show().await.unwrap();
+    assert_eq!((view.kind, view.revision, view.exceptions.len(), view.weights[0].weight), (Some(5), 1, 4, 3));
+    assert_eq!((view.exceptions[0].name.as_str(), view.exceptions[3].name.as_str()), ("https://s3.example", "ada"));
+    assert_eq!(code(put(body).await).0, 412, "somebody else changed it");
+    put(json!({})).await.unwrap();
+    assert_eq!(served.client.caps_show().await.unwrap().kind, None);
+}
