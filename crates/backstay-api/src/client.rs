@@ -26,6 +26,7 @@ use crate::types::lease::{
 use crate::types::list::{PageQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
@@ -246,6 +247,7 @@ impl Client {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Patch => reqwest::Method::PATCH,
+            Method::Put => reqwest::Method::PUT,
             Method::Delete => reqwest::Method::DELETE,
         };
         let bearer = format!("Bearer {}", self.token.expose_secret());
@@ -411,6 +413,12 @@ calls! {
     agent_list() -> Rows<AgentView> = get(AgentList, "");
     /// Returns who asked for changes, newest first.
     change_list(query: &PageQuery) -> Rows<ChangeView> = ask(ChangeList, "", query);
+    /// Returns how all tenants stand against their quotas.
+    quota_list() -> Rows<QuotaView> = get(QuotaList, "");
+    /// Returns how a tenant stands against its quota.
+    quota_show(tenant_id: &str) -> QuotaView = get(QuotaShow, tenant_id);
+    /// Sets what a tenant may store.
+    quota_put(tenant_id: &str, body: &QuotaPut) -> QuotaView = tell(QuotaPut, tenant_id, body);
     /// Returns all source kinds.
     source_kind_list() -> Rows<KindView> = get(SourceKindList, "");
     /// Returns all storage kinds.

@@ -144,6 +144,12 @@ pub enum Operation {
     ChangeList,
     /// Figures for monitoring.
     Metrics,
+    /// How all tenants stand against their quotas.
+    QuotaList,
+    /// How a tenant stands against its quota.
+    QuotaShow,
+    /// Sets what a tenant may store.
+    QuotaPut,
 }
 
 /// The HTTP methods that the API uses.
@@ -155,6 +161,8 @@ pub enum Method {
     Post,
     /// Changes a part of something.
     Patch,
+    /// Puts something in the place of what was there.
+    Put,
     /// Ends something.
     Delete,
 }
@@ -194,6 +202,7 @@ const fn row(
 const GET: Method = Method::Get;
 const POST: Method = Method::Post;
 const PATCH: Method = Method::Patch;
+const PUT: Method = Method::Put;
 const DELETE: Method = Method::Delete;
 
 /// Every endpoint that there is.
@@ -266,6 +275,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::DigestShow, "digest_show", (Look, GET, "/api/v1/digest", 200), "digest show", "Returns what a digest of a tenant would say now; nothing is sent."),
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
     row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
+    row(Operation::QuotaList, "quota_list", (Oversee, GET, "/api/v1/quotas", 200), "quota list", "Returns how all tenants stand against their quotas, by name."),
+    row(Operation::QuotaShow, "quota_show", (Look, GET, "/api/v1/tenants/{id}/quota", 200), "quota show", "Returns what a tenant may store, what it stores, and how near that is."),
+    row(Operation::QuotaPut, "quota_put", (Oversee, PUT, "/api/v1/tenants/{id}/quota", 200), "quota set", "Sets what a tenant may store; what is left out has no limit. At a limit no backup starts; restores, verifies and prunes always do."),
     row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),
 ];
 

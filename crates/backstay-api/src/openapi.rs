@@ -29,6 +29,7 @@ use crate::types::lease::{
 use crate::types::list::{PageQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
@@ -128,6 +129,9 @@ fn shape(operation: Operation) -> Shape {
         Operation::AlertAcknowledge => takes_none(body::<AlertView>()),
         Operation::AlertSilence => takes_body::<AlertSilence>(body::<AlertView>()),
         Operation::DigestShow => takes_query::<DigestQuery>(body::<DigestView>()),
+        Operation::QuotaList => takes_none(rows::<QuotaView>()),
+        Operation::QuotaShow => takes_none(body::<QuotaView>()),
+        Operation::QuotaPut => takes_body::<QuotaPut>(body::<QuotaView>()),
         Operation::AgentList => takes_none(rows::<AgentView>()),
         Operation::Metrics => takes_none(body::<String>()),
         Operation::ChangeList => takes_query::<PageQuery>(rows::<ChangeView>()),
@@ -252,6 +256,7 @@ const fn method(method: Method) -> HttpMethod {
         Method::Get => HttpMethod::Get,
         Method::Post => HttpMethod::Post,
         Method::Patch => HttpMethod::Patch,
+        Method::Put => HttpMethod::Put,
         Method::Delete => HttpMethod::Delete,
     }
 }

@@ -7,6 +7,7 @@ use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId
 use backstay_core::domain::item::Item;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
@@ -19,6 +20,7 @@ use crate::database::commit;
 use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
 use crate::notice::{cursor_add, watch_plan};
+use crate::quota::usage_add;
 use crate::schedule::{schedule_add, schedule_changed};
 use crate::upkeep::upkeep_add;
 
@@ -62,6 +64,18 @@ impl DeclarationStore for Database {
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
         let rows = tenant::Entity::find().all(&self.reader).await.map_err(store_error)?;
         by_name(rows, tenant::Model::read, |tenant| tenant.name.clone())
+    }
+
+    async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
+        self.quota_of(tenant).await
+    }
+
+    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
+        self.retrying(|| self.quota_put_once(tenant, quota)).await
+    }
+
+    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+        self.quotas().await
     }
 
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
@@ -108,6 +122,7 @@ impl DeclarationStore for Database {
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "repository", repository.name.as_str()))?;
         upkeep_add(&tx, repository).await?;
+        usage_add(&tx, repository).await?;
         commit(tx).await
     }
 

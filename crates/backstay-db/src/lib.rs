@@ -24,6 +24,7 @@ mod access;
 mod channel;
 mod notice;
 mod outbox;
+mod quota;
 mod told;
 mod declaration;
 mod event;

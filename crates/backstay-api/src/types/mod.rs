@@ -24,3 +24,4 @@ pub mod channel;
 pub mod alert;
 pub mod agent;
 pub mod change;
+pub mod quota;

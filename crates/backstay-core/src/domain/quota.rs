@@ -88,6 +88,27 @@ pub fn level(quota: Quota, usage: Usage) -> Level {
     bytes.max(level_of(quota.snapshots, usage.snapshots))
 }
 
+/// Returns how many hundredths of its limits a tenant uses: the worse of the two; none without a limit.
+pub fn percent(quota: Quota, usage: Usage) -> Option<u64> {
+    let share = |limit: Option<u64>, used: u64| {
+        let limit = limit?;
+        let share = (u128::from(used) * 100).checked_div(u128::from(limit)).unwrap_or(100);
+        Some(u64::try_from(share).unwrap_or(u64::MAX))
+    };
+    share(quota.bytes, usage.bytes).max(share(quota.snapshots, usage.snapshots))
+}
+
+/// Returns what the next backup of an item is expected to add, from what its last ones stored, in any order: the median,
+/// and zero below two of them. A first backup stores everything and says nothing about the second.
+pub fn expected(stored: &[u64]) -> u64 {
+    if stored.len() < 2 {
+        return 0;
+    }
+    let mut stored = stored.to_vec();
+    stored.sort_unstable();
+    stored[(stored.len() - 1) / 2]
+}
+
 fn level_of(limit: Option<u64>, used: u64) -> Level {
     let Some(limit) = limit else { return Level::Green };
     let share = u128::from(used) * 100;
@@ -134,6 +155,23 @@ mod tests {
             permit(quota, usage, expected_bytes).map_or_else(|error| error.to_string(), |()| "may start".to_owned());
         let answer = format!("{}: {answer}", level(quota, usage).word());
         assert!(answer.starts_with(expected), "{answer}");
+    }
+
+    #[test]
+    fn a_share_is_that_of_the_nearer_limit() {
+        let share = |bytes: &str, snapshots: &str| {
+            let ((used, bytes), (count, snapshots)) = (read(bytes), read(snapshots));
+            percent(Quota { bytes, snapshots }, Usage { bytes: used, snapshots: count })
+        };
+        assert_eq!([share("5/-", "5/-"), share("49/100", "0/-"), share("1/100", "9/10")], [None, Some(49), Some(90)]);
+        assert_eq!([share("3/0", "0/-"), share("250/100", "0/-")], [Some(100), Some(250)]);
+        assert_eq!(share("18446744073709551615/1", "0/-"), Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_expected_is_what_is_usual() {
+        assert_eq!([expected(&[]), expected(&[100]), expected(&[100, 1])], [0, 0, 1]);
+        assert_eq!([expected(&[3, 100, 2]), expected(&[4, 4, 1, 90])], [3, 4]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::secret::SecretError;
 use super::store::StoreError;
+use crate::domain::quota::QuotaError;
 use crate::domain::attempt::{AttemptToken, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
@@ -142,6 +143,14 @@ pub enum LeaseError {
     /// The store did not answer.
     #[error("the store of jobs did not answer")]
     Store(#[from] StoreError),
+    /// The job's tenant has used up its quota.
+    #[error("the quota of the tenant is reached")]
+    Quota {
+        /// The job.
+        job_id: JobId,
+        /// Which limit.
+        source: QuotaError,
+    },
     /// A secret that the job needs could not be read.
     #[error("a secret that job {job_id} needs could not be read")]
     Secret {
@@ -159,6 +168,7 @@ impl LeaseError {
             Self::Lost { .. } => Disposition::Operator,
             Self::Store(error) => error.disposition(),
             Self::Secret { source, .. } => source.disposition(),
+            Self::Quota { source, .. } => source.disposition(),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
+use crate::domain::quota::{Quota, Usage};
 use crate::domain::repository::{Repository, RepositoryEpoch};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
@@ -130,6 +131,13 @@ pub trait DeclarationStore: Send + Sync {
     async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError>;
     /// Returns all tenants by name.
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// Returns what a tenant may store; no limit when nobody set one.
+    async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError>;
+    /// Sets what a tenant may store; [`StoreError::NotFound`] when there is no such tenant.
+    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError>;
+    /// Returns what each tenant may store and stores, by id. One that has neither is left out.
+    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError>;
 
     /// Adds a source with the items that its settings name; [`StoreError::Taken`] when the tenant has the name.
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError>;
@@ -303,6 +311,17 @@ pub struct Pruned {
     pub forgotten: Vec<SnapshotId>,
     /// Whether a later prune is to remove what this one left behind.
     pub has_pending: bool,
+    /// What the repository stores from now on.
+    pub stored: StoredAfter,
+}
+
+/// What a repository stores after a prune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredAfter {
+    /// So many bytes: the prune has seen all packs.
+    Is(u64),
+    /// So many bytes less than was known.
+    Less(u64),
 }
 
 /// The queue, its leases and their ends.

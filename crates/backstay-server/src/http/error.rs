@@ -11,6 +11,7 @@ use backstay_api::types::wire::WireError;
 use backstay_core::domain::access::{Action, Role};
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::name::NameError;
+use backstay_core::domain::quota::QuotaError;
 use backstay_core::domain::schedule::ScheduleError;
 use backstay_core::domain::secret::SecretReferenceError;
 use backstay_core::managers::access::RecordError;
@@ -18,6 +19,7 @@ use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::managers::quota::PermitError;
 use backstay_core::managers::secret::KeepError;
 use backstay_core::ports::courier::DeliveryError;
 use backstay_core::ports::job::LeaseError;
@@ -217,10 +219,27 @@ impl From<LeaseError> for ApiError {
                 let hint = "Stop this attempt and say nothing more: the job is somebody else's, or nobody's.";
                 Self::new(StatusCode::CONFLICT, code::LEASE_LOST, error, hint)
             }
+            LeaseError::Quota { source, .. } => source.into(),
             LeaseError::Secret { .. } => {
                 let hint = "Put the secret back where the repository's password reference says.";
                 Self::new(StatusCode::CONFLICT, "secret_missing", chain(&error), hint)
             }
+        }
+    }
+}
+
+impl From<QuotaError> for ApiError {
+    fn from(error: QuotaError) -> Self {
+        let hint = "`backstay quota show` says how near it is; who oversees the installation raises it: backstay quota set.";
+        Self::new(StatusCode::CONFLICT, "quota_reached", error, hint)
+    }
+}
+
+impl From<PermitError> for ApiError {
+    fn from(error: PermitError) -> Self {
+        match error {
+            PermitError::Quota(error) => error.into(),
+            PermitError::Store(error) => error.into(),
         }
     }
 }

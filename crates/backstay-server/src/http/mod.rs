@@ -28,6 +28,7 @@ mod meter;
 mod stream;
 mod secret;
 mod token;
+mod quota;
 
 pub use door::{Authenticator, Identity, TokenAuthenticator};
 pub use router::{router, serve};

@@ -10,7 +10,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Extension, Router};
 use backstay_api::{ENDPOINTS, Operation};
 use tokio::net::TcpListener;
@@ -21,7 +21,7 @@ use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
 use super::{
-    agent, alert, channel, event, evidence, job, kind, maintenance, meter, plan, repository, secret, snapshot, source,
+    agent, alert, channel, event, evidence, job, kind, maintenance, meter, plan, quota, repository, secret, snapshot, source,
     stream, tenant, token,
 };
 
@@ -123,6 +123,9 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::AgentList => get(agent::agent_list),
         Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),
+        Operation::QuotaList => get(quota::quota_list),
+        Operation::QuotaShow => get(quota::quota_show),
+        Operation::QuotaPut => put(quota::quota_put),
         Operation::SourceKindList => get(kind::source_kind_list),
         Operation::StorageKindList => get(kind::storage_kind_list),
         Operation::RepositoryCreate => post(repository::repository_create),

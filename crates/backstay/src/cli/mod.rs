@@ -31,6 +31,7 @@ mod alert;
 mod digest;
 mod agent;
 mod change;
+mod quota;
 mod call;
 mod show;
 pub(crate) mod engine;
@@ -99,6 +100,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Alert(verb) => alert::run(&common, verb, screen).await,
         Noun::Digest(verb) => digest::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
+        Noun::Quota(verb) => quota::run(&common, verb, screen).await,
         Noun::Change(verb) => change::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,
         Noun::Engine(verb) => engine::run(verb, screen).await,

@@ -43,6 +43,7 @@ impl Up {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Patch => "PATCH",
+            Method::Put => "PUT",
             Method::Delete => "DELETE",
         };
         let path = row.path.replace("{id}", "00000000-0000-7000-8000-000000000000");

@@ -5,6 +5,7 @@ use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId
 use backstay_core::domain::item::Item;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::source::Source;
@@ -56,6 +57,27 @@ impl DeclarationStore for FakeStores {
 
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
         Ok(self.read(|rows| by_name(rows.tenants.values(), |row| row.name.clone())))
+    }
+
+    async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
+        Ok(self.read(|rows| rows.quotas.get(&tenant).copied().unwrap_or_default()))
+    }
+
+    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            parent(rows.tenants.contains_key(&tenant), "tenant", tenant)?;
+            rows.quotas.insert(tenant, quota);
+            Ok(())
+        })
+    }
+
+    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+        Ok(self.read(|rows| {
+            let owners = rows.repositories.values().map(|row| row.tenant_id);
+            let known: std::collections::BTreeSet<TenantId> = rows.quotas.keys().copied().chain(owners).collect();
+            let one = |id: TenantId| (id, rows.quotas.get(&id).copied().unwrap_or_default(), rows.usage_of(id));
+            known.into_iter().map(one).collect()
+        }))
     }
 
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {

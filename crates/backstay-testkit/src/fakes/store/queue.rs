@@ -337,6 +337,9 @@ impl JobStore for FakeStores {
                     return Err(StoreError::Taken { noun: "snapshot", key }.into());
                 }
                 rows.snapshots.push(snapshot.clone());
+                let usage = rows.usage.entry(snapshot.repository_id).or_default();
+                usage.bytes = usage.bytes.saturating_add(snapshot.counts.bytes_stored);
+                usage.snapshots += 1;
             }
             settlement.evidence.iter().try_for_each(|record| rows.evidence_add(record))?;
             let repository = rows.jobs[&key.job_id].repository_id;
