@@ -23,7 +23,7 @@ use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
-use crate::types::list::{PageQuery, Rows};
+use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
 use crate::types::quota::{QuotaPut, QuotaView};
@@ -427,16 +427,28 @@ calls! {
     repository_create(body: &RepositoryCreate) -> RepositoryView = tell(RepositoryCreate, "", body);
     /// Returns all repositories.
     repository_list() -> Rows<RepositoryView> = get(RepositoryList, "");
+    /// Returns all repositories, with those that were retired when that is asked for.
+    repository_list_by(query: &RetiredQuery) -> Rows<RepositoryView> = ask(RepositoryList, "", query);
+    /// Retires a repository.
+    repository_retire(id: &str) -> () = get(RepositoryRetire, id);
     /// Declares a source.
     source_create(body: &SourceCreate) -> SourceView = tell(SourceCreate, "", body);
     /// Returns all sources.
     source_list() -> Rows<SourceView> = get(SourceList, "");
+    /// Returns all sources, with those that were retired when that is asked for.
+    source_list_by(query: &RetiredQuery) -> Rows<SourceView> = ask(SourceList, "", query);
+    /// Retires a source.
+    source_retire(id: &str) -> () = get(SourceRetire, id);
     /// Returns a source's items.
     item_list(source_id: &str) -> Rows<ItemView> = get(ItemList, source_id);
     /// Declares a plan.
     plan_create(body: &PlanCreate) -> PlanView = tell(PlanCreate, "", body);
     /// Returns all plans.
     plan_list() -> Rows<PlanView> = get(PlanList, "");
+    /// Returns all plans, with those that were retired when that is asked for.
+    plan_list_by(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
+    /// Retires a plan.
+    plan_retire(id: &str) -> () = get(PlanRetire, id);
     /// Asks for a backup of each item of a plan.
     plan_request(id: &str) -> PlanRequested = get(PlanRequest, id);
     /// Returns how far a plan's schedule is.

@@ -32,6 +32,7 @@ mod history;
 mod meter;
 mod job;
 mod retention;
+mod retire;
 mod schedule;
 mod seal;
 mod secret;

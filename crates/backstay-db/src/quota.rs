@@ -76,10 +76,7 @@ pub(crate) async fn usage_move(
 fn sum(rows: &[repository_usage::Model]) -> Result<Usage, StoreError> {
     rows.iter().try_fold(Usage::default(), |sum, row| {
         let one = row.read()?;
-        Ok(Usage {
-            bytes: sum.bytes.saturating_add(one.bytes),
-            snapshots: sum.snapshots.saturating_add(one.snapshots),
-        })
+        Ok(Usage { bytes: sum.bytes.saturating_add(one.bytes), snapshots: sum.snapshots.saturating_add(one.snapshots) })
     })
 }
 

@@ -31,7 +31,7 @@ use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
     ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter, HistoryStore, JobFilter, JobStore, LostLease,
-    Page, Settlement, SnapshotFilter, StoreError,
+    Page, Retirable, Settlement, SnapshotFilter, StoreError,
 };
 use backstay_db::Database;
 use jiff::Timestamp;
@@ -170,6 +170,9 @@ impl DeclarationStore for SteppedStore {
     }
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         self.writes("plan_replace", self.database.plan_replace(old, new)).await
+    }
+    async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
+        self.writes("retire", self.database.retire(what, at)).await
     }
 }
 

@@ -175,6 +175,9 @@ async fn facts(context: &Context, tenant: TenantId, now: Timestamp) -> Result<Fa
     let usage = context.notices.usage_get(tenant).await?;
     let mut facts = Facts { usage, quota: context.declarations.quota_get(tenant).await?, ..Facts::default() };
     for plan in context.declarations.plan_list(Some(tenant)).await? {
+        if plan.retired_at.is_some() {
+            continue;
+        }
         plan_facts(context, &plan, now, &mut facts).await?;
     }
     let filter = AlertFilter { tenant_id: Some(tenant), is_live: true };

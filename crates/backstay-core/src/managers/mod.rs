@@ -2,7 +2,7 @@
 //!
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back, `retention` says which snapshots go and has repositories pruned, `quota` keeps backups from
-//! starting that a tenant has no room for,
+//! starting that a tenant has no room for, `retire` ends what is no longer wanted,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
 //! where to, `deliver` sends. `browse` looks into snapshots, `access` makes tokens and records who asked, `secret` keeps
 //! what tenants hand in. Nobody here knows HTTP, SQL or a file.
@@ -18,6 +18,7 @@ pub mod access;
 pub mod schedule;
 pub mod retention;
 pub mod quota;
+pub mod retire;
 pub mod secret;
 pub mod channel;
 pub mod alert;

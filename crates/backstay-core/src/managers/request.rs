@@ -31,6 +31,9 @@ pub async fn plan_request(
     id: PlanId,
 ) -> Result<Vec<(Item, Enqueued)>, PermitError> {
     let plan = context.declarations.plan_get(id).await?;
+    if plan.retired_at.is_some() {
+        return Err(StoreError::Retired { noun: "plan", key: plan.name.to_string() }.into());
+    }
     let mut items = context.declarations.item_list(plan.source_id).await?;
     items.retain(|item| item.vanished_at.is_none());
     let places: Vec<_> = items.iter().map(|item| (item.id, plan.repository_id)).collect();

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 
 use super::secret::SecretError;
 use super::store::StoreError;
-use crate::domain::quota::QuotaError;
 use crate::domain::attempt::{AttemptToken, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
 use crate::domain::evidence::Findings;
 use crate::domain::id::{AgentId, JobId, SnapshotId};
 use crate::domain::job::{Failure, Job, JobCounts, JobKind, JobState, Leased, Outcome, Progress, PruneCounts};
+use crate::domain::quota::QuotaError;
 use crate::domain::snapshot::PublishedSnapshot;
 use crate::domain::unread::Unread;
 

@@ -50,6 +50,14 @@ pub enum StoreError {
         /// Which key.
         key: String,
     },
+    /// It was retired: nothing new is made of it.
+    #[error("the {noun} {key} is retired: nothing new is made of it, and what it made stays")]
+    Retired {
+        /// What it is.
+        noun: &'static str,
+        /// Which one.
+        key: String,
+    },
     /// Somebody works with it; asking again helps.
     #[error("the {noun} {key} is in use: {by}")]
     Busy {
@@ -120,7 +128,18 @@ impl<I> Page<I> {
     }
 }
 
-/// Tenants, sources, items, repositories, plans: what people declare.
+/// What can be retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retirable {
+    /// A plan.
+    Plan(PlanId),
+    /// A source.
+    Source(SourceId),
+    /// A repository.
+    Repository(RepositoryId),
+}
+
+/// Tenants, sources, items, repositories, plans: what people declare. Lists have retired ones too.
 #[async_trait]
 pub trait DeclarationStore: Send + Sync {
     /// Adds a tenant; [`StoreError::Taken`] when the name is.
@@ -158,7 +177,8 @@ pub trait DeclarationStore: Send + Sync {
     /// Returns all repositories by name; of one tenant or of all.
     async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError>;
 
-    /// Adds a plan; [`StoreError::Taken`] when the tenant has the name.
+    /// Adds a plan; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Retired`] when its source or
+    /// repository is.
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError>;
     /// Returns a plan.
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError>;
@@ -167,6 +187,12 @@ pub trait DeclarationStore: Send + Sync {
     /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not. Id, tenant and source
     /// stay. [`StoreError::Taken`] when the tenant has the name.
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError>;
+
+    /// Retires a row: its name may be taken again, and nothing that is new may name it ([`StoreError::Retired`]): no plan
+    /// its source or repository, no backup its plan, no prune its repository. A plan's schedule rests, and its items are
+    /// looked at once more. Returns the plans that live and need it, by name: then nothing was written. One that is
+    /// retired stays as it is.
+    async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError>;
 }
 
 /// Which snapshots a list shows.

@@ -19,8 +19,8 @@ use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snaps
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::now::Now;
-use crate::row::count_cell;
 use crate::quota::{StoredChange, UsageChange, usage_move};
+use crate::row::count_cell;
 use crate::upkeep::pruned_put;
 
 /// Writes what came of an attempt and ends its lease.

@@ -20,6 +20,7 @@ use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
 use backstay_core::managers::quota::PermitError;
+use backstay_core::managers::retire::RetireError;
 use backstay_core::managers::secret::KeepError;
 use backstay_core::ports::courier::DeliveryError;
 use backstay_core::ports::job::LeaseError;
@@ -168,6 +169,11 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, detail, "A list shows what there is.")
             }
             StoreError::Taken { .. } => Self::new(StatusCode::CONFLICT, "taken", detail, "Choose another name."),
+            StoreError::Retired { .. } => {
+                let hint =
+                    "Declare a new one; its name is free. What the retired one made can be restored and verified.";
+                Self::new(StatusCode::CONFLICT, "retired", detail, hint)
+            }
             StoreError::Move { .. } => {
                 Self::new(StatusCode::CONFLICT, "wrong_state", detail, "Look at the job again: it has moved on.")
             }
@@ -230,7 +236,8 @@ impl From<LeaseError> for ApiError {
 
 impl From<QuotaError> for ApiError {
     fn from(error: QuotaError) -> Self {
-        let hint = "`backstay quota show` says how near it is; who oversees the installation raises it: backstay quota set.";
+        let hint =
+            "`backstay quota show` says how near it is; who oversees the installation raises it: backstay quota set.";
         Self::new(StatusCode::CONFLICT, "quota_reached", error, hint)
     }
 }
@@ -240,6 +247,18 @@ impl From<PermitError> for ApiError {
         match error {
             PermitError::Quota(error) => error.into(),
             PermitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RetireError> for ApiError {
+    fn from(error: RetireError) -> Self {
+        match error {
+            RetireError::Store(error) => error.into(),
+            RetireError::InUse { .. } => {
+                let hint = "Retire those plans first, or give them another one: backstay plan retire.";
+                Self::new(StatusCode::CONFLICT, "needed", error, hint)
+            }
         }
     }
 }

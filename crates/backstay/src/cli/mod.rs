@@ -32,6 +32,7 @@ mod digest;
 mod agent;
 mod change;
 mod quota;
+mod retire;
 mod call;
 mod show;
 pub(crate) mod engine;

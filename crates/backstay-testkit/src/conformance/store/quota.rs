@@ -132,8 +132,7 @@ pub async fn a_backup_without_room_never_starts(stores: Stores) {
     let ports = context(&world.stores);
     let jobs = Arc::new(JobManager::new(ports.clone(), TTL));
     let agent = world.agent();
-    let ask =
-        |count_max| LeaseRequest { agent_id: agent, kinds: JobKind::ALL.to_vec(), held: Vec::new(), count_max };
+    let ask = |count_max| LeaseRequest { agent_id: agent, kinds: JobKind::ALL.to_vec(), held: Vec::new(), count_max };
     let made = backed_up(&world, 0, 1, 100).await;
     let waits = world.queued(0).await;
     quota_set(&ports, world.tenant.id, Quota { bytes: Some(100), snapshots: None }).await.unwrap();

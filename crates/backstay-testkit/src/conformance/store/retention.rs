@@ -14,7 +14,9 @@ use backstay_core::managers::job::JobManager;
 use backstay_core::managers::request::verify_request;
 use backstay_core::managers::retention::{UPKEEP_EVERY, plan_retention, prune_request, upkeep_tick};
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
-use backstay_core::ports::store::{Enqueued, JobFilter, Page, Pruned, Settlement, SnapshotFilter, StoreError, StoredAfter};
+use backstay_core::ports::store::{
+    Enqueued, JobFilter, Page, Pruned, Settlement, SnapshotFilter, StoreError, StoredAfter,
+};
 use jiff::Timestamp;
 
 use crate::conformance::job::context;

@@ -184,6 +184,7 @@ impl JobStore for FakeStores {
             if job.state.name() != StateName::Queued {
                 return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
             }
+            rows.job_permit(job)?;
             let same = rows.jobs.get(&job.id).cloned().map(|row| Job {
                 state: job.state.clone(),
                 attempt_token: job.attempt_token,
