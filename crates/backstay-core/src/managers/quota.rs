@@ -53,8 +53,8 @@ pub async fn standing(context: &Context, tenant: TenantId) -> Result<Standing, S
 pub async fn standings(context: &Context) -> Result<Vec<Standing>, StoreError> {
     let known = context.declarations.quota_list().await?;
     let of = |tenant: Tenant| {
-        let row = known.iter().find(|(id, ..)| *id == tenant.id);
-        let (quota, usage) = row.map_or_else(Default::default, |(_, quota, usage)| (*quota, *usage));
+        let place = known.binary_search_by_key(&tenant.id, |row| row.0);
+        let (quota, usage) = place.map_or_else(|_| Default::default(), |place| (known[place].1, known[place].2));
         Standing { tenant, quota, usage }
     };
     Ok(context.declarations.tenant_list().await?.into_iter().map(of).collect())

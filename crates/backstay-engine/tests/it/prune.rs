@@ -94,6 +94,7 @@ fn a_prune_has_two_phases_and_both_restics_find_no_fault_after_each() {
     let marked = prune(&house.repository, &options);
     assert!(marked.packs_rewritten >= 1 && marked.bytes_freed == 0, "{marked:?}");
     assert!(bytes_of_packs(&house.repository) > before, "what was copied is there twice");
+    assert_eq!(marked.bytes_left, bytes_of_packs(&house.repository), "what is left is counted to the byte");
     for restic in restics() {
         restic.check(&house);
     }
@@ -104,6 +105,7 @@ fn a_prune_has_two_phases_and_both_restics_find_no_fault_after_each() {
     let removed = prune(&house.repository, &options);
     assert_eq!(removed.packs_removed, still.packs_waiting, "{removed:?}");
     assert_eq!(bytes_of_packs(&house.repository), all - removed.bytes_freed);
+    assert_eq!((still.bytes_left, removed.bytes_left), (all, all - removed.bytes_freed));
     assert_eq!(removed.bytes_freed, marked.bytes_freed_later);
     for restic in restics() {
         restic.check(&house);

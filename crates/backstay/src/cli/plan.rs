@@ -241,7 +241,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                     let every = row.schedule.every_ms.map(Duration::from_millis);
                     every.map(|every| format!("every {}", human::duration(every)))
                 });
-                vec![row.name.clone(), when.unwrap_or_else(|| "on request".to_owned()), rpo, row.id.clone()]
+                vec![
+                    retire::marked(&row.name, row.retired_at.as_deref()),
+                    when.unwrap_or_else(|| "on request".to_owned()),
+                    rpo,
+                    row.id.clone(),
+                ]
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "when", "rpo", "id"], rows, "there is no plan yet");

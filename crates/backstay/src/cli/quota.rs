@@ -17,9 +17,8 @@ pub(crate) enum Verb {
     List,
     /// Show what a tenant may store, what it stores, and how near that is
     Show {
-        /// The tenant's name or id
-        #[arg(default_value = TENANT)]
-        tenant: String,
+        /// The tenant's name or id; the only one that the caller sees, or `default`, when left out
+        tenant: Option<String>,
     },
     /// Set what a tenant may store; what is not given stays
     Set {
@@ -90,12 +89,13 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &HEADINGS, rows, "there is no tenant yet");
         }
         Verb::Show { tenant } => {
-            let shown = look(common, async |client| Ok(client.quota_show(&id_of(client, &tenant).await?).await?));
+            let shown =
+                look(common, async |client| Ok(client.quota_show(&id_of(client, tenant.as_deref()).await?).await?));
             show(screen, &shown.await?);
         }
         Verb::Set { tenant, bytes, snapshots } => {
             let set = look(common, async |client| {
-                let id = id_of(client, &tenant).await?;
+                let id = id_of(client, Some(&tenant)).await?;
                 let was = client.quota_show(&id).await?;
                 let quota_bytes = bytes.map_or(was.quota_bytes, |Limit(limit)| limit);
                 let quota_snapshot_count = snapshots.map_or(was.quota_snapshot_count, |Limit(limit)| limit);
@@ -127,9 +127,13 @@ fn row(view: &QuotaView) -> Vec<String> {
     ]
 }
 
-/// Returns the id of the tenant that has this name or id.
-async fn id_of(client: &Client, tenant: &str) -> Result<String, CliError> {
+/// Returns the id of the tenant that has this name or id; without one, of the only tenant that the caller sees.
+async fn id_of(client: &Client, tenant: Option<&str>) -> Result<String, CliError> {
     let tenants = client.tenant_list().await?.rows;
+    if let (None, [only]) = (tenant, &tenants[..]) {
+        return Ok(only.id.clone());
+    }
+    let tenant = tenant.unwrap_or(TENANT);
     let found = tenants.into_iter().find(|row| row.name == tenant || row.id == tenant).map(|row| row.id);
     found.ok_or_else(|| {
         CliError::new(Exit::NotFound, format!("there is no tenant {tenant}"))

@@ -78,7 +78,13 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                 look(common, async |client| Ok(client.repository_list_by(&RetiredQuery { retired }).await?)).await?;
             let row = |row: &backstay_api::types::repository::RepositoryView| {
                 let place = row.storage.settings["path"].as_str().unwrap_or_default();
-                vec![row.name.clone(), row.kind.clone(), row.storage.kind.clone(), place.to_owned(), row.id.clone()]
+                vec![
+                    retire::marked(&row.name, row.retired_at.as_deref()),
+                    row.kind.clone(),
+                    row.storage.kind.clone(),
+                    place.to_owned(),
+                    row.id.clone(),
+                ]
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "kind", "storage", "place", "id"], rows, "there is no repository yet");

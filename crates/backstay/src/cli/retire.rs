@@ -6,6 +6,7 @@ use backstay_api::types::list::RetiredQuery;
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::human;
 use super::screen::Screen;
 
 /// What is retired.
@@ -40,6 +41,14 @@ impl Noun {
                  free again."
             }
         }
+    }
+}
+
+/// Returns a name for a list: one that is retired says so.
+pub(super) fn marked(name: &str, retired_at: Option<&str>) -> String {
+    match retired_at {
+        Some(at) => format!("{name} (retired {})", human::instant(at)),
+        None => name.to_owned(),
     }
 }
 

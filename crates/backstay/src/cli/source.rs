@@ -75,7 +75,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::List { retired } => {
             let list = look(common, async |client| Ok(client.source_list_by(&RetiredQuery { retired }).await?)).await?;
             let row = |row: &backstay_api::types::source::SourceView| {
-                vec![row.name.clone(), row.kind.clone(), row.settings.to_string(), row.id.clone()]
+                vec![
+                    retire::marked(&row.name, row.retired_at.as_deref()),
+                    row.kind.clone(),
+                    row.settings.to_string(),
+                    row.id.clone(),
+                ]
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "kind", "settings", "id"], rows, "there is no source yet");

@@ -24,4 +24,5 @@ mod retention;
 mod same_story;
 mod secrets;
 mod show_call;
+mod tenant;
 mod wire;
