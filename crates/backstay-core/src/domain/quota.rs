@@ -3,6 +3,7 @@
 //! A backup of a tenant at its limit is refused before it starts, with a sentence that says which limit and what to do.
 //! Restores, verifies and prunes never ask here.
 
+use super::digest::size_words;
 use super::disposition::Disposition;
 
 /// Below this share a quota is green.
@@ -47,7 +48,8 @@ super::job::words!(Level: Green = "green", Yellow = "yellow", Red = "red");
 pub enum QuotaError {
     /// The bytes are used up.
     #[error(
-        "the tenant stores {used} of {limit} bytes that its quota allows; forget and prune snapshots, or raise the quota"
+        "the tenant stores {} of {} that its quota allows; forget and prune snapshots, or raise the quota",
+        size_words(*used), size_words(*limit)
     )]
     Bytes {
         /// Bytes stored.
@@ -57,7 +59,8 @@ pub enum QuotaError {
     },
     /// The bytes that are left do not hold what the backup is expected to add.
     #[error(
-        "the backup is expected to add {expected} bytes and the tenant's quota has {left} left; prune, or raise the quota"
+        "the backup is expected to add {} and the tenant's quota has {} left; prune, or raise the quota",
+        size_words(*expected), size_words(*left)
     )]
     Room {
         /// Bytes that it is expected to add.
@@ -181,10 +184,10 @@ mod tests {
         check("50/100", "0/-", 0, "yellow: may start");
         check("80/100", "0/-", 0, "yellow: may start");
         check("81/100", "0/-", 19, "red: may start");
-        check("81/100", "0/-", 20, "red: the backup is expected to add 20 bytes and the tenant's quota has 19 left");
-        check("100/100", "0/-", 0, "red: the tenant stores 100 of 100 bytes");
-        check("130/100", "0/-", 0, "red: the tenant stores 130 of 100 bytes");
-        check("0/0", "0/-", 0, "red: the tenant stores 0 of 0 bytes");
+        check("81/100", "0/-", 20, "red: the backup is expected to add 20 B and the tenant's quota has 19 B left");
+        check("100/100", "0/-", 0, "red: the tenant stores 100 B of 100 B");
+        check("130/100", "0/-", 0, "red: the tenant stores 130 B of 100 B");
+        check("0/0", "0/-", 0, "red: the tenant stores 0 B of 0 B");
         check("1/100", "7/10", 0, "yellow: may start");
         check("1/100", "10/10", 0, "red: the tenant has 10 of 10 snapshots");
         check("18446744073709551615/18446744073709551615", "0/-", 0, "red: the tenant stores");

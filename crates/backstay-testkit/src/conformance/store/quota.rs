@@ -140,7 +140,7 @@ pub async fn a_backup_without_room_never_starts(stores: Stores) {
     let job = world.job(waits).await;
     let JobState::Failed { class, message, .. } = &job.state else { panic!("{:?}", job.state) };
     assert_eq!(*class, FailureClass::Quota);
-    assert!(message.contains("stores 100 of 100 bytes"), "{message}");
+    assert!(message.contains("stores 100 B of 100 B"), "{message}");
     assert_eq!(world.told().await.last(), Some(&EventKind::Failed));
     let before = world.jobs.job_list(JobFilter::default(), Page::first()).await.unwrap().len();
     let refused = plan_request(&ports, &Asking::fresh(world.now(), [1; 32]), world.plan.id).await.unwrap_err();
@@ -198,7 +198,7 @@ pub async fn what_has_room_starts_beside_what_has_none(stores: Stores) {
     assert_eq!(leased.iter().map(|job| job.item_id).collect::<Vec<_>>(), [Some(world.items[1].id)]);
     let Enqueued::New(refused) = asked[0].1 else { panic!("{:?}", asked[0].1) };
     let state = world.job(refused).await.state;
-    assert!(matches!(&state, JobState::Failed { message, .. } if message.contains("expected to add 30 bytes")));
+    assert!(matches!(&state, JobState::Failed { message, .. } if message.contains("expected to add 30 B")));
     let alone = Asking::fresh(world.now(), [2; 32]);
     for job in leased {
         jobs.job_finish(job.lease_key(), &failed()).await.unwrap();
