@@ -58,6 +58,7 @@ macro_rules! mark {
             .filter($entity::Column::Id.eq($id.to_string()))
             .exec($tx)
             .await
+            .map(drop)
             .map_err(store_error)?
     };
 }
@@ -79,8 +80,8 @@ impl Database {
                 mark!(&tx, plan, id, at);
                 rest(&tx, &id.to_string()).await?;
             }
-            Retirable::Source(id) => drop(mark!(&tx, source, id, at)),
-            Retirable::Repository(id) => drop(mark!(&tx, repository, id, at)),
+            Retirable::Source(id) => mark!(&tx, source, id, at),
+            Retirable::Repository(id) => mark!(&tx, repository, id, at),
         }
         commit(tx).await?;
         Ok(Vec::new())

@@ -201,6 +201,7 @@ fn a_forget_and_a_prune_may_die_at_any_call() {
             let idle = PrunePreview {
                 packs_kept: left.packs_kept,
                 bytes_used: left.bytes_used,
+                bytes_left: bytes_of_packs(repository),
                 snapshots: 1,
                 ..PrunePreview::default()
             };
