@@ -25,9 +25,10 @@ use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
-use crate::types::list::{PageQuery, Rows};
+use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
@@ -414,6 +415,12 @@ calls! {
     agent_list() -> Rows<AgentView> = get(AgentList, "");
     /// Returns who asked for changes, newest first.
     change_list(query: &PageQuery) -> Rows<ChangeView> = ask(ChangeList, "", query);
+    /// Returns how all tenants stand against their quotas.
+    quota_list() -> Rows<QuotaView> = get(QuotaList, "");
+    /// Returns how a tenant stands against its quota.
+    quota_show(tenant_id: &str) -> QuotaView = get(QuotaShow, tenant_id);
+    /// Sets what a tenant may store.
+    quota_put(tenant_id: &str, body: &QuotaPut) -> QuotaView = tell(QuotaPut, tenant_id, body);
     /// Returns all source kinds.
     source_kind_list() -> Rows<KindView> = get(SourceKindList, "");
     /// Returns all storage kinds.
@@ -422,16 +429,28 @@ calls! {
     repository_create(body: &RepositoryCreate) -> RepositoryView = tell(RepositoryCreate, "", body);
     /// Returns all repositories.
     repository_list() -> Rows<RepositoryView> = get(RepositoryList, "");
+    /// Returns all repositories, with those that were retired when that is asked for.
+    repository_list_by(query: &RetiredQuery) -> Rows<RepositoryView> = ask(RepositoryList, "", query);
+    /// Retires a repository.
+    repository_retire(id: &str) -> () = get(RepositoryRetire, id);
     /// Declares a source.
     source_create(body: &SourceCreate) -> SourceView = tell(SourceCreate, "", body);
     /// Returns all sources.
     source_list() -> Rows<SourceView> = get(SourceList, "");
+    /// Returns all sources, with those that were retired when that is asked for.
+    source_list_by(query: &RetiredQuery) -> Rows<SourceView> = ask(SourceList, "", query);
+    /// Retires a source.
+    source_retire(id: &str) -> () = get(SourceRetire, id);
     /// Returns a source's items.
     item_list(source_id: &str) -> Rows<ItemView> = get(ItemList, source_id);
     /// Declares a plan.
     plan_create(body: &PlanCreate) -> PlanView = tell(PlanCreate, "", body);
     /// Returns all plans.
     plan_list() -> Rows<PlanView> = get(PlanList, "");
+    /// Returns all plans, with those that were retired when that is asked for.
+    plan_list_by(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
+    /// Retires a plan.
+    plan_retire(id: &str) -> () = get(PlanRetire, id);
     /// Asks for a backup of each item of a plan.
     plan_request(id: &str) -> PlanRequested = get(PlanRequest, id);
     /// Returns how far a plan's schedule is.

@@ -158,6 +158,18 @@ pub enum Operation {
     CapsShow,
     /// Changes how many may.
     CapsPut,
+    /// Retires a plan.
+    PlanRetire,
+    /// Retires a source.
+    SourceRetire,
+    /// Retires a repository.
+    RepositoryRetire,
+    /// How all tenants stand against their quotas.
+    QuotaList,
+    /// How a tenant stands against its quota.
+    QuotaShow,
+    /// Sets what a tenant may store.
+    QuotaPut,
 }
 
 /// The HTTP methods that the API uses.
@@ -284,6 +296,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::DigestShow, "digest_show", (Look, GET, "/api/v1/digest", 200), "digest show", "Returns what a digest of a tenant would say now; nothing is sent."),
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
     row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
+    row(Operation::PlanRetire, "plan_retire", (Declare, DELETE, "/api/v1/plans/{id}", 204), "plan retire", "Retires a plan: nothing is backed up by it any more, what waits is cancelled, its snapshots and history stay, and its name is free. It may be asked again."),
+    row(Operation::SourceRetire, "source_retire", (Declare, DELETE, "/api/v1/sources/{id}", 204), "source retire", "Retires a source that no plan uses; its snapshots and history stay, and its name is free. It may be asked again."),
+    row(Operation::RepositoryRetire, "repository_retire", (Declare, DELETE, "/api/v1/repositories/{id}", 204), "repository retire", "Retires a repository that no plan uses; its data is not touched, its snapshots can be restored, and its name is free. It may be asked again."),
+    row(Operation::QuotaList, "quota_list", (Oversee, GET, "/api/v1/quotas", 200), "quota list", "Returns how all tenants stand against their quotas, by name."),
+    row(Operation::QuotaShow, "quota_show", (Look, GET, "/api/v1/tenants/{id}/quota", 200), "quota show", "Returns what a tenant may store, what it stores, and how near that is."),
+    row(Operation::QuotaPut, "quota_put", (Oversee, PUT, "/api/v1/tenants/{id}/quota", 200), "quota set", "Sets what a tenant may store; what is left out has no limit. At a limit no backup starts; restores, verifies and prunes always do."),
     row(Operation::Metrics, "metrics", (Oversee, GET, "/metrics", 200), "", "Returns figures in the text format of Prometheus."),
     row(Operation::PlanExplain, "plan_explain", (Look, GET, "/api/v1/plans/{id}/explain", 200), "plan explain", "Says in words what a plan's schedule does now, what holds it back, and what the next month looks like."),
     row(Operation::ItemExplain, "item_explain", (Look, GET, "/api/v1/items/{id}/explain", 200), "item explain", "Says in words how old an item's newest good snapshot is in each of its plans, and what is to be expected."),

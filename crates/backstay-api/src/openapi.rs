@@ -28,9 +28,10 @@ use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
-use crate::types::list::{PageQuery, Rows};
+use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
@@ -130,17 +131,23 @@ fn shape(operation: Operation) -> Shape {
         Operation::AlertAcknowledge => takes_none(body::<AlertView>()),
         Operation::AlertSilence => takes_body::<AlertSilence>(body::<AlertView>()),
         Operation::DigestShow => takes_query::<DigestQuery>(body::<DigestView>()),
+        Operation::PlanRetire | Operation::SourceRetire | Operation::RepositoryRetire => {
+            gives_none(takes_none(body::<Problem>()))
+        }
+        Operation::QuotaList => takes_none(rows::<QuotaView>()),
+        Operation::QuotaShow => takes_none(body::<QuotaView>()),
+        Operation::QuotaPut => takes_body::<QuotaPut>(body::<QuotaView>()),
         Operation::AgentList => takes_none(rows::<AgentView>()),
         Operation::Metrics => takes_none(body::<String>()),
         Operation::ChangeList => takes_query::<PageQuery>(rows::<ChangeView>()),
         Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
         Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),
-        Operation::RepositoryList => takes_none(rows::<RepositoryView>()),
+        Operation::RepositoryList => takes_query::<RetiredQuery>(rows::<RepositoryView>()),
         Operation::SourceCreate => takes_body::<SourceCreate>(body::<SourceView>()),
-        Operation::SourceList => takes_none(rows::<SourceView>()),
+        Operation::SourceList => takes_query::<RetiredQuery>(rows::<SourceView>()),
         Operation::ItemList => takes_none(rows::<ItemView>()),
         Operation::PlanCreate => takes_body::<PlanCreate>(body::<PlanView>()),
-        Operation::PlanList => takes_none(rows::<PlanView>()),
+        Operation::PlanList => takes_query::<RetiredQuery>(rows::<PlanView>()),
         Operation::PlanRequest => takes_none(body::<PlanRequested>()),
         Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume => {
             takes_none(body::<PlanScheduleView>())

@@ -165,6 +165,7 @@ impl Bench {
             name: "source-1".parse().unwrap(),
             kind: "filesystem".to_owned(),
             settings: json!({ "path": "/home/ada" }),
+            retired_at: None,
         };
         let item = Item {
             id: id(2, 1),
@@ -182,6 +183,7 @@ impl Bench {
             password: "file:keys/home.key".parse().unwrap(),
             credentials: Default::default(),
             epoch: RepositoryEpoch(0),
+            retired_at: None,
         };
         let rhythm = Rhythm::Every(Duration::from_secs(86_400));
         let schedule = Schedule::new(rhythm, "UTC".to_owned(), Duration::ZERO, OverlapKey::Plan).unwrap();
@@ -195,6 +197,7 @@ impl Bench {
             rpo: Duration::from_secs(93_600),
             retention: RetentionPolicy::default(),
             created_at: now,
+            retired_at: None,
         };
         self.database.tenant_add(&tenant).await.unwrap();
         self.database.source_add(&source, std::slice::from_ref(&item)).await.unwrap();
@@ -205,6 +208,7 @@ impl Bench {
         {
             self.copies(table, group, count, "").await;
         }
+        self.copies("repository_usage", 3, TENANTS, "").await;
         self.copies("plan", 4, self.plans, "").await;
         // Spread over the next day, from an hour on: nothing is due by itself.
         let later =
@@ -244,6 +248,8 @@ impl Bench {
             ("plan_schedule" | "watch", "plan_id") => id_of(4, "n"),
             ("plan_schedule", "next_due_at") | ("watch", "due_at") => due_at.to_owned(),
             ("watch", "item_id") => id_of(2, "n"),
+            ("repository_usage", "repository_id") => id_of(3, "n"),
+            ("repository_usage", "tenant_id") => id_of(0, "n"),
             (_, "id") => id_of(group, "n"),
             ("repository", "tenant_id") => id_of(0, "n"),
             (_, "tenant_id") => id_of(0, &tenant),
@@ -254,7 +260,11 @@ impl Bench {
             (_, column) => format!("first.{column}"),
         };
         let values: Vec<String> = columns.iter().map(|column| value(column)).collect();
-        let key = if matches!(table, "plan_schedule" | "watch") { "plan_id" } else { "id" };
+        let key = match table {
+            "plan_schedule" | "watch" => "plan_id",
+            "repository_usage" => "repository_id",
+            _ => "id",
+        };
         let first: String = format!("0197f0c2-0000-7000-800{group}-{:012}", 1);
         let sql = format!(
             "INSERT INTO {table} ({}) SELECT {} FROM {numbers}, {table} AS first WHERE first.{key} = '{first}'",

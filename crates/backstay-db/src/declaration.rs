@@ -7,10 +7,12 @@ use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId
 use backstay_core::domain::item::Item;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::ports::store::{DeclarationStore, StoreError};
+use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
+use jiff::Timestamp;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
@@ -19,6 +21,8 @@ use crate::database::commit;
 use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
 use crate::notice::{cursor_add, watch_plan};
+use crate::quota::usage_add;
+use crate::retire::plan_permit;
 use crate::schedule::{schedule_add, schedule_changed};
 use crate::upkeep::upkeep_add;
 
@@ -62,6 +66,18 @@ impl DeclarationStore for Database {
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
         let rows = tenant::Entity::find().all(&self.reader).await.map_err(store_error)?;
         by_name(rows, tenant::Model::read, |tenant| tenant.name.clone())
+    }
+
+    async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
+        self.quota_of(tenant).await
+    }
+
+    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
+        self.retrying(|| self.quota_put_once(tenant, quota)).await
+    }
+
+    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+        self.quotas().await
     }
 
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
@@ -108,6 +124,7 @@ impl DeclarationStore for Database {
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "repository", repository.name.as_str()))?;
         upkeep_add(&tx, repository).await?;
+        usage_add(&tx, repository).await?;
         commit(tx).await
     }
 
@@ -127,6 +144,7 @@ impl DeclarationStore for Database {
 
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
         let tx = self.begin().await?;
+        plan_permit(&tx, plan).await?;
         let insert = plan::Entity::insert(plan::Model::of(plan).into_active_model());
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "plan", plan.name.as_str()))?;
@@ -152,6 +170,10 @@ impl DeclarationStore for Database {
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         self.retrying(|| self.plan_replace_once(old, new)).await
     }
+
+    async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
+        self.retrying(|| self.retire_once(what, at)).await
+    }
 }
 
 impl Database {
@@ -159,6 +181,7 @@ impl Database {
         let (id, is_rescheduled) = (old.id, old.schedule != new.schedule);
         let source = new.source_id.to_string();
         let tx = self.begin().await?;
+        plan_permit(&tx, new).await?;
         let (old, new) = (plan::Model::of(old), plan::Model::of(new));
         let update = plan::Entity::update_many()
             .col_expr(plan::Column::Name, Expr::val(&new.name))
@@ -171,6 +194,7 @@ impl Database {
             .filter(plan::Column::RepositoryId.eq(&old.repository_id))
             .filter(plan::Column::ScheduleJson.eq(&old.schedule_json))
             .filter(plan::Column::RpoMs.eq(old.rpo_ms))
+            .filter(plan::Column::RetiredMark.eq(""))
             .filter(match &old.retention_json {
                 Some(text) => plan::Column::RetentionJson.eq(text),
                 None => plan::Column::RetentionJson.is_null(),

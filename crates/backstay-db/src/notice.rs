@@ -25,7 +25,7 @@ use crate::database::commit;
 use crate::declaration::found;
 use crate::dialect::insert_unless_taken;
 use crate::entity::alert::subject_hash;
-use crate::entity::{alert, channel, digest, digest_told, event_cursor, item, outbox, snapshot, watch};
+use crate::entity::{alert, channel, digest, digest_told, event_cursor, item, outbox, watch};
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::history::rows_limit;
@@ -285,19 +285,7 @@ impl NoticeStore for Database {
     }
 
     async fn usage_get(&self, tenant: TenantId) -> Result<Usage, StoreError> {
-        let question = Query::select()
-            .expr_as(Expr::cust("CAST(COALESCE(SUM(stored_bytes), 0) AS CHAR(40))"), "used_bytes")
-            .expr_as(Expr::cust("COUNT(*)"), "used_snapshots")
-            .from(snapshot::Entity)
-            .and_where(Expr::col(snapshot::Column::TenantId).eq(tenant.to_string()))
-            .and_where(Expr::col(snapshot::Column::ForgottenAt).is_null())
-            .to_owned();
-        let answer = self.reader.query_one(&question).await.map_err(store_error)?;
-        let Some(answer) = answer else { return Ok(Usage::default()) };
-        let bytes: String = answer.try_get("", "used_bytes").map_err(store_error)?;
-        let snapshots: i64 = answer.try_get("", "used_snapshots").map_err(store_error)?;
-        let row = Row::of("snapshot", "sum");
-        Ok(Usage { bytes: row.parse("stored_bytes", bytes.trim())?, snapshots: row.count("count", snapshots)? })
+        self.usage_of(tenant).await
     }
 
     async fn digest_told(&self, channel: ChannelId, tenant: TenantId) -> Result<Option<DigestTold>, StoreError> {

@@ -22,7 +22,8 @@ use crate::entity::job::access_word;
 use crate::entity::{job, lease, repository, snapshot, upkeep};
 use crate::error::{insert_error, store_error};
 use crate::history::rows_limit;
-use crate::row::Row;
+use crate::quota::{StoredChange, UsageChange, usage_move};
+use crate::row::{Row, count_cell};
 
 /// Snapshots that one statement names at most: databases have bounds for their parameters.
 const IDS_MAX: usize = 500;
@@ -57,14 +58,17 @@ pub(crate) async fn pruned_put(
     pruned: &Pruned,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let mut gone = 0;
     for ids in pruned.forgotten.chunks(IDS_MAX) {
         let forgotten = snapshot::Entity::update_many()
             .col_expr(snapshot::Column::ForgottenAt, Expr::val(now.as_microsecond()))
             .filter(snapshot::Column::RepositoryId.eq(repository))
             .filter(snapshot::Column::ForgottenAt.is_null())
             .filter(snapshot::Column::Id.is_in(ids.iter().map(ToString::to_string)));
-        forgotten.exec(tx).await.map_err(store_error)?;
+        gone += forgotten.exec(tx).await.map_err(store_error)?.rows_affected;
     }
+    let change = UsageChange { stored: StoredChange::After(pruned.stored), snapshots: -count_cell(gone) };
+    usage_move(tx, repository, change).await?;
     let pending = upkeep::Entity::update_many()
         .col_expr(upkeep::Column::PendingCount, Expr::val(i64::from(pruned.has_pending)))
         .filter(upkeep::Column::RepositoryId.eq(repository));

@@ -23,6 +23,7 @@ use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
@@ -31,7 +32,7 @@ use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
     ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter, HistoryStore, JobFilter, JobStore, LostLease,
-    Page, QueueLook, Rescue, Settlement, SnapshotFilter, StoreError,
+    Page, QueueLook, Rescue, Retirable, Settlement, SnapshotFilter, StoreError,
 };
 use backstay_db::Database;
 use jiff::Timestamp;
@@ -126,6 +127,15 @@ impl DeclarationStore for SteppedStore {
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
         self.reads("tenant_list", self.database.tenant_list()).await
     }
+    async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
+        self.reads("quota_get", self.database.quota_get(tenant)).await
+    }
+    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
+        self.writes("quota_put", self.database.quota_put(tenant, quota)).await
+    }
+    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+        self.reads("quota_list", self.database.quota_list()).await
+    }
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
         self.writes("source_add", self.database.source_add(source, items)).await
     }
@@ -161,6 +171,9 @@ impl DeclarationStore for SteppedStore {
     }
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         self.writes("plan_replace", self.database.plan_replace(old, new)).await
+    }
+    async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
+        self.writes("retire", self.database.retire(what, at)).await
     }
 }
 

@@ -247,6 +247,7 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             name: name(format!("source-{number}")),
             kind: "filesystem".to_owned(),
             settings: json!({ "path": "/home" }),
+            retired_at: None,
         };
         let item = |place: usize| Item {
             id: ItemId::new(now, ten_bytes(dice)),
@@ -271,6 +272,7 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             retention: kept(wish.keep_last),
             rpo: Duration::from_secs(wish.rpo_hours * 3_600),
             created_at: now,
+            retired_at: None,
         };
         database.plan_add(&plan).await?;
         plans.push((plan, items));

@@ -49,7 +49,7 @@ fn forget_and_prune(
     let repository = match open(leased, interrupt) {
         // No backup has made it yet.
         Err(EngineError::NoRepository { .. }) if !leased.has_snapshots && ids.is_empty() => {
-            return Ok(PruneCounts::default());
+            return Ok(PruneCounts { bytes_left: Some(0), ..PruneCounts::default() });
         }
         answer => answer?,
     };
@@ -68,5 +68,6 @@ fn forget_and_prune(
         bytes_pending: done.bytes_freed_later,
         packs_waiting: done.packs_waiting,
         bytes_rewritten: done.bytes_rewritten,
+        bytes_left: Some(done.bytes_left),
     })
 }

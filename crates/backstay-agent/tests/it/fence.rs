@@ -86,6 +86,7 @@ fn job(root: &Path, repository: LeasedRepository, ttl: Duration) -> Job<Leased> 
         name: "home".parse().unwrap(),
         kind: "filesystem".to_owned(),
         settings: json!({ "path": root }),
+        retired_at: None,
     };
     let name = root.to_str().unwrap().to_owned();
     let item = Item { id: ItemId::new(at, [3; 10]), source_id: source.id, name, vanished_at: None, confirmed_at: None };

@@ -84,6 +84,7 @@ fn leased(path: &str) -> LeasedRepository {
         password: "file:keys/home.key".parse().unwrap(),
         credentials: Default::default(),
         epoch: RepositoryEpoch(0),
+        retired_at: None,
     };
     LeasedRepository {
         repository,

@@ -248,6 +248,7 @@ impl TryFrom<LeasedRepositoryWire> for LeasedRepository {
             password: parse("repository.password_reference", &wire.password_reference)?,
             credentials: references(&wire.credential_references)?,
             epoch: RepositoryEpoch(wire.epoch),
+            retired_at: None,
         };
         let credentials = wire.credentials.into_iter();
         let credentials =

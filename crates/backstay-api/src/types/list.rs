@@ -37,3 +37,11 @@ pub struct PageQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
+
+/// Which of the things that can be retired are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct RetiredQuery {
+    /// With those that were retired; without them when left out.
+    #[serde(default)]
+    pub retired: bool,
+}

@@ -26,3 +26,4 @@ pub mod agent;
 pub mod caps;
 pub mod explain;
 pub mod change;
+pub mod quota;

@@ -120,6 +120,9 @@ pub struct PlanView {
     pub retention: RetentionView,
     /// When it was declared.
     pub created_at: String,
+    /// When it was retired; none while it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<String>,
 }
 
 impl From<&Plan> for PlanView {
@@ -134,6 +137,7 @@ impl From<&Plan> for PlanView {
             rpo_ms: plan.rpo.as_millis() as u64,
             retention: (&plan.retention).into(),
             created_at: plan.created_at.to_string(),
+            retired_at: plan.retired_at.map(|at| at.to_string()),
         }
     }
 }

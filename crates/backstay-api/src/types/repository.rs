@@ -67,6 +67,9 @@ pub struct RepositoryView {
     pub credentials: BTreeMap<String, String>,
     /// How often it was leased alone.
     pub epoch: i64,
+    /// When it was retired; none while it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<String>,
 }
 
 impl From<&Repository> for RepositoryView {
@@ -81,6 +84,7 @@ impl From<&Repository> for RepositoryView {
             password_reference: repository.password.to_string(),
             credentials: words(&repository.credentials),
             epoch: repository.epoch.0,
+            retired_at: repository.retired_at.map(|at| at.to_string()),
         }
     }
 }

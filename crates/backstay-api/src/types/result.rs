@@ -69,6 +69,9 @@ pub enum ResultWire {
         packs_waiting: u64,
         /// Bytes that were copied out of packs that go.
         bytes_rewritten: u64,
+        /// Bytes of all packs that are there afterwards; none from an agent that does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes_left: Option<u64>,
     },
     /// It did not work.
     Failed {
@@ -289,6 +292,7 @@ impl From<&JobResult> for ResultWire {
                 bytes_pending: counts.bytes_pending,
                 packs_waiting: counts.packs_waiting,
                 bytes_rewritten: counts.bytes_rewritten,
+                bytes_left: counts.bytes_left,
             },
             JobResult::Failed(failure) => Self::Failed {
                 class: failure.class.word().to_owned(),
@@ -324,10 +328,10 @@ impl ResultWire {
             Self::Verified { findings, counts } => {
                 JobResult::Verified { findings: Box::new(findings.try_into()?), counts: counts.into() }
             }
-            Self::Pruned { forgotten, bytes_freed, bytes_pending, packs_waiting, bytes_rewritten } => {
+            Self::Pruned { forgotten, bytes_freed, bytes_pending, packs_waiting, bytes_rewritten, bytes_left } => {
                 JobResult::Pruned {
                     forgotten: forgotten.iter().map(|id| parse("forgotten", id)).collect::<Result<_, _>>()?,
-                    counts: PruneCounts { bytes_freed, bytes_pending, packs_waiting, bytes_rewritten },
+                    counts: PruneCounts { bytes_freed, bytes_pending, packs_waiting, bytes_rewritten, bytes_left },
                 }
             }
             Self::Failed { class, message, disposition } => JobResult::Failed(Failure {

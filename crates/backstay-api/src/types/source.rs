@@ -34,6 +34,9 @@ pub struct SourceView {
     /// Settings of that kind.
     #[schema(value_type = Object)]
     pub settings: serde_json::Value,
+    /// When it was retired; none while it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<String>,
 }
 
 impl From<&Source> for SourceView {
@@ -44,6 +47,7 @@ impl From<&Source> for SourceView {
             name: source.name.to_string(),
             kind: source.kind.clone(),
             settings: source.settings.clone(),
+            retired_at: source.retired_at.map(|at| at.to_string()),
         }
     }
 }

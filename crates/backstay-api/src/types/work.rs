@@ -309,6 +309,7 @@ impl TryFrom<SourceWire> for Source {
             name: parse("source.name", &wire.name)?,
             kind: wire.kind,
             settings: wire.settings,
+            retired_at: None,
         })
     }
 }

@@ -12,7 +12,7 @@ use super::alert::{Severity, Topic, severity_of_level};
 use super::event::{Event, EventKind};
 use super::id::TenantId;
 use super::message::{Message, Purpose, Section, one_line};
-use super::quota::{Level, Quota, Usage, level};
+use super::quota::{Level, Quota, Usage, level, percent, permit};
 
 /// Lines of one kind that are written out; what is beyond is counted.
 pub const LINES_MAX: usize = 20;
@@ -185,6 +185,9 @@ impl Digest {
         let events: Vec<String> = self.events.iter().map(told).collect();
         let worst = self.events.first().map_or(Severity::Info, |event| Topic::Event(event.kind).severity());
         add_cut("What went wrong", worst, events, self.events_beyond);
+        if self.level != Level::Green {
+            add_cut("Quota", severity_of_level(self.level), self.quota_lines(), 0);
+        }
         let held = facts.paused.iter().map(|name| format!("{name}: paused by a person, raises no alarm"));
         add_cut("Held back", Severity::Warning, held.collect(), 0);
         if let Some(changes) = &self.changes {
@@ -193,7 +196,9 @@ impl Digest {
         }
         let results = self.counts.iter().map(|(kind, count)| format!("{} {count}", kind.word()));
         add_cut("Results", Severity::Info, results.collect(), 0);
-        add_cut("Quota", severity_of_level(self.level), vec![self.quota_words()], 0);
+        if self.level == Level::Green {
+            add_cut("Quota", Severity::Info, self.quota_lines(), 0);
+        }
         let durations = facts.durations.iter().map(|(name, took)| format!("{name}: {}", time_words(*took)));
         add_cut("A backup takes about", Severity::Info, durations.collect(), 0);
         let severity = sections.iter().map(|section| section.severity).max().unwrap_or(Severity::Info);
@@ -220,7 +225,15 @@ impl Digest {
         let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
         let bytes = format!("{}{}", size_words(usage.bytes), of(quota.bytes.map(size_words)));
         let snapshots = format!("{}{} snapshots", usage.snapshots, of(quota.snapshots.map(|limit| limit.to_string())));
-        format!("{}: {bytes}, {snapshots}", self.level.word())
+        let share = percent(quota, usage).map_or(String::new(), |percent| format!("{percent} % used, "));
+        format!("{}: {share}{bytes}, {snapshots}", self.level.word())
+    }
+
+    /// Returns how the tenant stands against its limits, and what follows from it.
+    fn quota_lines(&self) -> Vec<String> {
+        let refused = permit(self.facts.quota, self.facts.usage, 0).err();
+        let refused = refused.map(|error| format!("no backup starts: {error}"));
+        [self.quota_words()].into_iter().chain(refused).collect()
     }
 
     /// Returns the whole digest as plain text.
@@ -243,7 +256,7 @@ impl Digest {
             let none = changes.is_empty().then(|| "nothing".to_owned());
             section(&mut lines, "Changed since the last digest", changes.iter().cloned().chain(none));
         }
-        section(&mut lines, "Quota", [self.quota_words()].into_iter());
+        section(&mut lines, "Quota", self.quota_lines().into_iter());
         section(
             &mut lines,
             "Durations",
@@ -365,7 +378,7 @@ mod tests {
             Changed since the last digest:\n  the quota went from green to yellow\n  50.0 GiB more stored\n  \
             mail is no longer overdue\n  home became overdue\n  web works again\n  mail began to fail\n  new is new\n  \
             old is gone\n  home needs 20m instead of 10m\n\
-            Quota:\n  yellow: 60.0 GiB of 100.0 GiB, 3 snapshots\n\
+            Quota:\n  yellow: 60 % used, 60.0 GiB of 100.0 GiB, 3 snapshots\n\
             Durations:\n  home 20m\n  new 1m";
         assert_eq!(text, expected);
     }
@@ -384,9 +397,9 @@ mod tests {
             "Overdue",
             "Failing",
             "What went wrong",
+            "Quota",
             "Held back",
             "Results",
-            "Quota",
             "A backup takes about",
         ];
         assert_eq!(headings, expected);
@@ -395,6 +408,18 @@ mod tests {
         let events = vec!["3 failed"; LINES_MAX + 5].join(",");
         let message = digest(&events, facts(0, "", "", ""), None).message("ada", at(24));
         assert_eq!(message.sections[0].lines.last().map(String::as_str), Some("and 5 more"));
+    }
+
+    #[test]
+    fn a_quota_that_is_reached_says_what_follows() {
+        let quota = |bytes: u64| {
+            let message = digest("", facts(bytes << 30, "", "", ""), None).message("ada", at(24));
+            let section = message.sections.iter().find(|section| section.heading == "Quota").unwrap();
+            format!("{}: {}", section.severity.word(), section.lines.join("; "))
+        };
+        assert_eq!(quota(49), "info: green: 49 % used, 49.0 GiB of 100.0 GiB, 3 snapshots");
+        assert_eq!(quota(50), "warning: yellow: 50 % used, 50.0 GiB of 100.0 GiB, 3 snapshots");
+        assert!(quota(100).contains("100 % used") && quota(100).contains("; no backup starts: the tenant stores"));
     }
 
     #[test]

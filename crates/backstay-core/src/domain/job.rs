@@ -167,10 +167,13 @@ pub enum FailureClass {
     AgentLost,
     /// Ours: a state that should not exist.
     Internal,
+    /// The tenant has used up what it may store: the backup was not begun.
+    Quota,
 }
 
 words!(FailureClass: Source = "source", Storage = "storage", StorageFull = "storage_full", Repository = "repository",
-    RepositoryMissing = "repository_missing", Password = "password", Target = "target", AgentLost = "agent_lost", Internal = "internal");
+    RepositoryMissing = "repository_missing", Password = "password", Target = "target", AgentLost = "agent_lost", Internal = "internal",
+    Quota = "quota");
 
 /// Why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -519,6 +522,8 @@ pub struct PruneCounts {
     pub packs_waiting: u64,
     /// Bytes that were needed and were copied out of packs that go.
     pub bytes_rewritten: u64,
+    /// Bytes of all packs that are there afterwards, those that wait for their grace too; none when the agent cannot say.
+    pub bytes_left: Option<u64>,
 }
 
 /// The state of a job in the hand of its agent.

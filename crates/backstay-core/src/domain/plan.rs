@@ -30,6 +30,8 @@ pub struct Plan {
     pub retention: RetentionPolicy,
     /// When the plan was made: an item without a snapshot counts its RPO from here.
     pub created_at: Timestamp,
+    /// When it was retired: nothing new is made of it then, and what it made stays; none while it lives.
+    pub retired_at: Option<Timestamp>,
 }
 
 /// Returns the moment when an item breaches its RPO: counted from its newest good snapshot, or from when the plan

@@ -3,6 +3,7 @@
 //! A backup of a tenant at its limit is refused before it starts, with a sentence that says which limit and what to do.
 //! Restores, verifies and prunes never ask here.
 
+use super::digest::size_words;
 use super::disposition::Disposition;
 
 /// Below this share a quota is green.
@@ -47,7 +48,8 @@ super::job::words!(Level: Green = "green", Yellow = "yellow", Red = "red");
 pub enum QuotaError {
     /// The bytes are used up.
     #[error(
-        "the tenant stores {used} of {limit} bytes that its quota allows; forget and prune snapshots, or raise the quota"
+        "the tenant stores {} of {} that its quota allows; forget and prune snapshots, or raise the quota",
+        size_words(*used), size_words(*limit)
     )]
     Bytes {
         /// Bytes stored.
@@ -57,7 +59,8 @@ pub enum QuotaError {
     },
     /// The bytes that are left do not hold what the backup is expected to add.
     #[error(
-        "the backup is expected to add {expected} bytes and the tenant's quota has {left} left; prune, or raise the quota"
+        "the backup is expected to add {} and the tenant's quota has {} left; prune, or raise the quota",
+        size_words(*expected), size_words(*left)
     )]
     Room {
         /// Bytes that it is expected to add.
@@ -86,6 +89,27 @@ impl QuotaError {
 pub fn level(quota: Quota, usage: Usage) -> Level {
     let bytes = level_of(quota.bytes, usage.bytes);
     bytes.max(level_of(quota.snapshots, usage.snapshots))
+}
+
+/// Returns how many hundredths of its limits a tenant uses: the worse of the two; none without a limit.
+pub fn percent(quota: Quota, usage: Usage) -> Option<u64> {
+    let share = |limit: Option<u64>, used: u64| {
+        let limit = limit?;
+        let share = (u128::from(used) * 100).checked_div(u128::from(limit)).unwrap_or(100);
+        Some(u64::try_from(share).unwrap_or(u64::MAX))
+    };
+    share(quota.bytes, usage.bytes).max(share(quota.snapshots, usage.snapshots))
+}
+
+/// Returns what the next backup of an item is expected to add, from what its last ones stored, in any order: the median,
+/// and zero below two of them. A first backup stores everything and says nothing about the second.
+pub fn expected(stored: &[u64]) -> u64 {
+    if stored.len() < 2 {
+        return 0;
+    }
+    let mut stored = stored.to_vec();
+    stored.sort_unstable();
+    stored[(stored.len() - 1) / 2]
 }
 
 fn level_of(limit: Option<u64>, used: u64) -> Level {
@@ -137,16 +161,33 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_that_of_the_nearer_limit() {
+        let share = |bytes: &str, snapshots: &str| {
+            let ((used, bytes), (count, snapshots)) = (read(bytes), read(snapshots));
+            percent(Quota { bytes, snapshots }, Usage { bytes: used, snapshots: count })
+        };
+        assert_eq!([share("5/-", "5/-"), share("49/100", "0/-"), share("1/100", "9/10")], [None, Some(49), Some(90)]);
+        assert_eq!([share("3/0", "0/-"), share("250/100", "0/-")], [Some(100), Some(250)]);
+        assert_eq!(share("18446744073709551615/1", "0/-"), Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_expected_is_what_is_usual() {
+        assert_eq!([expected(&[]), expected(&[100]), expected(&[100, 1])], [0, 0, 1]);
+        assert_eq!([expected(&[3, 100, 2]), expected(&[4, 4, 1, 90])], [3, 4]);
+    }
+
+    #[test]
     fn levels_and_limits() {
         check("0/-", "0/-", u64::MAX, "green: may start");
         check("49/100", "0/-", 0, "green: may start");
         check("50/100", "0/-", 0, "yellow: may start");
         check("80/100", "0/-", 0, "yellow: may start");
         check("81/100", "0/-", 19, "red: may start");
-        check("81/100", "0/-", 20, "red: the backup is expected to add 20 bytes and the tenant's quota has 19 left");
-        check("100/100", "0/-", 0, "red: the tenant stores 100 of 100 bytes");
-        check("130/100", "0/-", 0, "red: the tenant stores 130 of 100 bytes");
-        check("0/0", "0/-", 0, "red: the tenant stores 0 of 0 bytes");
+        check("81/100", "0/-", 20, "red: the backup is expected to add 20 B and the tenant's quota has 19 B left");
+        check("100/100", "0/-", 0, "red: the tenant stores 100 B of 100 B");
+        check("130/100", "0/-", 0, "red: the tenant stores 130 B of 100 B");
+        check("0/0", "0/-", 0, "red: the tenant stores 0 B of 0 B");
         check("1/100", "7/10", 0, "yellow: may start");
         check("1/100", "10/10", 0, "red: the tenant has 10 of 10 snapshots");
         check("18446744073709551615/18446744073709551615", "0/-", 0, "red: the tenant stores");

@@ -1,5 +1,7 @@
 //! Where a plan's snapshots lie, and who keeps the data.
 
+use jiff::Timestamp;
+
 use super::id::{RepositoryId, TenantId};
 use super::name::Name;
 use super::secret::SecretReference;
@@ -35,6 +37,8 @@ pub struct Repository {
     pub credentials: CredentialReferences,
     /// How often it was leased alone.
     pub epoch: RepositoryEpoch,
+    /// When it was retired: nothing new is made of it then, and what it made stays; none while it lives.
+    pub retired_at: Option<Timestamp>,
 }
 
 /// How a job holds its repository while it runs.

@@ -60,6 +60,8 @@ pub const fn patience(class: FailureClass) -> Patience {
         // These seldom pass: an answer that was cut, a file that is being replaced.
         FailureClass::Repository | FailureClass::RepositoryMissing | FailureClass::Password => (300, 3_600, 3),
         FailureClass::Internal => (60, 3_600, 3),
+        // A person raises it, or a prune makes room: the next occurrence asks again.
+        FailureClass::Quota => (3_600, 3_600, 1),
     };
     Patience { first: Duration::from_secs(first), longest: Duration::from_secs(longest), failures_max }
 }

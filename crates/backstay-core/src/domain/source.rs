@@ -1,5 +1,7 @@
 //! What a backup reads.
 
+use jiff::Timestamp;
+
 use super::id::{SourceId, TenantId};
 use super::name::Name;
 
@@ -16,4 +18,6 @@ pub struct Source {
     pub kind: String,
     /// The kind's settings, already judged by the kind's `parse`; never a secret.
     pub settings: serde_json::Value,
+    /// When it was retired: nothing new is made of it then, and what it made stays; none while it lives.
+    pub retired_at: Option<Timestamp>,
 }

@@ -153,6 +153,7 @@ pub async fn repository_declare(
         password,
         credentials,
         epoch: RepositoryEpoch(0),
+        retired_at: None,
     };
     context.declarations.repository_add(&repository).await?;
     Ok(repository)
@@ -181,6 +182,7 @@ pub async fn source_declare(
         name,
         kind: kind.to_owned(),
         settings: parsed.settings,
+        retired_at: None,
     };
     let item = |name| Item {
         id: ItemId::new(now, context.ten()),
@@ -214,6 +216,9 @@ pub struct PlanChange {
 /// # Errors
 /// [`DeclareError`]: an RPO that is too short, a repository of another tenant, a taken name.
 pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> Result<Option<Plan>, DeclareError> {
+    if seen.retired_at.is_some() {
+        return Err(StoreError::Retired { noun: "plan", key: seen.name.to_string() }.into());
+    }
     let rpo = change.rpo.unwrap_or(seen.rpo);
     if rpo < RPO_MIN {
         return Err(DeclareError::Rpo { given: rpo });
@@ -270,6 +275,7 @@ pub async fn plan_declare(
         rpo: declaration.rpo,
         retention: declaration.retention,
         created_at: now,
+        retired_at: None,
     };
     context.declarations.plan_add(&plan).await?;
     Ok(plan)

@@ -18,7 +18,6 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{ChannelId, ItemId, MessageId, TenantId};
 use crate::domain::message::Message;
 use crate::domain::plan::Plan;
-use crate::domain::quota::Quota;
 use crate::domain::rpo::age;
 use crate::domain::tenant::Tenant;
 use crate::ports::notice::{AlertFilter, DigestDue, DigestTold, Mark, NoticeWrite, Outgoing};
@@ -173,9 +172,12 @@ async fn named(context: &Context, events: &mut [Event]) -> Result<(), StoreError
 }
 
 async fn facts(context: &Context, tenant: TenantId, now: Timestamp) -> Result<Facts, StoreError> {
-    let mut facts =
-        Facts { usage: context.notices.usage_get(tenant).await?, quota: Quota::default(), ..Facts::default() };
+    let usage = context.notices.usage_get(tenant).await?;
+    let mut facts = Facts { usage, quota: context.declarations.quota_get(tenant).await?, ..Facts::default() };
     for plan in context.declarations.plan_list(Some(tenant)).await? {
+        if plan.retired_at.is_some() {
+            continue;
+        }
         plan_facts(context, &plan, now, &mut facts).await?;
     }
     let filter = AlertFilter { tenant_id: Some(tenant), is_live: true };

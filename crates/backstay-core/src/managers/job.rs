@@ -21,7 +21,7 @@ use crate::domain::retry::{AfterFailure, Streak, after_attempt};
 use crate::domain::snapshot::{PublishedSnapshot, Snapshot};
 use crate::domain::unread::Unread;
 use crate::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
-use crate::ports::store::{Page, Pruned, Settlement, SnapshotFilter, StoreError};
+use crate::ports::store::{Page, Pruned, Settlement, SnapshotFilter, StoreError, StoredAfter};
 
 /// How often a settlement is decided anew when the rows that it rests on moved: each try means that somebody else
 /// got on.
@@ -44,6 +44,7 @@ impl JobManager {
     async fn refuse(&self, lease: LeaseKey, error: &LeaseError) -> Result<(), LeaseError> {
         let class = match error {
             LeaseError::Secret { .. } => FailureClass::Password,
+            LeaseError::Quota { .. } => FailureClass::Quota,
             LeaseError::Lost { .. } | LeaseError::Store(_) => FailureClass::Internal,
         };
         let failure = Failure { class, message: chain(error), disposition: error.disposition() };
@@ -84,7 +85,8 @@ impl JobManager {
             }
             JobResult::Pruned { forgotten, counts } => {
                 let has_pending = counts.bytes_pending > 0 || counts.packs_waiting > 0;
-                rows.pruned = Some(Pruned { forgotten: forgotten.clone(), has_pending });
+                let stored = counts.bytes_left.map_or(StoredAfter::Less(counts.bytes_freed), StoredAfter::Is);
+                rows.pruned = Some(Pruned { forgotten: forgotten.clone(), has_pending, stored });
                 rows.event = Some(self.prune_event(job, forgotten.len(), counts));
                 return Ok(rows);
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::context::Context;
+use super::quota;
 use super::request::snapshot_there;
 use super::retention::forget_list;
 use crate::domain::id::{AgentId, ItemId, RepositoryId};
@@ -26,6 +27,7 @@ pub(super) async fn job_in_hand(
     ttl: Duration,
 ) -> Result<Job<Leased>, LeaseError> {
     let Claimed { job, epoch, checkpoint } = claimed;
+    quota::start_permit(context, &job).await?;
     let repository = context.declarations.repository_get(job.repository_id).await?;
     let work = work_of(context, &job, &repository).await?;
     let repository = repository_open(context, &job, repository).await?;

@@ -1,7 +1,9 @@
 //! Use cases, each from end to end: they ask and tell ports in order and leave every decision to `domain`.
 //!
 //! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
-//! over the stores, `rescue` puts lost jobs back, `retry` what was given up, `retention` says which snapshots go and has repositories pruned,
+//! over the stores, `rescue` puts lost jobs back, `retry` what was given up, `retention` says which snapshots go and has
+//! repositories pruned, `quota` keeps backups from starting that a tenant has no room for, `retire` ends what is no longer
+//! wanted,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
 //! where to, `deliver` sends. `explain` answers why, `queue` keeps by what the queue is gone through. `browse` looks into
 //! snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in, `sweep` deletes what is over
@@ -18,6 +20,8 @@ pub mod browse;
 pub mod access;
 pub mod schedule;
 pub mod retention;
+pub mod quota;
+pub mod retire;
 pub mod secret;
 pub mod channel;
 pub mod alert;

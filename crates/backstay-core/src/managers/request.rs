@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::context::Context;
+use super::quota::{PermitError, items_permit};
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
@@ -22,13 +23,23 @@ pub(super) const PRIORITY_REQUEST: i32 = 10;
 /// Asks for a backup of each item of a plan that is still there, and returns what became of each.
 ///
 /// # Errors
-/// [`StoreError`]; items enqueued before it stay so: asking again by the same asking finds them as its own, from another
-/// one as overlaps.
-pub async fn plan_request(context: &Context, asking: &Asking, id: PlanId) -> Result<Vec<(Item, Enqueued)>, StoreError> {
+/// [`PermitError::Quota`] when the tenant has no room for any of them: nothing was enqueued. [`StoreError`]; items enqueued
+/// before it stay so: asking again by the same asking finds them as its own, from another one as overlaps.
+pub async fn plan_request(
+    context: &Context,
+    asking: &Asking,
+    id: PlanId,
+) -> Result<Vec<(Item, Enqueued)>, PermitError> {
     let plan = context.declarations.plan_get(id).await?;
-    let items = context.declarations.item_list(plan.source_id).await?;
+    if plan.retired_at.is_some() {
+        return Err(StoreError::Retired { noun: "plan", key: plan.name.to_string() }.into());
+    }
+    let mut items = context.declarations.item_list(plan.source_id).await?;
+    items.retain(|item| item.vanished_at.is_none());
+    let places: Vec<_> = items.iter().map(|item| (item.id, plan.repository_id)).collect();
+    items_permit(context, plan.tenant_id, &places).await?;
     let mut answers = Vec::with_capacity(items.len());
-    for item in items.into_iter().filter(|item| item.vanished_at.is_none()) {
+    for item in items {
         let enqueued = backup_request(context, asking, &plan, &item, Trigger::Request).await?;
         answers.push((item, enqueued));
     }

@@ -5,8 +5,8 @@
 //!  prune leased ──> what no plan keeps, no person holds and no job wants, by the store's clock ──> its agent
 //! ```
 //!
-//! All plans that put a source's items into a repository have a say: what one of them keeps, stays. Items whose plans are
-//! gone keep everything. The decision is made once the prune has the repository alone, never by an agent's clock.
+//! All plans that put a source's items into a repository have a say: what one of them keeps, stays. A plan that was retired
+//! keeps what was taken until then. Items whose plans are all gone keep everything. The decision is made once the prune has the repository alone, never by an agent's clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::domain::item::Item;
 use crate::domain::job::{Forget, Instruction, Job, JobCounts, JobState, Outcome, Trigger};
 use crate::domain::plan::Plan;
 use crate::domain::repository::Repository;
-use crate::domain::retention::{Candidate, Preview, Verdict, keep};
+use crate::domain::retention::{Candidate, Preview, Reason, Verdict, keep};
 use crate::domain::schedule::{Calendar, OverlapKey};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::retention::Upkeep;
@@ -114,6 +114,9 @@ async fn groups_of(context: &Context, repository: RepositoryId) -> Result<BTreeM
 
 /// Judges the snapshots of one item by all its plans: what one keeps, stays, and each says why. Without a plan all stay.
 fn judge(plans: &[Plan], snapshots: &[Snapshot], wanted: &BTreeSet<SnapshotId>, now: Timestamp) -> Preview<SnapshotId> {
+    // What was taken until the newest retirement stays, whatever the plans that live say.
+    let retired_at = plans.iter().filter_map(|plan| plan.retired_at).max();
+    let is_left = |row: &Snapshot| retired_at.is_some_and(|at| row.taken_at <= at);
     let of_plan = |plan: &Plan| {
         let zone = TimeZone::get(plan.schedule.time_zone()).unwrap_or(TimeZone::UTC);
         let candidate = |row: &Snapshot| Candidate {
@@ -122,14 +125,22 @@ fn judge(plans: &[Plan], snapshots: &[Snapshot], wanted: &BTreeSet<SnapshotId>, 
             taken_at: row.taken_at.to_zoned(zone.clone()),
             tags: Vec::new(),
             is_good: matches!(row.outcome, Outcome::Complete | Outcome::Unchanged),
-            is_pinned: row.pinned_at.is_some() || wanted.contains(&row.id),
+            is_pinned: row.pinned_at.is_some() || wanted.contains(&row.id) || is_left(row),
             is_held: row.held_at.is_some(),
             protected_until: row.protected_until,
         };
         let group: Vec<Candidate<SnapshotId>> = snapshots.iter().map(candidate).collect();
-        keep(&plan.retention, &group, now)
+        let mut preview = keep(&plan.retention, &group, now);
+        let left: BTreeMap<SnapshotId, bool> =
+            snapshots.iter().filter(|row| is_left(row)).map(|row| (row.id, row.pinned_at.is_some())).collect();
+        for verdict in &mut preview.verdicts {
+            let Some(is_pinned) = left.get(&verdict.id) else { continue };
+            verdict.reasons.retain(|reason| *is_pinned || *reason != Reason::Pinned);
+            verdict.reasons.push(Reason::Retired);
+        }
+        preview
     };
-    let mut previews = plans.iter().map(of_plan);
+    let mut previews = plans.iter().filter(|plan| plan.retired_at.is_none()).map(of_plan);
     let Some(mut all) = previews.next() else {
         return Preview { verdicts: Vec::new(), dropped: Vec::new() };
     };
@@ -148,7 +159,7 @@ pub(super) async fn forget_list(context: &Context, repository: &Repository) -> R
     let now = context.schedules.clock_read().await?;
     let plans = context.declarations.plan_list(Some(repository.tenant_id)).await?;
     let plans: Vec<Plan> = plans.into_iter().filter(|plan| plan.repository_id == repository.id).collect();
-    if plans.iter().all(|plan| plan.retention.has_no_rule()) {
+    if plans.iter().all(|plan| plan.retired_at.is_some() || plan.retention.has_no_rule()) {
         return Ok(Vec::new());
     }
     let wanted: BTreeSet<SnapshotId> =
@@ -221,6 +232,9 @@ async fn upkeep_one(
     now: Timestamp,
 ) -> Result<Looked, StoreError> {
     let repository = context.declarations.repository_get(row.repository_id).await?;
+    if repository.retired_at.is_some() {
+        return Ok(Looked::Nothing);
+    }
     if calendar.held(repository.tenant_id, now).is_some() {
         return Ok(Looked::Held);
     }

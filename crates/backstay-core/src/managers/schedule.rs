@@ -295,6 +295,9 @@ pub enum PauseWish {
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such plan.
 pub async fn plan_pause(context: &Context, id: PlanId, wish: PauseWish) -> Result<ScheduleState, StoreError> {
     let plan = context.declarations.plan_get(id).await?;
+    if plan.retired_at.is_some() {
+        return Err(StoreError::Retired { noun: "plan", key: plan.name.to_string() });
+    }
     let mut tries_left = PAUSE_TRIES;
     loop {
         let now = context.schedules.clock_read().await?;

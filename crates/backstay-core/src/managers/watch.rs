@@ -131,6 +131,9 @@ async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timesta
     let taken = newest.map(|row| row.taken_at);
     let item_age = age(plan.rpo, plan.created_at, taken, item.confirmed_at, now);
     let alerts = context.notices.alert_find(plan.tenant_id, &subject_of(plan.id, item.id)).await?;
+    if plan.retired_at.is_some() {
+        return retired(context, known.channels.as_deref(), (plan, &item), &alerts, now).await;
+    }
     let is_well = item_age.overdue_by(now).is_none();
     if !is_well && (state.paused_at.is_some() || item.vanished_at.is_some()) {
         return Ok(Seen::rest(now, REST));
@@ -157,6 +160,32 @@ async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timesta
             out.alerts.push(row);
             out.messages.extend(messages.into_iter().filter(|_| !is_worse));
         }
+    }
+    Ok(out)
+}
+
+/// Ends what is told of an item of a plan that was retired; it is looked at no more.
+async fn retired(
+    context: &Context,
+    channels: Option<&[Channel]>,
+    (plan, item): (&Plan, &Item),
+    alerts: &[AlertRow],
+    now: Timestamp,
+) -> Result<Seen, StoreError> {
+    let mut out = Seen { due_at: Timestamp::MAX, alerts: Vec::new(), messages: Vec::new() };
+    let live: Vec<&AlertRow> = alerts.iter().filter(|row| row.ended_at.is_none()).collect();
+    if live.is_empty() {
+        return Ok(out);
+    }
+    let channels = match channels {
+        Some(channels) => channels.to_vec(),
+        None => context.notices.channel_list(None).await?,
+    };
+    for row in live {
+        let words = format!("{} is watched no more: its plan {} was retired.", item.name, plan.name);
+        let (row, messages) = end(context, &channels, row, words, Vec::new(), now);
+        out.alerts.push(row);
+        out.messages.extend(messages);
     }
     Ok(out)
 }

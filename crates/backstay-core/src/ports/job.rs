@@ -16,6 +16,7 @@ use crate::domain::disposition::Disposition;
 use crate::domain::evidence::Findings;
 use crate::domain::id::{AgentId, JobId, SnapshotId};
 use crate::domain::job::{Failure, Job, JobCounts, JobKind, JobState, Leased, Outcome, Progress, PruneCounts};
+use crate::domain::quota::QuotaError;
 use crate::domain::snapshot::PublishedSnapshot;
 use crate::domain::unread::Unread;
 
@@ -142,6 +143,14 @@ pub enum LeaseError {
     /// The store did not answer.
     #[error("the store of jobs did not answer")]
     Store(#[from] StoreError),
+    /// The job's tenant has used up its quota.
+    #[error("the quota of the tenant is reached")]
+    Quota {
+        /// The job.
+        job_id: JobId,
+        /// Which limit.
+        source: QuotaError,
+    },
     /// A secret that the job needs could not be read.
     #[error("a secret that job {job_id} needs could not be read")]
     Secret {
@@ -159,6 +168,7 @@ impl LeaseError {
             Self::Lost { .. } => Disposition::Operator,
             Self::Store(error) => error.disposition(),
             Self::Secret { source, .. } => source.disposition(),
+            Self::Quota { source, .. } => source.disposition(),
         }
     }
 }

@@ -217,7 +217,8 @@ pub trait NoticeStore: Send + Sync {
     async fn event_list_behind(&self, rows_max: u32) -> Result<Vec<Behind>, StoreError>;
     /// Returns channels whose window is over by a moment, the longest over first.
     async fn digest_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<DigestDue>, StoreError>;
-    /// Returns what a tenant stores: snapshots that were not forgotten, and what their backups added to storages.
+    /// Returns what a tenant stores: snapshots that were not forgotten, and the bytes that backups added to its repositories
+    /// and prunes left there (decision 0027). Reads a row a repository, never history.
     async fn usage_get(&self, tenant: TenantId) -> Result<Usage, StoreError>;
     /// Returns what a channel was told of a tenant last; none when it never was.
     async fn digest_told(&self, channel: ChannelId, tenant: TenantId) -> Result<Option<DigestTold>, StoreError>;

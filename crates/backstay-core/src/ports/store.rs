@@ -20,6 +20,7 @@ use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
+use crate::domain::quota::{Quota, Usage};
 use crate::domain::repository::{Repository, RepositoryEpoch};
 use crate::domain::retry::Streak;
 use crate::domain::snapshot::Snapshot;
@@ -49,6 +50,14 @@ pub enum StoreError {
         /// What was to be made.
         noun: &'static str,
         /// Which key.
+        key: String,
+    },
+    /// It was retired: nothing new is made of it.
+    #[error("the {noun} {key} is retired: nothing new is made of it, and what it made stays")]
+    Retired {
+        /// What it is.
+        noun: &'static str,
+        /// Which one.
         key: String,
     },
     /// Somebody works with it; asking again helps.
@@ -121,7 +130,18 @@ impl<I> Page<I> {
     }
 }
 
-/// Tenants, sources, items, repositories, plans: what people declare.
+/// What can be retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retirable {
+    /// A plan.
+    Plan(PlanId),
+    /// A source.
+    Source(SourceId),
+    /// A repository.
+    Repository(RepositoryId),
+}
+
+/// Tenants, sources, items, repositories, plans: what people declare. Lists have retired ones too.
 #[async_trait]
 pub trait DeclarationStore: Send + Sync {
     /// Adds a tenant; [`StoreError::Taken`] when the name is.
@@ -132,6 +152,13 @@ pub trait DeclarationStore: Send + Sync {
     async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError>;
     /// Returns all tenants by name.
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// Returns what a tenant may store; no limit when nobody set one.
+    async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError>;
+    /// Sets what a tenant may store; [`StoreError::NotFound`] when there is no such tenant.
+    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError>;
+    /// Returns what each tenant may store and stores, by id. One that has neither is left out.
+    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError>;
 
     /// Adds a source with the items that its settings name; [`StoreError::Taken`] when the tenant has the name.
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError>;
@@ -152,7 +179,8 @@ pub trait DeclarationStore: Send + Sync {
     /// Returns all repositories by name; of one tenant or of all.
     async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError>;
 
-    /// Adds a plan; [`StoreError::Taken`] when the tenant has the name.
+    /// Adds a plan; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Retired`] when its source or
+    /// repository is.
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError>;
     /// Returns a plan.
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError>;
@@ -161,6 +189,12 @@ pub trait DeclarationStore: Send + Sync {
     /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not. Id, tenant and source
     /// stay. [`StoreError::Taken`] when the tenant has the name.
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError>;
+
+    /// Retires a row: its name may be taken again, and nothing that is new may name it ([`StoreError::Retired`]): no plan
+    /// its source or repository, no backup its plan, no prune its repository. A plan's schedule rests, and its items are
+    /// looked at once more. Returns the plans that live and need it, by name: then nothing was written. One that is
+    /// retired stays as it is.
+    async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError>;
 }
 
 /// Which snapshots a list shows.
@@ -334,6 +368,17 @@ pub struct Pruned {
     pub forgotten: Vec<SnapshotId>,
     /// Whether a later prune is to remove what this one left behind.
     pub has_pending: bool,
+    /// What the repository stores from now on.
+    pub stored: StoredAfter,
+}
+
+/// What a repository stores after a prune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredAfter {
+    /// So many bytes: the prune has seen all packs.
+    Is(u64),
+    /// So many bytes less than was known.
+    Less(u64),
 }
 
 /// The queue, its leases and their ends.

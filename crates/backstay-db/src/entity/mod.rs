@@ -9,6 +9,8 @@ pub(crate) mod item;
 pub(crate) mod repository;
 pub(crate) mod plan;
 pub(crate) mod upkeep;
+pub(crate) mod quota;
+pub(crate) mod repository_usage;
 pub(crate) mod plan_schedule;
 pub(crate) mod job;
 pub(crate) mod job_due;

@@ -24,6 +24,9 @@ pub(crate) struct Model {
     /// None for a plan that keeps everything.
     pub(crate) retention_json: Option<String>,
     pub(crate) created_at: i64,
+    pub(crate) retired_at: Option<i64>,
+    /// Empty while it lives, then its id: part of the key of its name, so that the name can be taken again.
+    pub(crate) retired_mark: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -48,6 +51,8 @@ impl Model {
             rpo_ms: ms_cell(plan.rpo),
             retention_json: retention_cell(&plan.retention),
             created_at: plan.created_at.as_microsecond(),
+            retired_at: plan.retired_at.map(|at| at.as_microsecond()),
+            retired_mark: plan.retired_at.map_or_else(String::new, |_| plan.id.to_string()),
         }
     }
 
@@ -66,6 +71,7 @@ impl Model {
                 None => RetentionPolicy::default(),
             },
             created_at: row.instant("created_at", self.created_at)?,
+            retired_at: row.instant_some("retired_at", self.retired_at)?,
         })
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Model {
     pub(crate) epoch: i64,
     /// References by purpose; none for a storage that needs none.
     pub(crate) credentials_json: Option<String>,
+    pub(crate) retired_at: Option<i64>,
+    /// Empty while it lives, then its id: part of the key of its name, so that the name can be taken again.
+    pub(crate) retired_mark: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -42,6 +45,8 @@ impl Model {
             password_reference: repository.password.to_string(),
             epoch: repository.epoch.0,
             credentials_json: (!repository.credentials.is_empty()).then(|| credentials_cell(&repository.credentials)),
+            retired_at: repository.retired_at.map(|at| at.as_microsecond()),
+            retired_mark: repository.retired_at.map_or_else(String::new, |_| repository.id.to_string()),
         }
     }
 
@@ -60,6 +65,7 @@ impl Model {
                 Some(text) => credentials(row, text)?,
             },
             epoch: RepositoryEpoch(self.epoch),
+            retired_at: row.instant_some("retired_at", self.retired_at)?,
         })
     }
 }

@@ -15,6 +15,9 @@ pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) settings_json: String,
+    pub(crate) retired_at: Option<i64>,
+    /// Empty while it lives, then its id: part of the key of its name, so that the name can be taken again.
+    pub(crate) retired_mark: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -30,6 +33,8 @@ impl Model {
             name: source.name.to_string(),
             kind: source.kind.clone(),
             settings_json: json_cell(&source.settings),
+            retired_at: source.retired_at.map(|at| at.as_microsecond()),
+            retired_mark: source.retired_at.map_or_else(String::new, |_| source.id.to_string()),
         }
     }
 
@@ -41,6 +46,7 @@ impl Model {
             name: row.parse("name", &self.name)?,
             settings: row.json("settings_json", &self.settings_json)?,
             kind: self.kind,
+            retired_at: row.instant_some("retired_at", self.retired_at)?,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::dialect::insert_unless_taken;
 use crate::entity::job;
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
+use crate::retire::job_permit;
 use crate::row::Row;
 
 /// Inserts the job with its event; when a key is taken, only `skipped` is told. The same job twice is one job: whoever
@@ -27,6 +28,7 @@ pub(super) async fn enqueue(
     let mut row = job::Model::of(job);
     place_put(tx, &mut row, job.kind()).await?;
     tenant_locked(tx, job.tenant_id).await?;
+    job_permit(tx, job).await?;
     let inserted = insert_unless_taken(tx, row.clone().into_active_model()).await;
     if inserted.map_err(|error| insert_error(error, "job", &row.id))? {
         due_add(tx, &row, &job.state).await?;

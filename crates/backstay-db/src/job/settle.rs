@@ -19,6 +19,7 @@ use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snaps
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::now::Now;
+use crate::quota::{StoredChange, UsageChange, usage_move};
 use crate::row::count_cell;
 use crate::upkeep::pruned_put;
 
@@ -52,6 +53,8 @@ pub(super) async fn settle(
     unread_put(tx, key.job_id, &settlement.unread).await?;
     if let Some(snapshot) = &settlement.snapshot {
         snapshot_add(tx, snapshot).await?;
+        let stored = StoredChange::More(snapshot.counts.bytes_stored);
+        usage_move(tx, &row.repository_id, UsageChange { stored, snapshots: 1 }).await?;
     }
     if let Some(evidence) = &settlement.evidence {
         evidence_add(tx, evidence).await?;

@@ -14,7 +14,7 @@ use crate::dialect::long_text;
 pub(super) struct Turns;
 
 const CLASSES: &str = "streak_class IN ('source', 'storage', 'storage_full', 'repository', 'repository_missing', \
-     'password', 'target', 'agent_lost', 'internal')";
+     'password', 'target', 'agent_lost', 'internal', 'quota')";
 
 /// Fill the new columns from the jobs that there are, and make the one row of rules. A second run changes nothing.
 const FILL: [&str; 4] = [

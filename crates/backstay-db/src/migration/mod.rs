@@ -8,7 +8,7 @@
 //!
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the
 //! API's door, how far schedules are, the door once more, what is kept, what is told, what opens storages, whose turn it
-//! is, what is over.
+//! is, what tenants may store, what is retired, what is over.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -26,6 +26,8 @@ mod m20261121_000009_retention;
 mod m20261121_000010_notices;
 mod m20261121_000011_credential;
 mod m20261121_000012_turns;
+mod m20261121_000013_quota;
+mod m20261121_000014_retire;
 mod m20261121_000015_sweep;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -49,6 +51,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000010_notices::Notices),
             Box::new(m20261121_000011_credential::Credential),
             Box::new(m20261121_000012_turns::Turns),
+            Box::new(m20261121_000013_quota::Quota),
+            Box::new(m20261121_000014_retire::Retire),
             Box::new(m20261121_000015_sweep::Sweep),
         ]
     }

@@ -3,6 +3,7 @@
 //! Where a database takes a step back as a whole, a table that stands in the way is an error. MariaDB commits each
 //! statement by itself, so an interrupted step runs again from its beginning and finds what it made.
 
+use sea_orm::{DbBackend, Statement};
 use sea_orm_migration::prelude::*;
 
 use crate::dialect::is_transactional;
@@ -69,4 +70,49 @@ pub(super) async fn drop_column(
         return Ok(());
     }
     manager.alter_table(Table::alter().table(table).drop_column(name).take()).await
+}
+
+/// Puts another condition in the place of a table's check; rows that are there fulfil it.
+///
+/// SQLite cannot alter a check: its own manual has the text of the schema changed, which is safe as the rows' format stays.
+pub(super) async fn replace_check(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &str,
+    was: &str,
+    is: &str,
+) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let run = async |sql: String| connection.execute_unprepared(&sql).await;
+    match manager.get_database_backend() {
+        DbBackend::Sqlite => {
+            let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+            let version = Statement::from_string(DbBackend::Sqlite, "PRAGMA schema_version");
+            let version = connection.query_one_raw(version).await?;
+            let version = version.ok_or_else(|| DbErr::Migration("SQLite tells no schema version".to_owned()))?;
+            let version: i64 = version.try_get_by_index(0)?;
+            run("PRAGMA writable_schema = ON".to_owned()).await?;
+            let (was, is) = (literal(&format!("({was})")), literal(&format!("({is})")));
+            let changed = run(format!(
+                "UPDATE sqlite_schema SET sql = replace(sql, {was}, {is}) \
+                 WHERE type = 'table' AND name = '{table}' AND instr(sql, {was}) > 0"
+            ));
+            let changed = changed.await;
+            run(format!("PRAGMA schema_version = {}", version + 1)).await?;
+            run("PRAGMA writable_schema = OFF".to_owned()).await?;
+            match changed?.rows_affected() {
+                1 => Ok(()),
+                _ => Err(DbErr::Migration(format!("the check {name} of {table} is not as an earlier step made it"))),
+            }
+        }
+        // Two statements: MariaDB may end between them, and the next run finishes it.
+        DbBackend::MySql => {
+            run(format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")).await?;
+            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await.map(drop)
+        }
+        _ => {
+            run(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")).await?;
+            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await.map(drop)
+        }
+    }
 }

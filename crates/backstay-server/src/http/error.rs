@@ -12,6 +12,7 @@ use backstay_core::domain::access::{Action, Role};
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::job::StateName;
 use backstay_core::domain::name::NameError;
+use backstay_core::domain::quota::QuotaError;
 use backstay_core::domain::schedule::ScheduleError;
 use backstay_core::domain::secret::SecretReferenceError;
 use backstay_core::managers::access::RecordError;
@@ -19,6 +20,8 @@ use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::managers::quota::PermitError;
+use backstay_core::managers::retire::RetireError;
 use backstay_core::managers::secret::KeepError;
 use backstay_core::ports::courier::DeliveryError;
 use backstay_core::ports::job::LeaseError;
@@ -185,6 +188,11 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, detail, "A list shows what there is.")
             }
             StoreError::Taken { .. } => Self::new(StatusCode::CONFLICT, "taken", detail, "Choose another name."),
+            StoreError::Retired { .. } => {
+                let hint =
+                    "Declare a new one; its name is free. What the retired one made can be restored and verified.";
+                Self::new(StatusCode::CONFLICT, "retired", detail, hint)
+            }
             StoreError::Move { .. } => {
                 Self::new(StatusCode::CONFLICT, "wrong_state", detail, "Look at the job again: it has moved on.")
             }
@@ -236,9 +244,39 @@ impl From<LeaseError> for ApiError {
                 let hint = "Stop this attempt and say nothing more: the job is somebody else's, or nobody's.";
                 Self::new(StatusCode::CONFLICT, code::LEASE_LOST, error, hint)
             }
+            LeaseError::Quota { source, .. } => source.into(),
             LeaseError::Secret { .. } => {
                 let hint = "Put the secret back where the repository's password reference says.";
                 Self::new(StatusCode::CONFLICT, "secret_missing", chain(&error), hint)
+            }
+        }
+    }
+}
+
+impl From<QuotaError> for ApiError {
+    fn from(error: QuotaError) -> Self {
+        let hint =
+            "`backstay quota show` says how near it is; who oversees the installation raises it: backstay quota set.";
+        Self::new(StatusCode::CONFLICT, "quota_reached", error, hint)
+    }
+}
+
+impl From<PermitError> for ApiError {
+    fn from(error: PermitError) -> Self {
+        match error {
+            PermitError::Quota(error) => error.into(),
+            PermitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RetireError> for ApiError {
+    fn from(error: RetireError) -> Self {
+        match error {
+            RetireError::Store(error) => error.into(),
+            RetireError::InUse { .. } => {
+                let hint = "Retire those plans first, or give them another one: backstay plan retire.";
+                Self::new(StatusCode::CONFLICT, "needed", error, hint)
             }
         }
     }

@@ -83,7 +83,8 @@ fn totals(counts: &Counts, page: &mut Page) {
 async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(), StoreError> {
     let tenants = state.context.declarations.tenant_list().await?;
     let names: HashMap<TenantId, String> = tenants.into_iter().map(|row| (row.id, row.name.to_string())).collect();
-    let plans = state.context.declarations.plan_list(None).await?;
+    let mut plans = state.context.declarations.plan_list(None).await?;
+    plans.retain(|plan| plan.retired_at.is_none());
     page.head("backstay_plans_not_shown", "Plans beyond those that have figures of their own.");
     page.row("backstay_plans_not_shown", &[], plans.len().saturating_sub(PLANS_MAX) as f64);
     let mut figures = Vec::new();

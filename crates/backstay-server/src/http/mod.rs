@@ -30,6 +30,7 @@ mod secret;
 mod token;
 mod explain;
 mod caps;
+mod quota;
 
 pub use door::{Authenticator, Identity, TokenAuthenticator};
 pub use router::{router, serve};

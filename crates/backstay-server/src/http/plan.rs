@@ -8,7 +8,7 @@ use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{RetiredQuery, Rows};
 use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
 use backstay_api::types::retention::{ItemRetentionView, RetentionView};
 use backstay_core::domain::id::IdError;
@@ -18,12 +18,13 @@ use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_
 use backstay_core::domain::source::Source;
 use backstay_core::managers::declaration::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::schedule::{self, PauseWish};
-use backstay_core::managers::{request, retention};
+use backstay_core::managers::{request, retention, retire};
+use backstay_core::ports::store::Retirable;
 use sha2::{Digest, Sha256};
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Body, optional};
+use super::extract::{Ask, Body, optional};
 use super::state::ServerState;
 
 pub(super) async fn plan_create(
@@ -115,8 +116,10 @@ pub(super) async fn plan_update(
 pub(super) async fn plan_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<PlanView>>, ApiError> {
-    let plans = state.context.declarations.plan_list(caller.tenant()).await?;
+    let mut plans = state.context.declarations.plan_list(caller.tenant()).await?;
+    plans.retain(|row| query.retired || row.retired_at.is_none());
     Ok(Json(Rows::whole(plans.iter().map(PlanView::from).collect())))
 }
 
@@ -168,4 +171,12 @@ pub(super) async fn plan_resume(
 ) -> Result<Json<PlanScheduleView>, ApiError> {
     schedule::plan_pause(&state.context, plan.id, PauseWish::Resume).await?;
     schedule_view(&state, &plan).await
+}
+
+pub(super) async fn plan_retire(
+    State(state): State<ServerState>,
+    Own(plan): Own<Plan>,
+) -> Result<StatusCode, ApiError> {
+    retire::retire(&state.context, Retirable::Plan(plan.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

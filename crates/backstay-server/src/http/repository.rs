@@ -4,16 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use backstay_api::types::job::JobAccepted;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{RetiredQuery, Rows};
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::storage::StorageSettings;
-use backstay_core::managers::{declaration, retention};
-use backstay_core::ports::store::Enqueued;
+use backstay_core::managers::{declaration, retention, retire};
+use backstay_core::ports::store::{Enqueued, Retirable};
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Ask, Body};
 use super::state::ServerState;
 
 pub(super) async fn repository_create(
@@ -49,7 +49,17 @@ pub(super) async fn repository_prune(
 pub(super) async fn repository_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<RepositoryView>>, ApiError> {
-    let repositories = state.context.declarations.repository_list(caller.tenant()).await?;
+    let mut repositories = state.context.declarations.repository_list(caller.tenant()).await?;
+    repositories.retain(|row| query.retired || row.retired_at.is_none());
     Ok(Json(Rows::whole(repositories.iter().map(RepositoryView::from).collect())))
+}
+
+pub(super) async fn repository_retire(
+    State(state): State<ServerState>,
+    Own(repository): Own<Repository>,
+) -> Result<StatusCode, ApiError> {
+    retire::retire(&state.context, Retirable::Repository(repository.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -21,8 +21,8 @@ use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
 use super::{
-    agent, alert, caps, channel, event, evidence, explain, job, kind, maintenance, meter, plan, repository, secret,
-    snapshot, source, stream, tenant, token,
+    agent, alert, caps, channel, event, evidence, explain, job, kind, maintenance, meter, plan, quota, repository,
+    secret, snapshot, source, stream, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -123,14 +123,20 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::AgentList => get(agent::agent_list),
         Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),
+        Operation::QuotaList => get(quota::quota_list),
+        Operation::QuotaShow => get(quota::quota_show),
+        Operation::QuotaPut => put(quota::quota_put),
         Operation::SourceKindList => get(kind::source_kind_list),
         Operation::StorageKindList => get(kind::storage_kind_list),
         Operation::RepositoryCreate => post(repository::repository_create),
+        Operation::RepositoryRetire => delete(repository::repository_retire),
         Operation::RepositoryList => get(repository::repository_list),
         Operation::SourceCreate => post(source::source_create),
+        Operation::SourceRetire => delete(source::source_retire),
         Operation::SourceList => get(source::source_list),
         Operation::ItemList => get(source::item_list),
         Operation::PlanCreate => post(plan::plan_create),
+        Operation::PlanRetire => delete(plan::plan_retire),
         Operation::PlanList => get(plan::plan_list),
         Operation::PlanRequest => post(plan::plan_request),
         Operation::PlanSchedule => get(plan::plan_schedule),

@@ -3,15 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{RetiredQuery, Rows};
 use backstay_api::types::source::{ItemView, SourceCreate, SourceView};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::source::Source;
-use backstay_core::managers::declaration;
+use backstay_core::managers::{declaration, retire};
+use backstay_core::ports::store::Retirable;
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Ask, Body};
 use super::state::ServerState;
 
 pub(super) async fn source_create(
@@ -36,8 +37,10 @@ pub(super) async fn item_show(Own(item): Own<Item>) -> Json<ItemView> {
 pub(super) async fn source_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<SourceView>>, ApiError> {
-    let sources = state.context.declarations.source_list(caller.tenant()).await?;
+    let mut sources = state.context.declarations.source_list(caller.tenant()).await?;
+    sources.retain(|row| query.retired || row.retired_at.is_none());
     Ok(Json(Rows::whole(sources.iter().map(SourceView::from).collect())))
 }
 
@@ -47,4 +50,12 @@ pub(super) async fn item_list(
 ) -> Result<Json<Rows<ItemView>>, ApiError> {
     let items = state.context.declarations.item_list(source.id).await?;
     Ok(Json(Rows::whole(items.iter().map(ItemView::from).collect())))
+}
+
+pub(super) async fn source_retire(
+    State(state): State<ServerState>,
+    Own(source): Own<Source>,
+) -> Result<StatusCode, ApiError> {
+    retire::retire(&state.context, Retirable::Source(source.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

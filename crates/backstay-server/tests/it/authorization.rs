@@ -267,6 +267,12 @@ fn case(house: &House, operation: Operation) -> Case {
             (own(&house.alert), Some(json!({ "until": "2030-01-01T00:00:00Z", "reason": "x" })), Foreign::Missing)
         }
         Operation::DigestShow => (none(), None, Foreign::Missing),
+        Operation::PlanRetire => (own(&world.plan.id), None, Foreign::Missing),
+        Operation::SourceRetire => (own(&world.source.id), None, Foreign::Missing),
+        Operation::RepositoryRetire => (own(&world.repository.id), None, Foreign::Missing),
+        Operation::QuotaList => (none(), None, Foreign::Alike),
+        Operation::QuotaShow => (own(&world.tenant.id), None, Foreign::Missing),
+        Operation::QuotaPut => (own(&world.tenant.id), Some(json!({ "quota_bytes": 1_u64 << 40 })), Foreign::Alike),
         Operation::AgentList | Operation::ChangeList | Operation::Metrics => (none(), None, Foreign::Alike),
     };
     let named = matches!(operation, Operation::EventList | Operation::EventStream | Operation::DigestShow);

@@ -1,8 +1,10 @@
 //! The suite of the three stores: what a database promises to the managers.
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
-//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what), `turns` (whose turn it is),
-//! `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `settle` (how it ends). Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
+//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
+//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes),
+//! `notice` (what is told), `voice` (how it is told), `settle` (how it ends), `quota` (what has room), `retire` (what ends).
+//! Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
 pub mod lease;
@@ -13,6 +15,8 @@ pub mod retention;
 pub mod notice;
 pub mod voice;
 pub mod settle;
+pub mod quota;
+pub mod retire;
 
 /// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`, or
 /// `async fn() -> Option<Stores>`.
@@ -105,6 +109,17 @@ macro_rules! store_promises {
             settle::every_state_is_read_back,
             settle::attempts_tell_how_they_ended,
             settle::unread_entries_are_those_of_the_newest_attempt,
+            retire::the_name_of_what_is_retired_is_free,
+            retire::what_a_plan_needs_is_not_retired,
+            retire::nothing_new_is_made_of_what_is_retired,
+            retire::what_waits_is_cancelled_and_what_runs_goes_on,
+            retire::snapshots_of_a_retired_plan_stay,
+            retire::a_retired_plan_raises_no_alarm,
+            quota::a_quota_is_read_back_and_lifted,
+            quota::what_is_stored_follows_backups_and_prunes,
+            quota::a_sum_never_refuses_a_result,
+            quota::a_backup_without_room_never_starts,
+            quota::what_has_room_starts_beside_what_has_none,
             settle::events_are_chained_without_a_gap_whoever_writes,
         }
     };

@@ -101,6 +101,7 @@ impl World {
             name: "laptop".parse().unwrap(),
             kind: "filesystem".to_owned(),
             settings: json!({ "path": "/home/ada" }),
+            retired_at: None,
         };
         let item = |number: usize| Item {
             id: ItemId::new(now, ten_bytes(&random)),
@@ -121,6 +122,7 @@ impl World {
             rpo: Duration::from_secs(86_400),
             retention: RetentionPolicy::default(),
             created_at: now,
+            retired_at: None,
         };
         stores.declarations.tenant_add(&tenant).await.unwrap();
         stores.declarations.source_add(&source, &items).await.unwrap();
@@ -280,6 +282,7 @@ pub fn repository(tenant: TenantId, id: RepositoryId, name: &str) -> Repository 
         password: "file:keys/home.key".parse().unwrap(),
         credentials: Default::default(),
         epoch: RepositoryEpoch(0),
+        retired_at: None,
     }
 }
 

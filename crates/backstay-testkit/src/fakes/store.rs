@@ -30,6 +30,7 @@ use backstay_core::domain::id::{
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::snapshot::Snapshot;
@@ -76,6 +77,8 @@ struct Rows {
     plans: BTreeMap<PlanId, Plan>,
     schedules: BTreeMap<PlanId, ScheduleState>,
     upkeep: BTreeMap<RepositoryId, Upkeep>,
+    quotas: BTreeMap<TenantId, Quota>,
+    usage: BTreeMap<RepositoryId, Usage>,
     maintenance: Vec<MaintenanceRow>,
     channels: BTreeMap<ChannelId, Channel>,
     digests: BTreeMap<ChannelId, DigestDue>,

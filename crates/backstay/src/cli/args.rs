@@ -136,6 +136,9 @@ pub(crate) enum Noun {
     /// Who does the work
     #[command(subcommand)]
     Agent(super::agent::Verb),
+    /// What tenants may store, and how near they are to that
+    #[command(subcommand)]
+    Quota(super::quota::Verb),
     /// Who asked for changes
     #[command(subcommand)]
     Change(super::change::Verb),

@@ -33,6 +33,8 @@ mod agent;
 mod change;
 mod caps;
 mod explain;
+mod quota;
+mod retire;
 mod call;
 mod show;
 pub(crate) mod engine;
@@ -101,6 +103,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Alert(verb) => alert::run(&common, verb, screen).await,
         Noun::Digest(verb) => digest::run(&common, verb, screen).await,
         Noun::Agent(verb) => agent::run(&common, verb, screen).await,
+        Noun::Quota(verb) => quota::run(&common, verb, screen).await,
         Noun::Change(verb) => change::run(&common, verb, screen).await,
         Noun::Caps(verb) => caps::run(&common, verb, screen).await,
         Noun::Call(verb) => call::run(&common, verb, screen).await,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_api::Client;
+use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
 
 use backstay_api::types::retention::RetentionView;
@@ -13,6 +14,7 @@ use super::error::{CliError, Exit};
 use super::explain::{self, Zone};
 use super::human;
 use super::job::exit_of;
+use super::retire;
 use super::screen::Screen;
 use super::show::show;
 use super::watch::{Watch, watch_job};
@@ -143,7 +145,11 @@ fn length_ms(option: &str, text: &str) -> Result<u64, CliError> {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// List all plans
-    List,
+    List {
+        /// With those that were retired
+        #[arg(long)]
+        retired: bool,
+    },
     /// Show one plan
     Show {
         /// The plan's id
@@ -194,6 +200,14 @@ pub(crate) enum Verb {
         /// The plan's name or id
         plan: String,
     },
+    /// Retire a plan: nothing new is made of it, and what it made stays
+    Retire {
+        /// The plan's name or id
+        plan: String,
+        /// Do it; without this nothing is done, and what stays is said
+        #[arg(long)]
+        yes: bool,
+    },
     /// Declare a plan
     Create {
         /// Its name
@@ -227,15 +241,20 @@ pub(crate) enum Verb {
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
-        Verb::List => {
-            let list = look(common, async |client| Ok(client.plan_list().await?)).await?;
+        Verb::List { retired } => {
+            let list = look(common, async |client| Ok(client.plan_list_by(&RetiredQuery { retired }).await?)).await?;
             let row = |row: &PlanView| {
                 let rpo = human::duration(Duration::from_millis(row.rpo_ms));
                 let when = row.schedule.cron.clone().or_else(|| {
                     let every = row.schedule.every_ms.map(Duration::from_millis);
                     every.map(|every| format!("every {}", human::duration(every)))
                 });
-                vec![row.name.clone(), when.unwrap_or_else(|| "on request".to_owned()), rpo, row.id.clone()]
+                vec![
+                    retire::marked(&row.name, row.retired_at.as_deref()),
+                    when.unwrap_or_else(|| "on request".to_owned()),
+                    rpo,
+                    row.id.clone(),
+                ]
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "when", "rpo", "id"], rows, "there is no plan yet");
@@ -297,6 +316,9 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let view = look(common, async |client| Ok(client.plan_resume(&id_of(client, &plan).await?).await?));
             schedule_show(screen, &view.await?);
             Ok(Exit::Done)
+        }
+        Verb::Retire { plan, yes } => {
+            return retire::run(common, retire::Noun::Plan, &plan, yes, screen).await;
         }
         Verb::Create { name, source, repository, rpo_hours, when, keep, tenant } => {
             let schedule = when.over(ScheduleView::default())?.unwrap_or_default();

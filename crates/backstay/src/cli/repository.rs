@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_api::Client;
+use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::repository::{RepositoryCreate, StorageView};
 
 use backstay_core::domain::storage::Purpose;
@@ -11,6 +12,7 @@ use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
 use super::job::exit_of;
+use super::retire;
 use super::screen::Screen;
 use super::show::show;
 use super::source::settings_of;
@@ -22,7 +24,11 @@ use crate::roles::quickstart::TENANT;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// List all repositories
-    List,
+    List {
+        /// With those that were retired
+        #[arg(long)]
+        retired: bool,
+    },
     /// Show one repository
     Show {
         /// The repository's id
@@ -32,6 +38,14 @@ pub(crate) enum Verb {
     Prune {
         /// The repository's name or id
         repository: String,
+    },
+    /// Retire a repository: nothing new is made of it, and what it made stays
+    Retire {
+        /// The repository's name or id
+        repository: String,
+        /// Do it; without this nothing is done, and what stays is said
+        #[arg(long)]
+        yes: bool,
     },
     /// Declare a repository; its first backup makes it
     Create {
@@ -59,11 +73,18 @@ pub(crate) enum Verb {
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
-        Verb::List => {
-            let list = look(common, async |client| Ok(client.repository_list().await?)).await?;
+        Verb::List { retired } => {
+            let list =
+                look(common, async |client| Ok(client.repository_list_by(&RetiredQuery { retired }).await?)).await?;
             let row = |row: &backstay_api::types::repository::RepositoryView| {
                 let place = row.storage.settings["path"].as_str().unwrap_or_default();
-                vec![row.name.clone(), row.kind.clone(), row.storage.kind.clone(), place.to_owned(), row.id.clone()]
+                vec![
+                    retire::marked(&row.name, row.retired_at.as_deref()),
+                    row.kind.clone(),
+                    row.storage.kind.clone(),
+                    place.to_owned(),
+                    row.id.clone(),
+                ]
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "kind", "storage", "place", "id"], rows, "there is no repository yet");
@@ -74,6 +95,9 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let answer = prune(&connection.client, &repository, screen).await;
             connection.close().await;
             return answer;
+        }
+        Verb::Retire { repository, yes } => {
+            return retire::run(common, retire::Noun::Repository, &repository, yes, screen).await;
         }
         Verb::Create { name, kind, settings, password_reference, credentials, tenant } => {
             let storage = StorageView { kind, settings: settings_of(&settings)? };

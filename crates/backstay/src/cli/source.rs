@@ -1,11 +1,13 @@
 //! `backstay source …`.
 
+use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::source::SourceCreate;
 use serde_json::{Map, Value};
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::retire;
 use super::screen::Screen;
 use super::show::show;
 use crate::roles::quickstart::TENANT;
@@ -14,7 +16,11 @@ use crate::roles::quickstart::TENANT;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// List all sources
-    List,
+    List {
+        /// With those that were retired
+        #[arg(long)]
+        retired: bool,
+    },
     /// Show one source
     Show {
         /// The source's id
@@ -24,6 +30,14 @@ pub(crate) enum Verb {
     Items {
         /// The source's id
         id: String,
+    },
+    /// Retire a source: nothing new is made of it, and what it made stays
+    Retire {
+        /// The source's name or id
+        source: String,
+        /// Do it; without this nothing is done, and what stays is said
+        #[arg(long)]
+        yes: bool,
     },
     /// Declare a source
     Create {
@@ -58,10 +72,15 @@ pub(super) fn settings_of(given: &[String]) -> Result<Value, CliError> {
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
-        Verb::List => {
-            let list = look(common, async |client| Ok(client.source_list().await?)).await?;
+        Verb::List { retired } => {
+            let list = look(common, async |client| Ok(client.source_list_by(&RetiredQuery { retired }).await?)).await?;
             let row = |row: &backstay_api::types::source::SourceView| {
-                vec![row.name.clone(), row.kind.clone(), row.settings.to_string(), row.id.clone()]
+                vec![
+                    retire::marked(&row.name, row.retired_at.as_deref()),
+                    row.kind.clone(),
+                    row.settings.to_string(),
+                    row.id.clone(),
+                ]
             };
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "kind", "settings", "id"], rows, "there is no source yet");
@@ -72,6 +91,9 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["name", "id"], rows, "the source has no item");
         }
         Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.source_show(&id).await?)).await?),
+        Verb::Retire { source, yes } => {
+            return retire::run(common, retire::Noun::Source, &source, yes, screen).await;
+        }
         Verb::Create { name, kind, settings, tenant } => {
             let body = SourceCreate { tenant, name, kind, settings: settings_of(&settings)? };
             let made = look(common, async |client| Ok(client.source_create(&body).await?)).await?;

@@ -25,4 +25,5 @@ mod retention;
 mod same_story;
 mod secrets;
 mod show_call;
+mod tenant;
 mod wire;

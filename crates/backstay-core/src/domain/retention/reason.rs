@@ -28,6 +28,8 @@ pub enum Reason<Id> {
     Tags(Vec<String>),
     /// Somebody pinned it.
     Pinned,
+    /// A plan that was retired made it or kept it.
+    Retired,
     /// Under a legal hold.
     Held,
     /// Protected until this moment.
@@ -56,6 +58,7 @@ impl<Id: fmt::Display> fmt::Display for Reason<Id> {
             Self::WithinOldest(period, within) => write!(f, "oldest {} within {within}", period.word()),
             Self::Tags(tags) => write!(f, "tags {}", tags.join(",")),
             Self::Pinned => write!(f, "pinned"),
+            Self::Retired => write!(f, "from before a plan of it was retired"),
             Self::Held => write!(f, "legal hold"),
             Self::Protected(until) => write!(f, "protected until {until:.0}"),
             Self::Future => write!(f, "dated in the future, so it keeps no other alive"),

@@ -70,6 +70,8 @@ pub struct PrunePreview {
     pub bytes_freed: u64,
     /// Bytes of packs that are marked now: free when a prune comes after the grace.
     pub bytes_freed_later: u64,
+    /// Bytes of all packs that are there at the end: kept, about to go, and those written anew, without their headers.
+    pub bytes_left: u64,
     /// Index files that are replaced.
     pub index_files_replaced: u64,
 }
@@ -355,6 +357,9 @@ fn sum(ledger: &Ledger, fates: &[Fate]) -> PrunePreview {
     for (pack, fate) in ledger.packs.iter().zip(fates) {
         sum.bytes_used += pack.used_bytes;
         let bytes = pack.there_bytes.unwrap_or(0);
+        if !matches!(fate, Fate::Remove | Fate::Forget) {
+            sum.bytes_left += bytes;
+        }
         if pack.is_known {
             sum.bytes_unused += pack.unused_bytes;
         }
@@ -385,6 +390,8 @@ fn sum(ledger: &Ledger, fates: &[Fate]) -> PrunePreview {
         }
     }
     sum.packs_unnamed = ledger.unnamed.len() as u64;
-    sum.bytes_freed_later += ledger.unnamed.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let unnamed = ledger.unnamed.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    sum.bytes_freed_later += unnamed;
+    sum.bytes_left += unnamed + sum.bytes_rewritten;
     sum
 }

@@ -58,7 +58,7 @@ pub async fn declarations_are_read_back_sorted_by_name(stores: Stores) {
 
     let settings = json!({ "path": "/ü", "deep": [1, 2.5, null, { "k": "v" }], "big": u64::MAX });
     let (id, name) = (SourceId::new(now, world.ten()), "a".parse().unwrap());
-    let source = Source { id, tenant_id: bob.id, name, kind: "ftps".to_owned(), settings };
+    let source = Source { id, tenant_id: bob.id, name, kind: "ftps".to_owned(), settings, retired_at: None };
     let item = |name: &str| Item {
         id: ItemId::new(now, world.ten()),
         source_id: source.id,

@@ -14,7 +14,9 @@ use backstay_core::managers::job::JobManager;
 use backstay_core::managers::request::verify_request;
 use backstay_core::managers::retention::{UPKEEP_EVERY, plan_retention, prune_request, upkeep_tick};
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
-use backstay_core::ports::store::{Enqueued, JobFilter, Page, Pruned, Settlement, SnapshotFilter, StoreError};
+use backstay_core::ports::store::{
+    Enqueued, JobFilter, Page, Pruned, Settlement, SnapshotFilter, StoreError, StoredAfter,
+};
 use jiff::Timestamp;
 
 use crate::conformance::job::context;
@@ -75,7 +77,7 @@ pub async fn what_was_forgotten_is_shown_no_more(stores: Stores) {
     let key = key_of(&world.claim(world.agent(), 1).await[0]);
     let at = world.now();
     let forgotten = vec![made[2].id, made[0].id, foreign.id];
-    let pruned = Some(Pruned { forgotten, has_pending: true });
+    let pruned = Some(Pruned { forgotten, has_pending: true, stored: StoredAfter::Less(0) });
     world.jobs.job_settle(key, &Settlement { pruned, ..world.success() }).await.unwrap();
     assert_eq!(shown(&world).await, [made[1].id]);
     let whole = world.stores.retention.snapshot_list_whole(world.repository.id).await.unwrap();
@@ -109,7 +111,7 @@ pub async fn nothing_is_held_while_a_prune_has_its_list(stores: Stores) {
     let key = key_of(&world.claim(world.agent(), 1).await[0]);
     let refused = retention.snapshot_hold(made[1].id, Hold::Pin, true).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Busy { by, .. } if by.contains(&key.job_id.to_string())), "{refused}");
-    let pruned = Some(Pruned { forgotten: vec![made[1].id], has_pending: false });
+    let pruned = Some(Pruned { forgotten: vec![made[1].id], has_pending: false, stored: StoredAfter::Less(0) });
     world.jobs.job_settle(key, &Settlement { pruned, ..world.success() }).await.unwrap();
     let missing = retention.snapshot_hold(made[1].id, Hold::Pin, true).await.unwrap_err();
     assert!(matches!(missing, StoreError::NotFound { .. }), "{missing}");
@@ -224,7 +226,7 @@ pub async fn what_was_forgotten_is_not_to_be_read(stores: Stores) {
     let waits = verify_request(&ports, &Asking::fresh(world.now(), [1; 32]), made[0].id, sample).await.unwrap();
     world.enqueue(&Job { breach_at: Timestamp::UNIX_EPOCH, ..prune(&world) }).await;
     let key = key_of(&world.claim(world.agent(), 1).await[0]);
-    let pruned = Some(Pruned { forgotten: vec![made[0].id], has_pending: false });
+    let pruned = Some(Pruned { forgotten: vec![made[0].id], has_pending: false, stored: StoredAfter::Less(0) });
     world.jobs.job_settle(key, &Settlement { pruned, ..world.success() }).await.unwrap();
     let refused = verify_request(&ports, &Asking::fresh(world.now(), [2; 32]), made[0].id, sample).await.unwrap_err();
     assert!(refused.to_string().contains("it was forgotten at"), "{refused}");

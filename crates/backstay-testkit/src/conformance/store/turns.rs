@@ -36,7 +36,14 @@ impl House {
         let tenant = Tenant { id: TenantId::new(now, world.ten()), name: name.parse().unwrap() };
         let settings = json!({ "path": "/srv", "host": host });
         let (name, kind) = ("files".parse().unwrap(), "filesystem".to_owned());
-        let source = Source { id: SourceId::new(now, world.ten()), tenant_id: tenant.id, name, kind, settings };
+        let source = Source {
+            id: SourceId::new(now, world.ten()),
+            tenant_id: tenant.id,
+            name,
+            kind,
+            settings,
+            retired_at: None,
+        };
         let item = |number: usize| Item {
             id: ItemId::new(now, world.ten()),
             source_id: source.id,

@@ -3,17 +3,19 @@
 use async_trait::async_trait;
 use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use backstay_core::domain::item::Item;
+use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::retention::Upkeep;
-use backstay_core::ports::store::{DeclarationStore, StoreError};
+use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
 use jiff::Timestamp;
 
-use super::FakeStores;
+use super::{FakeStores, Rows};
 
 /// Says that a unique key is taken, if it is.
 fn free(taken: bool, noun: &'static str, key: impl ToString) -> Result<(), StoreError> {
@@ -34,6 +36,36 @@ fn by_name<'a, T: Clone + 'a, K: Ord>(rows: impl Iterator<Item = &'a T>, name: i
     let mut rows: Vec<T> = rows.cloned().collect();
     rows.sort_by_key(name);
     rows
+}
+
+/// Says that a row is retired, if it is.
+fn live(retired_at: Option<Timestamp>, noun: &'static str, name: &Name) -> Result<(), StoreError> {
+    if retired_at.is_none() { Ok(()) } else { Err(StoreError::Retired { noun, key: name.to_string() }) }
+}
+
+impl Rows {
+    /// Refuses a plan whose source or repository is retired.
+    fn plan_permit(&self, plan: &Plan) -> Result<(), StoreError> {
+        if let Some(row) = self.sources.get(&plan.source_id) {
+            live(row.retired_at, "source", &row.name)?;
+        }
+        self.repositories.get(&plan.repository_id).map_or(Ok(()), |row| live(row.retired_at, "repository", &row.name))
+    }
+
+    /// Refuses a backup of a retired plan and a prune of a retired repository.
+    pub(super) fn job_permit(&self, job: &Job) -> Result<(), StoreError> {
+        match job.kind() {
+            JobKind::Backup => {
+                let plan = job.plan_id.and_then(|id| self.plans.get(&id));
+                plan.map_or(Ok(()), |row| live(row.retired_at, "plan", &row.name))
+            }
+            JobKind::Prune => {
+                let row = self.repositories.get(&job.repository_id);
+                row.map_or(Ok(()), |row| live(row.retired_at, "repository", &row.name))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 #[async_trait]
@@ -58,9 +90,31 @@ impl DeclarationStore for FakeStores {
         Ok(self.read(|rows| by_name(rows.tenants.values(), |row| row.name.clone())))
     }
 
+    async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
+        Ok(self.read(|rows| rows.quotas.get(&tenant).copied().unwrap_or_default()))
+    }
+
+    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            parent(rows.tenants.contains_key(&tenant), "tenant", tenant)?;
+            rows.quotas.insert(tenant, quota);
+            Ok(())
+        })
+    }
+
+    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+        Ok(self.read(|rows| {
+            let owners = rows.repositories.values().map(|row| row.tenant_id);
+            let known: std::collections::BTreeSet<TenantId> = rows.quotas.keys().copied().chain(owners).collect();
+            let one = |id: TenantId| (id, rows.quotas.get(&id).copied().unwrap_or_default(), rows.usage_of(id));
+            known.into_iter().map(one).collect()
+        }))
+    }
+
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
         self.write(|rows, _| {
-            let same = |row: &Source| row.tenant_id == source.tenant_id && row.name == source.name;
+            let same =
+                |row: &Source| row.tenant_id == source.tenant_id && row.name == source.name && row.retired_at.is_none();
             free(rows.sources.values().any(same), "source", &source.name)?;
             parent(rows.tenants.contains_key(&source.tenant_id), "tenant", source.tenant_id)?;
             rows.sources.insert(source.id, source.clone());
@@ -93,7 +147,9 @@ impl DeclarationStore for FakeStores {
 
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
         self.write(|rows, _| {
-            let same = |row: &Repository| row.tenant_id == repository.tenant_id && row.name == repository.name;
+            let same = |row: &Repository| {
+                row.tenant_id == repository.tenant_id && row.name == repository.name && row.retired_at.is_none()
+            };
             free(rows.repositories.values().any(same), "repository", &repository.name)?;
             parent(rows.tenants.contains_key(&repository.tenant_id), "tenant", repository.tenant_id)?;
             rows.repositories.insert(repository.id, repository.clone());
@@ -114,7 +170,9 @@ impl DeclarationStore for FakeStores {
 
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
         self.write(|rows, _| {
-            let same = |row: &Plan| row.tenant_id == plan.tenant_id && row.name == plan.name;
+            let same =
+                |row: &Plan| row.tenant_id == plan.tenant_id && row.name == plan.name && row.retired_at.is_none();
+            rows.plan_permit(plan)?;
             free(rows.plans.values().any(same), "plan", &plan.name)?;
             parent(rows.tenants.contains_key(&plan.tenant_id), "tenant", plan.tenant_id)?;
             parent(rows.sources.contains_key(&plan.source_id), "source", plan.source_id)?;
@@ -137,9 +195,12 @@ impl DeclarationStore for FakeStores {
 
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         self.write(|rows, now| {
-            let same = |row: &Plan| row.tenant_id == old.tenant_id && row.name == new.name && row.id != old.id;
+            let same = |row: &Plan| {
+                row.tenant_id == old.tenant_id && row.name == new.name && row.id != old.id && row.retired_at.is_none()
+            };
+            rows.plan_permit(new)?;
             free(rows.plans.values().any(same), "plan", &new.name)?;
-            if rows.plans.get(&old.id) != Some(old) {
+            if rows.plans.get(&old.id) != Some(old) || old.retired_at.is_some() {
                 return Ok(false);
             }
             parent(rows.repositories.contains_key(&new.repository_id), "repository", new.repository_id)?;
@@ -151,6 +212,47 @@ impl DeclarationStore for FakeStores {
                 *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled(now) };
             }
             Ok(true)
+        })
+    }
+
+    async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
+        self.write(|rows, _| {
+            let needed = |rows: &Rows, needs: &dyn Fn(&Plan) -> bool| {
+                let live = rows.plans.values().filter(|plan| plan.retired_at.is_none() && needs(plan));
+                by_name(live, |plan| plan.name.clone()).into_iter().map(|plan| plan.name).collect::<Vec<Name>>()
+            };
+            match what {
+                Retirable::Plan(id) => {
+                    let missing = StoreError::NotFound { noun: "plan", key: id.to_string() };
+                    let plan = rows.plans.get_mut(&id).ok_or(missing)?;
+                    if plan.retired_at.is_none() {
+                        plan.retired_at = Some(at);
+                        if let Some(state) = rows.schedules.get_mut(&id) {
+                            (state.next_due_at, state.waiting) = (None, None);
+                            state.revision += 1;
+                        }
+                        let of_plan = rows.watch.iter_mut().filter(|((plan, _), _)| *plan == id);
+                        of_plan.for_each(|(_, due_at)| *due_at = Timestamp::UNIX_EPOCH);
+                    }
+                }
+                Retirable::Source(id) => {
+                    found(rows.sources.get(&id), "source", id)?;
+                    let needed = needed(rows, &|plan| plan.source_id == id);
+                    if !needed.is_empty() {
+                        return Ok(needed);
+                    }
+                    rows.sources.entry(id).and_modify(|row| row.retired_at = row.retired_at.or(Some(at)));
+                }
+                Retirable::Repository(id) => {
+                    found(rows.repositories.get(&id), "repository", id)?;
+                    let needed = needed(rows, &|plan| plan.repository_id == id);
+                    if !needed.is_empty() {
+                        return Ok(needed);
+                    }
+                    rows.repositories.entry(id).and_modify(|row| row.retired_at = row.retired_at.or(Some(at)));
+                }
+            }
+            Ok(Vec::new())
         })
     }
 }

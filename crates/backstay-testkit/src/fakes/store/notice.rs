@@ -206,13 +206,7 @@ impl NoticeStore for FakeStores {
     }
 
     async fn usage_get(&self, tenant: TenantId) -> Result<Usage, StoreError> {
-        Ok(self.read(|rows| {
-            let stored = rows.snapshots.iter().filter(|row| row.tenant_id == tenant && row.forgotten_at.is_none());
-            stored.fold(Usage::default(), |usage, row| Usage {
-                bytes: usage.bytes + row.counts.bytes_stored,
-                snapshots: usage.snapshots + 1,
-            })
-        }))
+        Ok(self.read(|rows| rows.usage_of(tenant)))
     }
 
     async fn digest_told(&self, channel: ChannelId, tenant: TenantId) -> Result<Option<DigestTold>, StoreError> {

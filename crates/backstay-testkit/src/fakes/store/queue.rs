@@ -219,6 +219,7 @@ impl JobStore for FakeStores {
             if job.state.name() != StateName::Queued {
                 return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
             }
+            rows.job_permit(job)?;
             let same = rows.jobs.get(&job.id).cloned().map(|row| Job {
                 state: job.state.clone(),
                 attempt_token: job.attempt_token,
@@ -381,6 +382,9 @@ impl JobStore for FakeStores {
                     return Err(StoreError::Taken { noun: "snapshot", key }.into());
                 }
                 rows.snapshots.push(snapshot.clone());
+                let usage = rows.usage.entry(snapshot.repository_id).or_default();
+                usage.bytes = usage.bytes.saturating_add(snapshot.counts.bytes_stored);
+                usage.snapshots += 1;
             }
             settlement.evidence.iter().try_for_each(|record| rows.evidence_add(record))?;
             let repository = rows.jobs[&key.job_id].repository_id;

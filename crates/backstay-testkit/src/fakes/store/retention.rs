@@ -1,12 +1,13 @@
 //! What retention works on, in memory.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId};
+use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobKind};
+use backstay_core::domain::quota::Usage;
 use backstay_core::domain::repository::RepositoryAccess;
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
-use backstay_core::ports::store::{PAGE_ROWS_MAX, Pruned, StoreError};
+use backstay_core::ports::store::{PAGE_ROWS_MAX, Pruned, StoreError, StoredAfter};
 use jiff::Timestamp;
 
 use super::declaration::found;
@@ -15,13 +16,31 @@ use super::{FakeStores, Rows};
 impl Rows {
     /// Writes what a prune removed of a repository.
     pub(super) fn pruned_put(&mut self, repository: RepositoryId, pruned: &Pruned, now: Timestamp) {
-        let gone = |row: &&mut Snapshot| row.repository_id == repository && pruned.forgotten.contains(&row.id);
+        let gone = |row: &&mut Snapshot| {
+            row.repository_id == repository && row.forgotten_at.is_none() && pruned.forgotten.contains(&row.id)
+        };
+        let usage = self.usage.entry(repository).or_default();
         for row in self.snapshots.iter_mut().filter(gone) {
-            row.forgotten_at.get_or_insert(now);
+            row.forgotten_at = Some(now);
+            usage.snapshots = usage.snapshots.saturating_sub(1);
         }
+        usage.bytes = match pruned.stored {
+            StoredAfter::Is(bytes) => bytes,
+            StoredAfter::Less(bytes) => usage.bytes.saturating_sub(bytes),
+        };
         if let Some(upkeep) = self.upkeep.get_mut(&repository) {
             upkeep.has_pending = pruned.has_pending;
         }
+    }
+
+    /// Returns what a tenant stores.
+    pub(super) fn usage_of(&self, tenant: TenantId) -> Usage {
+        let own = |id: &RepositoryId| self.repositories.get(id).is_some_and(|row| row.tenant_id == tenant);
+        let own = self.usage.iter().filter(|(id, _)| own(id));
+        own.fold(Usage::default(), |sum, (_, usage)| Usage {
+            bytes: sum.bytes.saturating_add(usage.bytes),
+            snapshots: sum.snapshots + usage.snapshots,
+        })
     }
 
     fn alone(&self, repository: RepositoryId) -> Option<JobId> {

@@ -1,0 +1,33 @@
+//! Quotas.
+
+use axum::Json;
+use axum::extract::State;
+use backstay_api::types::list::Rows;
+use backstay_api::types::quota::{QuotaPut, QuotaView};
+use backstay_core::domain::tenant::Tenant;
+use backstay_core::managers::quota;
+
+use super::caller::Own;
+use super::error::ApiError;
+use super::extract::Body;
+use super::state::ServerState;
+
+pub(super) async fn quota_list(State(state): State<ServerState>) -> Result<Json<Rows<QuotaView>>, ApiError> {
+    let standings = quota::standings(&state.context).await?;
+    Ok(Json(Rows::whole(standings.iter().map(QuotaView::from).collect())))
+}
+
+pub(super) async fn quota_show(
+    State(state): State<ServerState>,
+    Own(tenant): Own<Tenant>,
+) -> Result<Json<QuotaView>, ApiError> {
+    Ok(Json(QuotaView::from(&quota::standing(&state.context, tenant.id).await?)))
+}
+
+pub(super) async fn quota_put(
+    State(state): State<ServerState>,
+    Own(tenant): Own<Tenant>,
+    Body(body): Body<QuotaPut>,
+) -> Result<Json<QuotaView>, ApiError> {
+    Ok(Json(QuotaView::from(&quota::quota_set(&state.context, tenant.id, body.into()).await?)))
+}

@@ -1,0 +1,107 @@
+//! `backstay plan|source|repository retire`: one course for all three.
+
+use backstay_api::Client;
+use backstay_api::types::list::RetiredQuery;
+
+use super::args::Common;
+use super::connect::look;
+use super::error::{CliError, Exit};
+use super::human;
+use super::screen::Screen;
+
+/// What is retired.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Noun {
+    Plan,
+    Source,
+    Repository,
+}
+
+impl Noun {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Source => "source",
+            Self::Repository => "repository",
+        }
+    }
+
+    /// Says what stays.
+    const fn stays(self) -> &'static str {
+        match self {
+            Self::Plan => {
+                "Its snapshots, their evidence and its history stay and can be restored; retention drops none of them. \
+                 What waits in the queue is cancelled, what runs goes on. Its name is free again."
+            }
+            Self::Source => {
+                "Its snapshots, their evidence and its history stay and can be restored. Its name is free again."
+            }
+            Self::Repository => {
+                "Its data is not touched and not pruned any more; its snapshots can be restored and verified. Its name is \
+                 free again."
+            }
+        }
+    }
+}
+
+/// Returns a name for a list: one that is retired says so.
+pub(super) fn marked(name: &str, retired_at: Option<&str>) -> String {
+    match retired_at {
+        Some(at) => format!("{name} (retired {})", human::instant(at)),
+        None => name.to_owned(),
+    }
+}
+
+/// Retires what has this name or id; without `yes` it says what would stay, and does nothing.
+pub(super) async fn run(
+    common: &Common,
+    noun: Noun,
+    wanted: &str,
+    yes: bool,
+    screen: &Screen,
+) -> Result<Exit, CliError> {
+    let word = noun.word();
+    if !yes {
+        let message = format!("nothing was done: retiring the {word} {wanted} asks for --yes. {}", noun.stays());
+        return Err(CliError::new(Exit::Input, message).hint(&format!("backstay {word} retire {wanted} --yes")));
+    }
+    let done = look(common, async |client| {
+        let (name, id) = find(client, noun, wanted).await?;
+        match noun {
+            Noun::Plan => client.plan_retire(&id).await?,
+            Noun::Source => client.source_retire(&id).await?,
+            Noun::Repository => client.repository_retire(&id).await?,
+        }
+        Ok((name, id))
+    });
+    let (name, id) = done.await?;
+    let said = serde_json::json!({ "retired": word, "name": name, "id": id });
+    screen.rows(&said, &["retired", "name", "id"], vec![vec![word.to_owned(), name, id]], "");
+    screen.say(noun.stays());
+    Ok(Exit::Done)
+}
+
+/// Returns name and id of what is meant: by name the one that lives, by id a retired one too.
+async fn find(client: &Client, noun: Noun, wanted: &str) -> Result<(String, String), CliError> {
+    let all = RetiredQuery { retired: true };
+    let rows: Vec<(String, String, bool)> = match noun {
+        Noun::Plan => {
+            let rows = client.plan_list_by(&all).await?.rows;
+            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+        }
+        Noun::Source => {
+            let rows = client.source_list_by(&all).await?.rows;
+            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+        }
+        Noun::Repository => {
+            let rows = client.repository_list_by(&all).await?.rows;
+            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+        }
+    };
+    let found = rows.into_iter().find(|(name, id, lives)| id == wanted || (name == wanted && *lives));
+    found.map(|(name, id, _)| (name, id)).ok_or_else(|| {
+        let word = noun.word();
+        CliError::new(Exit::NotFound, format!("there is no {word} {wanted}"))
+            .hint(&format!("`backstay {word} list` shows what there is."))
+    })
+}
