@@ -11,6 +11,9 @@ fn started() -> (Place, Value) {
     let place = Place::new();
     std::fs::create_dir(place.source()).unwrap();
     std::fs::write(place.source().join("large"), noise(1, 2 << 20)).unwrap();
+    for number in 0..12 {
+        std::fs::write(place.source().join(format!("file-{number}")), noise(number + 10, 900)).unwrap();
+    }
     assert_eq!(place.quickstart().code, Some(0));
     let plan = place.json(&["plan", "list"])["rows"][0].clone();
     (place, plan)
