@@ -39,6 +39,12 @@ impl Forge {
         id
     }
 
+    /// Adds a blob under an id that is not its own, sealed as any other.
+    pub(crate) fn named(&mut self, kind: BlobKind, id: Id, plain: &[u8]) -> Id {
+        self.pack.push(&self.key, kind, id, plain, None);
+        id
+    }
+
     /// Adds a blob of which others were told this id, these compressed bytes and this length.
     pub(crate) fn compressed(&mut self, kind: BlobKind, id: Id, packed: &[u8], plain_length: u32) -> Id {
         self.pack.push(&self.key, kind, id, packed, Some(plain_length));

@@ -113,6 +113,28 @@ fn a_blob_that_swells_or_says_that_it_would_costs_its_file_alone() {
     assert!(matches!(done, Err(EngineError::Format { .. })), "{done:?}");
 }
 
+/// Its seal is whole, as a broken machine or a writer with the password leaves it: the hash alone tells.
+#[test]
+fn a_blob_under_another_s_id_is_not_restored() {
+    let house = House::local();
+    let mut forge = forge(&house);
+    let honest = forge.blob(BlobKind::Data, b"x");
+    let other = forge.named(BlobKind::Data, Id::of(b"what was saved"), b"what was not!!");
+    let tree = forge.tree(&[file("honest", &honest), file("other", &other)]);
+    let id = forge.publish(tree);
+    let (done, target) = restored(&house, &id);
+    let named: Vec<String> = done.unwrap().unread.entries.into_iter().map(|entry| entry.path).collect();
+    assert_eq!(named, ["/other"]);
+    assert_eq!(std::fs::read(target.join("honest")).unwrap(), b"x");
+    assert!(!target.join("other").exists());
+    let found = check(&house.repository, &ReadData::All, &Interrupt::default()).unwrap();
+    assert_eq!(found.affected_count, 1, "{found:?}");
+    let (hex, mut out) = (id.to_hex(), Vec::new());
+    let options = DumpOptions { snapshot: &hex, sub_path: b"", path: b"/other" };
+    let done = dump(&house.repository, &options, &mut out, &EngineProgress::default(), &Interrupt::default());
+    assert!(done.is_err() && out.is_empty(), "{done:?} {out:?}");
+}
+
 #[test]
 fn an_index_of_absurd_places_costs_what_it_lies_about() {
     let house = House::local();
