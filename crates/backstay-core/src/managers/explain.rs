@@ -91,6 +91,11 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
     let calendar = context.schedules.calendar_get(now).await?;
     let state = context.schedules.schedule_get(plan.id).await?;
     let mut said = Explanation::at(now);
+    if let Some(at) = plan.retired_at {
+        let at = explain::moment(at, zone);
+        said.lines.push(format!("it was retired at {at}: nothing new is made of it, and what it made stays"));
+        return Ok(said);
+    }
     let mut planned = state.planned(plan);
     if let Some(waiting) = state.waiting {
         // It is the next one that is asked about beside it.
@@ -111,7 +116,8 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
     let now = context.schedules.clock_read().await?;
     let source = context.declarations.source_get(item.source_id).await?;
     let plans = context.declarations.plan_list(Some(source.tenant_id)).await?;
-    let plans: Vec<Plan> = plans.into_iter().filter(|plan| plan.source_id == source.id).collect();
+    let lives = |plan: &Plan| plan.source_id == source.id && plan.retired_at.is_none();
+    let plans: Vec<Plan> = plans.into_iter().filter(lives).collect();
     let mut said = Explanation::at(now);
     if let Some(at) = item.vanished_at {
         said.lines.push(format!("it was not found any more at {}: nothing backs it up", explain::moment(at, zone)));

@@ -124,3 +124,36 @@ fn a_file_that_is_restored_beside_another_is_never_there_by_half() {
         }
     }
 }
+
+/// While a restore works, somebody puts a link in the place of a folder that it made.
+///
+/// Red without the flags of `beneath` in `restore/target.rs`.
+#[test]
+fn a_link_that_comes_meanwhile_leads_nothing_outside() {
+    let (house, id) = saved();
+    for nth in 1.. {
+        let place = tempfile::tempdir().unwrap();
+        let (target, outside) = (place.path().join("target"), place.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        let (met, swapped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let listener = {
+            let (target, outside, swapped) = (target.clone(), outside.clone(), Arc::clone(&swapped));
+            move |call: SystemCall, _: &[u8]| {
+                let folder = target.join("folder");
+                if call == SystemCall::Open && folder.is_dir() && met.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+                    fs::rename(&folder, target.join("aside")).unwrap();
+                    std::os::unix::fs::symlink(&outside, &folder).unwrap();
+                    swapped.store(1, Ordering::SeqCst);
+                }
+                None
+            }
+        };
+        let done = run(&house, &id, &target, Reconcile::Fail, System::heard(Arc::new(listener)));
+        if swapped.load(Ordering::SeqCst) == 0 {
+            assert!(nth > 3, "there are more calls: {nth}");
+            assert!(done.unwrap().unread.is_empty());
+            break;
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{nth}: {done:?}");
+    }
+}

@@ -49,6 +49,11 @@ async fn a_plan_says_what_it_does_in_the_zone_that_is_asked_for() {
     client.raw(Operation::MaintenanceCreate, "", &[], Some(&window)).await.unwrap();
     let view = explain(None).await.unwrap();
     assert!(view.held.is_some() && said(&view, "nothing starts now"), "{view:?}");
+    client.plan_retire(&plan).await.unwrap();
+    let view = explain(None).await.unwrap();
+    assert!(said(&view, "it was retired at") && view.starts.is_empty(), "{view:?}");
+    let view = client.item_explain(&world.items[0].id.to_string(), &query(None)).await.unwrap();
+    assert!(said(&view, "no plan backs it up"), "{view:?}");
 }
 
 /// Red when the expected start forgets what runs, or the history of durations.
