@@ -51,7 +51,8 @@ pub struct Patience {
 /// Returns how patiently failures of a class are met.
 pub const fn patience(class: FailureClass) -> Patience {
     let (first, longest, failures_max) = match class {
-        // The agent's end says nothing about the work: soon, on another agent. One that kills agents is parked early.
+        // The agent's end says little about the work: at once, then soon, on another agent. What kills agents is parked
+        // early.
         FailureClass::AgentLost => (5, 300, 5),
         // A network or a server that restarts: a night of tries.
         FailureClass::Storage | FailureClass::Source | FailureClass::Target => (15, 3_600, FAILURES_BEFORE_PARKED),
@@ -114,7 +115,11 @@ pub fn after_attempt(job: JobId, disposition: Disposition, streak: Streak) -> Af
     if streak.count >= patience.failures_max || streak.attempts >= ATTEMPTS_MAX {
         return AfterFailure::Park;
     }
-    let wait = wait(patience, streak.count).max(after);
+    // The first lost agent says nothing at all: its machine was switched off, or a newer version took its place.
+    let wait = match streak {
+        Streak { class: FailureClass::AgentLost, count: 1, .. } => after,
+        Streak { count, .. } => wait(patience, count).max(after),
+    };
     let spread = wait.mul_f64(share(job.uuid(), streak.attempts) / 4.0);
     // Rows have microseconds: what is answered is what is kept.
     AfterFailure::Wait(wait.saturating_add(Duration::from_millis(spread.as_millis() as u64)))
@@ -149,7 +154,7 @@ mod tests {
         let answer = after_attempt(job(1), disposition, streak.unwrap());
         if let (AfterFailure::Wait(wait), Some(seconds)) = (answer, expected.strip_prefix("wait ")) {
             let least = Duration::from_secs(seconds.parse().unwrap());
-            assert!(wait >= least && wait < least.mul_f64(1.25), "{failures}: {wait:?}");
+            assert!(wait >= least && wait <= least.mul_f64(1.25), "{failures}: {wait:?}");
             return;
         }
         assert_eq!(format!("{answer:?}"), expected, "{failures}");
@@ -162,7 +167,8 @@ mod tests {
         check("storage*3", soon, "wait 60");
         check("storage*7", soon, "wait 960");
         check("storage*8", soon, "Park");
-        check("storage*7 agent_lost", soon, "wait 5");
+        check("storage*7 agent_lost", soon, "wait 0");
+        check("agent_lost*2", soon, "wait 10");
         check("agent_lost*5", soon, "Park");
         check("internal*3", soon, "Park");
         check("storage_full", soon, "wait 900");
@@ -204,7 +210,11 @@ mod tests {
                 let next = Streak::after(streak, class);
                 match after_attempt(job(1), Disposition::Retry { after: Duration::from_secs(after) }, next) {
                     AfterFailure::Park => parked = true,
-                    AfterFailure::Wait(wait) => prop_assert!(wait >= Duration::from_secs(after) && wait >= patience(class).first),
+                    AfterFailure::Wait(wait) => {
+                        let is_first_lost = class == FailureClass::AgentLost && next.count == 1;
+                        let least = if is_first_lost { Duration::ZERO } else { patience(class).first };
+                        prop_assert!(wait >= least.max(Duration::from_secs(after)));
+                    }
                     AfterFailure::Fail => prop_assert!(false, "what may pass is not given up"),
                 }
                 streak = Some(next);

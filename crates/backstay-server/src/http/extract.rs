@@ -1,6 +1,7 @@
 //! Bodies, queries and ids of requests: what cannot be read becomes a problem, as everything else.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -16,7 +17,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match Json::from_request(request, state).await {
+        let (parts, body) = request.into_parts();
+        let bytes = match Bytes::from_request(Request::from_parts(parts.clone(), body), state).await {
+            Ok(bytes) => bytes,
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(ApiError::too_large()),
+            Err(rejection) => return Err(ApiError::malformed(rejection.body_text())),
+        };
+        // serde would take an array for an object's fields in their order, which no document says.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(ApiError::malformed("the body is an array; an object is expected".to_owned()));
+        }
+        match Json::from_request(Request::from_parts(parts, bytes.into()), state).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large()),
             Err(rejection) => Err(ApiError::malformed(rejection.body_text())),

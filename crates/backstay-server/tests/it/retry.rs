@@ -89,7 +89,10 @@ async fn a_change_of_the_plan_lifts_its_parked_jobs() {
             assert_eq!(number, 5);
             break;
         }
-        assert!(jobs.job_lease(&ask).await.unwrap().is_empty(), "it is not leased again at once");
+        // The first lost agent says nothing about the job; from the second on it waits.
+        if number > 1 {
+            assert!(jobs.job_lease(&ask).await.unwrap().is_empty(), "it is not leased again at once");
+        }
         world.clock.advance(std::time::Duration::from_secs(600));
     }
     let body = serde_json::from_str(r#"{ "rpo_ms": 7200000 }"#).unwrap();
