@@ -56,6 +56,8 @@ macro_rules! mark {
             .col_expr($entity::Column::RetiredAt, Expr::val($at.as_microsecond()))
             .col_expr($entity::Column::RetiredMark, Expr::val($id.to_string()))
             .filter($entity::Column::Id.eq($id.to_string()))
+            // Of two at once the first one's moment stays.
+            .filter($entity::Column::RetiredMark.eq(""))
             .exec($tx)
             .await
             .map(drop)
