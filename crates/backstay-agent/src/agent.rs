@@ -15,6 +15,8 @@ use backstay_engine::{EngineProgress, Interrupt};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::heartbeat::{Held, beat};
 use crate::runners::{self, RunEnd, Runner};
@@ -80,10 +82,12 @@ pub async fn run(jobs: Arc<dyn Jobs>, options: AgentOptions, end: CancellationTo
                     let interrupt = Interrupt::default();
                     held.take(job.lease_key(), interrupt.clone(), asked);
                     let ended = end.clone();
-                    running.spawn(async move {
+                    let span = span_of(&job);
+                    let work = async move {
                         run_one(jobs, options, held, job, interrupt, ended).await;
                         wake.notify_one();
-                    });
+                    };
+                    running.spawn(work.instrument(span));
                 }
                 continue;
             }
@@ -105,6 +109,23 @@ pub async fn run(jobs: Arc<dyn Jobs>, options: AgentOptions, end: CancellationTo
     beating.cancel();
     // The heart does nothing but wait and renew; if it was ended from outside there is nothing to add.
     let _ = heart.await;
+}
+
+/// Returns the span of a job, under the work that asked for it.
+fn span_of(job: &Job<Leased>) -> Span {
+    let kind = job.kind().word();
+    let span = backstay_trace::span!(
+        "job",
+        otel.name = format!("job {kind}"),
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        backstay.job.id = %job.id,
+        backstay.job.kind = kind,
+        backstay.job.attempt = job.lease_key().token.0,
+        backstay.job.state = Empty,
+    );
+    backstay_trace::adopt(&span, job.trace);
+    span
 }
 
 /// Does one job from its lease to its end.
@@ -154,7 +175,14 @@ async fn run_one(
     };
     held.release(&key);
     match answer {
-        Ok(state) => tracing::info!(%job_id, kind, state, "job ended"),
+        Ok(state) => {
+            let span = Span::current();
+            span.record("backstay.job.state", state);
+            if matches!(state, "failed" | "damaged" | "parked") {
+                span.record("otel.status_code", "ERROR");
+            }
+            tracing::info!(%job_id, kind, state, "job ended");
+        }
         Err(error) => tracing::error!(%job_id, kind, error = chain(&error), "the job's end could not be handed in"),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backstay_core::domain::trace::TraceParent;
 use reqwest::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -87,6 +88,7 @@ pub struct Client {
     token: SecretString,
     time_max: Duration,
     shown: Option<Arc<Mutex<Option<Call>>>>,
+    trace: fn() -> Option<TraceParent>,
 }
 
 /// Events as they happen.
@@ -172,7 +174,7 @@ impl Client {
         // The API is spoken to directly: a proxy of the environment is for the web.
         let http = reqwest::Client::builder().no_proxy().build();
         let http = http.map_err(|source| ClientError::Transport { url: server.to_owned(), source })?;
-        Ok(Self { http, servers, goes_on: GoesOn::Unsent, token, time_max: CALL_TIME_MAX, shown: None })
+        Ok(Self { http, servers, goes_on: GoesOn::Unsent, token, time_max: CALL_TIME_MAX, shown: None, trace: || None })
     }
 
     /// Returns a client whose calls may all be repeated, and take at most so long with all replicas together.
@@ -185,6 +187,12 @@ impl Client {
     #[must_use]
     pub fn showing(&self, shown: Arc<Mutex<Option<Call>>>) -> Self {
         Self { shown: Some(shown), ..self.clone() }
+    }
+
+    /// Returns a client whose calls say to which trace they belong.
+    #[must_use]
+    pub fn tracing(&self, trace: fn() -> Option<TraceParent>) -> Self {
+        Self { trace, ..self.clone() }
     }
 
     /// Returns where the server is; of replicas, the one that is asked next.
@@ -253,7 +261,10 @@ impl Client {
             Method::Delete => reqwest::Method::DELETE,
         };
         let bearer = format!("Bearer {}", self.token.expose_secret());
-        let request = self.http.request(method, &url).header(AUTHORIZATION, bearer).query(query);
+        let mut request = self.http.request(method, &url).header(AUTHORIZATION, bearer).query(query);
+        if let Some(trace) = (self.trace)() {
+            request = request.header("traceparent", trace.to_string());
+        }
         match body {
             Some(body) => request.json(body),
             None => request,

@@ -316,6 +316,7 @@ impl Bench {
             streak: None,
             counts: JobCounts::default(),
             created_at: now,
+            trace: None,
             state: JobState::Queued { not_before: now },
         };
         let event = Event {

@@ -34,6 +34,7 @@ mod job;
 mod retention;
 mod retire;
 mod schedule;
+mod start;
 mod seal;
 mod secret;
 mod upkeep;

@@ -2,6 +2,7 @@
 //!
 //! Locks are taken in the order of all writers: the tenant first, then the mark, alerts, messages.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use backstay_core::ports::notice::{
 };
 use backstay_core::ports::store::{Page, StoreError};
 use jiff::Timestamp;
-use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait as _, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, Select,
@@ -75,6 +76,22 @@ pub(crate) async fn cursor_behind(tx: &DatabaseTransaction, tenant: &str, sequen
     let update = event_cursor::Entity::update_many()
         .col_expr(event_cursor::Column::BehindSequence, Expr::val(sequence))
         .filter(event_cursor::Column::TenantId.eq(tenant));
+    update.exec(tx).await.map(drop).map_err(store_error)
+}
+
+/// Notes that tenants have new events, each up to its sequence.
+pub(crate) async fn cursors_behind(
+    tx: &DatabaseTransaction,
+    ends: &HashMap<String, (i64, String)>,
+) -> Result<(), StoreError> {
+    let tenant = event_cursor::Column::TenantId;
+    let mut place = CaseStatement::new();
+    for (id, (sequence, _)) in ends {
+        place = place.case(tenant.eq(id), *sequence);
+    }
+    let update = event_cursor::Entity::update_many()
+        .col_expr(event_cursor::Column::BehindSequence, place.into())
+        .filter(tenant.is_in(ends.keys()));
     update.exec(tx).await.map(drop).map_err(store_error)
 }
 

@@ -1,5 +1,7 @@
 //! The questions whose cost must not grow with history, for the test that asks each database how it would answer them.
 
+use std::collections::BTreeSet;
+
 use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::{JobFilter, Page, SnapshotFilter};
@@ -7,6 +9,7 @@ use jiff::Timestamp;
 use sea_orm::{DbBackend, QueryTrait as _, Statement};
 
 use crate::entity::outbox;
+use crate::event::tails_question;
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::question;
 use crate::job::exclusion::Exclusions;
@@ -17,6 +20,7 @@ use crate::notice::{behind_question, digest_question, subject_question, watch_qu
 use crate::outbox::outbox_question;
 use crate::retention::{alert_question, ended_question, forgotten_question, over_question};
 use crate::schedule::due_question;
+use crate::start::items_question;
 use crate::upkeep::{live_question, upkeep_question};
 
 /// Whose rows are asked for.
@@ -69,6 +73,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ),
         ("newest good snapshot", newest_good_question(asked.item, asked.repository, asked.now).build(backend)),
         ("events", event_question(asked.tenant, 19_900, 50).build(backend)),
+        ("ends of chains", backend.build(&tails_question(&BTreeSet::from([asked.tenant])))),
+        ("items of plans", backend.build(&items_question(&[asked.plan], asked.now))),
         ("plans due", due_question(asked.now, 50).build(backend)),
         ("live jobs of a repository", live_question(asked.repository, JobKind::ALL).build(backend)),
         ("repositories due", upkeep_question(asked.now, 50).build(backend)),

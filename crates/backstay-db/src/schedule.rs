@@ -8,7 +8,7 @@ use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState};
-use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledPlan};
+use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
@@ -125,6 +125,14 @@ impl ScheduleStore for Database {
 
     async fn schedule_put(&self, state: &ScheduleState, told: &[Event]) -> Result<bool, StoreError> {
         self.retrying(|| self.put_once(state, told)).await
+    }
+
+    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
+        self.items_of_plans(plans).await
+    }
+
+    async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError> {
+        self.retrying(|| self.start_once(starts)).await
     }
 
     async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError> {

@@ -106,6 +106,7 @@ fn job(root: &Path, repository: LeasedRepository, ttl: Duration) -> Job<Leased> 
         streak: None,
         counts: JobCounts::default(),
         created_at: at,
+        trace: None,
         state: Leased {
             agent_id: AgentId::new(at, [6; 10]),
             ttl,

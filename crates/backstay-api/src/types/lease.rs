@@ -115,6 +115,9 @@ pub struct LeasedWire {
     pub overlap: String,
     /// Number of the attempt that the agent now holds.
     pub attempt: i64,
+    /// The work that asked for it, as W3C's `traceparent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_parent: Option<String>,
     /// How many attempts in a row ended without a result.
     pub failures: u32,
     /// Class of the newest of them.
@@ -278,6 +281,7 @@ impl From<&Job<Leased>> for LeasedWire {
             priority: job.priority,
             overlap: job.overlap.word().to_owned(),
             attempt: job.attempt_token.0,
+            trace_parent: job.trace.map(|trace| trace.to_string()),
             failures: job.streak.map_or(0, |streak| streak.attempts),
             failure_class: job.streak.map(|streak| streak.class.word().to_owned()),
             failures_of_class: job.streak.map_or(0, |streak| streak.count),
@@ -317,6 +321,7 @@ impl TryFrom<LeasedWire> for Job<Leased> {
             priority: wire.priority,
             overlap: word("overlap", &wire.overlap, OverlapKey::from_word)?,
             attempt_token: AttemptToken(wire.attempt),
+            trace: wire.trace_parent.as_deref().and_then(|text| text.parse().ok()),
             streak: match &wire.failure_class {
                 Some(class) => Some(Streak {
                     class: word("failure_class", class, FailureClass::from_word)?,

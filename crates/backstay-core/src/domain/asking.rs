@@ -7,18 +7,20 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::id::JobId;
+use super::trace::TraceParent;
 
 /// That somebody asked for jobs: when first, and what all that looks random in them is drawn from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asking {
     at: Timestamp,
     seed: [u8; 32],
+    trace: Option<TraceParent>,
 }
 
 impl Asking {
     /// Makes the asking of a request that nobody repeats, from random bytes.
     pub const fn fresh(at: Timestamp, seed: [u8; 32]) -> Self {
-        Self { at, seed }
+        Self { at, seed, trace: None }
     }
 
     /// Returns the asking of a request with a key: the same for the same caller, key and first moment.
@@ -29,7 +31,18 @@ impl Asking {
             hash.update(part);
         }
         hash.update(first_asked_at.as_microsecond().to_le_bytes());
-        Self { at: first_asked_at, seed: hash.finalize().into() }
+        Self { at: first_asked_at, seed: hash.finalize().into(), trace: None }
+    }
+
+    /// Returns the asking as part of a trace.
+    #[must_use]
+    pub const fn traced(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// Returns its place in a trace.
+    pub const fn trace(&self) -> Option<TraceParent> {
+        self.trace
     }
 
     /// Returns when the request was first made.

@@ -32,6 +32,7 @@ use super::secret::Secret;
 use super::snapshot::Snapshot;
 use super::source::Source;
 use super::storage::{AccessKey, Purpose};
+use super::trace::TraceParent;
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -436,6 +437,8 @@ pub struct Job<S = JobState> {
     pub counts: JobCounts,
     /// When it was enqueued.
     pub created_at: Timestamp,
+    /// The work that asked for it; none when nobody follows that.
+    pub trace: Option<TraceParent>,
     /// Its state.
     pub state: S,
 }

@@ -39,6 +39,7 @@ pub mod secret;
 pub mod token;
 pub mod change;
 pub mod asking;
+pub mod trace;
 pub mod unread;
 pub mod name;
 pub mod id;

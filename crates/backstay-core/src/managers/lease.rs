@@ -48,6 +48,7 @@ pub(super) async fn job_in_hand(
         streak: job.streak,
         counts: job.counts,
         created_at: job.created_at,
+        trace: job.trace,
         state,
     })
 }

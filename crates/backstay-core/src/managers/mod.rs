@@ -19,6 +19,7 @@ pub mod retry;
 pub mod browse;
 pub mod access;
 pub mod schedule;
+mod starts;
 pub mod retention;
 pub mod quota;
 pub mod retire;

@@ -56,7 +56,12 @@ async fn backup_request(
 ) -> Result<Enqueued, StoreError> {
     let now = asking.at();
     let id = asking.job_id(&item.id.to_string());
-    let job = Job { priority: PRIORITY_REQUEST, ..backup_job(context, plan, item, (id, trigger, now)).await? };
+    let newest_at = newest_at(context, plan, item).await?;
+    let job = Job {
+        priority: PRIORITY_REQUEST,
+        trace: asking.trace(),
+        ..backup_job(plan, (item, newest_at), (id, trigger, now))
+    };
     let about = (job.tenant_id, Some(job.id), job.item_id);
     let enqueued = context.event(EventKind::Enqueued, about, now, format!("backup of {} was asked for", item.name));
     let words = format!("backup of {} was asked for while another one of it is not finished", item.name);
@@ -64,16 +69,21 @@ async fn backup_request(
     context.jobs.job_enqueue(&job, &enqueued, Some(&skipped)).await
 }
 
-/// Returns the queued backup of an item, with its name, its cause and the moment when it is enqueued.
-pub(super) async fn backup_job(
-    context: &Context,
-    plan: &Plan,
-    item: &Item,
-    (id, trigger, now): (JobId, Trigger, Timestamp),
-) -> Result<Job, StoreError> {
+/// Returns the moment of an item's newest good snapshot in its plan's repository.
+pub(super) async fn newest_at(context: &Context, plan: &Plan, item: &Item) -> Result<Option<Timestamp>, StoreError> {
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-    let newest_at = newest.map(|snapshot| snapshot.taken_at).max(item.confirmed_at);
-    Ok(Job {
+    Ok(newest.map(|snapshot| snapshot.taken_at))
+}
+
+/// Returns the queued backup of an item, with the moment of its newest good snapshot, its own name, its cause and the
+/// moment when it is enqueued.
+pub(super) fn backup_job(
+    plan: &Plan,
+    (item, newest_at): (&Item, Option<Timestamp>),
+    (id, trigger, now): (JobId, Trigger, Timestamp),
+) -> Job {
+    let newest_at = newest_at.max(item.confirmed_at);
+    Job {
         id,
         tenant_id: plan.tenant_id,
         plan_id: Some(plan.id),
@@ -89,8 +99,9 @@ pub(super) async fn backup_job(
         streak: None,
         counts: JobCounts::default(),
         created_at: now,
+        trace: None,
         state: JobState::Queued { not_before: now },
-    })
+    }
 }
 
 /// Asks for a restore of a snapshot to a target.
@@ -158,6 +169,7 @@ async fn snapshot_request(
         streak: None,
         counts: JobCounts::default(),
         created_at: now,
+        trace: asking.trace(),
         state: JobState::Queued { not_before: now },
     };
     let words = format!("{} of snapshot {} was asked for", job.kind().word(), short(&snapshot.foreign_id));

@@ -184,7 +184,8 @@ pub(super) async fn forget_list(context: &Context, repository: &Repository) -> R
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such repository.
 pub async fn prune_request(context: &Context, asking: &Asking, id: RepositoryId) -> Result<Enqueued, StoreError> {
     let repository = context.declarations.repository_get(id).await?;
-    let job = Job { priority: PRIORITY_REQUEST, ..prune_job(&repository, asking.job_id(&id.to_string()), asking.at()) };
+    let prune = prune_job(&repository, asking.job_id(&id.to_string()), asking.at());
+    let job = Job { priority: PRIORITY_REQUEST, trace: asking.trace(), ..prune };
     let words = format!("prune of repository {} was asked for", repository.name);
     enqueue(context, &job, words).await
 }
@@ -285,6 +286,7 @@ fn prune_job(repository: &Repository, id: JobId, now: Timestamp) -> Job {
         streak: None,
         counts: JobCounts::default(),
         created_at: now,
+        trace: None,
         state: JobState::Queued { not_before: now },
     }
 }

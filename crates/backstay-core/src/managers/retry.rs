@@ -4,7 +4,7 @@
 //! has ended stays as a fact; the same work is asked for again. Harm that a verify found is never tried away.
 
 use super::context::Context;
-use super::request::backup_job;
+use super::request::{backup_job, newest_at};
 use super::retention::prune_request;
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
@@ -76,7 +76,8 @@ async fn again(context: &Context, asking: &Asking, job: &Job) -> Result<JobId, S
             // As the plan is now: it may have changed because of what went wrong.
             let plan = context.declarations.plan_get(plan).await?;
             let item = context.declarations.item_get(item).await?;
-            backup_job(context, &plan, &item, (id, Trigger::Request, now)).await?
+            let newest_at = newest_at(context, &plan, &item).await?;
+            backup_job(&plan, (&item, newest_at), (id, Trigger::Request, now))
         }
         _ => Job { breach_at: now, ..job.clone() },
     };
@@ -89,6 +90,7 @@ async fn again(context: &Context, asking: &Asking, job: &Job) -> Result<JobId, S
         streak: None,
         counts: JobCounts::default(),
         created_at: now,
+        trace: asking.trace(),
         state: JobState::Queued { not_before: now },
         ..next
     };

@@ -7,6 +7,8 @@
 //!                └───> hold (maintenance) ─────> looked at when it ends
 //! ```
 //!
+//! What stands in nobody's way is started together (`starts`); here is what goes one plan after the other.
+//!
 //! A tick may die anywhere and may run twice at once: a job's id follows from plan, item and planned instant, the store
 //! keeps one job an occurrence, and what is told is written with the state that says it was.
 
@@ -16,11 +18,12 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::context::Context;
-use super::request::backup_job;
+use super::request::{backup_job, newest_at};
+use super::starts::start_many;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{JobId, MaintenanceId, PlanId};
 use crate::domain::item::Item;
-use crate::domain::job::{JobState, Trigger};
+use crate::domain::job::{Job, JobState, Trigger};
 use crate::domain::overlap::{Claimant, Key, Meeting, meet};
 use crate::domain::plan::Plan;
 use crate::domain::schedule::{
@@ -69,8 +72,8 @@ pub async fn tick(context: &Context) -> Result<Ticked, StoreError> {
     for _ in 0..TICK_LOOKS_MAX {
         let due = context.schedules.schedule_list_due(now, TICK_ROWS_MAX).await?;
         let is_last = due.len() < TICK_ROWS_MAX as usize;
-        for row in &due {
-            done.looked += 1;
+        done.looked += due.len() as u64;
+        for row in start_many(context, &calendar, &due, now, &mut done).await {
             if let Err(error) = tick_one(context, &calendar, row, now, &mut done).await {
                 done.failed.push((row.plan.id, error));
                 context.schedules.schedule_put(&row.state.held(None, now), &[]).await?;
@@ -160,7 +163,7 @@ async fn start(
 
 /// Returns what an occurrence meets of its overlap key. Work of its own plan is met item by item, where the queue's keys
 /// tell it.
-async fn meeting(
+pub(super) async fn meeting(
     context: &Context,
     row: &ScheduledPlan,
     occurrence: &Occurrence,
@@ -198,17 +201,30 @@ async fn enqueue(
     occurrence: &Occurrence,
     now: Timestamp,
 ) -> Result<Enqueued, StoreError> {
+    let newest_at = newest_at(context, plan, item).await?;
+    let (job, event) = occurrence_job(context, plan, (item, newest_at), occurrence, now);
+    context.jobs.job_enqueue(&job, &event, None).await
+}
+
+/// Returns the backup of an item that an occurrence starts, and what is told with it. `newest_at` is the moment of the
+/// item's newest good snapshot.
+pub(super) fn occurrence_job(
+    context: &Context,
+    plan: &Plan,
+    (item, newest_at): (&Item, Option<Timestamp>),
+    occurrence: &Occurrence,
+    now: Timestamp,
+) -> (Job, Event) {
     let Occurrence { planned_at, not_before, late, missed, .. } = *occurrence;
     let id = occurrence_job_id(plan.id, item, planned_at);
-    let mut job = backup_job(context, plan, item, (id, Trigger::Occurrence(planned_at), now)).await?;
+    let mut job = backup_job(plan, (item, newest_at), (id, Trigger::Occurrence(planned_at), now));
     job.state = JobState::Queued { not_before: not_before.max(now) };
     let late = late.map_or_else(String::new, |late| format!(", {}", delay_words(late)));
     let missed = missed_words(missed);
     let words =
         format!("backup of {} is due by plan {}, planned for {planned_at:.0}{late}{missed}", item.name, plan.name);
-    let about = (job.tenant_id, Some(id), job.item_id);
-    let event = context.event(EventKind::Enqueued, about, now, words);
-    context.jobs.job_enqueue(&job, &event, None).await
+    let event = context.event(EventKind::Enqueued, (job.tenant_id, Some(id), job.item_id), now, words);
+    (job, event)
 }
 
 /// Returns the id of an occurrence's job on an item: the same whoever makes it and however often.
@@ -228,7 +244,7 @@ fn missed_words(missed: u32) -> String {
     if missed > 0 { format!(", in the place of {missed} more that were missed") } else { String::new() }
 }
 
-fn skip_event(
+pub(super) fn skip_event(
     context: &Context,
     plan: &Plan,
     (planned_at, missed): (Timestamp, u32),

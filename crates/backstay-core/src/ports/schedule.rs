@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use super::store::StoreError;
 use crate::domain::event::Event;
 use crate::domain::id::{MaintenanceId, PlanId, TenantId};
+use crate::domain::item::Item;
+use crate::domain::job::Job;
 use crate::domain::plan::Plan;
 use crate::domain::schedule::{Calendar, Maintenance, ScheduleState};
 
@@ -19,6 +21,28 @@ pub struct ScheduledPlan {
     pub plan: Plan,
     /// How far it is.
     pub state: ScheduleState,
+}
+
+/// An item of a plan, as the plan starts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledItem {
+    /// The plan.
+    pub plan_id: PlanId,
+    /// The item; it has not vanished.
+    pub item: Item,
+    /// When its newest good snapshot in the plan's repository was taken.
+    pub newest_at: Option<Timestamp>,
+}
+
+/// What a tick writes about one plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The plan's next state; its revision is the one that was seen.
+    pub state: ScheduleState,
+    /// The queued jobs that it starts, each with what is told of it.
+    pub jobs: Vec<(Job, Event)>,
+    /// What else is told.
+    pub told: Vec<Event>,
 }
 
 /// A maintenance window with its id, as it is kept.
@@ -46,6 +70,13 @@ pub trait ScheduleStore: Send + Sync {
     /// Puts a state in the place of the one with `state.revision` and adds the events with it; false, and nothing is
     /// written, when another revision is there. The new row has the next revision.
     async fn schedule_put(&self, state: &ScheduleState, told: &[Event]) -> Result<bool, StoreError>;
+
+    /// Returns the items of these plans that have not vanished.
+    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError>;
+
+    /// Writes all of these starts; false, and nothing is written, when a state has another revision, a plan is retired,
+    /// or a key of a job is taken.
+    async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError>;
 
     /// Returns the plans of a tenant that keep out of one another's way, with those of their occurrences that wait.
     async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError>;

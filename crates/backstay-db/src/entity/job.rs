@@ -55,6 +55,8 @@ pub(crate) struct Model {
     pub(crate) source_host: Option<String>,
     /// Where its repository's storage answers.
     pub(crate) storage_endpoint: Option<String>,
+    /// The work that asked for it, as a `traceparent`.
+    pub(crate) trace_parent: Option<String>,
     pub(crate) file_count: i64,
     pub(crate) file_unmodified_count: i64,
     pub(crate) dir_count: i64,
@@ -205,6 +207,7 @@ impl Model {
             overlap_key: (job.overlap == OverlapKey::Tenant).then(|| job.tenant_id.to_string()),
             source_host: None,
             storage_endpoint: None,
+            trace_parent: job.trace.map(|trace| trace.to_string()),
             file_count: count_cell(job.counts.files),
             file_unmodified_count: count_cell(job.counts.files_unmodified),
             dir_count: count_cell(job.counts.dirs),
@@ -260,6 +263,8 @@ impl Model {
             streak: self.streak(row)?,
             counts: self.counts(row)?,
             created_at: row.instant("created_at", self.created_at)?,
+            // A place that cannot be read is worth no job.
+            trace: self.trace_parent.as_deref().and_then(|text| text.parse().ok()),
             state: self.state(row)?,
         })
     }

@@ -19,6 +19,11 @@ fn due_at(state: &JobState) -> Option<i64> {
     }
 }
 
+/// Returns the hot row of a job in a state, if that wants one.
+pub(crate) fn due_of(job: &job::Model, state: &JobState) -> Option<job_due::Model> {
+    Some(job_due::Model::of(job, state.name().word(), due_at(state)?))
+}
+
 /// Makes the hot row what a job's new state wants.
 pub(super) async fn due_put(tx: &DatabaseTransaction, job: &job::Model, state: &JobState) -> Result<(), StoreError> {
     job_due::Entity::delete_by_id(&job.id).exec(tx).await.map_err(store_error)?;
@@ -27,9 +32,8 @@ pub(super) async fn due_put(tx: &DatabaseTransaction, job: &job::Model, state: &
 
 /// Adds the hot row of a new job, if its state wants one.
 pub(super) async fn due_add(tx: &DatabaseTransaction, job: &job::Model, state: &JobState) -> Result<(), StoreError> {
-    let Some(due_at) = due_at(state) else { return Ok(()) };
-    let row = job_due::Model::of(job, state.name().word(), due_at).into_active_model();
-    let insert = job_due::Entity::insert(row).exec_without_returning(tx).await;
+    let Some(row) = due_of(job, state) else { return Ok(()) };
+    let insert = job_due::Entity::insert(row.into_active_model()).exec_without_returning(tx).await;
     insert.map(drop).map_err(|error| insert_error(error, "place in the queue of job", &job.id))
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn enqueue(
         return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
     }
     let mut row = job::Model::of(job);
-    place_put(tx, &mut row, job.kind()).await?;
+    place_put(tx, &mut row).await?;
     tenant_locked(tx, job.tenant_id).await?;
     job_permit(tx, job).await?;
     let inserted = insert_unless_taken(tx, row.clone().into_active_model()).await;

@@ -1,5 +1,6 @@
 //! The queue as fairness sees it: what waits, what runs, and how long its like took.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use backstay_core::domain::fairness::{Candidate, endpoint_of, host_of};
@@ -7,7 +8,6 @@ use backstay_core::domain::id::{ItemId, TenantId};
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::{JobFilter, Page, QueueLook, StoreError};
 use jiff::Timestamp;
-use sea_orm::sea_query::Query;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
@@ -115,21 +115,42 @@ pub(super) async fn durations(
     Ok(jobs.iter().filter_map(took).collect())
 }
 
-/// Writes into a new job's row what it makes use of besides its repository: its source's host and its storage's endpoint.
-pub(super) async fn place_put(tx: &DatabaseTransaction, row: &mut job::Model, kind: JobKind) -> Result<(), StoreError> {
-    let repository = repository::Entity::find_by_id(&row.repository_id).one(tx).await.map_err(store_error)?;
-    if let Some(repository) = repository {
+/// Writes into a new job's row what it makes use of besides its repository.
+pub(super) async fn place_put(tx: &DatabaseTransaction, row: &mut job::Model) -> Result<(), StoreError> {
+    places_put(tx, std::slice::from_mut(row)).await
+}
+
+/// Writes into new jobs' rows what they make use of besides their repositories: their sources' hosts and their storages'
+/// endpoints. Its cost is that of three questions.
+pub(crate) async fn places_put(tx: &DatabaseTransaction, rows: &mut [job::Model]) -> Result<(), StoreError> {
+    let ids: BTreeSet<&String> = rows.iter().map(|row| &row.repository_id).collect();
+    let repositories = repository::Entity::find().filter(repository::Column::Id.is_in(ids));
+    let mut endpoints = HashMap::new();
+    for repository in repositories.all(tx).await.map_err(store_error)? {
         let cell = Row::of("repository", &repository.id);
         let settings = cell.json("storage_settings_json", &repository.storage_settings_json)?;
-        row.storage_endpoint = Some(endpoint_of(&repository.storage_kind, &settings));
+        endpoints.insert(repository.id, endpoint_of(&repository.storage_kind, &settings));
     }
-    let reads_source = matches!(kind, JobKind::Discover | JobKind::Backup | JobKind::Verify);
-    let Some(item) = row.item_id.as_deref().filter(|_| reads_source) else { return Ok(()) };
-    let source_id =
-        Query::select().column(item::Column::SourceId).from(item::Entity).and_where(item::Column::Id.eq(item)).take();
-    let source = source::Entity::find().filter(source::Column::Id.in_subquery(source_id));
-    if let Some(source) = source.one(tx).await.map_err(store_error)? {
-        row.source_host = host_of(&Row::of("source", &source.id).json("settings_json", &source.settings_json)?);
+    let reading = [JobKind::Discover, JobKind::Backup, JobKind::Verify].map(JobKind::word);
+    let reads_source = |row: &&job::Model| reading.contains(&row.kind.as_str());
+    let ids: BTreeSet<&String> = rows.iter().filter(reads_source).filter_map(|row| row.item_id.as_ref()).collect();
+    let mut hosts = HashMap::new();
+    if !ids.is_empty() {
+        let items = item::Entity::find().filter(item::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
+        let ids: BTreeSet<&String> = items.iter().map(|item| &item.source_id).collect();
+        let sources =
+            source::Entity::find().filter(source::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
+        let mut of_source = HashMap::new();
+        for source in &sources {
+            let settings = Row::of("source", &source.id).json("settings_json", &source.settings_json)?;
+            of_source.insert(&source.id, host_of(&settings));
+        }
+        hosts.extend(items.iter().filter_map(|item| Some((item.id.clone(), of_source.get(&item.source_id)?.clone()?))));
+    }
+    for row in rows {
+        row.storage_endpoint = endpoints.get(&row.repository_id).cloned();
+        let item = row.item_id.as_ref().filter(|_| reading.contains(&row.kind.as_str()));
+        row.source_host = item.and_then(|item| hosts.get(item)).cloned();
     }
     Ok(())
 }

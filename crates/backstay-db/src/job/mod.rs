@@ -26,6 +26,9 @@ mod look;
 mod rules;
 pub(crate) mod turns;
 
+pub(crate) use due::due_of;
+pub(crate) use look::places_put;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -29,6 +29,7 @@ mod m20261121_000012_turns;
 mod m20261121_000013_quota;
 mod m20261121_000014_retire;
 mod m20261121_000015_sweep;
+mod m20261121_000016_trace;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000013_quota::Quota),
             Box::new(m20261121_000014_retire::Retire),
             Box::new(m20261121_000015_sweep::Sweep),
+            Box::new(m20261121_000016_trace::Trace),
         ]
     }
 }

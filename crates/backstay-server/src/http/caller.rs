@@ -21,6 +21,7 @@ use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::ApiToken;
+use backstay_core::domain::trace::TraceParent;
 use backstay_core::managers::declaration;
 use backstay_core::ports::notice::AlertRow;
 use backstay_core::ports::store::StoreError;
@@ -59,7 +60,10 @@ impl FromRequestParts<ServerState> for Asked {
             state.context.random.fill(&mut seed);
             Asking::fresh(state.context.now(), seed)
         };
-        Ok(Self(parts.extensions.get::<Asking>().cloned().unwrap_or_else(fresh)))
+        let asking = parts.extensions.get::<Asking>().cloned().unwrap_or_else(fresh);
+        // The request's own span, or what the caller named where this server tells nobody.
+        let trace = backstay_trace::current().or_else(|| parts.extensions.get::<TraceParent>().copied());
+        Ok(Self(asking.traced(trace)))
     }
 }
 

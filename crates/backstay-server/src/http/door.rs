@@ -18,17 +18,21 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use backstay_api::endpoint::{Endpoint, Method};
+use backstay_api::call::method;
+use backstay_api::endpoint::{Endpoint, Method, Operation};
 use backstay_core::domain::access::{Action, Scope, may};
 use backstay_core::domain::id::TokenId;
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::token::token_hash;
+use backstay_core::domain::trace::TraceParent;
 use backstay_core::managers::access::{Asker, change_record, token_authenticate};
 use backstay_core::managers::context::Context;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::store::StoreError;
 use secrecy::ExposeSecret;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::error::ApiError;
 use super::once::{key_of, once};
@@ -133,14 +137,42 @@ pub(super) struct Door {
 }
 
 /// Lets a request through to its handler, or says why not.
-pub(super) async fn guard(State(door): State<Door>, request: Request, next: Next) -> Response {
-    match door.pass(request, next).await {
-        Ok(answer) => answer,
-        Err(error) => error.into_response(),
+pub(super) async fn guard(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let header = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let parent: Option<TraceParent> = header.and_then(|text| text.parse().ok());
+    if let Some(parent) = parent {
+        request.extensions_mut().insert(parent);
     }
+    let span = door.span(parent);
+    let answer = door.pass(request, next).instrument(span.clone()).await.unwrap_or_else(IntoResponse::into_response);
+    span.record("http.response.status_code", answer.status().as_u16());
+    if answer.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    answer
 }
 
 impl Door {
+    /// Returns the span of a request. What agents ask again and again has one only as part of a job, and what is read by
+    /// machines every few seconds has none.
+    fn span(&self, parent: Option<TraceParent>) -> Span {
+        let asked_by_itself = self.row.action == Action::Work || self.row.operation == Operation::Metrics;
+        if asked_by_itself && parent.is_none() {
+            return Span::none();
+        }
+        let span = backstay_trace::span!(
+            "request",
+            otel.name = self.row.name,
+            otel.kind = "server",
+            http.request.method = method(self.row.method),
+            http.route = self.row.path,
+            http.response.status_code = Empty,
+            otel.status_code = Empty,
+        );
+        backstay_trace::adopt(&span, parent);
+        span
+    }
+
     async fn pass(&self, mut request: Request, next: Next) -> Result<Response, ApiError> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned();

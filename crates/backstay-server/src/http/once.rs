@@ -22,6 +22,7 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::ports::access::{Begun, Remembered};
 use futures::FutureExt as _;
 use sha2::{Digest, Sha256};
+use tracing::Instrument as _;
 
 use super::door::{Door, Identity};
 use super::error::ApiError;
@@ -88,7 +89,7 @@ pub(super) async fn once(
             let mut request = Request::from_parts(parts, Body::from(body));
             request.extensions_mut().insert(Asking::keyed(first_asked_at, &wish.caller, &wish.key));
             // The connection may end and take this future along; the task stays.
-            let run = door.shared.tasks.spawn(run(door.clone(), identity, wish, request, next));
+            let run = door.shared.tasks.spawn(run(door.clone(), identity, wish, request, next).in_current_span());
             run.await.map_err(|_| ApiError::internal())
         }
     }

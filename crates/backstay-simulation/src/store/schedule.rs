@@ -5,7 +5,7 @@ use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::schedule::{Calendar, Occurrence, ScheduleState, jitter_of, next};
 use backstay_core::ports::clock::Clock as _;
-use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledPlan};
+use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
 use backstay_core::ports::store::{DeclarationStore as _, StoreError};
 use jiff::Timestamp;
 
@@ -50,6 +50,17 @@ impl ScheduleStore for SteppedStore {
             return self.writes("schedule_put", self.database.schedule_put(&state, told)).await;
         }
         self.writes("schedule_put", self.database.schedule_put(state, told)).await
+    }
+    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
+        self.reads("schedule_list_items", self.database.schedule_list_items(plans)).await
+    }
+    async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError> {
+        if self.is(Mutant::DoubleCatchUp) {
+            let late = |start: &Start| Start { state: self.catching_up(&start.state), ..start.clone() };
+            let starts: Vec<Start> = starts.iter().map(late).collect();
+            return self.writes("schedule_start", self.database.schedule_start(&starts)).await;
+        }
+        self.writes("schedule_start", self.database.schedule_start(starts)).await
     }
     async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError> {
         self.reads("schedule_list_waiting", self.database.schedule_list_waiting(tenant)).await

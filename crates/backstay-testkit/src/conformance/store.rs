@@ -2,7 +2,8 @@
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
-//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes),
+//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `starts`
+//! (many plans at once), `retention` (what is kept, and prunes),
 //! `notice` (what is told), `voice` (how it is told), `settle` (how it ends), `quota` (what has room), `retire` (what ends).
 //! Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
@@ -11,6 +12,7 @@ pub mod lease;
 pub mod queue;
 pub mod turns;
 pub mod schedule;
+pub mod starts;
 pub mod retention;
 pub mod notice;
 pub mod voice;
@@ -78,6 +80,10 @@ macro_rules! store_promises {
             schedule::one_that_meets_another_plan_waits_and_is_skipped_once,
             schedule::two_plans_of_one_item_take_turns,
             schedule::a_clock_that_goes_back_holds_nothing_back,
+            starts::starts_are_written_together,
+            starts::starts_in_somebodys_way_write_nothing,
+            starts::items_of_plans_come_with_their_newest_good,
+            starts::one_in_the_way_holds_nobody_else_up,
             retention::what_was_forgotten_is_shown_no_more,
             retention::nothing_is_held_while_a_prune_has_its_list,
             retention::a_repository_is_looked_at_when_it_is_due,

@@ -166,6 +166,7 @@ impl World {
             streak: None,
             counts: JobCounts::default(),
             created_at: now,
+            trace: None,
             state: JobState::Queued { not_before: now },
         }
     }

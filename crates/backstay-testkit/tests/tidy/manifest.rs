@@ -25,7 +25,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["backstay"]),
     ("indicatif", &["backstay"]),
     ("comfy-table", &["backstay"]),
-    ("tracing-subscriber", &["backstay"]),
+    ("tracing-subscriber", &["backstay", "backstay-trace"]),
+    ("opentelemetry", &["backstay-trace"]),
+    ("opentelemetry_sdk", &["backstay-trace"]),
+    ("opentelemetry-otlp", &["backstay-trace"]),
+    ("tracing-opentelemetry", &["backstay-trace"]),
 ];
 
 /// What the core may use: values, time, hashes, errors. Nothing that waits, listens, writes or knows a wire format.
@@ -49,8 +53,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("backstay-db", &["backstay-core"]),
     ("backstay-storage", &["backstay-core"]),
     ("backstay-engine", &["backstay-core", "backstay-storage"]),
-    ("backstay-agent", &["backstay-core", "backstay-storage", "backstay-engine"]),
-    ("backstay-server", &["backstay-core", "backstay-api"]),
+    ("backstay-trace", &["backstay-core"]),
+    ("backstay-agent", &["backstay-core", "backstay-storage", "backstay-engine", "backstay-trace"]),
+    ("backstay-server", &["backstay-core", "backstay-api", "backstay-trace"]),
     // Chooses the adapters, so it sees them all.
     (
         "backstay",
@@ -62,6 +67,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "backstay-engine",
             "backstay-agent",
             "backstay-server",
+            "backstay-trace",
         ],
     ),
     ("backstay-testkit", &["backstay-core", "backstay-storage"]),

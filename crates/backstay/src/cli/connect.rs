@@ -8,6 +8,7 @@ use super::args::Common;
 use super::error::{CliError, Exit};
 use crate::roles::data_dir::DataDirError;
 use crate::roles::installation::{Installation, StartError, WithAgent};
+use crate::roles::telemetry;
 
 /// A client, and what must live as long as it is used.
 pub(crate) struct Connection {
@@ -26,18 +27,24 @@ impl Connection {
         if let Some(url) = &common.server {
             let token = std::env::var("BACKSTAY_TOKEN")
                 .map_err(|_| CliError::new(Exit::Input, "--server needs a token").hint("Put it in BACKSTAY_TOKEN."))?;
-            return Ok(Self { client: Client::new(url, Secret::from(token))?, own: None });
+            return Ok(Self { client: Client::new(url, Secret::from(token))?.tracing(telemetry::given), own: None });
         }
         let data = common.data_dir()?;
         data.must_exist()?;
         if let Some(server) = data.server_file_read() {
-            return Ok(Self { client: Client::new(&server.url, Secret::from(server.token))?, own: None });
+            return Ok(Self {
+                client: Client::new(&server.url, Secret::from(server.token))?.tracing(telemetry::given),
+                own: None,
+            });
         }
         match Installation::start(&data, with_agent).await {
             Ok(own) => Ok(Self { client: own.client.clone(), own: Some(own) }),
             // It began in the meantime; now it can be spoken to.
             Err(StartError::DataDir(error @ DataDirError::Busy { .. })) => match data.server_file_read() {
-                Some(server) => Ok(Self { client: Client::new(&server.url, Secret::from(server.token))?, own: None }),
+                Some(server) => Ok(Self {
+                    client: Client::new(&server.url, Secret::from(server.token))?.tracing(telemetry::given),
+                    own: None,
+                }),
                 None => Err(error.into()),
             },
             Err(error) => Err(error.into()),

@@ -49,6 +49,7 @@ use self::args::{Args, Noun};
 use self::error::{CliError, Exit};
 use self::screen::Screen;
 use crate::roles::installation::WithAgent;
+use crate::roles::telemetry::{self, Traced};
 
 /// Longest wait for threads that are in a call of the system: a read of a disk that does not answer must not hold the
 /// program.
@@ -57,7 +58,11 @@ const END_TIME_MAX: Duration = Duration::from_secs(2);
 /// Parses the command line, does what it says, and returns how it went.
 pub(crate) fn run() -> ExitCode {
     let args = Args::parse();
-    start_log();
+    let traced = match &args.noun {
+        Noun::Quickstart(_) | Noun::Up { .. } | Noun::Server(_) | Noun::Agent(agent::Verb::Run) => Traced::Yes,
+        _ => Traced::No,
+    };
+    let traces = telemetry::start(traced);
     let screen = Screen::new(args.json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
@@ -71,6 +76,7 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => error.print(),
     };
     runtime.shutdown_timeout(END_TIME_MAX);
+    drop(traces);
     exit
 }
 
@@ -118,14 +124,6 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Err(_) if common.shown().is_some_and(|call| endpoint(call.operation).method != Method::Get) => Ok(Exit::Done),
         ended => ended,
     }
-}
-
-/// Sends logs to standard error, as much as `BACKSTAY_LOG` asks for; errors only by default, so that a person sees
-/// messages and not logs.
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BACKSTAY_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 #[cfg(test)]

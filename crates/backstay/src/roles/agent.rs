@@ -19,7 +19,7 @@ pub(crate) async fn run(client: &Client, screen: &Screen) {
     let mut signals = Signals::listen();
     let id = AgentId::new(SystemClock.now(), ten_bytes(&SystemRandom));
     let end = CancellationToken::new();
-    let jobs = Arc::new(JobsClient::new(client));
+    let jobs = Arc::new(JobsClient::new(&client.tracing(backstay_trace::current)));
     let working = tokio::spawn(backstay_agent::run(jobs, agent_options(id, Arc::new(Notify::new())), end.clone()));
     screen.say(&format!("agent {id} works for {}", client.server()));
     signals.next().await;

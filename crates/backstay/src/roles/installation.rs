@@ -184,7 +184,7 @@ impl Installation {
         let own = Secret::from(token.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
         let url = format!("http://{}", listener.local_addr().map_err(StartError::Listen)?);
-        let client = Client::new(&url, own.clone())?;
+        let client = Client::new(&url, own.clone())?.tracing(super::telemetry::given);
         // The last thing that can fail. Whoever reads it early waits on the listener, which is there already.
         data.server_file_write(&ServerFile { url: url.clone(), token })?;
         let plane = ControlPlane::start(&parts, listener, Some(&own), with_agent);

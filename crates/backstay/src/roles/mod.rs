@@ -8,6 +8,7 @@
 pub(crate) mod data_dir;
 pub(crate) mod installation;
 pub(crate) mod system;
+pub(crate) mod telemetry;
 pub(crate) mod quickstart;
 pub(crate) mod up;
 pub(crate) mod agent;

@@ -26,4 +26,5 @@ mod same_story;
 mod secrets;
 mod show_call;
 mod tenant;
+mod traces;
 mod wire;

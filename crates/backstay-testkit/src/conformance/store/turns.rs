@@ -22,16 +22,16 @@ use crate::conformance::world::{Stores, TTL, World, key_of, repository};
 const CLAIMERS: usize = 8;
 
 /// Another tenant with items of its own.
-struct House {
-    tenant: Tenant,
-    items: Vec<Item>,
-    repository: Repository,
-    plan: Plan,
+pub(super) struct House {
+    pub(super) tenant: Tenant,
+    pub(super) items: Vec<Item>,
+    pub(super) repository: Repository,
+    pub(super) plan: Plan,
 }
 
 impl House {
     /// Makes a tenant whose source lies on a host and whose storage answers at an endpoint.
-    async fn build(world: &World, name: &str, items: usize, host: &str) -> Self {
+    pub(super) async fn build(world: &World, name: &str, items: usize, host: &str) -> Self {
         let now = world.now();
         let tenant = Tenant { id: TenantId::new(now, world.ten()), name: name.parse().unwrap() };
         let settings = json!({ "path": "/srv", "host": host });

@@ -9,9 +9,10 @@ use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::store::{
     ChainedEvent, EvidenceFilter, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
 };
+use jiff::Timestamp;
 
-use super::FakeStores;
 use super::declaration::found;
+use super::{FakeStores, Rows};
 
 /// Returns a page of rows, newest first.
 pub(super) fn page_of<'a, T: Clone + 'a, I: Ord + Copy>(
@@ -23,6 +24,19 @@ pub(super) fn page_of<'a, T: Clone + 'a, I: Ord + Copy>(
     rows.sort_by_key(|row| std::cmp::Reverse(id(row)));
     rows.truncate(page.rows_max.min(PAGE_ROWS_MAX) as usize);
     rows
+}
+
+impl Rows {
+    pub(super) fn newest_good(&self, item: ItemId, repository: RepositoryId, now: Timestamp) -> Option<&Snapshot> {
+        let good = |row: &&Snapshot| {
+            row.item_id == item
+                && row.taken_at <= now
+                && row.forgotten_at.is_none()
+                && row.repository_id == repository
+                && matches!(row.outcome, Outcome::Complete | Outcome::Unchanged)
+        };
+        self.snapshots.iter().filter(good).max_by_key(|row| (row.taken_at, row.id))
+    }
 }
 
 #[async_trait]
@@ -47,14 +61,7 @@ impl HistoryStore for FakeStores {
         repository: RepositoryId,
     ) -> Result<Option<Snapshot>, StoreError> {
         let now = self.now();
-        let good = |row: &&Snapshot| {
-            row.item_id == item
-                && row.taken_at <= now
-                && row.forgotten_at.is_none()
-                && row.repository_id == repository
-                && matches!(row.outcome, Outcome::Complete | Outcome::Unchanged)
-        };
-        Ok(self.read(|rows| rows.snapshots.iter().filter(good).max_by_key(|row| (row.taken_at, row.id)).cloned()))
+        Ok(self.read(|rows| rows.newest_good(item, repository, now).cloned()))
     }
 
     async fn evidence_newest(&self, item: ItemId) -> Result<Option<Evidence>, StoreError> {

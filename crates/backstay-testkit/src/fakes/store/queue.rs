@@ -51,7 +51,7 @@ fn is_live_backup(job: &Job) -> bool {
 
 impl Rows {
     /// Returns the job that keeps this one out of the queue.
-    fn standing_in_the_way(&self, job: &Job) -> Option<Enqueued> {
+    pub(super) fn standing_in_the_way(&self, job: &Job) -> Option<Enqueued> {
         let item = job.item_id?;
         let of_item = || self.jobs.values().filter(|row| row.item_id == Some(item));
         let same = |row: &&Job| row.plan_id == job.plan_id && occurrence(row) == occurrence(job);

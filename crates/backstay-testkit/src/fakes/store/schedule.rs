@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState};
-use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledPlan};
+use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
 use backstay_core::ports::store::{PAGE_ROWS_MAX, StoreError};
 use jiff::Timestamp;
 
@@ -49,6 +49,46 @@ impl ScheduleStore for FakeStores {
             }
             *row = ScheduleState { revision: state.revision + 1, ..state.clone() };
             told.iter().for_each(|event| rows.event_append(event));
+            Ok(true)
+        })
+    }
+
+    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
+        let now = self.now();
+        self.read(|rows| {
+            let plans = plans.iter().filter_map(|id| rows.plans.get(id));
+            let items = plans.flat_map(|plan| {
+                let items = rows.items.values().filter(|item| item.source_id == plan.source_id);
+                items.filter(|item| item.vanished_at.is_none()).map(|item| ScheduledItem {
+                    plan_id: plan.id,
+                    item: item.clone(),
+                    newest_at: rows.newest_good(item.id, plan.repository_id, now).map(|snapshot| snapshot.taken_at),
+                })
+            });
+            Ok(items.collect())
+        })
+    }
+
+    async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let mut after = rows.clone();
+            for Start { state, jobs, told } in starts {
+                if rows.schedules.get(&state.plan_id).is_none_or(|row| row.revision != state.revision) {
+                    return Ok(false);
+                }
+                let next = ScheduleState { revision: state.revision + 1, ..state.clone() };
+                after.schedules.insert(state.plan_id, next);
+                for (job, event) in jobs {
+                    let taken = after.jobs.contains_key(&job.id) || after.standing_in_the_way(job).is_some();
+                    if taken || after.job_permit(job).is_err() {
+                        return Ok(false);
+                    }
+                    after.jobs.insert(job.id, job.clone());
+                    after.event_append(event);
+                }
+                told.iter().for_each(|event| after.event_append(event));
+            }
+            *rows = after;
             Ok(true)
         })
     }

@@ -1,0 +1,204 @@
+//! Writes what a tick starts of many plans in one transaction: a statement a table, however many plans there are.
+//!
+//! Whatever is in the way of one of them (another revision, a retired plan, a taken key) undoes all; who called tries
+//! fewer. The order of locks is that of the single writes: tenants, by their ids, then schedules, then jobs.
+
+use std::collections::{BTreeSet, HashMap};
+
+use backstay_core::domain::event::Event;
+use backstay_core::domain::id::PlanId;
+use backstay_core::domain::job::{Job, Outcome, StateName};
+use backstay_core::ports::schedule::{ScheduledItem, Start};
+use backstay_core::ports::store::StoreError;
+use jiff::Timestamp;
+use sea_orm::sea_query::{Asterisk, Expr, ExprTrait as _, OnConflict, Order, Query, SelectStatement};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
+    QuerySelect,
+};
+
+use crate::Database;
+use crate::database::commit;
+use crate::entity::{item, job, job_due, plan, plan_schedule, snapshot};
+use crate::error::{insert_error, is_taken, store_error};
+use crate::event::{events_append, tenants_locked};
+use crate::job::{due_of, places_put};
+use crate::row::Row;
+
+/// Rows of one insert: all databases take as many values as their columns need.
+const INSERT_ROWS: usize = 500;
+
+/// An item with its plan.
+#[derive(FromQueryResult)]
+struct ItemRow {
+    plan_id: String,
+    id: String,
+    source_id: String,
+    name: String,
+    name_hash: String,
+    vanished_at: Option<i64>,
+    confirmed_at: Option<i64>,
+    newest_at: Option<i64>,
+}
+
+impl ItemRow {
+    fn read(self) -> Result<ScheduledItem, StoreError> {
+        let row = Row::of("plan", &self.plan_id);
+        let plan_id = row.parse("id", &self.plan_id)?;
+        let newest_at = row.instant_some("newest_at", self.newest_at)?;
+        let Self { id, source_id, name, name_hash, vanished_at, confirmed_at, .. } = self;
+        let item = item::Model { id, source_id, name, name_hash, vanished_at, confirmed_at }.read()?;
+        Ok(ScheduledItem { plan_id, item, newest_at })
+    }
+}
+
+/// Returns the question for the items of plans, each with the moment of its newest good snapshot as of `now`.
+pub(crate) fn items_question(plans: &[PlanId], now: Timestamp) -> SelectStatement {
+    let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
+    let of = |column| Expr::col((snapshot::Entity, column));
+    let newest = Query::select()
+        .column((snapshot::Entity, snapshot::Column::TakenAt))
+        .from(snapshot::Entity)
+        .and_where(of(snapshot::Column::ItemId).equals((item::Entity, item::Column::Id)))
+        .and_where(of(snapshot::Column::RepositoryId).equals((plan::Entity, plan::Column::RepositoryId)))
+        .and_where(of(snapshot::Column::Outcome).is_in(good))
+        .and_where(of(snapshot::Column::TakenAt).lte(now.as_microsecond()))
+        .and_where(of(snapshot::Column::ForgottenAt).is_null())
+        .order_by((snapshot::Entity, snapshot::Column::TakenAt), Order::Desc)
+        .order_by((snapshot::Entity, snapshot::Column::Id), Order::Desc)
+        .limit(1)
+        .take();
+    Query::select()
+        .expr_as(Expr::col((plan::Entity, plan::Column::Id)), "plan_id")
+        .column((item::Entity, Asterisk))
+        .expr_as(newest, "newest_at")
+        .from(plan::Entity)
+        .inner_join(
+            item::Entity,
+            Expr::col((item::Entity, item::Column::SourceId)).equals((plan::Entity, plan::Column::SourceId)),
+        )
+        .and_where(Expr::col((plan::Entity, plan::Column::Id)).is_in(plans.iter().map(ToString::to_string)))
+        .and_where(Expr::col((item::Entity, item::Column::VanishedAt)).is_null())
+        .take()
+}
+
+impl Database {
+    /// Returns the items of plans.
+    pub(crate) async fn items_of_plans(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
+        let now = self.now.read(&self.reader).await?;
+        let statement = self.reader.get_database_backend().build(&items_question(plans, now));
+        let rows = ItemRow::find_by_statement(statement).all(&self.reader).await.map_err(store_error)?;
+        let mut items = rows.into_iter().map(ItemRow::read).collect::<Result<Vec<_>, _>>()?;
+        items.sort_by(|a, b| (a.plan_id, &a.item.name).cmp(&(b.plan_id, &b.item.name)));
+        Ok(items)
+    }
+
+    /// Writes starts; false, and nothing is written, when something is in the way.
+    pub(crate) async fn start_once(&self, starts: &[Start]) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let mut events: Vec<&Event> = Vec::new();
+        for start in starts {
+            events.extend(start.jobs.iter().map(|(_, event)| event));
+            events.extend(&start.told);
+        }
+        tenants_locked(&tx, events.iter().map(|event| event.tenant_id).collect()).await?;
+        if !states_put(&tx, starts).await? || !jobs_put(&tx, starts).await? {
+            return Ok(false);
+        }
+        events_append(&tx, &events).await?;
+        commit(tx).await?;
+        Ok(true)
+    }
+}
+
+/// Puts the states of plans in the place of those of their revisions; false when one of these is gone.
+async fn states_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, StoreError> {
+    use plan_schedule::Column;
+    for some in starts.chunks(INSERT_ROWS) {
+        let ids = some.iter().map(|start| start.state.plan_id.to_string());
+        let there = plan_schedule::Entity::find()
+            .filter(Column::PlanId.is_in(ids))
+            .lock_exclusive()
+            .all(tx)
+            .await
+            .map_err(store_error)?;
+        let there: HashMap<String, i64> = there.into_iter().map(|row| (row.plan_id, row.revision)).collect();
+        let mut rows = Vec::with_capacity(some.len());
+        for start in some {
+            let row = plan_schedule::Model::of(&start.state);
+            if there.get(&row.plan_id) != Some(&row.revision) {
+                return Ok(false);
+            }
+            let revision = row.revision + 1;
+            rows.push(plan_schedule::Model { revision, ..row }.into_active_model());
+        }
+        // All of them are there, and locked: each takes the place of one.
+        let place = OnConflict::column(Column::PlanId)
+            .update_columns([
+                Column::LastPlannedAt,
+                Column::NextDueAt,
+                Column::PausedAt,
+                Column::WaitingPlannedAt,
+                Column::WaitingNotBeforeAt,
+                Column::WaitingStartByAt,
+                Column::WaitingLateMs,
+                Column::WaitingMissed,
+                Column::SkippedBefore,
+                Column::Revision,
+            ])
+            .to_owned();
+        let put = plan_schedule::Entity::insert_many(rows).on_conflict(place).exec_without_returning(tx).await;
+        put.map_err(store_error)?;
+    }
+    Ok(true)
+}
+
+/// Puts the jobs of starts in the queue; false when a plan is retired or a key of a job is taken.
+async fn jobs_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, StoreError> {
+    let jobs: Vec<&Job> = starts.iter().flat_map(|start| start.jobs.iter().map(|(job, _)| job)).collect();
+    if let Some(job) = jobs.iter().find(|job| job.state.name() != StateName::Queued) {
+        return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
+    }
+    let plans: BTreeSet<String> = jobs.iter().filter_map(|job| job.plan_id).map(|id| id.to_string()).collect();
+    let retired = plan::Entity::find()
+        .filter(plan::Column::Id.is_in(plans))
+        .filter(plan::Column::RetiredMark.ne(""))
+        .one(tx)
+        .await
+        .map_err(store_error)?;
+    if retired.is_some() {
+        return Ok(false);
+    }
+    for some in jobs.chunks(INSERT_ROWS) {
+        let mut rows: Vec<job::Model> = some.iter().map(|job| job::Model::of(job)).collect();
+        places_put(tx, &mut rows).await?;
+        let due = rows.iter().zip(some).filter_map(|(row, job)| due_of(row, &job.state)).collect();
+        if !insert_all::<job::ActiveModel>(tx, rows, "job").await?
+            || !insert_all::<job_due::ActiveModel>(tx, due, "place in the queue").await?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Inserts rows; false when a key of one is taken: then the transaction must not be committed.
+async fn insert_all<A>(
+    tx: &DatabaseTransaction,
+    rows: Vec<<A::Entity as EntityTrait>::Model>,
+    noun: &'static str,
+) -> Result<bool, StoreError>
+where
+    A: ActiveModelTrait,
+    <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
+{
+    if rows.is_empty() {
+        return Ok(true);
+    }
+    let rows = rows.into_iter().map(IntoActiveModel::into_active_model);
+    match A::Entity::insert_many(rows).exec_without_returning(tx).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_taken(&error) => Ok(false),
+        Err(error) => Err(insert_error(error, noun, "of many")),
+    }
+}
