@@ -7,7 +7,10 @@
 //! Absent on purpose: taking locks. The caller takes one and hands its guard in, where one is needed.
 
 mod bits;
+mod ledger;
+mod repack;
 pub mod forget;
 pub mod prune;
+pub mod repair;
 pub mod check;
 pub mod key;

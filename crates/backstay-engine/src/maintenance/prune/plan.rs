@@ -4,7 +4,6 @@ use backstay_storage::ReadCache;
 use jiff::Timestamp;
 
 use super::PruneOptions;
-use super::ledger::Ledger;
 use crate::browse::tree_entries;
 use crate::error::EngineError;
 use crate::format::FormatError;
@@ -15,6 +14,7 @@ use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::bits::Bits;
+use crate::maintenance::ledger::{Ledger, Pack};
 use crate::repository::{BlobReader, Repository};
 
 /// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
@@ -319,7 +319,7 @@ fn choose_rewrites(ledger: &Ledger, options: &PruneOptions, mut candidates: Vec<
     // By unused against used bytes, multiplied out.
     candidates.sort_unstable_by(|a, b| {
         let (a, b) = (&ledger.packs[*a], &ledger.packs[*b]);
-        let share = |one: &super::ledger::Pack, other: &super::ledger::Pack| {
+        let share = |one: &Pack, other: &Pack| {
             u128::from(one.unused_bytes) * u128::from(other.used_bytes)
         };
         share(b, a).cmp(&share(a, b)).then(a.id.cmp(&b.id))
