@@ -86,6 +86,8 @@ mod mortal;
 #[cfg(test)]
 mod prune;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod forget;
 #[cfg(test)]
 mod key;

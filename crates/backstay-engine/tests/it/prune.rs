@@ -57,7 +57,7 @@ pub(crate) fn forget_one(repository: &Repository, id: &Id) -> Result<(), EngineE
 }
 
 /// Fills a tree and backs it up twice: the second snapshot shares some of each pack with the first.
-fn two_snapshots(house: &House) -> (Id, Id) {
+pub(crate) fn two_snapshots(house: &House) -> (Id, Id) {
     for file in 0..20u64 {
         fs::write(house.tree().join(format!("shared-{file:02}")), tree::noise(file, 30_000)).unwrap();
         fs::write(house.tree().join(format!("old-{file:02}")), tree::noise(100 + file, 30_000)).unwrap();
@@ -134,7 +134,7 @@ fn a_marked_pack_stays_for_its_grace_by_the_storages_clock() {
 }
 
 /// Returns a house whose storage can die.
-fn mortal_house() -> (House, Arc<Mortal>) {
+pub(crate) fn mortal_house() -> (House, Arc<Mortal>) {
     let (mut house, _) = House::fake();
     let storage = Mortal::new(Arc::new(FakeStorage::default()));
     let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
@@ -143,7 +143,7 @@ fn mortal_house() -> (House, Arc<Mortal>) {
 }
 
 /// Writes a storage's objects to a folder, where restic can read them.
-fn write_out(storage: &FakeStorage, place: &Path) {
+pub(crate) fn write_out(storage: &FakeStorage, place: &Path) {
     for key in storage.keys().iter().filter(|key| !key.starts_with("locks/")) {
         let body = block_on(storage.object_get(&ObjectKey::new(&**key).unwrap(), None, ReadCache::Use)).unwrap();
         let file = place.join(key);

@@ -11,3 +11,4 @@
 //! The order of writes is that of prune: packs, index files, snapshots, and what these replace goes last.
 
 pub mod index;
+pub mod packs;
