@@ -88,6 +88,8 @@ mod prune;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod repair_packs;
+#[cfg(test)]
 mod forget;
 #[cfg(test)]
 mod key;
