@@ -12,5 +12,6 @@ mod repack;
 pub mod forget;
 pub mod prune;
 pub mod repair;
+pub mod rewrite;
 pub mod check;
 pub mod key;

@@ -12,3 +12,4 @@
 
 pub mod index;
 pub mod packs;
+pub mod snapshots;
