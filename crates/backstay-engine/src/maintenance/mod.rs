@@ -13,5 +13,6 @@ pub mod forget;
 pub mod prune;
 pub mod repair;
 pub mod rewrite;
+pub mod copy;
 pub mod check;
 pub mod key;

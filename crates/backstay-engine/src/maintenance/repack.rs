@@ -53,14 +53,28 @@ pub(super) fn remove(
     Ok(())
 }
 
-/// Cuts blobs that are in order of their offsets into runs that are fetched at once.
+/// Bytes between two blobs that are fetched rather than asked for around: a request takes longer.
+const GAP_BYTES: u64 = 256 << 10;
+
+/// Cuts blobs that are in order of their offsets into runs that are fetched at once, with all that lies between.
 pub(super) fn runs(blobs: &[PackedBlob]) -> Vec<&[PackedBlob]> {
+    cut(blobs, u64::MAX)
+}
+
+/// As [`runs`], without what lies between blobs that are far from each other.
+pub(super) fn runs_with_gaps(blobs: &[PackedBlob]) -> Vec<&[PackedBlob]> {
+    cut(blobs, GAP_BYTES)
+}
+
+fn cut(blobs: &[PackedBlob], gap_bytes_max: u64) -> Vec<&[PackedBlob]> {
     let mut runs = Vec::new();
     let mut begin = 0;
     for at in 1..=blobs.len() {
         let ends = at == blobs.len() || {
-            let (first, last) = (&blobs[begin], &blobs[at]);
+            let (first, before, last) = (&blobs[begin], &blobs[at - 1], &blobs[at]);
+            let gap = u64::from(last.offset).saturating_sub(u64::from(before.offset) + u64::from(before.length));
             u64::from(last.offset) + u64::from(last.length) - u64::from(first.offset) > FETCH_BYTES
+                || gap > gap_bytes_max
         };
         if ends {
             runs.push(&blobs[begin..at]);

@@ -90,6 +90,12 @@ mod repair;
 #[cfg(test)]
 mod repair_packs;
 #[cfg(test)]
+mod repair_snapshots;
+#[cfg(test)]
+mod rewrite;
+#[cfg(test)]
+mod copy;
+#[cfg(test)]
 mod forget;
 #[cfg(test)]
 mod key;

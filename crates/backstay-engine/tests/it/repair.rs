@@ -104,6 +104,11 @@ impl Patient {
         damage.befall(&self.storage.inner(), &self.data, &self.tree)
     }
 
+    /// Makes it whole.
+    pub(crate) fn suffer_nothing(&self) {
+        self.storage.become_copy_of(&self.whole);
+    }
+
     /// Lays the repository out in a folder, where restic can be run on it.
     pub(crate) fn laid_out(&self) -> tempfile::TempDir {
         let home = tempfile::tempdir().unwrap();
@@ -124,6 +129,15 @@ impl Patient {
         judge: &dyn Fn(&str, bool),
     ) -> u64 {
         self.suffer(damage);
+        self.die_everywhere_from(repair, &|context, is_over| judge(&format!("{damage:?}, {context}"), is_over))
+    }
+
+    /// As [`Patient::die_everywhere`], from how things are.
+    pub(crate) fn die_everywhere_from(
+        &self,
+        repair: &dyn Fn() -> Result<(), EngineError>,
+        judge: &dyn Fn(&str, bool),
+    ) -> u64 {
         let template = copy_of(&self.storage.inner());
         let mut deaths = 0;
         for is_done in [false, true] {
@@ -132,7 +146,7 @@ impl Patient {
                 self.storage.die_at(nth, is_done);
                 let done = repair();
                 let died = self.storage.revive();
-                let context = format!("{damage:?}, death {nth}, done {is_done}: {done:?}");
+                let context = format!("death {nth}, done {is_done}: {done:?}");
                 assert!(died || done.is_ok(), "{context}");
                 judge(&context, false);
                 self.storage.pass(SignedDuration::from_mins(1));

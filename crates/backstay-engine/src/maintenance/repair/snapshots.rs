@@ -12,6 +12,7 @@ use crate::format::node::{Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
+use super::index::header_read;
 use crate::maintenance::bits::Bits;
 use crate::maintenance::rewrite::snapshot::{self, NewFacts, Old, Outcome, Rewritten, SnapshotEditor, SnapshotPlan};
 use crate::maintenance::rewrite::tree::{Edit, Editor};
@@ -78,10 +79,17 @@ pub fn plan(
     interrupt: &Interrupt,
 ) -> Result<SnapshotsPlan, EngineError> {
     let index = repository.index_load(interrupt)?;
-    let (gone, index_wrong) = compare(repository, &index, interrupt)?;
-    let mut mender = Mender { index: &index, gone: &gone, snapshot: Id([0; 32]), paths: 0, tell };
+    let Compared { gone, mut wrong, unnamed } = compare(repository, &index, interrupt)?;
+    let mut mender = Mender::new(&index, &gone, tell);
     let means = (TAG, &NewFacts::default(), old);
     let plan = snapshot::plan(repository, &index, (chosen, all), &mut mender, means, guard, interrupt)?;
+    let lost = mender.lost;
+    let hidden = if lost.is_empty() { 0 } else { count_hidden(repository, &unnamed, &lost, interrupt)? };
+    if hidden > 0 {
+        wrong.push(format!("{hidden} packs are not named and may hold what would be dropped"));
+    }
+    let mend = || format!("{}; repair the index first, and the packs that it names as unreadable", wrong.join(", "));
+    let index_wrong = (!wrong.is_empty()).then(mend);
     Ok(SnapshotsPlan { plan, index_wrong, index, gone })
 }
 
@@ -102,33 +110,57 @@ pub fn apply(
         return Err(EngineError::IndexWrong { place: repository.place(), problem });
     }
     let mut nobody = |_: &Id, _: &[u8], _: &Loss| {};
-    let mut mender =
-        Mender { index: &plan.index, gone: &plan.gone, snapshot: Id([0; 32]), paths: 0, tell: &mut nobody };
+    let mut mender = Mender::new(&plan.index, &plan.gone, &mut nobody);
     snapshot::apply(repository, &plan.index, plan.plan, &mut mender, guard, interrupt)
 }
 
-/// Holds the index against the storage: which blobs cannot be there, and what is wrong.
-fn compare(
-    repository: &Repository,
-    index: &Index,
-    interrupt: &Interrupt,
-) -> Result<(Bits, Option<String>), EngineError> {
+/// The index beside the storage.
+struct Compared {
+    /// Blobs whose packs are not in the storage, by their places.
+    gone: Bits,
+    /// What the index says and is not so, in words.
+    wrong: Vec<String>,
+    /// Packs that it does not name, with their bytes.
+    unnamed: Vec<(Id, u64)>,
+}
+
+/// Holds the index against the storage.
+fn compare(repository: &Repository, index: &Index, interrupt: &Interrupt) -> Result<Compared, EngineError> {
     let there: IdMap<u64> = repository.pack_list(interrupt)?.into_iter().collect();
-    let named: IdSet = index.packs().iter().map(|pack| pack.id).chain(index.pending().iter().map(|pack| pack.id)).collect();
-    let unnamed = there.keys().filter(|id| !named.contains(*id)).count();
+    let (known, pending) = (index.packs().iter().map(|pack| pack.id), index.pending().iter().map(|pack| pack.id));
+    let named: IdSet = known.chain(pending).collect();
+    let unnamed = there.iter().filter(|(id, _)| !named.contains(*id)).map(|(id, bytes)| (*id, *bytes)).collect();
     let other = index.packs().iter().filter(|pack| there.get(&pack.id).is_some_and(|bytes| *bytes != pack.size_bytes));
-    let missing = index.packs().iter().filter(|pack| !there.contains_key(&pack.id)).count();
+    let missing = index.packs().iter().filter(|pack| !there.contains_key(&pack.id));
     let mut gone = Bits::new(index.blob_count());
     for place in 0..index.blob_count() {
         if !there.contains_key(&index.place(place).pack) {
             gone.set(place);
         }
     }
-    let wrong = [(unnamed, "are not named"), (missing, "are missing"), (other.count(), "have another size")];
-    let words: Vec<String> =
-        wrong.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} packs {what}")).collect();
-    let problem = || format!("{}; repair the index first, and the packs that it names as unreadable", words.join(", "));
-    Ok((gone, (!words.is_empty()).then(problem)))
+    let counts = [(missing.count(), "are missing"), (other.count(), "have another size")];
+    let wrong = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} packs {what}"));
+    Ok(Compared { gone, wrong: wrong.collect(), unnamed })
+}
+
+/// Returns how many packs that the index does not name may hold something that is lost: litter of a backup, or of this
+/// repair's last try, does not.
+fn count_hidden(
+    repository: &Repository,
+    unnamed: &[(Id, u64)],
+    lost: &IdSet,
+    interrupt: &Interrupt,
+) -> Result<u64, EngineError> {
+    let mut count = 0;
+    for (id, bytes) in unnamed {
+        interrupt.check()?;
+        match header_read(repository, id, *bytes, interrupt) {
+            Ok(blobs) => count += u64::from(blobs.iter().any(|blob| lost.contains(&blob.id))),
+            Err(error) if error.is_harm() => count += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 /// Drops what is lost.
@@ -137,10 +169,16 @@ struct Mender<'a, 't> {
     gone: &'a Bits,
     snapshot: Id,
     paths: u64,
+    /// Blobs that cannot be had.
+    lost: IdSet,
     tell: Teller<'t>,
 }
 
-impl Mender<'_, '_> {
+impl<'a, 't> Mender<'a, 't> {
+    fn new(index: &'a Index, gone: &'a Bits, tell: Teller<'t>) -> Self {
+        Self { index, gone, snapshot: Id([0; 32]), paths: 0, lost: IdSet::default(), tell }
+    }
+
     /// Returns how many bytes a blob of a file has; none when it is lost.
     fn bytes(&self, id: &Id) -> Option<u64> {
         let place = self.index.copies(BlobKind::Data, id).find(|place| !self.gone.has(*place))?;
@@ -172,11 +210,14 @@ impl Editor for Mender<'_, '_> {
             0 => Loss::Size { bytes_before, bytes_after: *bytes_after },
             lost => Loss::Parts { lost, of, bytes_before, bytes_after: *bytes_after },
         };
+        let lost: Vec<Id> = node.content.iter().filter(|id| self.bytes(id).is_none()).copied().collect();
+        self.lost.extend(lost);
         self.paths += 1;
         (self.tell)(&self.snapshot, &join(folder, &node.name), &loss);
     }
 
-    fn unreadable(&mut self, path: &[u8], error: EngineError) -> Result<(), EngineError> {
+    fn unreadable(&mut self, path: &[u8], tree: Option<Id>, error: EngineError) -> Result<(), EngineError> {
+        self.lost.extend(tree);
         self.paths += 1;
         let problem = backstay_core::managers::job::chain(&error);
         (self.tell)(&self.snapshot, path, &Loss::Folder { problem });

@@ -118,7 +118,7 @@ impl Editor for Excluder<'_, '_> {
         (self.tell)(&self.snapshot, &join(folder, &node.name));
     }
 
-    fn unreadable(&mut self, _: &[u8], error: EngineError) -> Result<(), EngineError> {
+    fn unreadable(&mut self, _: &[u8], _: Option<Id>, error: EngineError) -> Result<(), EngineError> {
         Err(error)
     }
 

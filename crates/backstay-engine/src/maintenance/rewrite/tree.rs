@@ -46,11 +46,11 @@ pub(in crate::maintenance) trait Editor {
     /// Notes a change: `node` is an entry of a folder, and this becomes of it.
     fn note(&mut self, folder: &[u8], node: &Node<'_>, edit: &Edit);
 
-    /// Decides on a folder whose tree cannot be read: an empty one takes its place, or all ends with the error.
+    /// Decides on a folder whose tree cannot be read, or that names none: an empty one takes its place, or all ends with the error.
     ///
     /// # Errors
     /// The error that it is given, or another.
-    fn unreadable(&mut self, path: &[u8], error: EngineError) -> Result<(), EngineError>;
+    fn unreadable(&mut self, path: &[u8], tree: Option<Id>, error: EngineError) -> Result<(), EngineError>;
 
     /// Says whether decisions depend on where a folder lies.
     fn minds_paths(&self) -> bool;
@@ -159,11 +159,11 @@ impl<'a> TreeRewriter<'a> {
             source: FormatError::shape("tree", problem),
         };
         let Some(tree) = tree else {
-            editor.unreadable(&path, wrong("a folder without a tree"))?;
+            editor.unreadable(&path, None, wrong("a folder without a tree"))?;
             return Ok(Begun::Lost);
         };
         if depth > DEPTH_MAX {
-            editor.unreadable(&path, wrong("it lies too deep"))?;
+            editor.unreadable(&path, Some(tree), wrong("it lies too deep"))?;
             return Ok(Begun::Lost);
         }
         if let Some(held) = self.key(&path, &tree, editor).and_then(|key| self.same.get(&key)) {
@@ -195,7 +195,7 @@ impl<'a> TreeRewriter<'a> {
         });
         match listed {
             Ok(()) => Ok(Begun::Below(frame)),
-            Err(error) if error.is_harm() => editor.unreadable(&frame.path, error).map(|()| Begun::Lost),
+            Err(error) if error.is_harm() => editor.unreadable(&frame.path, Some(tree), error).map(|()| Begun::Lost),
             Err(error) => Err(error),
         }
     }
