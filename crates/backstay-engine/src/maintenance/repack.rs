@@ -115,7 +115,11 @@ impl<'a> Opener<'a> {
             None => &*stored,
         };
         let found = Id::of(plain);
-        if found == blob.id { Ok(stored) } else { Err(told(FormatError::Hash { what: "blob", wanted: blob.id, found })) }
+        if found == blob.id {
+            Ok(stored)
+        } else {
+            Err(told(FormatError::Hash { what: "blob", wanted: blob.id, found }))
+        }
     }
 
     /// Fetches a run of blobs of a pack and hands each to `each`, opened, or why it does not open.

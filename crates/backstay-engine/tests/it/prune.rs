@@ -119,6 +119,28 @@ fn a_prune_has_two_phases_and_both_restics_find_no_fault_after_each() {
     assert!(bytes_of_packs(&house.repository) < before);
 }
 
+/// What a prune says before it starts is what it then asks of the storage.
+#[test]
+fn the_work_that_is_foreseen_is_the_work_that_is_done() {
+    let (house, storage) = House::fake();
+    let (first, _) = two_snapshots(&house);
+    forget_one(&house.repository, &first).unwrap();
+    for phase in ["marks", "removes"] {
+        let guard = alone(&house.repository).unwrap();
+        let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, &Interrupt::default()).unwrap();
+        let work = planned.work();
+        let calls = || [Call::Put, Call::Get, Call::Remove].map(|call| storage.calls(call));
+        let before = calls();
+        let done = apply(&house.repository, planned, &guard, &Interrupt::default()).unwrap();
+        let after = calls();
+        let count = |at: usize| after[at] - before[at];
+        assert_eq!([work.puts, work.gets, work.deletes], [count(0), count(1), count(2)], "{phase}: {work:?}");
+        assert!(work.bytes_read >= done.bytes_rewritten && work.bytes_written >= done.bytes_rewritten);
+        assert_eq!(work.gets > 0, done.packs_rewritten > 0);
+        guard.release().unwrap();
+    }
+}
+
 /// The grace is counted by the storage's clock, which all share, also where the machines' clocks are days apart.
 #[test]
 fn a_marked_pack_stays_for_its_grace_by_the_storages_clock() {

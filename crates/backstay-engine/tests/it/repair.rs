@@ -246,10 +246,7 @@ fn after_a_repaired_index_all_is_restored_and_both_restics_find_no_fault() {
         for restic in restics() {
             restic.check(&house);
             let target = house.home.path().join(restic.version);
-            restic.run(
-                house.home.path(),
-                &["restore", &patient.second.to_hex(), "--target", target.to_str().unwrap()],
-            );
+            restic.run(house.home.path(), &["restore", &patient.second.to_hex(), "--target", target.to_str().unwrap()]);
             assert_same(&patient.house.tree(), &super::house::below(&target, &patient.house.tree()), Bits::All);
         }
     }
@@ -353,8 +350,5 @@ fn a_repair_without_its_own_lock_does_nothing() {
     let stop = Interrupt::default();
     stop.raise();
     let three = alone(patient.repository()).unwrap();
-    assert!(matches!(
-        plan(patient.repository(), PacksRead::All, &three, &stop).unwrap_err(),
-        EngineError::Interrupted
-    ));
+    assert!(matches!(plan(patient.repository(), PacksRead::All, &three, &stop).unwrap_err(), EngineError::Interrupted));
 }

@@ -50,11 +50,8 @@ fn what_is_left_is_what_restic_leaves_and_every_loss_is_told() {
             let (previews, told, done) = try_repair(patient.repository(), old).unwrap();
             assert!(!told.is_empty() && previews.iter().any(|one| one.outcome != Outcome::Same), "{damage:?}");
             assert_eq!(previews.iter().map(|one| one.paths).sum::<u64>(), told.len() as u64);
-            let lost: Vec<Id> = previews
-                .iter()
-                .filter(|one| matches!(one.outcome, Outcome::Lost(_)))
-                .map(|one| one.id)
-                .collect();
+            let lost: Vec<Id> =
+                previews.iter().filter(|one| matches!(one.outcome, Outcome::Lost(_))).map(|one| one.id).collect();
             if let Some(restic) = &newest {
                 let forget: &[&str] = if old == Old::Forget { &["--forget"] } else { &[] };
                 restic.run(home.path(), &[&["repair", "snapshots"], forget].concat());
@@ -128,9 +125,8 @@ fn a_repair_of_snapshots_may_die_at_any_call() {
     let judge = |context: &str, is_over: bool| {
         let snapshots = all(patient.repository());
         for id in [&patient.first, &patient.second] {
-            let stands = snapshots
-                .iter()
-                .any(|one| one.id == *id || String::from_utf8_lossy(&one.plain).contains(&id.to_hex()));
+            let stands =
+                snapshots.iter().any(|one| one.id == *id || String::from_utf8_lossy(&one.plain).contains(&id.to_hex()));
             assert!(stands, "{context}");
         }
         if is_over {

@@ -353,7 +353,9 @@ fn count_blobs(ledger: &Ledger, fates: &[Fate], found: &Ledger, preview: &mut In
         let pack = ledger.pack_of(number);
         match fates[pack] {
             Fate::Keep => true,
-            Fate::Mark => u64::from(blob.offset) + u64::from(blob.length) <= ledger.packs[pack].there_bytes.unwrap_or(0),
+            Fate::Mark => {
+                u64::from(blob.offset) + u64::from(blob.length) <= ledger.packs[pack].there_bytes.unwrap_or(0)
+            }
             Fate::Correct | Fate::Drop => false,
         }
     };

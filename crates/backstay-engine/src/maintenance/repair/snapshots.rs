@@ -4,6 +4,7 @@
 //! `check --read-data`; `packs` takes them out of the index. A snapshot whose root is lost has nothing to repair: it is named,
 //! and goes only when old snapshots are to be forgotten.
 
+use super::index::header_read;
 use crate::browse::join;
 use crate::error::EngineError;
 use crate::format::id::{Id, IdMap, IdSet};
@@ -12,7 +13,6 @@ use crate::format::node::{Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
-use super::index::header_read;
 use crate::maintenance::bits::Bits;
 use crate::maintenance::rewrite::snapshot::{self, NewFacts, Old, Outcome, Rewritten, SnapshotEditor, SnapshotPlan};
 use crate::maintenance::rewrite::tree::{Edit, Editor};

@@ -142,9 +142,9 @@ pub(in crate::maintenance) fn plan(
                 let told = |source| repository.told(FileKind::Snapshot, &snapshot.id, source);
                 if let Some(value) = changed_file(&snapshot, tree, held, facts).map_err(told)? {
                     let value = finished(value, &snapshot, tag, old);
-                    let there = all.iter().find(|other| {
-                        serde_json::from_slice::<Value>(&other.plain).is_ok_and(|other| other == value)
-                    });
+                    let there = all
+                        .iter()
+                        .find(|other| serde_json::from_slice::<Value>(&other.plain).is_ok_and(|other| other == value));
                     preview.outcome = there.map_or(Outcome::Replaced, |there| Outcome::Already(there.id));
                     let plain = serde_json::to_vec(&value).expect("a snapshot is JSON");
                     news.push(New { old: snapshot, tree, plain, is_there: there.is_some() });
@@ -195,12 +195,7 @@ pub(in crate::maintenance) fn apply(
 }
 
 /// Returns the changed snapshot; none when it says the same as before.
-fn changed_file(
-    snapshot: &Snapshot,
-    tree: Id,
-    held: Held,
-    facts: &NewFacts,
-) -> Result<Option<Value>, FormatError> {
+fn changed_file(snapshot: &Snapshot, tree: Id, held: Held, facts: &NewFacts) -> Result<Option<Value>, FormatError> {
     let wrong = |error: serde_json::Error| FormatError::shape("snapshot", error);
     let before: Value = serde_json::from_slice(&snapshot.plain).map_err(wrong)?;
     let mut after = before.clone();

@@ -90,11 +90,7 @@ pub(in crate::maintenance) struct TreeRewriter<'a> {
 }
 
 impl<'a> TreeRewriter<'a> {
-    pub(in crate::maintenance) fn new(
-        repository: &'a Repository,
-        index: &'a Index,
-        interrupt: &'a Interrupt,
-    ) -> Self {
+    pub(in crate::maintenance) fn new(repository: &'a Repository, index: &'a Index, interrupt: &'a Interrupt) -> Self {
         let blobs = BlobReader::new(repository, index, ReadCache::Use, interrupt);
         Self { repository, blobs, interrupt, same: HashMap::new(), written: IdSet::default() }
     }
