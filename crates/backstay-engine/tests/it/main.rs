@@ -96,6 +96,8 @@ mod rewrite;
 #[cfg(test)]
 mod copy;
 #[cfg(test)]
+mod repair_beside;
+#[cfg(test)]
 mod forget;
 #[cfg(test)]
 mod key;
