@@ -7,7 +7,7 @@ use std::sync::Arc;
 use backstay_engine::maintenance::copy::{Copied, CopyPreview, apply, plan};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
 use backstay_storage::{ObjectKey, ObjectStorage, ReadCache};
-use backstay_testkit::fakes::storage::{Call, FakeStorage};
+use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
 use futures::executor::block_on;
 
 use super::house::{House, PASSWORD, local, maker, password};
@@ -169,6 +169,32 @@ fn a_copy_may_die_at_any_call_and_sends_what_was_named_no_more() {
         }
     }
     assert!(deaths > 30 && resumed > 5, "{deaths} {resumed}");
+}
+
+#[test]
+fn what_was_read_before_the_source_failed_is_not_sent_again() {
+    let (house, storage) = House::fake();
+    two_snapshots(&house);
+    let (target, _) = target_of(&house);
+    let guard = lock(&target, LockMode::Shared).unwrap();
+    let snapshots = all(&house.repository);
+    let interrupt = Interrupt::default();
+    let planned = plan((&house.repository, &target), &snapshots, &[], &interrupt).unwrap();
+    let (blobs, packs) = (planned.preview.blobs, planned.preview.packs);
+    storage.harm_from(Call::Get, packs, Harm::Fail);
+    let failed = apply((&house.repository, &target), planned, &guard, &EngineProgress::default(), &interrupt);
+    storage.heal();
+    assert!(failed.is_err() && all(&target).is_empty(), "{failed:?}");
+    let left = plan((&house.repository, &target), &snapshots, &[], &interrupt).unwrap();
+    assert_eq!((left.preview.packs, left.preview.blobs < blobs), (1, true), "{:?} of {blobs}", left.preview);
+    apply((&house.repository, &target), left, &guard, &EngineProgress::default(), &interrupt).unwrap();
+    guard.release().unwrap();
+    let checked = backstay_engine::maintenance::check::check(
+        &target,
+        &backstay_engine::maintenance::check::ReadData::All,
+        &interrupt,
+    );
+    assert!(checked.unwrap().is_whole());
 }
 
 /// A blob that is bad in one pack is sent from another that has it; where there is none, no snapshot is written.

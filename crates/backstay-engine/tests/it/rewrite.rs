@@ -86,6 +86,31 @@ fn excluded_afterwards_is_what_restic_excludes_bit_for_bit() {
     }
 }
 
+/// One tree at two places, and a pattern that means one of them.
+#[test]
+fn the_same_folder_elsewhere_stays() {
+    let house = House::local();
+    for folder in ["one", "two"] {
+        std::fs::create_dir(house.tree().join(folder)).unwrap();
+    }
+    std::fs::write(house.tree().join("one/x"), "the same").unwrap();
+    std::fs::hard_link(house.tree().join("one/x"), house.tree().join("two/x")).unwrap();
+    let id = house.backup(None).id;
+    let tree = |folder| super::proof::places(&house, &id, folder)[0];
+    assert_eq!(tree("one"), tree("two"), "it is one tree");
+    for kept in ["one", "two"] {
+        let gone = if kept == "one" { "two" } else { "one" };
+        let pattern = format!("{}/{gone}/x", house.tree().display());
+        let (_, told, done) = try_rewrite(&house.repository, &options(&[&pattern], Old::Keep)).unwrap();
+        let place = house.restore(&done.written[0].0).1;
+        assert!(place.join(kept).join("x").exists() && std::fs::read_dir(&place).unwrap().count() == 2, "{told:?}");
+        assert!(!place.join(gone).join("x").exists(), "{told:?}");
+        for (new, _) in &done.written {
+            super::prune::forget_one(&house.repository, new).unwrap();
+        }
+    }
+}
+
 #[test]
 fn host_and_time_are_changed_once() {
     let patient = Patient::new();

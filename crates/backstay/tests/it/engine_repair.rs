@@ -75,8 +75,9 @@ fn a_damaged_pack_is_saved_then_salvaged_and_its_snapshots_are_repaired() {
     let broken = std::fs::read(&pack).unwrap();
     // By an index that is not right nothing is dropped.
     ended(&repo.ours(&["repair", "snapshots", "--dry-run"]), 0, "have another size");
+    ended(&repo.ours(&["repair", "index", "--dry-run"]), 1, &format!("repair packs {id}"));
     let index = repo.ours(&["repair", "index", "--json"]);
-    ended(&index, 1, &format!("repair packs {id}"));
+    ended(&index, 1, "1 packs cannot be read");
     let index = lines(&index.out);
     assert!(last(&index, "summary")["blobs_lost"].as_u64().unwrap() > 0, "{index:?}");
     let out = repo.place.path("kept");

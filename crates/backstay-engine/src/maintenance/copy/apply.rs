@@ -89,11 +89,13 @@ pub fn apply(
                 repacker.index.flush()?;
             }
         }
-        repacker.finish()
+        Ok(())
     };
     let sent = send();
-    // What is there already is named also when it ends early: it is not sent again.
-    let named = repacker.index.flush();
+    // What was read is kept and named also when it ends early: it is not sent again. Who was told to stop has no time to
+    // send packs that are not full.
+    let kept = if matches!(sent, Err(EngineError::Interrupted)) { Ok(()) } else { repacker.finish() };
+    let named = kept.and_then(|()| repacker.index.flush());
     sent?;
     named?;
     (copied.packs, copied.bytes) = (repacker.packs, repacker.bytes);
