@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use backstay_engine::lock::LockMode;
+use backstay_engine::maintenance::check::{ReadData, check};
 use backstay_engine::maintenance::copy::{Copied, CopyPreview, apply, plan};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
 use backstay_storage::{ObjectKey, ObjectStorage, ReadCache};
@@ -18,7 +20,6 @@ use super::prune::{alone, thorough, try_prune, two_snapshots, write_out};
 use super::restic::restics;
 use super::rewrite::{all, facts};
 use super::tree;
-use backstay_engine::lock::LockMode;
 
 fn try_copy(source: &Repository, target: &Repository) -> Result<(CopyPreview, Copied), EngineError> {
     // Locks of a process that died before are over.
@@ -189,15 +190,10 @@ fn what_was_read_before_the_source_failed_is_not_sent_again() {
     assert_eq!((left.preview.packs, left.preview.blobs < blobs), (1, true), "{:?} of {blobs}", left.preview);
     apply((&house.repository, &target), left, &guard, &EngineProgress::default(), &interrupt).unwrap();
     guard.release().unwrap();
-    let checked = backstay_engine::maintenance::check::check(
-        &target,
-        &backstay_engine::maintenance::check::ReadData::All,
-        &interrupt,
-    );
-    assert!(checked.unwrap().is_whole());
+    assert!(check(&target, &ReadData::All, &interrupt).unwrap().is_whole());
 }
 
-/// A blob that is bad in one pack is sent from another that has it; where there is none, no snapshot is written.
+/// Where no pack has a blob whole, no snapshot is written.
 #[test]
 fn a_damaged_source_is_not_copied_as_if_it_were_whole() {
     let (house, storage) = House::fake();
@@ -208,7 +204,13 @@ fn a_damaged_source_is_not_copied_as_if_it_were_whole() {
     let refused = try_copy(&house.repository, &target).unwrap_err();
     assert!(refused.is_harm(), "{refused:?}");
     assert_eq!(all(&target).len(), 0);
-    // Another pack gets the blob: a backup that does not see the index writes it again.
+}
+
+#[test]
+fn a_blob_that_is_bad_in_one_pack_is_sent_from_another() {
+    let (house, storage) = House::fake();
+    let (first, _) = two_snapshots(&house);
+    // A backup that does not see the index writes everything again.
     let indexes: Vec<String> = storage.keys().into_iter().filter(|key| key.starts_with("index/")).collect();
     let get = |key: &String| block_on(storage.object_get(&ObjectKey::new(&**key).unwrap(), None, ReadCache::Use));
     let bodies: Vec<_> = indexes.iter().map(|key| get(key).unwrap()).collect();
@@ -217,8 +219,18 @@ fn a_damaged_source_is_not_copied_as_if_it_were_whole() {
     for (key, body) in indexes.iter().zip(bodies) {
         block_on(storage.object_put(&ObjectKey::new(&**key).unwrap(), body)).unwrap();
     }
-    let (_, done) = try_copy(&house.repository, &target).unwrap();
+    // What is found first is bad, or not there.
+    let shared = places(&house, &first, "shared-05")[0];
+    storage.tamper(&pack_key(&shared), |body| body[shared.offset as usize + 30] ^= 1);
+    let other = (6..20)
+        .map(|file| places(&house, &first, &format!("shared-{file:02}"))[0])
+        .find(|place| place.pack != shared.pack);
+    other.into_iter().for_each(|place| super::repair::remove(&storage, &pack_key(&place)));
+    let (target, _) = target_of(&house);
+    let (_, done) = try_copy(&house.repository, &target).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(done.snapshots.len(), 3);
+    let checked = check(&target, &ReadData::All, &Interrupt::default()).unwrap();
+    assert!(checked.is_whole(), "{checked:#?}");
 }
 
 #[test]
