@@ -277,6 +277,26 @@ fn blobs_of_an_unreadable_pack_are_found_and_not_known() {
     patient.house.assert_proved(&patient.second);
 }
 
+/// Files that are no packs are named and left, however short they are.
+#[test]
+fn what_is_no_pack_is_named_and_left() {
+    let (house, storage) = House::fake();
+    let (_, second) = two_snapshots(&house);
+    let lengths = [0, 1, 4, 31, 36, 100];
+    let ids: Vec<Id> = lengths.iter().map(|length| Id::of(&vec![7; *length])).collect();
+    for (id, length) in ids.iter().zip(lengths) {
+        block_on(storage.object_put(&FileKind::Pack.key(id), vec![7; length].into())).unwrap();
+    }
+    for read in [PacksRead::Doubtful, PacksRead::All] {
+        let done = repair_index(&house.repository, read);
+        assert!(done.is_idle() && done.packs_unreadable.len() == ids.len(), "{done:?}");
+        assert!(ids.iter().all(|id| done.packs_unreadable.iter().any(|pack| pack.id == *id)));
+    }
+    let there = house.repository.pack_list(&Interrupt::default()).unwrap();
+    assert!(ids.iter().all(|id| there.iter().any(|(other, _)| other == id)));
+    house.assert_proved(&second);
+}
+
 #[test]
 fn a_repair_of_the_index_may_die_at_any_call() {
     let patient = Patient::new();

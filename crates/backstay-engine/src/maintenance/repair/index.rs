@@ -11,10 +11,11 @@ use backstay_storage::ReadCache;
 use jiff::Timestamp;
 
 use crate::error::EngineError;
+use crate::format::FormatError;
 use crate::format::id::{Id, IdSet};
 use crate::format::index::{Index, IndexFile, PackNumber};
 use crate::format::object::FileKind;
-use crate::format::pack::{PackedBlob, header_bytes, read_header_at_end};
+use crate::format::pack::{HEADER_BYTES, PackedBlob, header_bytes, read_header_at_end};
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::ledger::{IndexPart, Ledger, Pack};
@@ -177,7 +178,7 @@ pub fn plan(
     index.sort();
     let found = Ledger::new(index, Vec::new(), there);
     let replaced: Vec<usize> = (0..ledger.parts.len()).filter(|part| !is_true(&ledger, *part, &fates)).collect();
-    count_blobs(&ledger, &fates, &found, &mut preview);
+    count_blobs(&ledger, &fates, &found, &mut preview, interrupt)?;
     preview.index_files_replaced = (replaced.len() + unreadable.len()) as u64;
     let named = |(id, error): &(Id, EngineError)| Unreadable { id: *id, problem: chain(error) };
     preview.index_files_unreadable = unreadable.iter().map(named).collect();
@@ -303,6 +304,10 @@ pub(super) fn header_read(
     interrupt: &Interrupt,
 ) -> Result<Vec<PackedBlob>, EngineError> {
     let told = |source| repository.told(FileKind::Pack, id, source);
+    // Nothing can be asked of a pack that is empty.
+    if bytes < HEADER_BYTES {
+        return Err(told(FormatError::shape("pack header", "the pack is too short")));
+    }
     let fetch = |count: u64| repository.pack_read(id, bytes - count..bytes, ReadCache::Bypass, interrupt);
     let mut end = fetch(bytes.min(END_BYTES))?;
     let needed = header_bytes(bytes, &end).map_err(told)?;
@@ -346,7 +351,13 @@ fn is_true(ledger: &Ledger, part: usize, fates: &[Fate]) -> bool {
 }
 
 /// Counts blobs that come and that go.
-fn count_blobs(ledger: &Ledger, fates: &[Fate], found: &Ledger, preview: &mut IndexPreview) {
+fn count_blobs(
+    ledger: &Ledger,
+    fates: &[Fate],
+    found: &Ledger,
+    preview: &mut IndexPreview,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
     let (old, new) = (&ledger.index, &found.index);
     let stays = |place: usize| {
         let (blob, number) = old.blob(place);
@@ -363,6 +374,7 @@ fn count_blobs(ledger: &Ledger, fates: &[Fate], found: &Ledger, preview: &mut In
     while place < old.blob_count() {
         let (blob, _) = old.blob(place);
         let copies = old.copies(blob.kind, &blob.id);
+        interrupt.check()?;
         place = copies.end.max(place + 1);
         if !copies.clone().any(stays) && new.copies(blob.kind, &blob.id).is_empty() {
             preview.blobs_lost += 1;
@@ -373,5 +385,7 @@ fn count_blobs(ledger: &Ledger, fates: &[Fate], found: &Ledger, preview: &mut In
         let (blob, _) = new.blob(place);
         place = new.copies(blob.kind, &blob.id).end.max(place + 1);
         preview.blobs_added += u64::from(old.copies(blob.kind, &blob.id).is_empty());
+        interrupt.check()?;
     }
+    Ok(())
 }

@@ -69,6 +69,14 @@ impl Context {
         if self.locking.no_lock {
             return Ok(Guard(None));
         }
+        self.lock_whatever(opened, mode)
+    }
+
+    /// Takes a lock, also with `--no-lock`: for a repository that is written to while another is only read.
+    ///
+    /// # Errors
+    /// [`CliError`] when others keep us out.
+    pub(super) fn lock_whatever(&self, opened: &Opened, mode: LockMode) -> Result<Guard, CliError> {
         let owner = LockOwner::this_process(username());
         let terms = LockTerms { wait: self.locking.retry_lock.unwrap_or_default(), ..LockTerms::default() };
         let guard = opened.repository.lock(mode, &owner, &terms, &self.interrupt);

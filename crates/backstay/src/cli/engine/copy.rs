@@ -39,7 +39,8 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
         return Err(error::input("both are the same repository", "Check --repo and --from-repo."));
     }
     let from = context.lock(&source, LockMode::Shared)?;
-    let guard = context.lock(&target, LockMode::Shared)?;
+    // `--no-lock` is for a source that may only be read.
+    let guard = context.lock_whatever(&target, LockMode::Shared)?;
     let lock = guard.needed("copy")?;
     let (chosen, _, harm) = context.choose(&source.repository, &verb.snapshots, &verb.filter.filter())?;
     let there = select::read_all(&target.repository, &context.interrupt).map_err(|error| error::engine(&error))?;
