@@ -127,6 +127,14 @@ pub enum EngineError {
         /// How many.
         count: u64,
     },
+    /// The index does not say what is in the storage: what would be done by it might take for lost what is there.
+    #[error("the index of {place} is not right: {problem}")]
+    IndexWrong {
+        /// The storage.
+        place: String,
+        /// What is wrong and what would mend it.
+        problem: String,
+    },
     /// What we sealed did not open to what it was: memory or processor are broken.
     #[error("the blob {id} did not open to what was sealed: memory or processor of this machine may be broken")]
     Machine {
@@ -169,7 +177,7 @@ impl EngineError {
             Self::Locked { .. } | Self::LockLost { .. } | Self::Overtaken { .. } => FailureClass::Repository,
             Self::Format { .. } | Self::RepositoryExists { .. } | Self::HotPart { .. } => FailureClass::Repository,
             Self::NoBlob { .. } | Self::NoSnapshot { .. } => FailureClass::Repository,
-            Self::NoPath { .. } => FailureClass::Repository,
+            Self::NoPath { .. } | Self::IndexWrong { .. } => FailureClass::Repository,
         }
     }
 }

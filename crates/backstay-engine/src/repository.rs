@@ -64,6 +64,31 @@ impl Repository {
         maker: Maker,
         interrupt: &Interrupt,
     ) -> Result<Self, EngineError> {
+        Self::create_as(storage, password, maker, Config::random(), interrupt)
+    }
+
+    /// As [`Repository::create`]; the new repository cuts files as `other` does, so that what is copied between them and
+    /// what is backed up to them has the same blobs.
+    ///
+    /// # Errors
+    /// Those of [`Repository::create`].
+    pub fn create_like(
+        storage: Arc<dyn ObjectStorage>,
+        password: &SecretString,
+        maker: Maker,
+        other: &Self,
+        interrupt: &Interrupt,
+    ) -> Result<Self, EngineError> {
+        Self::create_as(storage, password, maker, Config::random_like(&other.config), interrupt)
+    }
+
+    fn create_as(
+        storage: Arc<dyn ObjectStorage>,
+        password: &SecretString,
+        maker: Maker,
+        config: Config,
+        interrupt: &Interrupt,
+    ) -> Result<Self, EngineError> {
         let exists = || EngineError::RepositoryExists { place: storage.place() };
         let config_key = config_key()?;
         let parts = storage.capabilities().parts;
@@ -82,7 +107,6 @@ impl Repository {
                 (key, id, Some(FileKind::Key.key(&id)))
             }
         };
-        let config = Config::random();
         let put = |config: &Config, part| {
             let options = PutOptions { part: Some(part), ..PutOptions::default() };
             interrupt.block_on_write(storage.object_put_with(&config_key, key.seal(&config.write()).into(), options))

@@ -152,7 +152,7 @@ impl Excludes {
     }
 
     /// Returns what is left out of a folder, given by its path from `/` on; none when nothing can be.
-    pub(super) fn within(&self, folder: impl FnOnce() -> Vec<u8>) -> Option<Scope<'_>> {
+    pub(crate) fn within(&self, folder: impl FnOnce() -> Vec<u8>) -> Option<Scope<'_>> {
         let idle = self.patterns.is_empty()
             && self.patterns_small.is_empty()
             && self.tags.is_empty()
@@ -173,7 +173,7 @@ impl Excludes {
 
 /// What is left out of one folder.
 #[derive(Debug)]
-pub(super) struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     excludes: &'a Excludes,
     names: Vec<Vec<u8>>,
     small: Vec<Vec<u8>>,
@@ -200,7 +200,7 @@ impl Scope<'_> {
     }
 
     /// Says whether an entry is left out by its name.
-    pub(super) fn leaves_out_name(&self, name: &[u8]) -> bool {
+    pub(crate) fn leaves_out_name(&self, name: &[u8]) -> bool {
         let excludes = self.excludes;
         self.tags.iter().any(|tag| *tag != name)
             || leaves_out(&excludes.patterns, Names { folder: &self.names, name })

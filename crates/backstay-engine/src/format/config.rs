@@ -28,6 +28,12 @@ impl Config {
         Self { version: VERSION, id: Id(id), chunker_polynomial: format!("{:x}", polynomial::random()), is_hot: None }
     }
 
+    /// Makes the config of a new repository that cuts files as another one does.
+    #[must_use]
+    pub fn random_like(other: &Self) -> Self {
+        Self { chunker_polynomial: other.chunker_polynomial.clone(), ..Self::random() }
+    }
+
     /// Reads a config and judges it.
     ///
     /// # Errors

@@ -196,11 +196,30 @@ pub fn judge_length(kind: BlobKind, length: u32, plain_length: Option<u32>) -> R
 /// # Errors
 /// [`FormatError`] when the header is not where its length says, does not authenticate, or does not fit the pack.
 pub fn read_header(key: &SealKey, pack: &[u8]) -> Result<Vec<PackedBlob>, FormatError> {
+    read_header_at_end(key, pack.len() as u64, pack)
+}
+
+/// Returns how many of the last bytes of a pack its header takes, with its length, by the end of the pack.
+///
+/// # Errors
+/// [`FormatError::Shape`] when it is longer than the pack.
+pub fn header_bytes(pack_bytes: u64, end: &[u8]) -> Result<u64, FormatError> {
     let shape = |problem: &str| FormatError::shape("pack header", problem);
-    let (rest, length) = pack.split_last_chunk::<4>().ok_or_else(|| shape("the pack is too short"))?;
-    let length = u32::from_le_bytes(*length) as usize;
-    let begin = rest.len().checked_sub(length).ok_or_else(|| shape("it is longer than the pack"))?;
-    let mut sealed = rest[begin..].to_vec();
+    let length = end.last_chunk::<4>().ok_or_else(|| shape("the pack is too short"))?;
+    let bytes = u64::from(u32::from_le_bytes(*length)) + 4;
+    if bytes <= pack_bytes { Ok(bytes) } else { Err(shape("it is longer than the pack")) }
+}
+
+/// Returns what the header of a pack of so many bytes names, by the end of the pack, which holds all of it.
+///
+/// # Errors
+/// As [`read_header`].
+pub fn read_header_at_end(key: &SealKey, pack_bytes: u64, end: &[u8]) -> Result<Vec<PackedBlob>, FormatError> {
+    let shape = |problem: &str| FormatError::shape("pack header", problem);
+    let header = header_bytes(pack_bytes, end)?;
+    let begin = usize::try_from(header).ok().and_then(|header| end.len().checked_sub(header));
+    let begin = begin.ok_or_else(|| shape("it is longer than what was read"))?;
+    let mut sealed = end[begin..end.len() - 4].to_vec();
     let mut entries = &*key.open_in_place(&mut sealed, "pack header")?;
     let mut blobs = Vec::new();
     let mut offset = 0u32;
@@ -228,7 +247,7 @@ pub fn read_header(key: &SealKey, pack: &[u8]) -> Result<Vec<PackedBlob>, Format
         offset = offset.checked_add(length).ok_or_else(|| shape("blobs go beyond the pack"))?;
         entries = tail;
     }
-    if offset as usize == begin { Ok(blobs) } else { Err(shape("blobs do not fill the pack")) }
+    if u64::from(offset) == pack_bytes - header { Ok(blobs) } else { Err(shape("blobs do not fill the pack")) }
 }
 
 #[cfg(test)]

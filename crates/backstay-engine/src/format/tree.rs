@@ -49,6 +49,15 @@ impl TreeWriter {
         self.text.clear();
     }
 
+    /// Adds an entry by its text, as somebody wrote it.
+    pub fn push_text(&mut self, text: &[u8]) {
+        if !self.first {
+            self.text.push(b',');
+        }
+        self.first = false;
+        self.text.extend_from_slice(text);
+    }
+
     /// Returns the tree's bytes that are left.
     pub fn finish(mut self) -> Vec<u8> {
         self.text.extend_from_slice(b"]}\n");
@@ -182,7 +191,11 @@ impl TreeReader {
     }
 }
 
-fn read_node(text: &[u8]) -> Result<Node<'_>, FormatError> {
+/// Returns the entry that a text of a tree says, as [`TreeReader::next_text`] returns it.
+///
+/// # Errors
+/// [`FormatError::Shape`].
+pub fn read_node(text: &[u8]) -> Result<Node<'_>, FormatError> {
     let node: WireNode<'_> = serde_json::from_slice(text).map_err(|error| FormatError::shape("tree", error))?;
     node.into_node()
 }

@@ -1,13 +1,19 @@
-//! What keeps a repository small and whole: forget, prune, check, and its keys.
+//! What keeps a repository small and whole: forget, prune, check, repair, rewrite, copy, and its keys.
 //!
 //! Each is a preview, a value that says what would happen, and a second function that does it. `forget` removes
 //! snapshots, `prune` data that no snapshot needs (in two phases, so that a writer whom a lock did not keep out loses
-//! nothing), `check` finds harm, `key` changes who opens the repository. Decision record 0012 has the arguments.
+//! nothing), `check` finds harm, `repair` mends it, `rewrite` makes snapshots anew, `copy` takes them to another
+//! repository, `key` changes who opens this one. Decision records 0012 and 0032 have the arguments.
 //!
 //! Absent on purpose: taking locks. The caller takes one and hands its guard in, where one is needed.
 
 mod bits;
+mod ledger;
+mod repack;
 pub mod forget;
 pub mod prune;
+pub mod repair;
+pub mod rewrite;
+pub mod copy;
 pub mod check;
 pub mod key;

@@ -86,6 +86,18 @@ mod mortal;
 #[cfg(test)]
 mod prune;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
+mod repair_packs;
+#[cfg(test)]
+mod repair_snapshots;
+#[cfg(test)]
+mod rewrite;
+#[cfg(test)]
+mod copy;
+#[cfg(test)]
+mod repair_beside;
+#[cfg(test)]
 mod forget;
 #[cfg(test)]
 mod key;

@@ -57,7 +57,7 @@ pub(crate) fn forget_one(repository: &Repository, id: &Id) -> Result<(), EngineE
 }
 
 /// Fills a tree and backs it up twice: the second snapshot shares some of each pack with the first.
-fn two_snapshots(house: &House) -> (Id, Id) {
+pub(crate) fn two_snapshots(house: &House) -> (Id, Id) {
     for file in 0..20u64 {
         fs::write(house.tree().join(format!("shared-{file:02}")), tree::noise(file, 30_000)).unwrap();
         fs::write(house.tree().join(format!("old-{file:02}")), tree::noise(100 + file, 30_000)).unwrap();
@@ -119,6 +119,28 @@ fn a_prune_has_two_phases_and_both_restics_find_no_fault_after_each() {
     assert!(bytes_of_packs(&house.repository) < before);
 }
 
+/// What a prune says before it starts is what it then asks of the storage.
+#[test]
+fn the_work_that_is_foreseen_is_the_work_that_is_done() {
+    let (house, storage) = House::fake();
+    let (first, _) = two_snapshots(&house);
+    forget_one(&house.repository, &first).unwrap();
+    for phase in ["marks", "removes"] {
+        let guard = alone(&house.repository).unwrap();
+        let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, &Interrupt::default()).unwrap();
+        let work = planned.work();
+        let calls = || [Call::Put, Call::Get, Call::Remove].map(|call| storage.calls(call));
+        let before = calls();
+        let done = apply(&house.repository, planned, &guard, &Interrupt::default()).unwrap();
+        let after = calls();
+        let count = |at: usize| after[at] - before[at];
+        assert_eq!([work.puts, work.gets, work.deletes], [count(0), count(1), count(2)], "{phase}: {work:?}");
+        assert!(work.bytes_read >= done.bytes_rewritten && work.bytes_written >= done.bytes_rewritten);
+        assert_eq!(work.gets > 0, done.packs_rewritten > 0);
+        guard.release().unwrap();
+    }
+}
+
 /// The grace is counted by the storage's clock, which all share, also where the machines' clocks are days apart.
 #[test]
 fn a_marked_pack_stays_for_its_grace_by_the_storages_clock() {
@@ -134,7 +156,7 @@ fn a_marked_pack_stays_for_its_grace_by_the_storages_clock() {
 }
 
 /// Returns a house whose storage can die.
-fn mortal_house() -> (House, Arc<Mortal>) {
+pub(crate) fn mortal_house() -> (House, Arc<Mortal>) {
     let (mut house, _) = House::fake();
     let storage = Mortal::new(Arc::new(FakeStorage::default()));
     let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
@@ -143,7 +165,7 @@ fn mortal_house() -> (House, Arc<Mortal>) {
 }
 
 /// Writes a storage's objects to a folder, where restic can read them.
-fn write_out(storage: &FakeStorage, place: &Path) {
+pub(crate) fn write_out(storage: &FakeStorage, place: &Path) {
     for key in storage.keys().iter().filter(|key| !key.starts_with("locks/")) {
         let body = block_on(storage.object_get(&ObjectKey::new(&**key).unwrap(), None, ReadCache::Use)).unwrap();
         let file = place.join(key);

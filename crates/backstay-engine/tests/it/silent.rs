@@ -20,7 +20,7 @@ use super::prune::{forget_one, thorough};
 use super::tree;
 
 /// Some work on a house that is under a lock.
-type Work = fn(&House, &Arc<FakeStorage>, &Interrupt) -> Result<(), EngineError>;
+pub(crate) type Work = fn(&House, &Arc<FakeStorage>, &Interrupt) -> Result<(), EngineError>;
 
 /// Returns a house with something to save, to forget and to remove.
 fn house() -> (House, Arc<FakeStorage>) {
@@ -69,7 +69,7 @@ fn stopped(
 }
 
 /// Does some work on a house while the storage falls silent at each call in turn.
-fn whenever_it_falls_silent(work: Work) {
+pub(crate) fn whenever_it_falls_silent(work: Work) {
     for call in [Call::Put, Call::Get, Call::Size, Call::List, Call::Remove] {
         for nth in 1.. {
             let (house, storage) = house();

@@ -28,17 +28,17 @@ use super::tree;
 /// Backups of each writer.
 const ROUNDS: u32 = 4;
 
-type Contents = BTreeMap<String, Vec<u8>>;
+pub(crate) type Contents = BTreeMap<String, Vec<u8>>;
 
 /// What the writers were told is good, with what it must give back: whose tree, and its files.
 type Good = Mutex<BTreeMap<Id, (String, Contents)>>;
 
-fn terms() -> LockTerms {
+pub(crate) fn terms() -> LockTerms {
     LockTerms { wait: Duration::from_secs(600), look_again_after: Duration::ZERO, ..LockTerms::default() }
 }
 
 /// Changes a tree by chance, and returns what is in it then. Trees share contents, so that writers share blobs.
-fn change(tree: &Path, chance: &mut StdRng) -> Contents {
+pub(crate) fn change(tree: &Path, chance: &mut StdRng) -> Contents {
     for _ in 0..4 {
         let (name, content) = (chance.random_range(0..8), chance.random_range(0..12));
         fs::write(tree.join(format!("{name}")), tree::noise(content, 40_000)).unwrap();

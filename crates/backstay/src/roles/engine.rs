@@ -43,6 +43,75 @@ pub(crate) struct Access {
     limits: LimitArgs,
 }
 
+/// Another repository that something comes from, and what opens it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct FromAccess {
+    /// The repository that it comes from [env: RESTIC_FROM_REPOSITORY]
+    #[arg(long, value_name = "R")]
+    from_repo: Option<String>,
+    /// A file that says which [env: RESTIC_FROM_REPOSITORY_FILE]
+    #[arg(long, value_name = "F")]
+    from_repository_file: Option<PathBuf>,
+    /// A file that holds its password [env: RESTIC_FROM_PASSWORD_FILE]
+    #[arg(long, value_name = "F")]
+    from_password_file: Option<PathBuf>,
+    /// A command that prints its password; run without a shell [env: RESTIC_FROM_PASSWORD_COMMAND]
+    #[arg(long, value_name = "CMD", conflicts_with = "from_password_file")]
+    from_password_command: Option<String>,
+    /// It has an empty password
+    #[arg(long)]
+    from_insecure_no_password: bool,
+}
+
+impl FromAccess {
+    /// Returns where it is, as it was given.
+    ///
+    /// # Errors
+    /// [`CliError`] when nothing says it.
+    pub(crate) fn location(&self) -> Result<String, CliError> {
+        let file = self.from_repository_file.clone();
+        let file = file.or_else(|| variable("RESTIC_FROM_REPOSITORY_FILE").map(PathBuf::from));
+        match (self.from_repo.clone().filter(|repo| !repo.is_empty()), file, variable("RESTIC_FROM_REPOSITORY")) {
+            (Some(repo), ..) | (None, None, Some(repo)) => Ok(repo),
+            (None, Some(file), _) => {
+                let text = std::fs::read_to_string(&file).map_err(|error| {
+                    wrong(format!("{} cannot be read: {error}", file.display()), "Check --from-repository-file.")
+                })?;
+                Ok(text.trim().to_owned())
+            }
+            (None, None, None) => Err(wrong(
+                "nothing says which repository it comes from",
+                "Name it with --from-repo or RESTIC_FROM_REPOSITORY.",
+            )),
+        }
+    }
+
+    /// Returns its password.
+    ///
+    /// # Errors
+    /// [`CliError`] when nothing says it, or it is empty and that was not asked for.
+    pub(crate) fn password(&self) -> Result<SecretString, CliError> {
+        if self.from_insecure_no_password {
+            return Ok(SecretString::from(String::new()));
+        }
+        let file = || variable("RESTIC_FROM_PASSWORD_FILE").map(PathBuf::from);
+        let password = match (&self.from_password_file, &self.from_password_command) {
+            (Some(file), _) => password_in(file)?,
+            (None, Some(command)) => password_from(command)?,
+            (None, None) => match (variable("RESTIC_FROM_PASSWORD_COMMAND"), file()) {
+                (Some(command), _) => password_from(&command)?,
+                (None, Some(file)) => password_in(&file)?,
+                (None, None) => variable("RESTIC_FROM_PASSWORD").map(SecretString::from).ok_or_else(|| {
+                    let hint = "Name a file with --from-password-file, a command with --from-password-command, or set \
+                                RESTIC_FROM_PASSWORD.";
+                    wrong("nothing says the password of the repository that it comes from", hint)
+                })?,
+            },
+        };
+        not_empty(password)
+    }
+}
+
 /// Returns the name of who runs this, as the system knows it.
 pub(crate) fn username() -> String {
     let known = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
@@ -93,10 +162,24 @@ impl Access {
             settings = json!({ "hot": part(hot_kind, hot_settings), "cold": part(kind, settings) });
             kind = "hot_cold";
         }
+        self.opened(kind, &settings, presence)
+    }
+
+    /// Opens the storage of another repository, which shares the limits of this one.
+    ///
+    /// # Errors
+    /// As [`Access::storage`].
+    pub(crate) fn storage_of(&self, location: &str) -> Result<Arc<dyn ObjectStorage>, CliError> {
+        let region = variable("AWS_DEFAULT_REGION").or_else(|| variable("AWS_REGION"));
+        let (kind, settings) = place(location, region)?;
+        self.opened(kind, &settings, Presence::Existing)
+    }
+
+    fn opened(&self, kind: &str, settings: &Value, presence: Presence) -> Result<Arc<dyn ObjectStorage>, CliError> {
         // A folder needs none, and looks at none.
         let credentials = if kind == "local" { StorageCredentials::none() } else { StorageCredentials::ambient() };
         let kind = storage_kind(kind).map_err(|error| CliError::from_error(Exit::Failed, &error))?;
-        let opened = kind.open(&settings, &credentials, presence);
+        let opened = kind.open(settings, &credentials, presence);
         opened.map(|opened| self.limits.around(opened)).map_err(|error| crate::cli::engine::error::storage(&error))
     }
 

@@ -14,6 +14,7 @@ mod document;
 mod bucket;
 mod engine_kills;
 mod engine_peers;
+mod engine_repair;
 mod engine_same;
 mod engine_verbs;
 mod elsewhere;

@@ -10,15 +10,17 @@
 //!
 //! Whoever dies between any two writes leaves a repository in which every blob is found: an old index file goes only
 //! after all new ones are there, a pack goes only after no index file names it. What is left over is found by the next
-//! prune. `plan` decides and changes nothing, `apply` does it, `ledger` is what both know of packs.
+//! prune. `plan` decides and changes nothing, `bill` says what it asks of the storage, `apply`
+//! does it.
 
-mod ledger;
 mod plan;
 mod apply;
+mod bill;
 
 use std::time::Duration;
 
 pub use apply::apply;
+pub use bill::{Prices, PruneWork};
 pub use plan::{PrunePlan, PrunePreview, plan};
 
 /// How long a marked pack stays: longer than any lease with its longest pause. rustic's figure.

@@ -4,7 +4,6 @@ use backstay_storage::ReadCache;
 use jiff::Timestamp;
 
 use super::PruneOptions;
-use super::ledger::Ledger;
 use crate::browse::tree_entries;
 use crate::error::EngineError;
 use crate::format::FormatError;
@@ -15,6 +14,7 @@ use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::bits::Bits;
+use crate::maintenance::ledger::{Ledger, Pack};
 use crate::repository::{BlobReader, Repository};
 
 /// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
@@ -81,6 +81,8 @@ pub struct PrunePreview {
 pub struct PrunePlan {
     /// What it comes to.
     pub preview: PrunePreview,
+    /// Bytes of trees that were fetched to make it: with the time that took, how fast the storage is.
+    pub bytes_fetched: u64,
     pub(super) ledger: Ledger,
     pub(super) fates: Vec<Fate>,
     /// The copy of each needed blob that is to serve it.
@@ -106,7 +108,7 @@ pub fn plan(
 ) -> Result<PrunePlan, EngineError> {
     let snapshots = repository.file_list(FileKind::Snapshot, interrupt)?;
     let mut ledger = Ledger::read(repository, interrupt)?;
-    let used = used_blobs(repository, &ledger, &snapshots, interrupt)?;
+    let (used, bytes_fetched) = used_blobs(repository, &ledger, &snapshots, interrupt)?;
     let now = guard.storage_now();
     let mut copies = Copies::new(&ledger);
     let (chosen, fates) = loop {
@@ -121,16 +123,16 @@ pub fn plan(
     let mut preview = sum(&ledger, &fates);
     preview.snapshots = snapshots.len() as u64;
     preview.index_files_replaced = replaced.len() as u64;
-    Ok(PrunePlan { preview, ledger, fates, chosen, replaced, now, lock: guard.number() })
+    Ok(PrunePlan { preview, bytes_fetched, ledger, fates, chosen, replaced, now, lock: guard.number() })
 }
 
-/// Returns a bit for each blob that a snapshot needs: at the first of its copies.
+/// Returns a bit for each blob that a snapshot needs, at the first of its copies; and the bytes that were fetched.
 fn used_blobs(
     repository: &Repository,
     ledger: &Ledger,
     snapshots: &[Id],
     interrupt: &Interrupt,
-) -> Result<Bits, EngineError> {
+) -> Result<(Bits, u64), EngineError> {
     let index = &ledger.index;
     let mut used = Bits::new(index.blob_count());
     let mut mark = |kind: BlobKind, id: &Id| match index.copies(kind, id).next() {
@@ -163,7 +165,7 @@ fn used_blobs(
             Ok(())
         })?;
     }
-    Ok(used)
+    Ok((used, blobs.bytes_fetched))
 }
 
 /// Chooses one copy of each needed blob, and counts in each pack what it gives.
@@ -319,9 +321,7 @@ fn choose_rewrites(ledger: &Ledger, options: &PruneOptions, mut candidates: Vec<
     // By unused against used bytes, multiplied out.
     candidates.sort_unstable_by(|a, b| {
         let (a, b) = (&ledger.packs[*a], &ledger.packs[*b]);
-        let share = |one: &super::ledger::Pack, other: &super::ledger::Pack| {
-            u128::from(one.unused_bytes) * u128::from(other.used_bytes)
-        };
+        let share = |one: &Pack, other: &Pack| u128::from(one.unused_bytes) * u128::from(other.used_bytes);
         share(b, a).cmp(&share(a, b)).then(a.id.cmp(&b.id))
     });
     for place in candidates {

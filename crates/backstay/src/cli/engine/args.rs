@@ -1,9 +1,13 @@
 //! Verbs and the options that several of them have.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use backstay_engine::archive::exclude::{Case, Excludes};
 use backstay_engine::select::Filter;
 
+use super::error;
+use crate::cli::error::{CliError, Exit};
 use crate::roles::engine::{Access, variable};
 
 /// restic's commands on a repository.
@@ -66,10 +70,62 @@ pub(super) enum Verb {
     Forget(Box<super::forget::Verb>),
     /// Remove data that no snapshot needs
     Prune(super::prune::Verb),
+    /// Make a damaged repository whole again, and say what was lost
+    Repair(super::repair::Verb),
+    /// Make snapshots anew without what should not be in them, or with another host or time
+    Rewrite(Box<super::rewrite::Verb>),
+    /// Copy snapshots from another repository
+    Copy(Box<super::copy::Verb>),
     /// List, add, remove or change keys
     Key(super::key::Verb),
     /// Remove locks of the dead
     Unlock(super::unlock::Verb),
+}
+
+/// Patterns of what is left out.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct PatternArgs {
+    /// Leave out what this pattern matches
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// The same; letters of different case are the same
+    #[arg(long, value_name = "PATTERN")]
+    iexclude: Vec<String>,
+    /// Leave out what the patterns in this file match
+    #[arg(long, value_name = "F")]
+    exclude_file: Vec<PathBuf>,
+    /// The same; letters of different case are the same
+    #[arg(long, value_name = "F")]
+    iexclude_file: Vec<PathBuf>,
+}
+
+impl PatternArgs {
+    /// Says whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        let lists = [self.exclude.is_empty(), self.iexclude.is_empty()];
+        lists == [true; 2] && self.exclude_file.is_empty() && self.iexclude_file.is_empty()
+    }
+
+    /// Adds them to what is left out.
+    ///
+    /// # Errors
+    /// [`CliError`] when one is no pattern, or a file cannot be read.
+    pub(super) fn add_to(&self, excludes: &mut Excludes) -> Result<(), CliError> {
+        let hint = "Write * ? [a-z] and **, and \\ before a letter.";
+        for (patterns, case) in [(&self.exclude, Case::Counts), (&self.iexclude, Case::Ignored)] {
+            for pattern in patterns {
+                let added = excludes.add(pattern.as_bytes(), case);
+                added.map_err(|wrong| error::input(wrong.to_string(), hint))?;
+            }
+        }
+        for (files, case) in [(&self.exclude_file, Case::Counts), (&self.iexclude_file, Case::Ignored)] {
+            for file in files {
+                let added = excludes.add_file(file, case, &|name| std::env::var(name).ok());
+                added.map_err(|wrong| CliError::from_error(Exit::Failed, &wrong).hint(hint))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Which snapshots are meant.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use backstay_core::domain::unread::Unread;
 use backstay_engine::EngineProgress;
-use backstay_engine::archive::exclude::{Case, Excludes, FileSystems};
+use backstay_engine::archive::exclude::{Excludes, FileSystems};
 use backstay_engine::archive::options::{AccessTimes, ArchiveOptions, ChangeRule, Recheck, RootRule};
 use backstay_engine::archive::run::{archive, rehearse};
 use backstay_engine::archive::stream::{archive_stream, rehearse_stream};
@@ -17,6 +17,7 @@ use backstay_engine::select::{self, Filter};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::args::PatternArgs;
 use super::context::{Context, Opened};
 use super::error;
 use super::progress::{Live, Shape};
@@ -92,18 +93,8 @@ pub(super) struct Verb {
 /// What is left out.
 #[derive(Debug, clap::Args)]
 struct ExcludeArgs {
-    /// Leave out what this pattern matches
-    #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<String>,
-    /// The same; letters of different case are the same
-    #[arg(long, value_name = "PATTERN")]
-    iexclude: Vec<String>,
-    /// Leave out what the patterns in this file match
-    #[arg(long, value_name = "F")]
-    exclude_file: Vec<PathBuf>,
-    /// The same; letters of different case are the same
-    #[arg(long, value_name = "F")]
-    iexclude_file: Vec<PathBuf>,
+    #[command(flatten)]
+    patterns: PatternArgs,
     /// Leave out what lies in folders that a CACHEDIR.TAG marks
     #[arg(long)]
     exclude_caches: bool,
@@ -120,20 +111,8 @@ struct ExcludeArgs {
 
 impl ExcludeArgs {
     fn excludes(&self) -> Result<Excludes, CliError> {
-        let hint = "Write * ? [a-z] and **, and \\ before a letter.";
         let mut excludes = Excludes::default();
-        for (patterns, case) in [(&self.exclude, Case::Counts), (&self.iexclude, Case::Ignored)] {
-            for pattern in patterns {
-                let added = excludes.add(pattern.as_bytes(), case);
-                added.map_err(|wrong| error::input(wrong.to_string(), hint))?;
-            }
-        }
-        for (files, case) in [(&self.exclude_file, Case::Counts), (&self.iexclude_file, Case::Ignored)] {
-            for file in files {
-                let added = excludes.add_file(file, case, &|name| std::env::var(name).ok());
-                added.map_err(|wrong| CliError::from_error(Exit::Failed, &wrong).hint(hint))?;
-            }
-        }
+        self.patterns.add_to(&mut excludes)?;
         if self.exclude_caches {
             excludes.add_caches();
         }

@@ -14,7 +14,7 @@ use super::error;
 use super::output::Output;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
-use crate::roles::engine::{Access, username};
+use crate::roles::engine::{Access, FromAccess, username};
 
 /// What a verb is called with.
 #[derive(Debug)]
@@ -49,6 +49,18 @@ impl Context {
         Ok(Opened { repository, storage })
     }
 
+    /// Opens the repository that something comes from.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) fn open_from(&self, from: &FromAccess) -> Result<Opened, CliError> {
+        let (location, password) = (from.location()?, from.password()?);
+        let storage = self.access.storage_of(&location)?;
+        let repository = Repository::open(Arc::clone(&storage), &password, &self.interrupt)
+            .map_err(|error| error::engine(&error))?;
+        Ok(Opened { repository, storage })
+    }
+
     /// Takes a lock. With `--no-lock` there is none, which only who does not write may ask for.
     ///
     /// # Errors
@@ -57,6 +69,14 @@ impl Context {
         if self.locking.no_lock {
             return Ok(Guard(None));
         }
+        self.lock_whatever(opened, mode)
+    }
+
+    /// Takes a lock, also with `--no-lock`: for a repository that is written to while another is only read.
+    ///
+    /// # Errors
+    /// [`CliError`] when others keep us out.
+    pub(super) fn lock_whatever(&self, opened: &Opened, mode: LockMode) -> Result<Guard, CliError> {
         let owner = LockOwner::this_process(username());
         let terms = LockTerms { wait: self.locking.retry_lock.unwrap_or_default(), ..LockTerms::default() };
         let guard = opened.repository.lock(mode, &owner, &terms, &self.interrupt);
@@ -71,6 +91,26 @@ impl Context {
         let opened = self.open()?;
         let guard = self.lock(&opened, mode)?;
         Ok((opened, guard))
+    }
+
+    /// Returns the snapshots that words name, or that pass a filter, and all that there are; words that name nothing are
+    /// told of, and so are snapshots that cannot be read. True when there is one of either.
+    ///
+    /// # Errors
+    /// [`CliError`] when the list cannot be had.
+    pub(super) fn choose(
+        &self,
+        repository: &Repository,
+        words: &[String],
+        filter: &Filter,
+    ) -> Result<(Vec<Snapshot>, Vec<Snapshot>, bool), CliError> {
+        let many = select::many(repository, words, filter, &self.interrupt).map_err(|error| error::engine(&error))?;
+        for (word, error) in &many.ignored {
+            self.output.warn("choosing snapshots", word, &chain(error));
+        }
+        let harm = self.tell_unreadable(&many.unreadable) || !many.ignored.is_empty();
+        let all = select::read_all(repository, &self.interrupt).map_err(|error| error::engine(&error))?;
+        Ok((many.chosen, all.read, harm))
     }
 
     /// Tells of snapshots that could not be read; true when there is one.
@@ -114,6 +154,14 @@ impl Guard {
     /// Returns the lock, for what must be shown it.
     pub(super) const fn lock(&self) -> Option<&LockGuard> {
         self.0.as_ref()
+    }
+
+    /// Returns the lock of a verb that changes something.
+    ///
+    /// # Errors
+    /// [`CliError`] when `--no-lock` was given.
+    pub(super) fn needed(&self, verb: &str) -> Result<&LockGuard, CliError> {
+        self.0.as_ref().ok_or_else(|| error::input(format!("{verb} needs its lock"), "Leave --no-lock out."))
     }
 
     /// Releases the lock. One that stays is seen to be dead by the next run, so a failure is told and no more.

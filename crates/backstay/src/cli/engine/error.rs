@@ -25,6 +25,10 @@ pub(crate) fn engine(error: &EngineError) -> CliError {
         EngineError::HotPart { .. } => (Exit::Failed, "Name the cold part with --repo, and this one with --repo-hot."),
         EngineError::NoSnapshot { .. } => (Exit::Failed, "`backstay engine snapshots` lists what there is."),
         EngineError::NoPath { .. } => (Exit::Failed, "`backstay engine ls SNAPSHOT` lists what it holds."),
+        EngineError::IndexWrong { .. } => (
+            Exit::Failed,
+            "Run `backstay engine repair index`, then `repair packs` for those that it names, then this again.",
+        ),
         EngineError::Format { .. } | EngineError::NoBlob { .. } => {
             (Exit::Failed, "`backstay engine check --read-data` says what else is damaged.")
         }

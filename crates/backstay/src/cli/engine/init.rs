@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
-use crate::roles::engine::username;
+use crate::roles::engine::{FromAccess, username};
 use crate::roles::system;
 
 /// What is made.
@@ -18,15 +18,24 @@ pub(super) struct Verb {
     /// The format: there is one, 2
     #[arg(long, value_name = "N", value_parser = ["2", "stable", "latest"], default_value = "stable")]
     repository_version: String,
+    /// Cut files as the repository does that is named with --from-repo: what is copied between both is the same data
+    #[arg(long)]
+    copy_chunker_params: bool,
+    #[command(flatten)]
+    from: FromAccess,
 }
 
-pub(super) fn run(context: &Context, _: &Verb) -> Result<Exit, CliError> {
+pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let location = context.access.location()?;
     let password = context.access.password()?;
+    let other = verb.copy_chunker_params.then(|| context.open_from(&verb.from)).transpose()?;
     let storage = context.access.storage(Presence::Create)?;
     let maker = Maker { username: username(), hostname: system::hostname(), at: jiff::Timestamp::now() };
-    let made =
-        Repository::create(storage, &password, maker, &context.interrupt).map_err(|error| error::engine(&error))?;
+    let made = match other {
+        Some(other) => Repository::create_like(storage, &password, maker, &other.repository, &context.interrupt),
+        None => Repository::create(storage, &password, maker, &context.interrupt),
+    };
+    let made = made.map_err(|error| error::engine(&error))?;
     if context.output.json() {
         let id = made.id().to_hex();
         context.output.value(&json!({ "message_type": "initialized", "id": id, "repository": location }));

@@ -27,6 +27,11 @@ mod dump;
 mod check;
 mod forget;
 mod prune;
+mod prices;
+mod repair;
+mod repair_snapshots;
+mod rewrite;
+mod copy;
 mod key;
 mod unlock;
 
@@ -94,6 +99,9 @@ fn dispatch(context: &Context, verb: Verb) -> Result<Exit, CliError> {
         Verb::Check(verb) => check::run(context, &verb),
         Verb::Forget(verb) => forget::run(context, &verb),
         Verb::Prune(verb) => prune::run(context, &verb),
+        Verb::Repair(verb) => repair::run(context, &verb),
+        Verb::Rewrite(verb) => rewrite::run(context, &verb),
+        Verb::Copy(verb) => copy::run(context, &verb),
         Verb::Key(verb) => key::run(context, &verb),
         Verb::Unlock(verb) => unlock::run(context, &verb),
     }

@@ -1,6 +1,6 @@
 //! `backstay engine prune`: removes data that no snapshot needs, in two phases.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backstay_engine::lock::LockMode;
 use backstay_engine::maintenance::prune::{GRACE, PruneOptions, PrunePreview, UnusedLimit, apply, plan};
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::args::duration;
 use super::context::{Context, Guard, Opened};
 use super::error;
+use super::prices::{Estimate, PriceArgs};
 use super::size::bytes;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
@@ -36,6 +37,8 @@ pub(super) struct Limits {
     /// nobody else uses the repository [default: 23h]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     grace: Option<Duration>,
+    #[command(flatten)]
+    prices: PriceArgs,
 }
 
 fn unused(text: &str) -> Result<UnusedLimit, String> {
@@ -73,9 +76,16 @@ pub(super) fn work(
         unused: limits.max_unused,
         rewrite_bytes_max: limits.max_repack_size,
     };
+    let prices = limits.prices.prices()?;
     context.output.note("looking for data that no snapshot needs");
+    let began = Instant::now();
     let planned = plan(&opened.repository, &options, lock, &context.interrupt);
     let planned = guard.explain(planned).map_err(|error| error::engine(&error))?;
+    let fetched = (planned.bytes_fetched, began.elapsed());
+    let freed = planned.preview.bytes_freed + planned.preview.bytes_freed_later;
+    let freed = freed.saturating_sub(planned.preview.bytes_rewritten);
+    let estimate = Estimate::new(planned.work(), fetched, prices, freed);
+    tell_estimate(context, &planned.preview, &estimate, dry_run);
     let done = match dry_run {
         true => planned.preview.clone(),
         false => {
@@ -83,14 +93,31 @@ pub(super) fn work(
             guard.explain(applied).map_err(|error| error::engine(&error))?
         }
     };
-    tell(context, &done, options.grace, dry_run);
+    tell(context, &done, &estimate, options.grace, dry_run);
     Ok(())
 }
 
-fn tell(context: &Context, done: &PrunePreview, grace: Duration, dry_run: bool) {
+/// Tells what it will take, before anything is done.
+fn tell_estimate(context: &Context, preview: &PrunePreview, estimate: &Estimate, dry_run: bool) {
+    if !context.output.json() {
+        return estimate.words().iter().for_each(|words| context.output.note(words));
+    }
+    if !dry_run {
+        let mut line = json!({
+            "message_type": "plan",
+            "bytes_freed": preview.bytes_freed,
+            "bytes_freed_later": preview.bytes_freed_later,
+            "bytes_rewritten": preview.bytes_rewritten,
+        });
+        estimate.add_to(&mut line);
+        context.output.value(&line);
+    }
+}
+
+fn tell(context: &Context, done: &PrunePreview, estimate: &Estimate, grace: Duration, dry_run: bool) {
     let output = &context.output;
     if output.json() {
-        return output.value(&json!({
+        let mut line = json!({
             "message_type": "summary",
             "dry_run": dry_run,
             "snapshots": done.snapshots,
@@ -106,7 +133,9 @@ fn tell(context: &Context, done: &PrunePreview, grace: Duration, dry_run: bool) 
             "bytes_rewritten": done.bytes_rewritten,
             "bytes_freed": done.bytes_freed,
             "bytes_freed_later": done.bytes_freed_later,
-        }));
+        });
+        estimate.add_to(&mut line);
+        return output.value(&line);
     }
     let would = if dry_run { "would be " } else { "" };
     let row = |what: &str, packs: u64, bytes: Option<u64>| {

@@ -1,4 +1,4 @@
-//! What a prune knows: the index with its files, each pack once, and which blobs are needed.
+//! What maintenance knows of packs: the index with its files, and each pack once, with what is there of it.
 
 use std::ops::Range;
 
@@ -58,12 +58,31 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Reads the index and lists the packs.
     pub(super) fn read(repository: &Repository, interrupt: &Interrupt) -> Result<Self, EngineError> {
-        let (mut index, mut parts) = (Index::default(), Vec::new());
+        let (ledger, mut unreadable) = Self::read_what_can_be(repository, interrupt)?;
+        unreadable.pop().map_or(Ok(ledger), |(_, error)| Err(error))
+    }
+
+    /// As [`Ledger::read`]; also returns the index files that are damaged.
+    pub(super) fn read_what_can_be(
+        repository: &Repository,
+        interrupt: &Interrupt,
+    ) -> Result<(Self, Vec<(Id, EngineError)>), EngineError> {
+        let (mut index, mut parts, mut unreadable) = (Index::default(), Vec::new(), Vec::new());
         let counts = |index: &Index| (index.packs().len() as u32, index.pending().len() as u32);
         for id in repository.file_list(FileKind::Index, interrupt)? {
             interrupt.check()?;
-            let plain = repository.file_read(FileKind::Index, &id, interrupt)?;
-            let file = IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source))?;
+            let plain = repository.file_read(FileKind::Index, &id, interrupt);
+            let file = plain.and_then(|plain| {
+                IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source))
+            });
+            let file = match file {
+                Ok(file) => file,
+                Err(error) if error.is_harm() => {
+                    unreadable.push((id, error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let (before, blob_count) = (counts(&index), file.blob_count());
             index.take(file);
             let after = counts(&index);
@@ -71,10 +90,11 @@ impl Ledger {
         }
         index.sort();
         let there = repository.pack_list(interrupt)?;
-        Ok(Self::new(index, parts, there))
+        Ok((Self::new(index, parts, there), unreadable))
     }
 
-    fn new(index: Index, parts: Vec<IndexPart>, there: Vec<(Id, u64)>) -> Self {
+    /// Makes one of a sorted index, its files, and the packs that are there.
+    pub(super) fn new(index: Index, parts: Vec<IndexPart>, there: Vec<(Id, u64)>) -> Self {
         let mut packs: Vec<Pack> = Vec::new();
         let mut places: IdMap<u32> = IdMap::default();
         let mut place_of = |id: Id| {

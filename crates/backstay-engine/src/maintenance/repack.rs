@@ -1,0 +1,249 @@
+//! Blobs that move from pack to pack: fetched in runs, opened and hashed, sealed anew and looked at, and named in index
+//! files once their packs are there. Who comes in: prune, repair, rewrite and copy.
+
+use backstay_storage::ReadCache;
+
+use crate::error::EngineError;
+use crate::format::FormatError;
+use crate::format::compression::Decompressor;
+use crate::format::id::Id;
+use crate::format::index::{INDEX_BLOBS_MAX, IndexFile};
+use crate::format::object::FileKind;
+use crate::format::pack::{BlobKind, PackWriter, PackedBlob, judge_length, read_header};
+use crate::interrupt::Interrupt;
+use crate::lock::{LockGuard, LockMode};
+use crate::repository::{Repository, pack_part};
+
+/// A new pack is written when it has so many bytes: restic's default.
+pub(super) const PACK_BYTES: usize = 16 << 20;
+
+/// Bytes that are fetched at once from a pack.
+pub(super) const FETCH_BYTES: u64 = 32 << 20;
+
+/// Packs that one index file names at the most: packs without blobs count too.
+const INDEX_PACKS_MAX: usize = 10_000;
+
+/// Judges the lock that a plan is applied under: the exclusive one that it was made under, and still there.
+///
+/// # Errors
+/// [`EngineError::LockLost`].
+pub(super) fn held_alone(repository: &Repository, guard: &LockGuard, number: u64) -> Result<(), EngineError> {
+    if guard.mode() != LockMode::Exclusive || guard.number() != number {
+        return Err(EngineError::LockLost { place: repository.place() });
+    }
+    guard.check()
+}
+
+/// Removes files, each batch after a look at the lock.
+pub(super) fn remove(
+    repository: &Repository,
+    kind: FileKind,
+    ids: &[Id],
+    guard: &LockGuard,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
+    const BATCH: usize = 64;
+    for batch in ids.chunks(BATCH) {
+        guard.check()?;
+        for id in batch {
+            interrupt.check()?;
+            repository.file_remove(kind, id, interrupt)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes between two blobs that are fetched rather than asked for around: a request takes longer.
+const GAP_BYTES: u64 = 256 << 10;
+
+/// Cuts blobs that are in order of their offsets into runs that are fetched at once, with all that lies between.
+pub(super) fn runs(blobs: &[PackedBlob]) -> Vec<&[PackedBlob]> {
+    cut(blobs, u64::MAX)
+}
+
+/// As [`runs`], without what lies between blobs that are far from each other.
+pub(super) fn runs_with_gaps(blobs: &[PackedBlob]) -> Vec<&[PackedBlob]> {
+    cut(blobs, GAP_BYTES)
+}
+
+fn cut(blobs: &[PackedBlob], gap_bytes_max: u64) -> Vec<&[PackedBlob]> {
+    let mut runs = Vec::new();
+    let mut begin = 0;
+    for at in 1..=blobs.len() {
+        let ends = at == blobs.len() || {
+            let (first, before, last) = (&blobs[begin], &blobs[at - 1], &blobs[at]);
+            let gap = u64::from(last.offset).saturating_sub(u64::from(before.offset) + u64::from(before.length));
+            u64::from(last.offset) + u64::from(last.length) - u64::from(first.offset) > FETCH_BYTES
+                || gap > gap_bytes_max
+        };
+        if ends {
+            runs.push(&blobs[begin..at]);
+            begin = at;
+        }
+    }
+    runs
+}
+
+/// Opens blobs and proves them.
+pub(super) struct Opener<'a> {
+    repository: &'a Repository,
+    decompressor: Decompressor,
+    plain: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl<'a> Opener<'a> {
+    pub(super) fn new(repository: &'a Repository) -> Self {
+        Self { repository, decompressor: Decompressor::default(), plain: Vec::new(), sealed: Vec::new() }
+    }
+
+    /// Returns what was sealed in a blob, compressed or not, once its hash was looked at.
+    pub(super) fn open(&mut self, pack: &Id, blob: &PackedBlob, sealed: &[u8]) -> Result<&[u8], EngineError> {
+        let told = |source| EngineError::Format {
+            place: format!("blob {} at {} in {}", blob.id, blob.offset, FileKind::Pack.key(pack)),
+            source,
+        };
+        judge_length(blob.kind, blob.length, blob.plain_length).map_err(told)?;
+        self.sealed.clear();
+        self.sealed.extend_from_slice(sealed);
+        let stored = self.repository.key().open_in_place(&mut self.sealed, "blob").map_err(told)?;
+        let plain = match blob.plain_length {
+            Some(length) => {
+                self.decompressor.decompress(stored, length as usize, &mut self.plain).map_err(told)?;
+                &self.plain[..]
+            }
+            None => &*stored,
+        };
+        let found = Id::of(plain);
+        if found == blob.id {
+            Ok(stored)
+        } else {
+            Err(told(FormatError::Hash { what: "blob", wanted: blob.id, found }))
+        }
+    }
+
+    /// Fetches a run of blobs of a pack and hands each to `each`, opened, or why it does not open.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the run cannot be fetched; what `each` returns.
+    pub(super) fn each_of_run(
+        &mut self,
+        pack: &Id,
+        run: &[PackedBlob],
+        interrupt: &Interrupt,
+        mut each: impl FnMut(&PackedBlob, Result<&[u8], EngineError>) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+        let begin = u64::from(first.offset);
+        let end = u64::from(last.offset) + u64::from(last.length);
+        let fetched = self.repository.pack_read(pack, begin..end, ReadCache::Use, interrupt)?;
+        for blob in run {
+            interrupt.check()?;
+            let from = (blob.offset - first.offset) as usize;
+            let sealed = fetched.get(from..from + blob.length as usize).unwrap_or_default();
+            each(blob, self.open(pack, blob, sealed))?;
+        }
+        Ok(())
+    }
+}
+
+/// Seals blobs into new packs, and names these in index files.
+pub(super) struct Repacker<'a> {
+    repository: &'a Repository,
+    /// What names the packs.
+    pub(super) index: IndexWriter<'a>,
+    data: PackWriter,
+    trees: PackWriter,
+    /// Packs that were written.
+    pub(super) packs: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+}
+
+impl<'a> Repacker<'a> {
+    pub(super) fn new(repository: &'a Repository, guard: &'a LockGuard, interrupt: &'a Interrupt) -> Self {
+        Self {
+            repository,
+            index: IndexWriter { repository, guard, interrupt, file: IndexFile::default() },
+            data: PackWriter::new(Vec::new()),
+            trees: PackWriter::new(Vec::new()),
+            packs: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Seals a blob; `stored` is the plain blob, or its compressed bytes where `plain_length` says how many it has without.
+    pub(super) fn add(
+        &mut self,
+        kind: BlobKind,
+        id: Id,
+        stored: &[u8],
+        plain_length: Option<u32>,
+    ) -> Result<(), EngineError> {
+        let writer = match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.trees,
+        };
+        let new = writer.push(self.repository.key(), kind, id, stored, plain_length);
+        let mut again = writer.sealed(&new).to_vec();
+        let opened = self.repository.key().open_in_place(&mut again, "blob");
+        if !opened.is_ok_and(|opened| *opened == *stored) {
+            return Err(EngineError::Machine { id });
+        }
+        if writer.len() >= PACK_BYTES || writer.blob_count() >= INDEX_PACKS_MAX {
+            self.finish_kind(kind)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the open packs, and names them.
+    pub(super) fn finish(&mut self) -> Result<(), EngineError> {
+        self.finish_kind(BlobKind::Data)?;
+        self.finish_kind(BlobKind::Tree)
+    }
+
+    fn finish_kind(&mut self, kind: BlobKind) -> Result<(), EngineError> {
+        let writer = match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.trees,
+        };
+        if writer.is_empty() {
+            return Ok(());
+        }
+        let pack = std::mem::replace(writer, PackWriter::new(Vec::new())).finish(self.repository.key());
+        let header = read_header(self.repository.key(), &pack.body);
+        if !header.is_ok_and(|header| header == pack.blobs) {
+            return Err(EngineError::Machine { id: pack.id });
+        }
+        (self.packs, self.bytes) = (self.packs + 1, self.bytes + pack.body.len() as u64);
+        let part = pack_part(&pack);
+        self.repository.pack_write(&pack.id, pack.body.into(), part, self.index.interrupt)?;
+        self.index.file.push(pack.id, &pack.blobs);
+        self.index.flush_if_full()
+    }
+}
+
+/// Writes index files of restic's size.
+pub(super) struct IndexWriter<'a> {
+    repository: &'a Repository,
+    guard: &'a LockGuard,
+    interrupt: &'a Interrupt,
+    /// The one that is being filled.
+    pub(super) file: IndexFile,
+}
+
+impl IndexWriter<'_> {
+    pub(super) fn flush_if_full(&mut self) -> Result<(), EngineError> {
+        let full = self.file.blob_count() >= INDEX_BLOBS_MAX || self.file.pack_count() >= INDEX_PACKS_MAX;
+        if full { self.flush() } else { Ok(()) }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), EngineError> {
+        if !self.file.is_empty() {
+            // After a sleep somebody else may have pruned: what we would write then names packs that are gone.
+            self.guard.check()?;
+            self.repository.file_write(FileKind::Index, &std::mem::take(&mut self.file).write(), self.interrupt)?;
+        }
+        Ok(())
+    }
+}
