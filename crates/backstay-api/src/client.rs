@@ -35,6 +35,7 @@ use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
 use crate::types::token::{TokenCreate, TokenMade, TokenView};
 
@@ -451,6 +452,16 @@ calls! {
     plan_list_by(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
     /// Retires a plan.
     plan_retire(id: &str) -> () = get(PlanRetire, id);
+    /// Declares a template.
+    template_create(body: &TemplateCreate) -> TemplateView = tell(TemplateCreate, "", body);
+    /// Returns all templates.
+    template_list() -> Rows<TemplateView> = get(TemplateList, "");
+    /// Returns one template.
+    template_show(id: &str) -> TemplateView = get(TemplateShow, id);
+    /// Changes a template, and the plans under it.
+    template_update(id: &str, body: &TemplateUpdate) -> TemplateView = tell(TemplateUpdate, id, body);
+    /// Removes a template.
+    template_remove(id: &str) -> () = get(TemplateRemove, id);
     /// Asks for a backup of each item of a plan.
     plan_request(id: &str) -> PlanRequested = get(PlanRequest, id);
     /// Returns how far a plan's schedule is.

@@ -38,6 +38,7 @@ use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
 use crate::types::token::{TokenCreate, TokenMade, TokenView};
 
@@ -134,6 +135,11 @@ fn shape(operation: Operation) -> Shape {
         Operation::PlanRetire | Operation::SourceRetire | Operation::RepositoryRetire => {
             gives_none(takes_none(body::<Problem>()))
         }
+        Operation::TemplateCreate => takes_body::<TemplateCreate>(body::<TemplateView>()),
+        Operation::TemplateList => takes_none(rows::<TemplateView>()),
+        Operation::TemplateShow => takes_none(body::<TemplateView>()),
+        Operation::TemplateUpdate => takes_body::<TemplateUpdate>(body::<TemplateView>()),
+        Operation::TemplateRemove => gives_none(takes_none(body::<Problem>())),
         Operation::QuotaList => takes_none(rows::<QuotaView>()),
         Operation::QuotaShow => takes_none(body::<QuotaView>()),
         Operation::QuotaPut => takes_body::<QuotaPut>(body::<QuotaView>()),

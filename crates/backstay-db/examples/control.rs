@@ -23,6 +23,7 @@ use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::StorageSettings;
+use backstay_core::domain::template::Said;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::managers::context::Context;
@@ -193,6 +194,8 @@ impl Bench {
             name: "plan-1".parse().unwrap(),
             source_id: source.id,
             repository_id: repository.id,
+            template: None,
+            said: Said::default(),
             schedule,
             rpo: Duration::from_secs(93_600),
             retention: RetentionPolicy::default(),

@@ -36,6 +36,7 @@ mod retire;
 mod schedule;
 mod seal;
 mod secret;
+mod template;
 mod upkeep;
 
 #[doc(hidden)]

@@ -17,7 +17,7 @@ use backstay_core::domain::event::{Event, EventKind};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId,
+    AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
@@ -27,6 +27,7 @@ use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
@@ -171,6 +172,21 @@ impl DeclarationStore for SteppedStore {
     }
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         self.writes("plan_replace", self.database.plan_replace(old, new)).await
+    }
+    async fn template_add(&self, template: &Template) -> Result<(), StoreError> {
+        self.writes("template_add", self.database.template_add(template)).await
+    }
+    async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError> {
+        self.reads("template_get", self.database.template_get(id)).await
+    }
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
+        self.reads("template_list", self.database.template_list(tenant)).await
+    }
+    async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {
+        self.writes("template_replace", self.database.template_replace(old, new)).await
+    }
+    async fn template_remove(&self, id: TemplateId) -> Result<Vec<String>, StoreError> {
+        self.writes("template_remove", self.database.template_remove(id)).await
     }
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
         self.writes("retire", self.database.retire(what, at)).await

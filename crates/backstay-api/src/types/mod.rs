@@ -9,6 +9,7 @@ pub mod kind;
 pub mod repository;
 pub mod source;
 pub mod plan;
+pub mod template;
 pub mod maintenance;
 pub mod job;
 pub mod lease;

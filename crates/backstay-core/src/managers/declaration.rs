@@ -1,21 +1,20 @@
-//! Takes in what people declare: tenants, repositories, sources, plans. Names are checked by the stores' unique keys.
+//! Takes in what people declare: tenants, repositories, sources; plans and templates are next door (`plan`). Names are
+//! checked by the stores' unique keys.
 
 use std::time::Duration;
 
 use super::context::Context;
 use super::lease::access_key;
-use super::retry::plan_lift;
 use crate::domain::channel::SEALED_PREFIX;
-use crate::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use crate::domain::id::{ItemId, RepositoryId, SourceId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::name::Name;
-use crate::domain::plan::Plan;
 use crate::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
-use crate::domain::retention::RetentionPolicy;
-use crate::domain::schedule::Schedule;
+use crate::domain::schedule::ScheduleError;
 use crate::domain::secret::SecretReference;
 use crate::domain::source::Source;
 use crate::domain::storage::{CredentialReferences, StorageSettings};
+use crate::domain::template::{SettleError, TemplateError};
 use crate::domain::tenant::Tenant;
 use crate::ports::secret::SecretError;
 use crate::ports::source::{SettingsError, SourceKind};
@@ -61,6 +60,12 @@ pub enum DeclareError {
         /// Its id.
         id: String,
     },
+    /// What is said of the schedule is wrong.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Templates do not hold together.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// A secret that is referred to cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -69,21 +74,13 @@ pub enum DeclareError {
     Store(#[from] StoreError),
 }
 
-/// A plan as somebody declares it.
-#[derive(Debug, Clone)]
-pub struct PlanDeclaration {
-    /// Its name.
-    pub name: Name,
-    /// What is read.
-    pub source_id: SourceId,
-    /// Where the snapshots lie.
-    pub repository_id: RepositoryId,
-    /// When.
-    pub schedule: Schedule,
-    /// How old the newest good snapshot may be.
-    pub rpo: Duration,
-    /// Which snapshots are kept.
-    pub retention: RetentionPolicy,
+impl From<SettleError> for DeclareError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Template(error) => error.into(),
+            SettleError::Schedule(error) => error.into(),
+        }
+    }
 }
 
 /// Declares a tenant.
@@ -194,89 +191,4 @@ pub async fn source_declare(
     let items: Vec<Item> = parsed.items.into_iter().map(item).collect();
     context.declarations.source_add(&source, &items).await?;
     Ok(source)
-}
-
-/// What is to change of a plan; what is none stays.
-#[derive(Debug, Clone, Default)]
-pub struct PlanChange {
-    /// Its name.
-    pub name: Option<Name>,
-    /// Where the next snapshots lie.
-    pub repository_id: Option<RepositoryId>,
-    /// When.
-    pub schedule: Option<Schedule>,
-    /// How old the newest good snapshot may be.
-    pub rpo: Option<Duration>,
-    /// Which snapshots are kept.
-    pub retention: Option<RetentionPolicy>,
-}
-
-/// Changes a plan that must still be as `seen`, lifts its parked jobs, and returns it; none when somebody else changed it.
-///
-/// # Errors
-/// [`DeclareError`]: an RPO that is too short, a repository of another tenant, a taken name.
-pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> Result<Option<Plan>, DeclareError> {
-    if seen.retired_at.is_some() {
-        return Err(StoreError::Retired { noun: "plan", key: seen.name.to_string() }.into());
-    }
-    let rpo = change.rpo.unwrap_or(seen.rpo);
-    if rpo < RPO_MIN {
-        return Err(DeclareError::Rpo { given: rpo });
-    }
-    let repository_id = change.repository_id.unwrap_or(seen.repository_id);
-    let repository = context.declarations.repository_get(repository_id).await?;
-    if repository.tenant_id != seen.tenant_id {
-        return Err(DeclareError::OtherTenant { noun: "repository", id: repository_id.to_string() });
-    }
-    let changed = Plan {
-        name: change.name.unwrap_or_else(|| seen.name.clone()),
-        repository_id,
-        schedule: change.schedule.unwrap_or_else(|| seen.schedule.clone()),
-        rpo,
-        retention: change.retention.unwrap_or_else(|| seen.retention.clone()),
-        ..seen.clone()
-    };
-    if !context.declarations.plan_replace(seen, &changed).await? {
-        return Ok(None);
-    }
-    // What went wrong too often may go well now.
-    plan_lift(context, &changed).await?;
-    Ok(Some(changed))
-}
-
-/// Declares a plan over a source and a repository of the same tenant.
-///
-/// # Errors
-/// [`DeclareError`]: an RPO that is too short, a source or repository of another tenant, a taken name.
-pub async fn plan_declare(
-    context: &Context,
-    tenant: TenantId,
-    declaration: PlanDeclaration,
-) -> Result<Plan, DeclareError> {
-    if declaration.rpo < RPO_MIN {
-        return Err(DeclareError::Rpo { given: declaration.rpo });
-    }
-    let source = context.declarations.source_get(declaration.source_id).await?;
-    let repository = context.declarations.repository_get(declaration.repository_id).await?;
-    if source.tenant_id != tenant {
-        return Err(DeclareError::OtherTenant { noun: "source", id: source.id.to_string() });
-    }
-    if repository.tenant_id != tenant {
-        return Err(DeclareError::OtherTenant { noun: "repository", id: repository.id.to_string() });
-    }
-    let now = context.now();
-    let plan = Plan {
-        id: PlanId::new(now, context.ten()),
-        tenant_id: tenant,
-        name: declaration.name,
-        source_id: source.id,
-        repository_id: repository.id,
-        schedule: declaration.schedule,
-        rpo: declaration.rpo,
-        retention: declaration.retention,
-        created_at: now,
-        retired_at: None,
-    };
-    context.declarations.plan_add(&plan).await?;
-    Ok(plan)
 }

@@ -15,7 +15,9 @@ use crate::domain::disposition::Disposition;
 use crate::domain::event::Event;
 use crate::domain::evidence::Evidence;
 use crate::domain::fairness::{Candidate, Rules};
-use crate::domain::id::{AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
+use crate::domain::id::{
+    AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
+};
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
 use crate::domain::name::Name;
@@ -25,6 +27,7 @@ use crate::domain::repository::{Repository, RepositoryEpoch};
 use crate::domain::retry::Streak;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
+use crate::domain::template::Template;
 use crate::domain::tenant::Tenant;
 use crate::domain::unread::Unread;
 
@@ -180,15 +183,29 @@ pub trait DeclarationStore: Send + Sync {
     async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError>;
 
     /// Adds a plan; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Retired`] when its source or
-    /// repository is.
+    /// repository is, [`StoreError::Busy`] when its values are not those that hold under its template now.
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError>;
     /// Returns a plan.
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError>;
     /// Returns all plans by name; of one tenant or of all.
     async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError>;
-    /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not. Id, tenant and source
-    /// stay. [`StoreError::Taken`] when the tenant has the name.
+    /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not, or when the values of
+    /// `new` are not those that hold under its template now. Id, tenant and source stay. [`StoreError::Taken`] when the tenant has the name.
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError>;
+
+    /// Adds a template; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Busy`] when it does not stand
+    /// well under what is above it now.
+    async fn template_add(&self, template: &Template) -> Result<(), StoreError>;
+    /// Returns a template.
+    async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError>;
+    /// Returns all templates by name; of one tenant or of all.
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError>;
+    /// Puts `new` in the place of `old`, which must still be as it was seen, and the values that hold then in all plans
+    /// under it that live, as [`DeclarationStore::plan_replace`] does it. Returns the plans that changed; none, and
+    /// nothing is written, when it is not as it was seen. Id, tenant and name stay.
+    async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError>;
+    /// Removes a template. Returns what stands under it, each with its noun: then nothing was written.
+    async fn template_remove(&self, id: TemplateId) -> Result<Vec<String>, StoreError>;
 
     /// Retires a row: its name may be taken again, and nothing that is new may name it ([`StoreError::Retired`]): no plan
     /// its source or repository, no backup its plan, no prune its repository. A plan's schedule rests, and its items are

@@ -8,6 +8,7 @@ pub(crate) mod source;
 pub(crate) mod item;
 pub(crate) mod repository;
 pub(crate) mod plan;
+pub(crate) mod template;
 pub(crate) mod upkeep;
 pub(crate) mod quota;
 pub(crate) mod repository_usage;

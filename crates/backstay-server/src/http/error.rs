@@ -20,6 +20,7 @@ use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::managers::plan::RemoveError;
 use backstay_core::managers::quota::PermitError;
 use backstay_core::managers::retire::RetireError;
 use backstay_core::managers::secret::KeepError;
@@ -282,6 +283,19 @@ impl From<RetireError> for ApiError {
     }
 }
 
+impl From<RemoveError> for ApiError {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::Store(error) => error.into(),
+            RemoveError::InUse { .. } => {
+                let hint =
+                    "Give them another template, or none, first: backstay plan update, backstay template update.";
+                Self::new(StatusCode::CONFLICT, "needed", error, hint)
+            }
+        }
+    }
+}
+
 impl From<WireError> for ApiError {
     fn from(error: WireError) -> Self {
         Self::invalid(error.field, error.problem)
@@ -302,6 +316,8 @@ impl From<DeclareError> for ApiError {
             ),
             DeclareError::Rpo { .. } => Self::invalid("rpo_ms", error),
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
+            DeclareError::Schedule(error) => error.into(),
+            DeclareError::Template(error) => Self::invalid("template", error),
         }
     }
 }

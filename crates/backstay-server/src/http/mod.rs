@@ -31,6 +31,8 @@ mod token;
 mod explain;
 mod caps;
 mod quota;
+mod tag;
+mod template;
 
 pub use door::{Authenticator, Identity, TokenAuthenticator};
 pub use router::{router, serve};

@@ -22,7 +22,7 @@ use super::state::ServerState;
 use super::stream::Streams;
 use super::{
     agent, alert, caps, channel, event, evidence, explain, job, kind, maintenance, meter, plan, quota, repository,
-    secret, snapshot, source, stream, tenant, token,
+    secret, snapshot, source, stream, template, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -123,6 +123,11 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::AgentList => get(agent::agent_list),
         Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),
+        Operation::TemplateCreate => post(template::template_create),
+        Operation::TemplateList => get(template::template_list),
+        Operation::TemplateShow => get(template::template_show),
+        Operation::TemplateUpdate => patch(template::template_update),
+        Operation::TemplateRemove => delete(template::template_remove),
         Operation::QuotaList => get(quota::quota_list),
         Operation::QuotaShow => get(quota::quota_show),
         Operation::QuotaPut => put(quota::quota_put),

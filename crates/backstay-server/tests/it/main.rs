@@ -12,6 +12,7 @@ mod once;
 mod promises;
 mod retry;
 mod served;
+mod template;
 mod troubled;
 
 use backstay_core::domain::secret::SecretReference;

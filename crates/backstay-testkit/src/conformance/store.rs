@@ -3,7 +3,8 @@
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
 //! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `retention` (what is kept, and prunes),
-//! `notice` (what is told), `voice` (how it is told), `settle` (how it ends), `quota` (what has room), `retire` (what ends).
+//! `notice` (what is told), `voice` (how it is told), `settle` (how it ends), `quota` (what has room), `retire` (what ends), `template`
+//! (what plans share).
 //! Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
@@ -17,6 +18,7 @@ pub mod voice;
 pub mod settle;
 pub mod quota;
 pub mod retire;
+pub mod template;
 
 /// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`, or
 /// `async fn() -> Option<Stores>`.
@@ -115,6 +117,9 @@ macro_rules! store_promises {
             retire::what_waits_is_cancelled_and_what_runs_goes_on,
             retire::snapshots_of_a_retired_plan_stay,
             retire::a_retired_plan_raises_no_alarm,
+            template::templates_are_read_back_and_stand_above_one_another,
+            template::a_change_of_a_template_moves_all_plans_under_it,
+            template::a_plan_never_has_the_values_of_a_template_of_before,
             quota::a_quota_is_read_back_and_lifted,
             quota::what_is_stored_follows_backups_and_prunes,
             quota::a_sum_never_refuses_a_result,

@@ -7,6 +7,7 @@
 
 mod access;
 mod declaration;
+mod template;
 mod history;
 mod meter;
 mod queue;
@@ -25,7 +26,7 @@ use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, ChannelId, ItemId, JobId, MessageId, PlanId, RepositoryId, SourceId, TenantId, TokenId,
+    AgentId, ChannelId, ItemId, JobId, MessageId, PlanId, RepositoryId, SourceId, TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
@@ -35,6 +36,7 @@ use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::ApiToken;
 use backstay_core::domain::unread::Unread;
@@ -75,6 +77,7 @@ struct Rows {
     items: BTreeMap<ItemId, Item>,
     repositories: BTreeMap<RepositoryId, Repository>,
     plans: BTreeMap<PlanId, Plan>,
+    templates: BTreeMap<TemplateId, Template>,
     schedules: BTreeMap<PlanId, ScheduleState>,
     upkeep: BTreeMap<RepositoryId, Upkeep>,
     quotas: BTreeMap<TenantId, Quota>,

@@ -100,6 +100,9 @@ pub(crate) enum Noun {
     /// What is protected and how
     #[command(subcommand)]
     Plan(super::plan::Verb),
+    /// What plans share: they take what they do not say themselves
+    #[command(subcommand)]
+    Template(super::template::Verb),
     /// Times in which nothing starts by schedule
     #[command(subcommand)]
     Maintenance(super::maintenance::Verb),

@@ -19,6 +19,8 @@ mod maintenance;
 mod repository;
 mod source;
 mod plan;
+mod said;
+mod template;
 pub(crate) mod job;
 mod snapshot;
 mod evidence;
@@ -91,6 +93,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,
         Noun::Source(verb) => source::run(&common, verb, screen).await,
         Noun::Plan(verb) => plan::run(&common, verb, screen).await,
+        Noun::Template(verb) => template::run(&common, verb, screen).await,
         Noun::Maintenance(verb) => maintenance::run(&common, verb, screen).await,
         Noun::Job(verb) => job::run(&common, verb, screen).await,
         Noun::Snapshot(verb) => snapshot::run(&common, verb, screen).await,

@@ -25,5 +25,6 @@ mod retention;
 mod same_story;
 mod secrets;
 mod show_call;
+mod template;
 mod tenant;
 mod wire;

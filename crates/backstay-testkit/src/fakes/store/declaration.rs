@@ -1,7 +1,7 @@
 //! What people declare, in memory.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TemplateId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::name::Name;
@@ -10,6 +10,7 @@ use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::retention::Upkeep;
 use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
@@ -50,6 +51,17 @@ impl Rows {
             live(row.retired_at, "source", &row.name)?;
         }
         self.repositories.get(&plan.repository_id).map_or(Ok(()), |row| live(row.retired_at, "repository", &row.name))
+    }
+
+    /// Puts a plan in the place of another, with what follows for its schedule and its items.
+    pub(super) fn put_plan(&mut self, old: &Plan, new: &Plan, now: Timestamp) {
+        self.plans.insert(old.id, new.clone());
+        self.watch_plan(new);
+        if old.schedule != new.schedule
+            && let Some(state) = self.schedules.get_mut(&old.id)
+        {
+            *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled(now) };
+        }
     }
 
     /// Refuses a backup of a retired plan and a prune of a retired repository.
@@ -173,6 +185,9 @@ impl DeclarationStore for FakeStores {
             let same =
                 |row: &Plan| row.tenant_id == plan.tenant_id && row.name == plan.name && row.retired_at.is_none();
             rows.plan_permit(plan)?;
+            if !rows.holds(plan) {
+                return Err(super::template::changing("plan", &plan.name));
+            }
             free(rows.plans.values().any(same), "plan", &plan.name)?;
             parent(rows.tenants.contains_key(&plan.tenant_id), "tenant", plan.tenant_id)?;
             parent(rows.sources.contains_key(&plan.source_id), "source", plan.source_id)?;
@@ -200,19 +215,34 @@ impl DeclarationStore for FakeStores {
             };
             rows.plan_permit(new)?;
             free(rows.plans.values().any(same), "plan", &new.name)?;
-            if rows.plans.get(&old.id) != Some(old) || old.retired_at.is_some() {
+            if rows.plans.get(&old.id) != Some(old) || old.retired_at.is_some() || !rows.holds(new) {
                 return Ok(false);
             }
             parent(rows.repositories.contains_key(&new.repository_id), "repository", new.repository_id)?;
-            rows.plans.insert(old.id, new.clone());
-            rows.watch_plan(new);
-            if old.schedule != new.schedule
-                && let Some(state) = rows.schedules.get_mut(&old.id)
-            {
-                *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled(now) };
-            }
+            rows.put_plan(old, new, now);
             Ok(true)
         })
+    }
+
+    async fn template_add(&self, template: &Template) -> Result<(), StoreError> {
+        self.write(|rows, _| rows.template_add(template))
+    }
+
+    async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError> {
+        self.read(|rows| found(rows.templates.get(&id), "template", id))
+    }
+
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
+        let of_tenant = |row: &&Template| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| by_name(rows.templates.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+
+    async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {
+        self.write(|rows, now| Ok(rows.template_replace(old, new, now)))
+    }
+
+    async fn template_remove(&self, id: TemplateId) -> Result<Vec<String>, StoreError> {
+        self.write(|rows, _| rows.template_remove(id))
     }
 
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
