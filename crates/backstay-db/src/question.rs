@@ -9,6 +9,7 @@ use sea_orm::{DbBackend, QueryTrait as _, Statement};
 use crate::entity::outbox;
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::question;
+use crate::job::exclusion::Exclusions;
 use crate::job::rescue::wake_question;
 use crate::job::turns::{lanes_question, window_question};
 use crate::job::{list_question, overlap_question};
@@ -44,7 +45,16 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let (item, repository) = (Some(asked.item), Some(asked.repository));
     vec![
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
-        ("window", backend.build(&window_question(asked.now, JobKind::ALL, &[asked.tenant.to_string()], (4, 32)))),
+        (
+            "window",
+            backend.build(&window_question(
+                asked.now,
+                JobKind::ALL,
+                &[asked.tenant.to_string()],
+                (4, 32),
+                &Exclusions::default(),
+            )),
+        ),
         ("tenants with queued jobs", lanes_question(backend, "", 25)),
         ("wake", wake_question(asked.now).build(backend)),
         ("jobs", jobs(any)),

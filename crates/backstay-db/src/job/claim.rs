@@ -99,13 +99,18 @@ async fn candidates(
 
 /// Returns the claim's question, without its locks.
 pub(crate) fn question(now: Timestamp, kinds: &[JobKind], rows_max: u64) -> Select<job_due::Entity> {
+    queue(now, kinds, rows_max)
+        .filter(Expr::exists(excluding_leases()).not())
+        .filter(Expr::exists(overlapping_leases()).not())
+        .filter(Expr::exists(waiting_alone(now)).not())
+}
+
+/// Returns the queue in its order, free or not.
+pub(super) fn queue(now: Timestamp, kinds: &[JobKind], rows_max: u64) -> Select<job_due::Entity> {
     job_due::Entity::find()
         .filter(job_due::Column::State.eq(StateName::Queued.word()))
         .filter(job_due::Column::Kind.is_in(kinds.iter().map(|kind| kind.word())))
         .filter(job_due::Column::DueAt.lte(now.as_microsecond()))
-        .filter(Expr::exists(excluding_leases()).not())
-        .filter(Expr::exists(overlapping_leases()).not())
-        .filter(Expr::exists(waiting_alone(now)).not())
         .order_by_asc(job_due::Column::BreachAt)
         .order_by_desc(job_due::Column::Priority)
         .order_by_asc(job_due::Column::JobId)
@@ -142,19 +147,25 @@ fn overlapping_leases() -> SelectStatement {
 /// Returns the queued jobs that want the repository of a candidate alone, have been overtaken long enough, and come
 /// before it in the queue's order.
 fn waiting_alone(now: Timestamp) -> SelectStatement {
-    let before = |by: Duration| now.as_microsecond().saturating_sub(micros_of(by));
     let other = |column| Expr::col((ALONE, column));
+    let (from, until) = overtaken(now);
     Query::select()
         .column((ALONE, job_due::Column::JobId))
         .from_as(job_due::Entity, ALONE)
         .and_where(other(job_due::Column::RepositoryId).equals((job_due::Entity, job_due::Column::RepositoryId)))
         .and_where(other(job_due::Column::RepositoryAccess).eq(job::access_word(RepositoryAccess::Alone)))
         .and_where(other(job_due::Column::State).eq(StateName::Queued.word()))
-        .and_where(other(job_due::Column::DueAt).lte(before(ALONE_PATIENCE)))
-        .and_where(other(job_due::Column::DueAt).gt(before(ALONE_HOLD_MAX)))
+        .and_where(other(job_due::Column::DueAt).lte(until))
+        .and_where(other(job_due::Column::DueAt).gt(from))
         .and_where(other(job_due::Column::JobId).not_equals((job_due::Entity, job_due::Column::JobId)))
         .and_where(other(job_due::Column::BreachAt).lte(Expr::col((job_due::Entity, job_due::Column::BreachAt))))
         .take()
+}
+
+/// Returns when a job that holds others back became due: after the first moment, at the second one at the latest.
+pub(super) fn overtaken(now: Timestamp) -> (i64, i64) {
+    let before = |by: Duration| now.as_microsecond().saturating_sub(micros_of(by));
+    (before(ALONE_HOLD_MAX), before(ALONE_PATIENCE))
 }
 
 /// The name under which the hot table is asked a second time.

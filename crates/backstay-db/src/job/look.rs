@@ -50,7 +50,8 @@ pub(super) async fn running(db: &impl ConnectionTrait) -> Result<Vec<(Candidate,
     rows.iter().map(running_of).collect()
 }
 
-fn running_of(lease: &lease::Model) -> Result<(Candidate, Timestamp), StoreError> {
+/// Returns a lease as fairness sees it, and when it was given.
+pub(super) fn running_of(lease: &lease::Model) -> Result<(Candidate, Timestamp), StoreError> {
     let row = Row::of("lease", &lease.job_id);
     let leased_at = row.instant("leased_at", lease.leased_at)?;
     let kind = lease.kind.as_deref().map(|word| row.word("kind", word, JobKind::from_word)).transpose()?;

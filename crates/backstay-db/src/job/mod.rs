@@ -14,6 +14,7 @@
 mod state;
 mod due;
 mod enqueue;
+pub(crate) mod exclusion;
 mod heartbeat;
 pub(crate) mod claim;
 mod held;

@@ -10,9 +10,9 @@
 //! the most urgent jobs of all are always in it. Where caps are set, a claim locks the row of rules before it counts what
 //! runs, so that two never count the same; without caps claims pass one another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use backstay_core::domain::fairness::{Candidate, admit};
+use backstay_core::domain::fairness::{Candidate, Slot, admit};
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::StoreError;
@@ -25,10 +25,11 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::claim::{CANDIDATES_SPARE, question};
-use super::look::{candidate_of, running};
+use super::claim::{CANDIDATES_SPARE, question, queue};
+use super::exclusion::{Exclusions, waiting};
+use super::look::{candidate_of, running_of};
 use super::rules::{rules_locked, rules_of};
-use crate::entity::job_due;
+use crate::entity::{job_due, lease};
 use crate::error::store_error;
 
 /// Most tenants of one window.
@@ -39,6 +40,9 @@ const LANE_ROWS: u64 = 4;
 
 /// Most rows of each tenant, when its first ones wait for what is in use: what lies behind so many waits with them.
 const LANE_ROWS_MAX: u64 = 256;
+
+/// Looks past what is held, at most: each may find jobs that wait for other repositories alone.
+const LOOKS_MAX: u32 = 3;
 
 /// How much wider each next look is.
 const WIDER: u64 = 8;
@@ -62,22 +66,31 @@ pub(super) async fn line(
     if rules.caps.is_empty() && lanes.len() <= 1 {
         return Ok(None);
     }
-    let running: Vec<Candidate> = running(tx).await?.into_iter().map(|(job, _)| job).collect();
+    let leases = lease::Entity::find().all(tx).await.map_err(store_error)?;
+    let running =
+        leases.iter().map(running_of).map(|found| found.map(|(job, _)| job)).collect::<Result<Vec<_>, _>>()?;
+    if rules.caps.of(&Slot::Global).is_some_and(|cap| running.len() >= cap as usize) {
+        return Ok(Some(Vec::new()));
+    }
+    let mut window = Window::new(tx, now, kinds, &leases);
+    window.look(&lanes, LANE_ROWS, u64::from(count_max) + CANDIDATES_SPARE).await?;
+    // A lane of which nothing that was seen is free is looked at past what is held.
+    for _ in 0..LOOKS_MAX {
+        let blind: Vec<String> = lanes.iter().filter(|lane| window.is_blind(lane)).cloned().collect();
+        if blind.is_empty() {
+            break;
+        }
+        window.look(&blind, LANE_ROWS, 0).await?;
+    }
     let mut rows = LANE_ROWS;
     let line = loop {
-        let window = window(tx, now, kinds, &lanes, (rows, u64::from(count_max) + CANDIDATES_SPARE)).await?;
-        let mut queued = Vec::with_capacity(window.len());
-        for due in &window {
-            match candidate_of(due) {
-                Ok(candidate) => queued.push(candidate),
-                Err(error) => tracing::error!(job_id = due.job_id, error = %error, "a queued job is passed over"),
-            }
-        }
-        let admitted = admit(&queued, &running, &rules.caps, &rules.weights).admitted;
-        if admitted.len() >= count_max as usize || rows >= LANE_ROWS_MAX || window.len() < rows as usize {
+        let admitted = admit(&window.candidates(), &running, &rules.caps, &rules.weights).admitted;
+        let wide: Vec<String> = lanes.iter().filter(|lane| window.may_go_on(lane)).cloned().collect();
+        if admitted.len() >= count_max as usize || rows >= LANE_ROWS_MAX || wide.is_empty() {
             break admitted;
         }
         rows *= WIDER;
+        window.look(&wide, rows, 0).await?;
     };
     let ids: Vec<String> = line.iter().map(ToString::to_string).collect();
     locked(tx, &ids, count_max).await.map(Some)
@@ -105,36 +118,95 @@ async fn locked(tx: &DatabaseTransaction, line: &[String], count_max: u32) -> Re
     Ok(found)
 }
 
-/// Returns the window: the queue's first rows, and those of each lane. Each job once.
-async fn window(
-    tx: &DatabaseTransaction,
+/// What was seen of the queue.
+struct Window<'a> {
+    tx: &'a DatabaseTransaction,
     now: Timestamp,
-    kinds: &[JobKind],
-    lanes: &[String],
-    (lane_rows, head_rows): (u64, u64),
-) -> Result<Vec<job_due::Model>, StoreError> {
-    let statement = window_question(now, kinds, lanes, (lane_rows, head_rows));
-    let statement = tx.get_database_backend().build(&statement);
-    let rows = job_due::Model::find_by_statement(statement).all(tx).await.map_err(store_error)?;
-    let mut seen = HashSet::new();
-    Ok(rows.into_iter().filter(|row| seen.insert(row.job_id.clone())).collect())
+    kinds: &'a [JobKind],
+    excluded: Exclusions,
+    /// The rows that were seen, each once.
+    seen: BTreeMap<String, job_due::Model>,
+    /// The repositories that were asked for jobs that wait for them.
+    asked: HashSet<String>,
+    /// Lanes whose last look saw less than it might.
+    ended: HashSet<String>,
 }
 
-/// Returns the question for a window.
+impl<'a> Window<'a> {
+    fn new(tx: &'a DatabaseTransaction, now: Timestamp, kinds: &'a [JobKind], leases: &[lease::Model]) -> Self {
+        let excluded = Exclusions::by(leases);
+        Self { tx, now, kinds, excluded, seen: BTreeMap::new(), asked: HashSet::new(), ended: HashSet::new() }
+    }
+
+    /// Looks at the first rows of these lanes, and, where some are wanted, at the queue's first free ones.
+    async fn look(&mut self, lanes: &[String], lane_rows: u64, head_rows: u64) -> Result<(), StoreError> {
+        // What is held stands in the question only from the second look on: the first one is the same statement for
+        // all claims, and a database plans it once.
+        let excluded = if head_rows == 0 { self.excluded.clone() } else { Exclusions::default() };
+        let statement = window_question(self.now, self.kinds, lanes, (lane_rows, head_rows), &excluded);
+        let statement = self.tx.get_database_backend().build(&statement);
+        let rows = job_due::Model::find_by_statement(statement).all(self.tx).await.map_err(store_error)?;
+        let of = |lane: &String| rows.iter().filter(|row| row.tenant_id.as_ref() == Some(lane)).count() as u64;
+        self.ended.extend(lanes.iter().filter(|lane| of(lane) < lane_rows).cloned());
+        let new = |row: &&job_due::Model| !self.asked.contains(&row.repository_id);
+        let repositories: BTreeSet<String> = rows.iter().filter(new).map(|row| row.repository_id.clone()).collect();
+        self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+        if !repositories.is_empty() {
+            self.excluded.waiting.extend(waiting(self.tx, self.now, &repositories).await?);
+            self.asked.extend(repositories);
+        }
+        Ok(())
+    }
+
+    fn free(&self) -> impl Iterator<Item = &job_due::Model> {
+        self.seen.values().filter(|row| self.excluded.lets(row))
+    }
+
+    /// Says whether rows of a tenant were seen, none of them is free, and there may be more.
+    fn is_blind(&self, lane: &str) -> bool {
+        self.may_go_on(lane) && !self.free().any(|row| row.tenant_id.as_deref() == Some(lane))
+    }
+
+    /// Says whether a tenant may have more rows than were seen.
+    fn may_go_on(&self, lane: &str) -> bool {
+        !self.ended.contains(lane)
+    }
+
+    /// Returns what is free, as fairness sees it.
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut found = Vec::new();
+        for due in self.free() {
+            match candidate_of(due) {
+                Ok(candidate) => found.push(candidate),
+                Err(error) => tracing::error!(job_id = due.job_id, error = %error, "a queued job is passed over"),
+            }
+        }
+        found
+    }
+}
+
+/// Returns the question for a window: the queue's first free rows, and the first rows of each lane past what is held.
 pub(crate) fn window_question(
     now: Timestamp,
     kinds: &[JobKind],
     lanes: &[String],
     (lane_rows, head_rows): (u64, u64),
+    excluded: &Exclusions,
 ) -> SelectStatement {
     // A limit within a union stands only in a query of its own, on SQLite.
     let part = |number: usize, question: SelectStatement| {
         Query::select().column(Asterisk).from_subquery(question, Alias::new(format!("part{number}"))).take()
     };
-    let mut all = part(0, question(now, kinds, head_rows).into_query());
-    for (number, lane) in (1..).zip(lanes) {
-        let lane = question(now, kinds, lane_rows).filter(job_due::Column::TenantId.eq(lane));
-        all.union(UnionType::All, part(number, lane.into_query()));
+    let head = (head_rows > 0).then(|| question(now, kinds, head_rows).into_query());
+    let lanes = lanes.iter().map(|lane| {
+        let lane =
+            queue(now, kinds, lane_rows).filter(job_due::Column::TenantId.eq(lane)).filter(excluded.beside(lane));
+        lane.into_query()
+    });
+    let mut parts = head.into_iter().chain(lanes).enumerate().map(|(number, question)| part(number, question));
+    let mut all = parts.next().unwrap_or_else(|| part(0, queue(now, kinds, 0).into_query()));
+    for part in parts {
+        all.union(UnionType::All, part);
     }
     all
 }

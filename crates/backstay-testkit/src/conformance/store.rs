@@ -65,6 +65,7 @@ macro_rules! store_promises {
             turns::nobody_waits_behind_what_is_full,
             turns::each_of_many_tenants_gets_its_turn,
             turns::the_queue_is_looked_at_from_its_beginning,
+            turns::who_is_kept_from_one_repository_is_seen_at_another,
             schedule::a_plan_is_due_when_it_is_made_and_when_it_changes,
             schedule::what_is_due_comes_longest_due_first,
             schedule::of_two_writers_one_writes,

@@ -294,3 +294,47 @@ pub async fn the_queue_is_looked_at_from_its_beginning(stores: Stores) {
     assert_eq!(durations(Some(world.items[1].id)).await, []);
     assert_eq!(durations(None).await, [Duration::from_secs(20)]);
 }
+
+/// Whose first jobs all wait for one repository is seen at another one, though others have more urgent jobs than a claim
+/// looks at; and so is, behind a job that wants a repository alone and has waited long, what lies elsewhere.
+///
+/// Red without the second look in `turns::line`, or when `Exclusions::beside` leaves out repositories or what waits.
+pub async fn who_is_kept_from_one_repository_is_seen_at_another(stores: Stores) {
+    let world = World::new(stores, 10).await;
+    let far = House::build(&world, "far", 40, "nas.example").await;
+    let elsewhere = repository(world.tenant.id, RepositoryId::new(world.now(), world.ten()), "elsewhere");
+    world.stores.declarations.repository_add(&elsewhere).await.unwrap();
+    let first = world.queued(0).await;
+    (world.stores.hold_alone)(first).await;
+    let agent = world.agent();
+    let held = key_of(&world.claim(agent, 1).await[0]);
+    for item in 1..8 {
+        world.queued(item).await;
+    }
+    for item in 0..40 {
+        far.queued(&world, item, 10 + i64::try_from(item).unwrap()).await;
+    }
+    let there = async |item: usize| {
+        let breach_at = world.now() + jiff::SignedDuration::from_secs(1_000);
+        let job = Job { repository_id: elsewhere.id, breach_at, ..world.backup(item) };
+        assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+        job.id
+    };
+    let wanted = there(8).await;
+    let claimed = world.jobs.job_lease(world.agent(), JobKind::ALL, &[], 3, TTL).await.unwrap();
+    let ids: Vec<JobId> = claimed.iter().map(|row| row.job.id).collect();
+    assert!(ids.contains(&wanted), "it is this tenant's turn, and its job elsewhere is free");
+    // Now a job waits for the first repository alone, longer than it is overtaken, while another one works there.
+    world.jobs.job_settle(held, &world.success()).await.unwrap();
+    let sharing = world.jobs.job_lease(world.agent(), JobKind::ALL, &[], 1, TTL).await.unwrap();
+    assert_eq!(sharing[0].job.repository_id, world.repository.id);
+    let alone = world.queued(0).await;
+    (world.stores.hold_alone)(alone).await;
+    world.clock.advance(Duration::from_secs(11 * 60));
+    let wanted = there(9).await;
+    let claimed = world.jobs.job_lease(world.agent(), JobKind::ALL, &[], 4, TTL).await.unwrap();
+    let ids: Vec<JobId> = claimed.iter().map(|row| row.job.id).collect();
+    assert!(ids.contains(&wanted), "what waits for one repository holds nobody back at another");
+    let here = claimed.iter().filter(|row| row.job.repository_id == world.repository.id).count();
+    assert_eq!(here, 0, "nobody overtakes it on its own repository any more");
+}
