@@ -21,6 +21,7 @@ use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
+use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
@@ -452,6 +453,10 @@ calls! {
     plan_list_by(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
     /// Retires a plan.
     plan_retire(id: &str) -> () = get(PlanRetire, id);
+    /// Returns job sets, newest first.
+    job_set_list(query: &PageQuery) -> Rows<JobSetView> = ask(JobSetList, "", query);
+    /// Returns one job set with its members.
+    job_set_show(id: &str) -> JobSetDetail = get(JobSetShow, id);
     /// Declares a template.
     template_create(body: &TemplateCreate) -> TemplateView = tell(TemplateCreate, "", body);
     /// Returns all templates.

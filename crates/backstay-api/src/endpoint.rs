@@ -170,6 +170,10 @@ pub enum Operation {
     QuotaShow,
     /// Sets what a tenant may store.
     QuotaPut,
+    /// Job sets, newest first.
+    JobSetList,
+    /// One job set.
+    JobSetShow,
     /// Declares a template of plans.
     TemplateCreate,
     /// All templates.
@@ -319,6 +323,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::SnapshotExplain, "snapshot_explain", (Look, GET, "/api/v1/snapshots/{id}/explain", 200), "snapshot explain", "Says in words which rules keep a snapshot, or when it goes."),
     row(Operation::CapsShow, "caps_show", (Oversee, GET, "/api/v1/caps", 200), "caps show", "Returns how many jobs may run at a time, and by which weights tenants share."),
     row(Operation::CapsPut, "caps_put", (Oversee, PUT, "/api/v1/caps", 200), "caps set", "Puts caps and weights in the place of all that there are. Jobs that run go on."),
+    row(Operation::JobSetList, "job_set_list", (Look, GET, "/api/v1/job-sets", 200), "job set list", "Returns job sets, newest first."),
+    row(Operation::JobSetShow, "job_set_show", (Look, GET, "/api/v1/job-sets/{id}", 200), "job set show", "Returns one job set with its members, whether it is complete, and what is missing."),
     row(Operation::TemplateCreate, "template_create", (Declare, POST, "/api/v1/templates", 201), "template create", "Declares a template: plans under it take what they do not say themselves."),
     row(Operation::TemplateList, "template_list", (Look, GET, "/api/v1/templates", 200), "template list", "Returns all templates."),
     row(Operation::TemplateShow, "template_show", (Look, GET, "/api/v1/templates/{id}", 200), "template show", "Returns one template; its ETag goes with a change of it."),

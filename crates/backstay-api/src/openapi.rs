@@ -24,6 +24,7 @@ use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
+use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
@@ -135,6 +136,8 @@ fn shape(operation: Operation) -> Shape {
         Operation::PlanRetire | Operation::SourceRetire | Operation::RepositoryRetire => {
             gives_none(takes_none(body::<Problem>()))
         }
+        Operation::JobSetList => takes_query::<PageQuery>(rows::<JobSetView>()),
+        Operation::JobSetShow => takes_none(body::<JobSetDetail>()),
         Operation::TemplateCreate => takes_body::<TemplateCreate>(body::<TemplateView>()),
         Operation::TemplateList => takes_none(rows::<TemplateView>()),
         Operation::TemplateShow => takes_none(body::<TemplateView>()),

@@ -17,10 +17,11 @@ use backstay_core::domain::event::{Event, EventKind};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
+    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::{Quota, Usage};
@@ -237,6 +238,15 @@ impl HistoryStore for SteppedStore {
 impl JobStore for SteppedStore {
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
         self.writes("job_enqueue", self.database.job_enqueue(job, enqueued, skipped)).await
+    }
+    async fn set_add(&self, set: &JobSet) -> Result<(), StoreError> {
+        self.writes("set_add", self.database.set_add(set)).await
+    }
+    async fn set_get(&self, id: JobSetId) -> Result<JobSet, StoreError> {
+        self.reads("set_get", self.database.set_get(id)).await
+    }
+    async fn set_list(&self, tenant: Option<TenantId>, page: Page<JobSetId>) -> Result<Vec<JobSet>, StoreError> {
+        self.reads("set_list", self.database.set_list(tenant, page)).await
     }
     async fn job_get(&self, id: JobId) -> Result<Job, StoreError> {
         self.reads("job_get", self.database.job_get(id)).await

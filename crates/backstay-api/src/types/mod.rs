@@ -12,6 +12,7 @@ pub mod plan;
 pub mod template;
 pub mod maintenance;
 pub mod job;
+pub mod job_set;
 pub mod lease;
 pub mod work;
 pub mod result;

@@ -218,6 +218,9 @@ impl PlanScheduleView {
 /// What became of a wish to back up a plan's items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanRequested {
+    /// Id of the job set that the new jobs are members of; none for a plan of one item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_id: Option<String>,
     /// One answer an item.
     pub items: Vec<EnqueuedView>,
 }

@@ -16,10 +16,11 @@ use crate::domain::event::Event;
 use crate::domain::evidence::Evidence;
 use crate::domain::fairness::{Candidate, Rules};
 use crate::domain::id::{
-    AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
+    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
 };
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
+use crate::domain::job_set::JobSet;
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::quota::{Quota, Usage};
@@ -306,6 +307,8 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     /// Only in this state.
     pub state: Option<StateName>,
+    /// Only members of this set.
+    pub set_id: Option<JobSetId>,
 }
 
 /// A job that was claimed: its row as leased, and what the claim decided.
@@ -404,6 +407,13 @@ pub trait JobStore: Send + Sync {
     /// Puts a queued job in, with its event; for an overlap or a known occurrence only the event `skipped`, when given.
     /// The same job again is [`Enqueued::New`] again, and nothing is told.
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError>;
+
+    /// Adds a job set, before its members. The same again changes nothing.
+    async fn set_add(&self, set: &JobSet) -> Result<(), StoreError>;
+    /// Returns a job set.
+    async fn set_get(&self, id: JobSetId) -> Result<JobSet, StoreError>;
+    /// Returns a page of job sets; of one tenant or of all.
+    async fn set_list(&self, tenant: Option<TenantId>, page: Page<JobSetId>) -> Result<Vec<JobSet>, StoreError>;
 
     /// Returns a job.
     async fn job_get(&self, id: JobId) -> Result<Job, StoreError>;

@@ -14,6 +14,7 @@ pub(crate) mod quota;
 pub(crate) mod repository_usage;
 pub(crate) mod plan_schedule;
 pub(crate) mod job;
+pub(crate) mod job_set;
 pub(crate) mod job_due;
 pub(crate) mod queue_rules;
 pub(crate) mod agent;

@@ -10,11 +10,12 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::domain::channel::Channel;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{
-    AlertId, ChannelId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
-    TokenId,
+    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId,
+    TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
@@ -162,6 +163,7 @@ owned! {
     Item, ItemId, "item": state, id => state.context.declarations.item_get(id), row => {
         Some(state.context.declarations.source_get(row.source_id).await?.tenant_id)
     };
+    JobSet, JobSetId, "job set": state, id => state.context.jobs.set_get(id), row => Some(row.tenant_id);
     Job, JobId, "job": state, id => state.context.jobs.job_get(id), row => Some(row.tenant_id);
     Snapshot, SnapshotId, "snapshot": state, id => state.context.history.snapshot_get(id), row => Some(row.tenant_id);
     Evidence, EvidenceId, "record of evidence": state, id => state.context.history.evidence_get(id), row => Some(row.place.tenant_id);

@@ -20,6 +20,7 @@ mod repository;
 mod source;
 mod plan;
 mod job;
+mod job_set;
 mod snapshot;
 mod evidence;
 mod event;

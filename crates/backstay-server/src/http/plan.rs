@@ -110,8 +110,9 @@ pub(super) async fn plan_request(
 ) -> Result<(StatusCode, Json<PlanRequested>), ApiError> {
     let answers = request::plan_request(&state.context, &asking, plan.id).await?;
     state.wake.notify_one();
+    let set_id = request::set_of(&asking, answers.len()).map(|id| id.to_string());
     let items = answers.into_iter().map(|(item, answer)| EnqueuedView::new(item.name, answer)).collect();
-    Ok((StatusCode::ACCEPTED, Json(PlanRequested { items })))
+    Ok((StatusCode::ACCEPTED, Json(PlanRequested { set_id, items })))
 }
 
 /// Returns how far a plan is, as it is now.

@@ -21,8 +21,8 @@ use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
 use super::{
-    agent, alert, caps, channel, event, evidence, explain, job, kind, maintenance, meter, plan, quota, repository,
-    secret, snapshot, source, stream, template, tenant, token,
+    agent, alert, caps, channel, event, evidence, explain, job, job_set, kind, maintenance, meter, plan, quota,
+    repository, secret, snapshot, source, stream, template, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -123,6 +123,8 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::AgentList => get(agent::agent_list),
         Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),
+        Operation::JobSetList => get(job_set::job_set_list),
+        Operation::JobSetShow => get(job_set::job_set_show),
         Operation::TemplateCreate => post(template::template_create),
         Operation::TemplateList => get(template::template_list),
         Operation::TemplateShow => get(template::template_show),

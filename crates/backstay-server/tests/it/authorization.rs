@@ -9,8 +9,9 @@ use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
 use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::evidence::Findings;
-use backstay_core::domain::id::{AlertId, ChannelId, MaintenanceId, TemplateId, TenantId, TokenId};
+use backstay_core::domain::id::{AlertId, ChannelId, JobSetId, MaintenanceId, TemplateId, TenantId, TokenId};
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::Maintenance;
 use backstay_core::domain::snapshot::PublishedSnapshot;
@@ -45,6 +46,7 @@ pub(crate) struct House {
     channels: std::sync::Mutex<Vec<ChannelId>>,
     alert: AlertId,
     template: TemplateId,
+    set: String,
     /// Templates, one for each that is removed.
     gone: std::sync::Mutex<Vec<TemplateId>>,
     /// Maintenance windows, one for each that is taken away.
@@ -105,6 +107,9 @@ impl House {
             };
             channels.push(channel_declare(&context, wish).await.unwrap().id);
         }
+        let (id, name) = (JobSetId::new(world.now(), world.ten()), world.plan.name.clone());
+        let set = JobSet { id, tenant_id: world.tenant.id, name, wanted: 2, created_at: world.now() };
+        stores.jobs.set_add(&set).await.unwrap();
         let mut templates = Vec::new();
         for number in 0..=2 * Role::ALL.len() {
             let name = format!("template{number}").parse().unwrap();
@@ -118,6 +123,7 @@ impl House {
             channels: std::sync::Mutex::new(channels),
             alert: alerts[0].id,
             template: templates.remove(0),
+            set: set.id.to_string(),
             gone: std::sync::Mutex::new(templates),
             windows: std::sync::Mutex::new(windows),
             job: job.to_string(),
@@ -283,6 +289,8 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::PlanRetire => (own(&world.plan.id), None, Foreign::Missing),
         Operation::SourceRetire => (own(&world.source.id), None, Foreign::Missing),
         Operation::RepositoryRetire => (own(&world.repository.id), None, Foreign::Missing),
+        Operation::JobSetList => (none(), None, Foreign::WithoutIt),
+        Operation::JobSetShow => (house.set.clone(), None, Foreign::Missing),
         Operation::TemplateCreate => (none(), Some(json!({ "tenant": tenant, "name": name })), Foreign::Missing),
         Operation::TemplateList => (none(), None, Foreign::WithoutIt),
         Operation::TemplateShow => (own(&house.template), None, Foreign::Missing),

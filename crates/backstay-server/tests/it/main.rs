@@ -6,6 +6,7 @@ mod authorization;
 mod figures;
 mod agents;
 mod explain;
+mod job_set;
 mod jobs;
 mod mail;
 mod once;

@@ -26,10 +26,12 @@ use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, ChannelId, ItemId, JobId, MessageId, PlanId, RepositoryId, SourceId, TemplateId, TenantId, TokenId,
+    AgentId, ChannelId, ItemId, JobId, JobSetId, MessageId, PlanId, RepositoryId, SourceId, TemplateId, TenantId,
+    TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
@@ -92,6 +94,7 @@ struct Rows {
     cursors: BTreeMap<TenantId, (i64, Option<i64>)>,
     watch: BTreeMap<(PlanId, ItemId), Timestamp>,
     jobs: BTreeMap<JobId, Job>,
+    sets: BTreeMap<JobSetId, JobSet>,
     /// By what the queue is gone through, and its revision.
     rules: (Rules, i64),
     /// How a job holds its repository, where that does not follow from its kind.

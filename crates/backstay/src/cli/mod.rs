@@ -22,6 +22,7 @@ mod plan;
 mod said;
 mod template;
 pub(crate) mod job;
+mod job_set;
 mod snapshot;
 mod evidence;
 mod event;

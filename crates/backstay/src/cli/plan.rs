@@ -283,6 +283,9 @@ async fn run_plan(connection: &Connection, plan: &str, wait: bool, screen: &Scre
         let rows = requested.items.iter();
         let rows = rows.map(|row| vec![row.item_name.clone(), row.answer.clone(), row.job_id.clone()]).collect();
         screen.rows(&requested, &["item", "answer", "job"], rows, "the plan's source has no item");
+        if let Some(set) = &requested.set_id {
+            screen.say(&format!("`backstay job set show {set}` says how they go."));
+        }
         return Ok(Exit::Done);
     }
     let mut watch = Watch::new(screen);

@@ -19,6 +19,7 @@ mod engine_verbs;
 mod elsewhere;
 mod fleet;
 mod interrupted;
+mod job_set;
 mod quickstart;
 mod restore_part;
 mod retention;
