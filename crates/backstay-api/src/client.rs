@@ -36,6 +36,7 @@ use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
 use crate::types::token::{TokenCreate, TokenMade, TokenView};
@@ -457,6 +458,16 @@ calls! {
     job_set_list(query: &PageQuery) -> Rows<JobSetView> = ask(JobSetList, "", query);
     /// Returns one job set with its members.
     job_set_show(id: &str) -> JobSetDetail = get(JobSetShow, id);
+    /// Declares a storage.
+    storage_create(body: &StorageCreate) -> StorageDetail = tell(StorageCreate, "", body);
+    /// Returns the storages that a query names.
+    storage_list(query: &RetiredQuery) -> Rows<StorageDetail> = ask(StorageList, "", query);
+    /// Returns one storage.
+    storage_show(id: &str) -> StorageDetail = get(StorageShow, id);
+    /// Has other keys open a storage.
+    storage_update(id: &str, body: &StorageUpdate) -> StorageDetail = tell(StorageUpdate, id, body);
+    /// Retires a storage.
+    storage_retire(id: &str) -> () = get(StorageRetire, id);
     /// Declares a template.
     template_create(body: &TemplateCreate) -> TemplateView = tell(TemplateCreate, "", body);
     /// Returns all templates.

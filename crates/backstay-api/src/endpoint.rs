@@ -174,6 +174,16 @@ pub enum Operation {
     JobSetList,
     /// One job set.
     JobSetShow,
+    /// Declares a storage.
+    StorageCreate,
+    /// All storages.
+    StorageList,
+    /// One storage.
+    StorageShow,
+    /// Has other keys open a storage.
+    StorageUpdate,
+    /// Retires a storage.
+    StorageRetire,
     /// Declares a template of plans.
     TemplateCreate,
     /// All templates.
@@ -325,6 +335,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::CapsPut, "caps_put", (Oversee, PUT, "/api/v1/caps", 200), "caps set", "Puts caps and weights in the place of all that there are. Jobs that run go on."),
     row(Operation::JobSetList, "job_set_list", (Look, GET, "/api/v1/job-sets", 200), "job set list", "Returns job sets, newest first."),
     row(Operation::JobSetShow, "job_set_show", (Look, GET, "/api/v1/job-sets/{id}", 200), "job set show", "Returns one job set with its members, whether it is complete, and what is missing."),
+    row(Operation::StorageCreate, "storage_create", (Declare, POST, "/api/v1/storages", 201), "storage create", "Declares a storage, for many repositories."),
+    row(Operation::StorageList, "storage_list", (Look, GET, "/api/v1/storages", 200), "storage list", "Returns all storages."),
+    row(Operation::StorageShow, "storage_show", (Look, GET, "/api/v1/storages/{id}", 200), "storage show", "Returns one storage; its ETag goes with a change of it."),
+    row(Operation::StorageUpdate, "storage_update", (Declare, PATCH, "/api/v1/storages/{id}", 200), "storage update", "Has other keys open a storage, from the next lease of each of its repositories on. If-Match with its ETag refuses it when somebody else changed the storage."),
+    row(Operation::StorageRetire, "storage_retire", (Declare, DELETE, "/api/v1/storages/{id}", 204), "storage retire", "Retires a storage in which no repository lives; its data is not touched, and its name is free. It may be asked again."),
     row(Operation::TemplateCreate, "template_create", (Declare, POST, "/api/v1/templates", 201), "template create", "Declares a template: plans under it take what they do not say themselves."),
     row(Operation::TemplateList, "template_list", (Look, GET, "/api/v1/templates", 200), "template list", "Returns all templates."),
     row(Operation::TemplateShow, "template_show", (Look, GET, "/api/v1/templates/{id}", 200), "template show", "Returns one template; its ETag goes with a change of it."),

@@ -39,6 +39,7 @@ use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
 use crate::types::token::{TokenCreate, TokenMade, TokenView};
@@ -138,6 +139,11 @@ fn shape(operation: Operation) -> Shape {
         }
         Operation::JobSetList => takes_query::<PageQuery>(rows::<JobSetView>()),
         Operation::JobSetShow => takes_none(body::<JobSetDetail>()),
+        Operation::StorageCreate => takes_body::<StorageCreate>(body::<StorageDetail>()),
+        Operation::StorageList => takes_query::<RetiredQuery>(rows::<StorageDetail>()),
+        Operation::StorageShow => takes_none(body::<StorageDetail>()),
+        Operation::StorageUpdate => takes_body::<StorageUpdate>(body::<StorageDetail>()),
+        Operation::StorageRetire => gives_none(takes_none(body::<Problem>())),
         Operation::TemplateCreate => takes_body::<TemplateCreate>(body::<TemplateView>()),
         Operation::TemplateList => takes_none(rows::<TemplateView>()),
         Operation::TemplateShow => takes_none(body::<TemplateView>()),

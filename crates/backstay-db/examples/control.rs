@@ -180,6 +180,7 @@ impl Bench {
             tenant_id: tenant.id,
             name: "repository-1".parse().unwrap(),
             kind: RepositoryKind::Restic,
+            storage_id: None,
             storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": "/srv/backup" }) },
             password: "file:keys/home.key".parse().unwrap(),
             credentials: Default::default(),

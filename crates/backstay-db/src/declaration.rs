@@ -3,13 +3,14 @@
 //! Lists are sorted by name here, not in SQL: databases disagree about the order of letters and of `-`.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TemplateId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, StorageId, TemplateId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
@@ -24,6 +25,7 @@ use crate::notice::{cursor_add, watch_plan};
 use crate::quota::usage_add;
 use crate::retire::plan_permit;
 use crate::schedule::{schedule_add, schedule_changed};
+use crate::storage::repository_permit;
 use crate::template::{changing, holds};
 use crate::upkeep::upkeep_add;
 use crate::{Database, Now};
@@ -120,8 +122,29 @@ impl DeclarationStore for Database {
         by_name(rows, item::Model::read, |item| item.name.clone())
     }
 
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
+        self.storage_insert(storage).await
+    }
+
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError> {
+        self.storage_of(id).await
+    }
+
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
+        self.storages(tenant).await
+    }
+
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError> {
+        self.retrying(|| self.storage_rekey(old, credentials)).await
+    }
+
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
         let tx = self.begin().await?;
+        repository_permit(&tx, repository).await?;
         let insert = repository::Entity::insert(repository::Model::of(repository).into_active_model());
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "repository", repository.name.as_str()))?;

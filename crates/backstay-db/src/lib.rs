@@ -36,6 +36,7 @@ mod retire;
 mod schedule;
 mod seal;
 mod secret;
+mod storage;
 mod template;
 mod upkeep;
 

@@ -17,7 +17,8 @@ use backstay_core::domain::event::{Event, EventKind};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
+    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId, TemplateId,
+    TenantId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
@@ -28,6 +29,7 @@ use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
@@ -152,6 +154,22 @@ impl DeclarationStore for SteppedStore {
     }
     async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
         self.reads("item_list", self.database.item_list(source)).await
+    }
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
+        self.writes("storage_add", self.database.storage_add(storage)).await
+    }
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError> {
+        self.reads("storage_get", self.database.storage_get(id)).await
+    }
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
+        self.reads("storage_list", self.database.storage_list(tenant)).await
+    }
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError> {
+        self.writes("storage_credentials_put", self.database.storage_credentials_put(old, credentials)).await
     }
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
         self.writes("repository_add", self.database.repository_add(repository)).await

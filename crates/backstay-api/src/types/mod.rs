@@ -7,6 +7,7 @@ pub mod list;
 pub mod tenant;
 pub mod kind;
 pub mod repository;
+pub mod storage;
 pub mod source;
 pub mod plan;
 pub mod template;

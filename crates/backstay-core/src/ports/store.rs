@@ -16,7 +16,8 @@ use crate::domain::event::Event;
 use crate::domain::evidence::Evidence;
 use crate::domain::fairness::{Candidate, Rules};
 use crate::domain::id::{
-    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId, TenantId,
+    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId, TemplateId,
+    TenantId,
 };
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
@@ -28,6 +29,7 @@ use crate::domain::repository::{Repository, RepositoryEpoch};
 use crate::domain::retry::Streak;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
+use crate::domain::storage::{CredentialReferences, Storage};
 use crate::domain::template::Template;
 use crate::domain::tenant::Tenant;
 use crate::domain::unread::Unread;
@@ -143,6 +145,8 @@ pub enum Retirable {
     Source(SourceId),
     /// A repository.
     Repository(RepositoryId),
+    /// A storage.
+    Storage(StorageId),
 }
 
 /// Tenants, sources, items, repositories, plans: what people declare. Lists have retired ones too.
@@ -176,7 +180,21 @@ pub trait DeclarationStore: Send + Sync {
     /// Returns a source's items by name.
     async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError>;
 
-    /// Adds a repository; [`StoreError::Taken`] when the tenant has the name.
+    /// Adds a storage; [`StoreError::Taken`] when the tenant has the name.
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError>;
+    /// Returns a storage.
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError>;
+    /// Returns all storages by name; of one tenant or of all.
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError>;
+    /// Puts other credential references in the place of those of `old`, which must still be as it was seen; false when it
+    /// is not, or when it is retired.
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError>;
+
+    /// Adds a repository; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Retired`] when its storage is.
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError>;
     /// Returns a repository.
     async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError>;
@@ -210,7 +228,7 @@ pub trait DeclarationStore: Send + Sync {
 
     /// Retires a row: its name may be taken again, and nothing that is new may name it ([`StoreError::Retired`]): no plan
     /// its source or repository, no backup its plan, no prune its repository. A plan's schedule rests, and its items are
-    /// looked at once more. Returns the plans that live and need it, by name: then nothing was written. One that is
+    /// looked at once more. Returns what lives and needs it, by name: plans, of a storage repositories: then nothing was written. One that is
     /// retired stays as it is.
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError>;
 }

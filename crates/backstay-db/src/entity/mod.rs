@@ -7,6 +7,7 @@ pub(crate) mod tenant;
 pub(crate) mod source;
 pub(crate) mod item;
 pub(crate) mod repository;
+pub(crate) mod storage;
 pub(crate) mod plan;
 pub(crate) mod template;
 pub(crate) mod upkeep;

@@ -10,8 +10,8 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::domain::channel::Channel;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{
-    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, TemplateId,
-    TenantId, TokenId,
+    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId,
+    TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
@@ -21,6 +21,7 @@ use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::Storage;
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::ApiToken;
@@ -159,6 +160,7 @@ owned! {
     Source, SourceId, "source": state, id => state.context.declarations.source_get(id), row => Some(row.tenant_id);
     Repository, RepositoryId, "repository": state, id => state.context.declarations.repository_get(id), row => Some(row.tenant_id);
     Plan, PlanId, "plan": state, id => state.context.declarations.plan_get(id), row => Some(row.tenant_id);
+    Storage, StorageId, "storage": state, id => state.context.declarations.storage_get(id), row => Some(row.tenant_id);
     Template, TemplateId, "template": state, id => state.context.declarations.template_get(id), row => Some(row.tenant_id);
     Item, ItemId, "item": state, id => state.context.declarations.item_get(id), row => {
         Some(state.context.declarations.source_get(row.source_id).await?.tenant_id)

@@ -276,7 +276,8 @@ impl From<RetireError> for ApiError {
         match error {
             RetireError::Store(error) => error.into(),
             RetireError::InUse { .. } => {
-                let hint = "Retire those plans first, or give them another one: backstay plan retire.";
+                let hint =
+                    "Retire those first, or give plans another one: backstay plan retire, backstay repository retire.";
                 Self::new(StatusCode::CONFLICT, "needed", error, hint)
             }
         }
@@ -316,6 +317,7 @@ impl From<DeclareError> for ApiError {
             ),
             DeclareError::Rpo { .. } => Self::invalid("rpo_ms", error),
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
+            DeclareError::Path(error) => Self::invalid("path", error),
             DeclareError::Schedule(error) => error.into(),
             DeclareError::Template(error) => Self::invalid("template", error),
         }
@@ -352,6 +354,10 @@ impl From<KeepError> for ApiError {
             KeepError::Length => Self::invalid("value", error),
             KeepError::InChannel { .. } => {
                 let hint = "Let the channel name another secret first: backstay channel update.";
+                Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
+            }
+            KeepError::InStorage { .. } => {
+                let hint = "Let the storage name another key first: backstay storage update.";
                 Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
             }
             KeepError::InUse { .. } => {

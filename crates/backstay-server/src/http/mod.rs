@@ -18,6 +18,7 @@ mod tenant;
 mod kind;
 mod repository;
 mod source;
+mod storage;
 mod plan;
 mod job;
 mod job_set;

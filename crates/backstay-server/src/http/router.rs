@@ -22,7 +22,7 @@ use super::state::ServerState;
 use super::stream::Streams;
 use super::{
     agent, alert, caps, channel, event, evidence, explain, job, job_set, kind, maintenance, meter, plan, quota,
-    repository, secret, snapshot, source, stream, template, tenant, token,
+    repository, secret, snapshot, source, storage, stream, template, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -125,6 +125,11 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::Metrics => get(meter::metrics),
         Operation::JobSetList => get(job_set::job_set_list),
         Operation::JobSetShow => get(job_set::job_set_show),
+        Operation::StorageCreate => post(storage::storage_create),
+        Operation::StorageList => get(storage::storage_list),
+        Operation::StorageShow => get(storage::storage_show),
+        Operation::StorageUpdate => patch(storage::storage_update),
+        Operation::StorageRetire => delete(storage::storage_retire),
         Operation::TemplateCreate => post(template::template_create),
         Operation::TemplateList => get(template::template_list),
         Operation::TemplateShow => get(template::template_show),

@@ -9,12 +9,15 @@ use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
 use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::evidence::Findings;
-use backstay_core::domain::id::{AlertId, ChannelId, JobSetId, MaintenanceId, TemplateId, TenantId, TokenId};
+use backstay_core::domain::id::{
+    AlertId, ChannelId, JobSetId, MaintenanceId, StorageId, TemplateId, TenantId, TokenId,
+};
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::Maintenance;
 use backstay_core::domain::snapshot::PublishedSnapshot;
+use backstay_core::domain::storage::Storage;
 use backstay_core::domain::template::Said;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
@@ -46,6 +49,7 @@ pub(crate) struct House {
     channels: std::sync::Mutex<Vec<ChannelId>>,
     alert: AlertId,
     template: TemplateId,
+    storage: StorageId,
     set: String,
     /// Templates, one for each that is removed.
     gone: std::sync::Mutex<Vec<TemplateId>>,
@@ -110,6 +114,15 @@ impl House {
         let (id, name) = (JobSetId::new(world.now(), world.ten()), world.plan.name.clone());
         let set = JobSet { id, tenant_id: world.tenant.id, name, wanted: 2, created_at: world.now() };
         stores.jobs.set_add(&set).await.unwrap();
+        let storage = Storage {
+            id: StorageId::new(world.now(), world.ten()),
+            tenant_id: world.tenant.id,
+            name: "shelf".parse().unwrap(),
+            place: world.repository.storage.clone(),
+            credentials: Default::default(),
+            retired_at: None,
+        };
+        stores.declarations.storage_add(&storage).await.unwrap();
         let mut templates = Vec::new();
         for number in 0..=2 * Role::ALL.len() {
             let name = format!("template{number}").parse().unwrap();
@@ -123,6 +136,7 @@ impl House {
             channels: std::sync::Mutex::new(channels),
             alert: alerts[0].id,
             template: templates.remove(0),
+            storage: storage.id,
             set: set.id.to_string(),
             gone: std::sync::Mutex::new(templates),
             windows: std::sync::Mutex::new(windows),
@@ -291,6 +305,12 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::RepositoryRetire => (own(&world.repository.id), None, Foreign::Missing),
         Operation::JobSetList => (none(), None, Foreign::WithoutIt),
         Operation::JobSetShow => (house.set.clone(), None, Foreign::Missing),
+        Operation::StorageCreate => {
+            (none(), Some(json!({ "tenant": tenant, "name": name, "kind": "none", "settings": {} })), Foreign::Missing)
+        }
+        Operation::StorageList => (none(), None, Foreign::WithoutIt),
+        Operation::StorageShow | Operation::StorageRetire => (own(&house.storage), None, Foreign::Missing),
+        Operation::StorageUpdate => (own(&house.storage), Some(json!({ "credentials": {} })), Foreign::Missing),
         Operation::TemplateCreate => (none(), Some(json!({ "tenant": tenant, "name": name })), Foreign::Missing),
         Operation::TemplateList => (none(), None, Foreign::WithoutIt),
         Operation::TemplateShow => (own(&house.template), None, Foreign::Missing),

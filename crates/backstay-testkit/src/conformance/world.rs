@@ -281,6 +281,7 @@ pub fn repository(tenant: TenantId, id: RepositoryId, name: &str) -> Repository 
         tenant_id: tenant,
         name: name.parse().unwrap(),
         kind: RepositoryKind::Restic,
+        storage_id: None,
         storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": "/srv/backups" }) },
         password: "file:keys/home.key".parse().unwrap(),
         credentials: Default::default(),

@@ -26,8 +26,8 @@ use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, ChannelId, ItemId, JobId, JobSetId, MessageId, PlanId, RepositoryId, SourceId, TemplateId, TenantId,
-    TokenId,
+    AgentId, ChannelId, ItemId, JobId, JobSetId, MessageId, PlanId, RepositoryId, SourceId, StorageId, TemplateId,
+    TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
@@ -38,6 +38,7 @@ use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::Storage;
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::ApiToken;
@@ -80,6 +81,7 @@ struct Rows {
     repositories: BTreeMap<RepositoryId, Repository>,
     plans: BTreeMap<PlanId, Plan>,
     templates: BTreeMap<TemplateId, Template>,
+    storages: BTreeMap<StorageId, Storage>,
     schedules: BTreeMap<PlanId, ScheduleState>,
     upkeep: BTreeMap<RepositoryId, Upkeep>,
     quotas: BTreeMap<TenantId, Quota>,

@@ -94,6 +94,9 @@ pub(crate) enum Noun {
     /// Where snapshots lie
     #[command(subcommand)]
     Repository(super::repository::Verb),
+    /// Where repositories lie, and what opens that
+    #[command(subcommand)]
+    Storage(super::storage::Verb),
     /// What backups read
     #[command(subcommand)]
     Source(super::source::Verb),

@@ -17,6 +17,7 @@ mod tenant;
 mod kinds;
 mod maintenance;
 mod repository;
+mod storage;
 mod source;
 mod plan;
 mod said;
@@ -92,6 +93,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
         Noun::Kinds => kinds::run(&common, screen).await,
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,
+        Noun::Storage(verb) => storage::run(&common, verb, screen).await,
         Noun::Source(verb) => source::run(&common, verb, screen).await,
         Noun::Plan(verb) => plan::run(&common, verb, screen).await,
         Noun::Template(verb) => template::run(&common, verb, screen).await,

@@ -146,7 +146,9 @@ async fn repository_ensure(client: &Client, data: &DataDir) -> Result<(Repositor
     let declared = RepositoryCreate {
         tenant: TENANT.to_owned(),
         name: REPOSITORY.to_owned(),
-        storage: StorageView { kind: "local".to_owned(), settings },
+        storage: Some(StorageView { kind: "local".to_owned(), settings }),
+        storage_id: None,
+        path: None,
         password_reference,
         credentials: BTreeMap::new(),
     };

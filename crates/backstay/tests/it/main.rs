@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is what they report")]
 
+mod storage;
 mod support;
 mod voice;
 

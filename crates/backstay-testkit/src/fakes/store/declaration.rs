@@ -1,7 +1,7 @@
 //! What people declare, in memory.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TemplateId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, StorageId, TemplateId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::name::Name;
@@ -10,6 +10,7 @@ use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::retention::Upkeep;
@@ -157,8 +158,48 @@ impl DeclarationStore for FakeStores {
         Ok(self.read(|rows| by_name(rows.items.values().filter(of_source), |row| row.name.clone())))
     }
 
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            let same = |row: &Storage| {
+                row.tenant_id == storage.tenant_id && row.name == storage.name && row.retired_at.is_none()
+            };
+            free(rows.storages.values().any(same), "storage", &storage.name)?;
+            parent(rows.tenants.contains_key(&storage.tenant_id), "tenant", storage.tenant_id)?;
+            rows.storages.insert(storage.id, storage.clone());
+            Ok(())
+        })
+    }
+
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError> {
+        self.read(|rows| found(rows.storages.get(&id), "storage", id))
+    }
+
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
+        let of_tenant = |row: &&Storage| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| by_name(rows.storages.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let Some(row) = rows.storages.get_mut(&old.id).filter(|row| *row == old && row.retired_at.is_none()) else {
+                return Ok(false);
+            };
+            row.credentials = credentials.clone();
+            Ok(true)
+        })
+    }
+
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
         self.write(|rows, _| {
+            if let Some(id) = repository.storage_id {
+                let own = rows.storages.get(&id).filter(|row| row.tenant_id == repository.tenant_id);
+                let row = found(own, "storage", id)?;
+                live(row.retired_at, "storage", &row.name)?;
+            }
             let same = |row: &Repository| {
                 row.tenant_id == repository.tenant_id && row.name == repository.name && row.retired_at.is_none()
             };
@@ -280,6 +321,15 @@ impl DeclarationStore for FakeStores {
                         return Ok(needed);
                     }
                     rows.repositories.entry(id).and_modify(|row| row.retired_at = row.retired_at.or(Some(at)));
+                }
+                Retirable::Storage(id) => {
+                    found(rows.storages.get(&id), "storage", id)?;
+                    let inside = |row: &&Repository| row.storage_id == Some(id) && row.retired_at.is_none();
+                    let needed = by_name(rows.repositories.values().filter(inside), |row| row.name.clone());
+                    if !needed.is_empty() {
+                        return Ok(needed.into_iter().map(|row| row.name).collect());
+                    }
+                    rows.storages.entry(id).and_modify(|row| row.retired_at = row.retired_at.or(Some(at)));
                 }
             }
             Ok(Vec::new())
