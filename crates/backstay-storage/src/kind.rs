@@ -87,12 +87,12 @@ mod tests {
     fn what_lies_under_a_path_is_a_storage_of_the_same_kind() {
         check("local", json!({ "path": "/srv/shelf" }), "/path", "/srv/shelf/team/web");
         check("local", json!({ "path": "/srv/shelf/" }), "/path", "/srv/shelf/team/web");
-        let bucket = json!({ "endpoint": "http://127.0.0.1:80", "bucket": "b" });
+        let bucket = json!({ "endpoint": "http://127.0.0.1:80", "bucket": "backups" });
         check("s3", bucket.clone(), "/prefix", "team/web");
         let mut deep = bucket.clone();
         deep["prefix"] = "a/b".into();
         check("s3", deep.clone(), "/prefix", "a/b/team/web");
-        check("s3", deep, "/bucket", "b");
+        check("s3", deep, "/bucket", "backups");
         let local = json!({ "kind": "local", "settings": { "path": "/near" } });
         let both = json!({ "hot": local, "cold": { "kind": "s3", "settings": bucket } });
         check("hot_cold", both.clone(), "/hot/settings/path", "/near/team/web");

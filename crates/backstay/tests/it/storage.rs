@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Place, assert_same_tree};
+use crate::support::{Place, assert_same_tree, noise};
 
 fn text<'a>(row: &'a Value, key: &str) -> &'a str {
     row[key].as_str().unwrap()
@@ -13,7 +13,9 @@ fn text<'a>(row: &'a Value, key: &str) -> &'a str {
 fn repositories_lie_in_a_storage_under_their_paths() {
     let place = Place::new();
     std::fs::create_dir(place.source()).unwrap();
-    std::fs::write(place.source().join("a"), "a").unwrap();
+    for number in 0..12 {
+        std::fs::write(place.source().join(format!("file-{number}")), noise(number, 900)).unwrap();
+    }
     assert_eq!(place.quickstart().code, Some(0));
     let (shelf, key) = (place.path("shelf"), "file:keys/local.key");
     std::fs::create_dir(&shelf).unwrap();
@@ -76,7 +78,7 @@ fn the_keys_of_a_storage_are_changed_in_one_place() {
     key("old.json", r#"{"access_key_id": "old", "secret_access_key": "one"}"#);
     key("new.json", r#"{"access_key_id": "new", "secret_access_key": "two"}"#);
     key("none.json", "hunter2");
-    let settings = ["--kind", "s3", "--set", "endpoint=http://127.0.0.1:1", "--set", "bucket=b"];
+    let settings = ["--kind", "s3", "--set", "endpoint=http://127.0.0.1:1", "--set", "bucket=backups"];
     place.json(&[&["storage", "create", "bucket", "--credential", "file:keys/old.json"], settings.as_slice()].concat());
     let shown = place.json(&["storage", "show", "bucket"]);
     assert_eq!(
@@ -90,8 +92,14 @@ fn the_keys_of_a_storage_are_changed_in_one_place() {
         wrong.code != Some(0) && wrong.err.contains("no access key") && !wrong.err.contains("hunter2"),
         "{wrong:?}"
     );
-    let bad = place.run(&["storage", "create", "x", "--kind", "s3", "--set", "bucket=b"]);
+    let bad = place.run(&["storage", "create", "x", "--kind", "s3", "--set", "bucket=backups"]);
     assert!(bad.code != Some(0) && bad.err.contains("endpoint"), "{bad:?}");
     assert_eq!(place.json(&["storage", "show", "bucket"]), changed);
-    assert!(place.run(&["storage", "list"]).out.contains("http://127.0.0.1:1/b"));
+    let kept = serde_json::json!({ "tenant": "default", "name": "s3-read",
+        "value": r#"{"access_key_id": "id", "secret_access_key": "three"}"# });
+    place.json(&["call", "secret_put", "--body", &kept.to_string()]);
+    place.json(&["storage", "update", "bucket", "--credential", "read=sealed:s3-read"]);
+    let needed = place.run(&["secret", "remove", "s3-read"]);
+    assert!(needed.code != Some(0) && needed.err.contains("a key of the storage bucket"), "{needed:?}");
+    assert!(place.run(&["storage", "list"]).out.contains("http://127.0.0.1:1/backups"));
 }

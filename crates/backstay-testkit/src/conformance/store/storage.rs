@@ -51,7 +51,7 @@ pub async fn a_storage_stays_while_repositories_live_in_it(stores: Stores) {
     assert_eq!(store.repository_get(home.id).await.unwrap(), home);
     let at = world.now();
     let needed = store.retire(Retirable::Storage(shelf.id), at).await.unwrap();
-    assert_eq!(needed, [home.name.clone()]);
+    assert_eq!(needed, std::slice::from_ref(&home.name));
     assert_eq!(store.storage_get(shelf.id).await.unwrap().retired_at, None, "nothing was written");
 
     let keys = CredentialReferences::from([(Purpose::Write, "file:keys/write.json".parse().unwrap())]);
