@@ -22,6 +22,7 @@ use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
+use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
@@ -36,6 +37,8 @@ use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
+use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
 use crate::types::token::{TokenCreate, TokenMade, TokenView};
 
@@ -462,6 +465,30 @@ calls! {
     plan_list_by(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
     /// Retires a plan.
     plan_retire(id: &str) -> () = get(PlanRetire, id);
+    /// Returns job sets, newest first.
+    job_set_list(query: &PageQuery) -> Rows<JobSetView> = ask(JobSetList, "", query);
+    /// Returns one job set with its members.
+    job_set_show(id: &str) -> JobSetDetail = get(JobSetShow, id);
+    /// Declares a storage.
+    storage_create(body: &StorageCreate) -> StorageDetail = tell(StorageCreate, "", body);
+    /// Returns the storages that a query names.
+    storage_list(query: &RetiredQuery) -> Rows<StorageDetail> = ask(StorageList, "", query);
+    /// Returns one storage.
+    storage_show(id: &str) -> StorageDetail = get(StorageShow, id);
+    /// Has other keys open a storage.
+    storage_update(id: &str, body: &StorageUpdate) -> StorageDetail = tell(StorageUpdate, id, body);
+    /// Retires a storage.
+    storage_retire(id: &str) -> () = get(StorageRetire, id);
+    /// Declares a template.
+    template_create(body: &TemplateCreate) -> TemplateView = tell(TemplateCreate, "", body);
+    /// Returns all templates.
+    template_list() -> Rows<TemplateView> = get(TemplateList, "");
+    /// Returns one template.
+    template_show(id: &str) -> TemplateView = get(TemplateShow, id);
+    /// Changes a template, and the plans under it.
+    template_update(id: &str, body: &TemplateUpdate) -> TemplateView = tell(TemplateUpdate, id, body);
+    /// Removes a template.
+    template_remove(id: &str) -> () = get(TemplateRemove, id);
     /// Asks for a backup of each item of a plan.
     plan_request(id: &str) -> PlanRequested = get(PlanRequest, id);
     /// Returns how far a plan's schedule is.

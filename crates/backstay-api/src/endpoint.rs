@@ -170,6 +170,30 @@ pub enum Operation {
     QuotaShow,
     /// Sets what a tenant may store.
     QuotaPut,
+    /// Job sets, newest first.
+    JobSetList,
+    /// One job set.
+    JobSetShow,
+    /// Declares a storage.
+    StorageCreate,
+    /// All storages.
+    StorageList,
+    /// One storage.
+    StorageShow,
+    /// Has other keys open a storage.
+    StorageUpdate,
+    /// Retires a storage.
+    StorageRetire,
+    /// Declares a template of plans.
+    TemplateCreate,
+    /// All templates.
+    TemplateList,
+    /// One template.
+    TemplateShow,
+    /// Changes a template, and the plans under it.
+    TemplateUpdate,
+    /// Removes a template.
+    TemplateRemove,
 }
 
 /// The HTTP methods that the API uses.
@@ -309,6 +333,18 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::SnapshotExplain, "snapshot_explain", (Look, GET, "/api/v1/snapshots/{id}/explain", 200), "snapshot explain", "Says in words which rules keep a snapshot, or when it goes."),
     row(Operation::CapsShow, "caps_show", (Oversee, GET, "/api/v1/caps", 200), "caps show", "Returns how many jobs may run at a time, and by which weights tenants share."),
     row(Operation::CapsPut, "caps_put", (Oversee, PUT, "/api/v1/caps", 200), "caps set", "Puts caps and weights in the place of all that there are. Jobs that run go on."),
+    row(Operation::JobSetList, "job_set_list", (Look, GET, "/api/v1/job-sets", 200), "job set list", "Returns job sets, newest first."),
+    row(Operation::JobSetShow, "job_set_show", (Look, GET, "/api/v1/job-sets/{id}", 200), "job set show", "Returns one job set with its members, whether it is complete, and what is missing."),
+    row(Operation::StorageCreate, "storage_create", (Declare, POST, "/api/v1/storages", 201), "storage create", "Declares a storage, for many repositories."),
+    row(Operation::StorageList, "storage_list", (Look, GET, "/api/v1/storages", 200), "storage list", "Returns all storages."),
+    row(Operation::StorageShow, "storage_show", (Look, GET, "/api/v1/storages/{id}", 200), "storage show", "Returns one storage; its ETag goes with a change of it."),
+    row(Operation::StorageUpdate, "storage_update", (Declare, PATCH, "/api/v1/storages/{id}", 200), "storage update", "Has other keys open a storage, from the next lease of each of its repositories on. If-Match with its ETag refuses it when somebody else changed the storage."),
+    row(Operation::StorageRetire, "storage_retire", (Declare, DELETE, "/api/v1/storages/{id}", 204), "storage retire", "Retires a storage in which no repository lives; its data is not touched, and its name is free. It may be asked again."),
+    row(Operation::TemplateCreate, "template_create", (Declare, POST, "/api/v1/templates", 201), "template create", "Declares a template: plans under it take what they do not say themselves."),
+    row(Operation::TemplateList, "template_list", (Look, GET, "/api/v1/templates", 200), "template list", "Returns all templates."),
+    row(Operation::TemplateShow, "template_show", (Look, GET, "/api/v1/templates/{id}", 200), "template show", "Returns one template; its ETag goes with a change of it."),
+    row(Operation::TemplateUpdate, "template_update", (Declare, PATCH, "/api/v1/templates/{id}", 200), "template update", "Changes what is given of a template, and with it all plans under it at once. If-Match with the template's ETag refuses it when somebody else changed the template."),
+    row(Operation::TemplateRemove, "template_remove", (Declare, DELETE, "/api/v1/templates/{id}", 204), "template remove", "Removes a template under which no plan and no other template stands."),
 ];
 
 impl Endpoint {

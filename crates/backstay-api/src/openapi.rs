@@ -24,6 +24,7 @@ use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
+use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
@@ -38,6 +39,8 @@ use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
 use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
+use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
 use crate::types::token::{TokenCreate, TokenMade, TokenView};
 
@@ -134,6 +137,18 @@ fn shape(operation: Operation) -> Shape {
         Operation::PlanRetire | Operation::SourceRetire | Operation::RepositoryRetire => {
             gives_none(takes_none(body::<Problem>()))
         }
+        Operation::JobSetList => takes_query::<PageQuery>(rows::<JobSetView>()),
+        Operation::JobSetShow => takes_none(body::<JobSetDetail>()),
+        Operation::StorageCreate => takes_body::<StorageCreate>(body::<StorageDetail>()),
+        Operation::StorageList => takes_query::<RetiredQuery>(rows::<StorageDetail>()),
+        Operation::StorageShow => takes_none(body::<StorageDetail>()),
+        Operation::StorageUpdate => takes_body::<StorageUpdate>(body::<StorageDetail>()),
+        Operation::StorageRetire => gives_none(takes_none(body::<Problem>())),
+        Operation::TemplateCreate => takes_body::<TemplateCreate>(body::<TemplateView>()),
+        Operation::TemplateList => takes_none(rows::<TemplateView>()),
+        Operation::TemplateShow => takes_none(body::<TemplateView>()),
+        Operation::TemplateUpdate => takes_body::<TemplateUpdate>(body::<TemplateView>()),
+        Operation::TemplateRemove => gives_none(takes_none(body::<Problem>())),
         Operation::QuotaList => takes_none(rows::<QuotaView>()),
         Operation::QuotaShow => takes_none(body::<QuotaView>()),
         Operation::QuotaPut => takes_body::<QuotaPut>(body::<QuotaView>()),

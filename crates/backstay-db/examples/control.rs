@@ -23,6 +23,7 @@ use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::StorageSettings;
+use backstay_core::domain::template::Said;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::managers::context::Context;
@@ -179,6 +180,7 @@ impl Bench {
             tenant_id: tenant.id,
             name: "repository-1".parse().unwrap(),
             kind: RepositoryKind::Restic,
+            storage_id: None,
             storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": "/srv/backup" }) },
             password: "file:keys/home.key".parse().unwrap(),
             credentials: Default::default(),
@@ -193,6 +195,8 @@ impl Bench {
             name: "plan-1".parse().unwrap(),
             source_id: source.id,
             repository_id: repository.id,
+            template: None,
+            said: Said::default(),
             schedule,
             rpo: Duration::from_secs(93_600),
             retention: RetentionPolicy::default(),

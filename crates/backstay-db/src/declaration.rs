@@ -3,20 +3,21 @@
 //! Lists are sorted by name here, not in SQL: databases disagree about the order of letters and of `-`.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, StorageId, TemplateId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::{CredentialReferences, Storage};
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
 use jiff::Timestamp;
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
-use crate::Database;
 use crate::database::commit;
 use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
@@ -24,7 +25,10 @@ use crate::notice::{cursor_add, watch_plan};
 use crate::quota::usage_add;
 use crate::retire::plan_permit;
 use crate::schedule::{schedule_add, schedule_changed};
+use crate::storage::repository_permit;
+use crate::template::{changing, holds};
 use crate::upkeep::upkeep_add;
+use crate::{Database, Now};
 
 /// Returns the row that was looked for, or says that there is none.
 pub(crate) fn found<T>(row: Option<T>, noun: &'static str, key: impl ToString) -> Result<T, StoreError> {
@@ -118,8 +122,29 @@ impl DeclarationStore for Database {
         by_name(rows, item::Model::read, |item| item.name.clone())
     }
 
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
+        self.storage_insert(storage).await
+    }
+
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError> {
+        self.storage_of(id).await
+    }
+
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
+        self.storages(tenant).await
+    }
+
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError> {
+        self.retrying(|| self.storage_rekey(old, credentials)).await
+    }
+
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
         let tx = self.begin().await?;
+        repository_permit(&tx, repository).await?;
         let insert = repository::Entity::insert(repository::Model::of(repository).into_active_model());
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "repository", repository.name.as_str()))?;
@@ -145,6 +170,9 @@ impl DeclarationStore for Database {
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
         let tx = self.begin().await?;
         plan_permit(&tx, plan).await?;
+        if !holds(&tx, plan).await? {
+            return Err(changing("plan", &plan.name));
+        }
         let insert = plan::Entity::insert(plan::Model::of(plan).into_active_model());
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "plan", plan.name.as_str()))?;
@@ -171,6 +199,26 @@ impl DeclarationStore for Database {
         self.retrying(|| self.plan_replace_once(old, new)).await
     }
 
+    async fn template_add(&self, template: &Template) -> Result<(), StoreError> {
+        self.retrying(|| self.template_add_once(template)).await
+    }
+
+    async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError> {
+        self.template_of(id).await
+    }
+
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
+        self.templates(tenant).await
+    }
+
+    async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {
+        self.retrying(|| self.template_replace_once(old, new)).await
+    }
+
+    async fn template_remove(&self, id: TemplateId) -> Result<Vec<String>, StoreError> {
+        self.retrying(|| self.template_remove_once(id)).await
+    }
+
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
         self.retrying(|| self.retire_once(what, at)).await
     }
@@ -178,37 +226,54 @@ impl DeclarationStore for Database {
 
 impl Database {
     async fn plan_replace_once(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
-        let (id, is_rescheduled) = (old.id, old.schedule != new.schedule);
-        let source = new.source_id.to_string();
         let tx = self.begin().await?;
         plan_permit(&tx, new).await?;
-        let (old, new) = (plan::Model::of(old), plan::Model::of(new));
-        let update = plan::Entity::update_many()
-            .col_expr(plan::Column::Name, Expr::val(&new.name))
-            .col_expr(plan::Column::RepositoryId, Expr::val(&new.repository_id))
-            .col_expr(plan::Column::ScheduleJson, Expr::val(&new.schedule_json))
-            .col_expr(plan::Column::RpoMs, Expr::val(new.rpo_ms))
-            .col_expr(plan::Column::RetentionJson, Expr::val(new.retention_json.as_deref()))
-            .filter(plan::Column::Id.eq(&old.id))
-            .filter(plan::Column::Name.eq(&old.name))
-            .filter(plan::Column::RepositoryId.eq(&old.repository_id))
-            .filter(plan::Column::ScheduleJson.eq(&old.schedule_json))
-            .filter(plan::Column::RpoMs.eq(old.rpo_ms))
-            .filter(plan::Column::RetiredMark.eq(""))
-            .filter(match &old.retention_json {
-                Some(text) => plan::Column::RetentionJson.eq(text),
-                None => plan::Column::RetentionJson.is_null(),
-            });
-        let done = update.exec(&tx).await.map_err(|error| insert_error(error, "plan", &new.name))?;
-        if done.rows_affected != 1 {
+        if !holds(&tx, new).await? || !put_plan(&tx, &self.now, old, new).await? {
             return Ok(false);
-        }
-        watch_plan(&tx, id, &source).await?;
-        if is_rescheduled {
-            let now = self.now.read(&tx).await?;
-            schedule_changed(&tx, id, now).await?;
         }
         commit(tx).await?;
         Ok(true)
     }
+}
+
+/// Writes `new` in the place of `old` with all that follows for its schedule and its items; false when the row is not as
+/// it was seen. Its tenant is locked by the caller.
+pub(crate) async fn put_plan(tx: &DatabaseTransaction, now: &Now, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
+    let (id, is_rescheduled) = (old.id, old.schedule != new.schedule);
+    let source = new.source_id.to_string();
+    let (old, new) = (plan::Model::of(old), plan::Model::of(new));
+    let update = plan::Entity::update_many()
+        .col_expr(plan::Column::Name, Expr::val(&new.name))
+        .col_expr(plan::Column::RepositoryId, Expr::val(&new.repository_id))
+        .col_expr(plan::Column::TemplateName, Expr::val(new.template_name.as_deref()))
+        .col_expr(plan::Column::SaidJson, Expr::val(new.said_json.as_deref()))
+        .col_expr(plan::Column::ScheduleJson, Expr::val(&new.schedule_json))
+        .col_expr(plan::Column::RpoMs, Expr::val(new.rpo_ms))
+        .col_expr(plan::Column::RetentionJson, Expr::val(new.retention_json.as_deref()))
+        .filter(plan::Column::Id.eq(&old.id))
+        .filter(plan::Column::Name.eq(&old.name))
+        .filter(plan::Column::RepositoryId.eq(&old.repository_id))
+        .filter(match &old.template_name {
+            Some(name) => plan::Column::TemplateName.eq(name),
+            None => plan::Column::TemplateName.is_null(),
+        })
+        // A row of before there were templates says all that its other cells hold.
+        .filter(plan::Column::SaidJson.eq(old.said_json.as_deref()).or(plan::Column::SaidJson.is_null()))
+        .filter(plan::Column::ScheduleJson.eq(&old.schedule_json))
+        .filter(plan::Column::RpoMs.eq(old.rpo_ms))
+        .filter(plan::Column::RetiredMark.eq(""))
+        .filter(match &old.retention_json {
+            Some(text) => plan::Column::RetentionJson.eq(text),
+            None => plan::Column::RetentionJson.is_null(),
+        });
+    let done = update.exec(tx).await.map_err(|error| insert_error(error, "plan", &new.name))?;
+    if done.rows_affected != 1 {
+        return Ok(false);
+    }
+    watch_plan(tx, id, &source).await?;
+    if is_rescheduled {
+        let now = now.read(tx).await?;
+        schedule_changed(tx, id, now).await?;
+    }
+    Ok(true)
 }

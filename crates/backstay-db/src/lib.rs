@@ -37,6 +37,8 @@ mod schedule;
 mod start;
 mod seal;
 mod secret;
+mod storage;
+mod template;
 mod upkeep;
 
 #[doc(hidden)]

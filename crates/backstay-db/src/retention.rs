@@ -35,7 +35,11 @@ pub(crate) fn ended_question(before: Timestamp, rows_max: u32) -> Select<job::En
 impl SweepStore for Database {
     async fn rows_sweep(&self, what: Sweepable, before: Timestamp, rows_max: u32) -> Result<u64, StoreError> {
         match what {
-            Sweepable::Jobs => self.retrying(|| self.job_sweep_once(before, rows_max)).await,
+            Sweepable::Jobs => {
+                let swept = self.retrying(|| self.job_sweep_once(before, rows_max)).await?;
+                self.retrying(|| self.set_sweep(before)).await?;
+                Ok(swept)
+            }
             Sweepable::Snapshots => self.retrying(|| self.snapshot_sweep_once(before, rows_max)).await,
             Sweepable::Messages => self.message_sweep(before, rows_max).await,
             Sweepable::Alerts => self.alert_sweep(before, rows_max).await,
@@ -196,7 +200,7 @@ impl Database {
     }
 
     /// Returns the moment from which on everything is kept.
-    async fn kept_from(&self, tx: &sea_orm::DatabaseTransaction) -> Result<Timestamp, StoreError> {
+    pub(crate) async fn kept_from(&self, tx: &sea_orm::DatabaseTransaction) -> Result<Timestamp, StoreError> {
         Ok(self.now.read(tx).await?.saturating_sub(HISTORY_MIN).unwrap_or(Timestamp::MIN))
     }
 }

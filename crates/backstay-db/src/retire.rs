@@ -12,13 +12,13 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
-use crate::entity::{plan, plan_schedule, repository, source, watch};
+use crate::entity::{plan, plan_schedule, repository, source, storage, watch};
 use crate::error::store_error;
 use crate::event::tenant_locked;
 use crate::row::Row;
 
 /// Says that a row is retired, if it is.
-fn live(mark: &str, noun: &'static str, name: String) -> Result<(), StoreError> {
+pub(crate) fn live(mark: &str, noun: &'static str, name: String) -> Result<(), StoreError> {
     if mark.is_empty() { Ok(()) } else { Err(StoreError::Retired { noun, key: name }) }
 }
 
@@ -84,6 +84,7 @@ impl Database {
             }
             Retirable::Source(id) => mark!(&tx, source, id, at),
             Retirable::Repository(id) => mark!(&tx, repository, id, at),
+            Retirable::Storage(id) => mark!(&tx, storage, id, at),
         }
         commit(tx).await?;
         Ok(Vec::new())
@@ -108,21 +109,36 @@ async fn owner(tx: &DatabaseTransaction, what: Retirable) -> Result<(TenantId, S
             let row = found(row, "repository", id)?;
             ("repository", row.id, row.tenant_id, row.retired_mark)
         }
+        Retirable::Storage(id) => {
+            let row = storage::Entity::find_by_id(id.to_string()).one(tx).await.map_err(store_error)?;
+            let row = found(row, "storage", id)?;
+            ("storage", row.id, row.tenant_id, row.retired_mark)
+        }
     };
     Ok((Row::of(noun, &id).parse("tenant_id", &tenant)?, mark))
 }
 
-/// Returns the plans that live and need a row, by name.
+/// Returns what lives and needs a row, by name.
 async fn needed_by(tx: &DatabaseTransaction, what: Retirable) -> Result<Vec<Name>, StoreError> {
+    if let Retirable::Storage(id) = what {
+        let query = repository::Entity::find()
+            .filter(repository::Column::RetiredMark.eq(""))
+            .filter(repository::Column::StorageId.eq(id.to_string()));
+        let rows = query.all(tx).await.map_err(store_error)?;
+        return sorted(rows.iter().map(|row| Row::of("repository", &row.id).parse("name", &row.name)));
+    }
     let plans = plan::Entity::find().filter(plan::Column::RetiredMark.eq(""));
     let plans = match what {
-        Retirable::Plan(_) => return Ok(Vec::new()),
+        Retirable::Plan(_) | Retirable::Storage(_) => return Ok(Vec::new()),
         Retirable::Source(id) => plans.filter(plan::Column::SourceId.eq(id.to_string())),
         Retirable::Repository(id) => plans.filter(plan::Column::RepositoryId.eq(id.to_string())),
     };
     let rows = plans.all(tx).await.map_err(store_error)?;
-    let mut names = rows.iter().map(|row| Row::of("plan", &row.id).parse("name", &row.name));
-    let mut names = names.by_ref().collect::<Result<Vec<Name>, StoreError>>()?;
+    sorted(rows.iter().map(|row| Row::of("plan", &row.id).parse("name", &row.name)))
+}
+
+fn sorted(names: impl Iterator<Item = Result<Name, StoreError>>) -> Result<Vec<Name>, StoreError> {
+    let mut names = names.collect::<Result<Vec<Name>, StoreError>>()?;
     names.sort();
     Ok(names)
 }

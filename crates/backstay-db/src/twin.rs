@@ -15,6 +15,7 @@ use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retention::{Count, RetentionPolicy, Within};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule};
+use backstay_core::domain::template::Said;
 use backstay_core::domain::unread::UnreadEntry;
 use backstay_core::ports::store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -165,17 +166,10 @@ enum OverlapTwin {
 impl ScheduleTwin {
     pub(crate) fn of(schedule: &Schedule) -> Self {
         Self {
-            rhythm: match schedule.rhythm() {
-                Rhythm::OnRequest => RhythmTwin::OnRequest,
-                Rhythm::Every(interval) => RhythmTwin::EveryMs(ms_cell(*interval)),
-                Rhythm::Cron(expression) => RhythmTwin::Cron(expression.clone()),
-            },
+            rhythm: RhythmTwin::of(schedule.rhythm()),
             time_zone: schedule.time_zone().to_owned(),
             jitter_ms: ms_cell(schedule.jitter()),
-            overlap: match schedule.overlap() {
-                OverlapKey::Plan => OverlapTwin::Plan,
-                OverlapKey::Tenant => OverlapTwin::Tenant,
-            },
+            overlap: OverlapTwin::of(schedule.overlap()),
             start_window_ms: (schedule.start_window() != START_WINDOW_DEFAULT)
                 .then(|| ms_cell(schedule.start_window())),
             catch_up: (schedule.catch_up() != CatchUp::Once).then(|| schedule.catch_up().word().to_owned()),
@@ -185,21 +179,100 @@ impl ScheduleTwin {
     /// Returns the schedule, judged again.
     pub(crate) fn read(self, row: Row<'_>) -> Result<Schedule, StoreError> {
         let ms = |ms: i64| row.count("schedule_json", ms).map(Duration::from_millis);
-        let rhythm = match self.rhythm {
-            RhythmTwin::OnRequest => Rhythm::OnRequest,
-            RhythmTwin::EveryMs(every) => Rhythm::Every(ms(every)?),
-            RhythmTwin::Cron(expression) => Rhythm::Cron(expression),
-        };
-        let overlap = match self.overlap {
-            OverlapTwin::Plan => OverlapKey::Plan,
-            OverlapTwin::Tenant => OverlapKey::Tenant,
-        };
+        let rhythm = self.rhythm.read(row, "schedule_json")?;
+        let overlap = self.overlap.read();
         let start_window = self.start_window_ms.map(ms).transpose()?.unwrap_or(START_WINDOW_DEFAULT);
         let catch_up = self.catch_up.as_deref().map(|word| row.word("schedule_json", word, CatchUp::from_word));
         let catch_up = catch_up.transpose()?.unwrap_or(CatchUp::Once);
         Schedule::new(rhythm, self.time_zone, ms(self.jitter_ms)?, overlap)
             .map(|schedule| schedule.with_start_window(start_window).with_catch_up(catch_up))
             .map_err(|error| row.unreadable(format!("schedule_json: {error}")))
+    }
+}
+
+/// Twin of [`Said`]: what is absent is not said.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SaidTwin {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rhythm: Option<RhythmTwin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlap: Option<OverlapTwin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_window_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catch_up: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rpo_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<RetentionTwin>,
+}
+
+impl SaidTwin {
+    pub(crate) fn of(said: &Said) -> Self {
+        Self {
+            rhythm: said.rhythm.as_ref().map(RhythmTwin::of),
+            time_zone: said.time_zone.clone(),
+            jitter_ms: said.jitter.map(ms_cell),
+            overlap: said.overlap.map(OverlapTwin::of),
+            start_window_ms: said.start_window.map(ms_cell),
+            catch_up: said.catch_up.map(|catch_up| catch_up.word().to_owned()),
+            rpo_ms: said.rpo.map(ms_cell),
+            retention: said.retention.as_ref().map(RetentionTwin::of),
+        }
+    }
+
+    pub(crate) fn read(self, row: Row<'_>) -> Result<Said, StoreError> {
+        let ms = |ms: Option<i64>| ms.map(|ms| row.count("said_json", ms).map(Duration::from_millis)).transpose();
+        let catch_up = self.catch_up.as_deref().map(|word| row.word("said_json", word, CatchUp::from_word));
+        Ok(Said {
+            rhythm: self.rhythm.map(|rhythm| rhythm.read(row, "said_json")).transpose()?,
+            time_zone: self.time_zone,
+            jitter: ms(self.jitter_ms)?,
+            overlap: self.overlap.map(OverlapTwin::read),
+            start_window: ms(self.start_window_ms)?,
+            catch_up: catch_up.transpose()?,
+            rpo: ms(self.rpo_ms)?,
+            retention: self.retention.map(|retention| retention.read(row)).transpose()?,
+        })
+    }
+}
+
+impl RhythmTwin {
+    fn of(rhythm: &Rhythm) -> Self {
+        match rhythm {
+            Rhythm::OnRequest => Self::OnRequest,
+            Rhythm::Every(interval) => Self::EveryMs(ms_cell(*interval)),
+            Rhythm::Cron(expression) => Self::Cron(expression.clone()),
+        }
+    }
+
+    fn read(self, row: Row<'_>, column: &str) -> Result<Rhythm, StoreError> {
+        Ok(match self {
+            Self::OnRequest => Rhythm::OnRequest,
+            Self::EveryMs(every) => Rhythm::Every(Duration::from_millis(row.count(column, every)?)),
+            Self::Cron(expression) => Rhythm::Cron(expression),
+        })
+    }
+}
+
+impl OverlapTwin {
+    const fn of(overlap: OverlapKey) -> Self {
+        match overlap {
+            OverlapKey::Plan => Self::Plan,
+            OverlapKey::Tenant => Self::Tenant,
+        }
+    }
+
+    const fn read(self) -> OverlapKey {
+        match self {
+            Self::Plan => OverlapKey::Plan,
+            Self::Tenant => OverlapKey::Tenant,
+        }
     }
 }
 

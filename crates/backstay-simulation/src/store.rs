@@ -17,16 +17,20 @@ use backstay_core::domain::event::{Event, EventKind};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId,
+    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId, TemplateId,
+    TenantId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::{CredentialReferences, Storage};
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
@@ -151,6 +155,22 @@ impl DeclarationStore for SteppedStore {
     async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
         self.reads("item_list", self.database.item_list(source)).await
     }
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
+        self.writes("storage_add", self.database.storage_add(storage)).await
+    }
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError> {
+        self.reads("storage_get", self.database.storage_get(id)).await
+    }
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
+        self.reads("storage_list", self.database.storage_list(tenant)).await
+    }
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError> {
+        self.writes("storage_credentials_put", self.database.storage_credentials_put(old, credentials)).await
+    }
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
         self.writes("repository_add", self.database.repository_add(repository)).await
     }
@@ -171,6 +191,21 @@ impl DeclarationStore for SteppedStore {
     }
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         self.writes("plan_replace", self.database.plan_replace(old, new)).await
+    }
+    async fn template_add(&self, template: &Template) -> Result<(), StoreError> {
+        self.writes("template_add", self.database.template_add(template)).await
+    }
+    async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError> {
+        self.reads("template_get", self.database.template_get(id)).await
+    }
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
+        self.reads("template_list", self.database.template_list(tenant)).await
+    }
+    async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {
+        self.writes("template_replace", self.database.template_replace(old, new)).await
+    }
+    async fn template_remove(&self, id: TemplateId) -> Result<Vec<String>, StoreError> {
+        self.writes("template_remove", self.database.template_remove(id)).await
     }
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
         self.writes("retire", self.database.retire(what, at)).await
@@ -221,6 +256,15 @@ impl HistoryStore for SteppedStore {
 impl JobStore for SteppedStore {
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
         self.writes("job_enqueue", self.database.job_enqueue(job, enqueued, skipped)).await
+    }
+    async fn set_add(&self, set: &JobSet) -> Result<(), StoreError> {
+        self.writes("set_add", self.database.set_add(set)).await
+    }
+    async fn set_get(&self, id: JobSetId) -> Result<JobSet, StoreError> {
+        self.reads("set_get", self.database.set_get(id)).await
+    }
+    async fn set_list(&self, tenant: Option<TenantId>, page: Page<JobSetId>) -> Result<Vec<JobSet>, StoreError> {
+        self.reads("set_list", self.database.set_list(tenant, page)).await
     }
     async fn job_get(&self, id: JobId) -> Result<Job, StoreError> {
         self.reads("job_get", self.database.job_get(id)).await

@@ -11,6 +11,7 @@ use backstay_core::domain::repository::Repository;
 use backstay_core::domain::retention::{Count, RetentionPolicy};
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Schedule};
 use backstay_core::domain::source::Source;
+use backstay_core::domain::template::Said;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::random::ten_bytes;
 use backstay_core::ports::store::{DeclarationStore as _, StoreError};
@@ -271,6 +272,8 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             schedule: schedule.with_start_window(Duration::from_secs(wish.window_secs)).with_catch_up(wish.catch_up),
             retention: kept(wish.keep_last),
             rpo: Duration::from_secs(wish.rpo_hours * 3_600),
+            template: None,
+            said: Said::default(),
             created_at: now,
             retired_at: None,
         };

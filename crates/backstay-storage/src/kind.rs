@@ -35,6 +35,10 @@ pub trait StorageKind: Send + Sync {
     /// [`StorageError::Settings`], naming the setting.
     fn parse(&self, settings: &Value) -> Result<Value, StorageError>;
 
+    /// Returns the settings of what lies under a path in a storage; the settings were judged, the path has
+    /// no part that is empty, `.` or `..`.
+    fn below(&self, settings: &Value, path: &str) -> Value;
+
     /// Opens the storage. Settings hold no secret: credentials come beside them. May reach over the network, and blocks.
     ///
     /// # Errors
@@ -47,6 +51,14 @@ pub trait StorageKind: Send + Sync {
     ) -> Result<Arc<dyn ObjectStorage>, StorageError>;
 }
 
+/// Returns text behind what is there, with one slash between the two.
+pub(crate) fn joined(above: Option<&str>, path: &str) -> String {
+    match above.map(|above| above.trim_end_matches('/')) {
+        None => path.to_owned(),
+        Some(above) => format!("{above}/{path}"),
+    }
+}
+
 /// Returns the kind of this name.
 ///
 /// # Errors
@@ -56,4 +68,34 @@ pub fn storage_kind(name: &str) -> Result<&'static dyn StorageKind, StorageError
         let known: Vec<_> = STORAGE_KINDS.iter().map(|kind| kind.name()).collect();
         StorageError::Kind { given: name.to_owned(), known: known.join(", ") }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(kind: &str, settings: Value, field: &str, expected: &str) {
+        let kind = storage_kind(kind).unwrap();
+        let below = kind.parse(&kind.below(&kind.parse(&settings).unwrap(), "team/web")).unwrap();
+        assert_eq!(below.pointer(field).and_then(Value::as_str), Some(expected), "{below}");
+    }
+
+    /// Red when a kind forgets what was there before, or a part of it.
+    #[test]
+    fn what_lies_under_a_path_is_a_storage_of_the_same_kind() {
+        check("local", json!({ "path": "/srv/shelf" }), "/path", "/srv/shelf/team/web");
+        check("local", json!({ "path": "/srv/shelf/" }), "/path", "/srv/shelf/team/web");
+        let bucket = json!({ "endpoint": "http://127.0.0.1:80", "bucket": "backups" });
+        check("s3", bucket.clone(), "/prefix", "team/web");
+        let mut deep = bucket.clone();
+        deep["prefix"] = "a/b".into();
+        check("s3", deep.clone(), "/prefix", "a/b/team/web");
+        check("s3", deep, "/bucket", "backups");
+        let local = json!({ "kind": "local", "settings": { "path": "/near" } });
+        let both = json!({ "hot": local, "cold": { "kind": "s3", "settings": bucket } });
+        check("hot_cold", both.clone(), "/hot/settings/path", "/near/team/web");
+        check("hot_cold", both, "/cold/settings/prefix", "team/web");
+    }
 }

@@ -80,6 +80,7 @@ fn leased(path: &str) -> LeasedRepository {
         tenant_id: TenantId::new(Timestamp::UNIX_EPOCH, [2; 10]),
         name: "home".parse().unwrap(),
         kind: RepositoryKind::Restic,
+        storage_id: None,
         storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": path }) },
         password: "file:keys/home.key".parse().unwrap(),
         credentials: Default::default(),

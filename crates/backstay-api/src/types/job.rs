@@ -29,6 +29,9 @@ pub struct JobView {
     /// Id of the plan that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_id: Option<String>,
+    /// Id of the job set that it is a member of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_id: Option<String>,
     /// Id of the item that it acts on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
@@ -116,6 +119,7 @@ impl JobView {
             failure_class: state.failure_class,
             message: state.message,
             plan_id: job.plan_id.map(|id| id.to_string()),
+            set_id: job.set.map(|(id, _)| id.to_string()),
             item_id: job.item_id.map(|id| id.to_string()),
             item_name,
             repository_id: job.repository_id.to_string(),
@@ -310,6 +314,9 @@ pub struct JobQuery {
     /// Only in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Only members of the job set with this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
     /// Only rows older than this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,

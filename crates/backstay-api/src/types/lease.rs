@@ -247,6 +247,7 @@ impl TryFrom<LeasedRepositoryWire> for LeasedRepository {
             tenant_id: parse("repository.tenant_id", &wire.tenant_id)?,
             name: parse("repository.name", &wire.name)?,
             kind: word("repository.kind", &wire.kind, RepositoryKind::from_word)?,
+            storage_id: None,
             storage: StorageSettings { kind: wire.storage_kind, settings: wire.storage_settings },
             password: parse("repository.password_reference", &wire.password_reference)?,
             credentials: references(&wire.credential_references)?,

@@ -1,59 +1,19 @@
 //! Plans.
 
+use std::collections::BTreeMap;
+
 use backstay_core::domain::plan::Plan;
-use backstay_core::domain::schedule::{self, Calendar, Rhythm, Schedule, ScheduleState};
+use backstay_core::domain::schedule::{self, Calendar, ScheduleState};
+use backstay_core::domain::template::{Said, Templates};
+use backstay_core::managers::plan::origins;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::job::EnqueuedView;
 use super::retention::RetentionView;
-
-/// When a plan's items are backed up: by `cron`, by `every_ms`, or by request alone when both are left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScheduleView {
-    /// A cron expression of five fields.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cron: Option<String>,
-    /// An interval.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every_ms: Option<u64>,
-    /// IANA name of the time zone in which the expression is read; UTC when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_zone: Option<String>,
-    /// Longest delay that spreads the load; none when left out.
-    #[serde(default)]
-    pub jitter_ms: u64,
-    /// Which running jobs an occurrence must not overlap: `plan` (when left out) or `tenant`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overlap: Option<String>,
-    /// How long after its moment an occurrence may still start on time; an hour when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_window_ms: Option<u64>,
-    /// What becomes of what was missed: the newest is started `once`, marked late (when left out), or `never`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub catch_up: Option<String>,
-}
-
-impl From<&Schedule> for ScheduleView {
-    fn from(schedule: &Schedule) -> Self {
-        let (cron, every_ms) = match schedule.rhythm() {
-            Rhythm::OnRequest => (None, None),
-            Rhythm::Every(every) => (None, Some(every.as_millis() as u64)),
-            Rhythm::Cron(expression) => (Some(expression.clone()), None),
-        };
-        Self {
-            cron,
-            every_ms,
-            time_zone: Some(schedule.time_zone().to_owned()),
-            jitter_ms: schedule.jitter().as_millis() as u64,
-            overlap: Some(schedule.overlap().word().to_owned()),
-            start_window_ms: Some(schedule.start_window().as_millis() as u64),
-            catch_up: Some(schedule.catch_up().word().to_owned()),
-        }
-    }
-}
+use super::template::{SaidView, ScheduleView};
+use super::wire::{WireError, change};
 
 /// A plan to declare.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -67,17 +27,32 @@ pub struct PlanCreate {
     pub source_id: String,
     /// Id of the repository where the snapshots lie.
     pub repository_id: String,
-    /// When; by request alone when left out.
+    /// Name of the template whose values it takes where it says nothing itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// When. Each part that is left out is the template's; without one, it is backed up by request alone.
     #[serde(default)]
     pub schedule: ScheduleView,
-    /// How old the newest good snapshot of an item may be.
-    pub rpo_ms: u64,
-    /// Which snapshots are kept; all when left out.
-    #[serde(default)]
-    pub retention: RetentionView,
+    /// How old the newest good snapshot of an item may be; the template's when left out, 26 hours without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<u64>,
+    /// Which snapshots are kept; the template's rules when left out, all without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionView>,
 }
 
-/// What is to change of a plan; what is left out stays.
+impl PlanCreate {
+    /// Returns what the plan says itself.
+    ///
+    /// # Errors
+    /// A value that cannot be read.
+    pub fn said(&self) -> Result<Said, WireError> {
+        SaidView::new(Some(&self.schedule), self.rpo_ms, self.retention.as_ref()).read()
+    }
+}
+
+/// What is to change of a plan; what is left out stays, and of what is null the plan says nothing any more: its template
+/// does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanUpdate {
@@ -87,15 +62,41 @@ pub struct PlanUpdate {
     /// Id of the repository where the next snapshots lie.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository_id: Option<String>,
-    /// When; the whole schedule is replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<ScheduleView>,
+    /// Name of the template whose values it takes where it says nothing itself; null for none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<String>)]
+    pub template: Option<Option<String>>,
+    /// When; all that the plan says of it is replaced, and the parts that are left out are its template's.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<ScheduleView>)]
+    pub schedule: Option<Option<ScheduleView>>,
     /// How old the newest good snapshot of an item may be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rpo_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<u64>)]
+    pub rpo_ms: Option<Option<u64>>,
     /// Which snapshots are kept; all rules are replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<RetentionView>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<RetentionView>)]
+    pub retention: Option<Option<RetentionView>>,
+}
+
+impl PlanUpdate {
+    /// Returns all that the plan says afterwards, when it said `was` before; none when that stays.
+    ///
+    /// # Errors
+    /// A value that cannot be read.
+    pub fn said(&self, was: &Said) -> Result<Option<Said>, WireError> {
+        SaidView::changed(was, self.schedule.as_ref(), self.rpo_ms, self.retention.as_ref())
+    }
+}
+
+/// A value that holds for a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ValueView {
+    /// What holds, in words.
+    pub value: String,
+    /// Who said it: `plan`, `template NAME`, or `default`.
+    pub said_by: String,
 }
 
 /// A plan.
@@ -111,6 +112,9 @@ pub struct PlanView {
     pub source_id: String,
     /// Id of its repository.
     pub repository_id: String,
+    /// Name of its template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// When.
     pub schedule: ScheduleView,
     /// How old the newest good snapshot of an item may be.
@@ -118,6 +122,12 @@ pub struct PlanView {
     /// Which snapshots are kept.
     #[serde(default)]
     pub retention: RetentionView,
+    /// What the plan says itself of these.
+    #[serde(default)]
+    pub said: SaidView,
+    /// Each value that holds, by its name, with who said it.
+    #[serde(default)]
+    pub origins: BTreeMap<String, ValueView>,
     /// When it was declared.
     pub created_at: String,
     /// When it was retired; none while it lives.
@@ -125,9 +135,14 @@ pub struct PlanView {
     pub retired_at: Option<String>,
 }
 
-impl From<&Plan> for PlanView {
-    fn from(plan: &Plan) -> Self {
+impl PlanView {
+    /// Returns the view of a plan, with the templates of its tenant.
+    pub fn new(plan: &Plan, templates: &Templates) -> Self {
+        let origin = |(name, value, said_by): (&str, String, String)| (name.to_owned(), ValueView { value, said_by });
         Self {
+            template: plan.template.as_ref().map(ToString::to_string),
+            said: (&plan.said).into(),
+            origins: origins(plan, templates).into_iter().map(origin).collect(),
             id: plan.id.to_string(),
             tenant_id: plan.tenant_id.to_string(),
             name: plan.name.to_string(),
@@ -203,6 +218,9 @@ impl PlanScheduleView {
 /// What became of a wish to back up a plan's items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanRequested {
+    /// Id of the job set that the new jobs are members of; none for a plan of one item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_id: Option<String>,
     /// One answer an item.
     pub items: Vec<EnqueuedView>,
 }

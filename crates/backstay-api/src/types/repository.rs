@@ -27,12 +27,19 @@ pub struct RepositoryCreate {
     pub tenant: String,
     /// Its name, unique for the tenant.
     pub name: String,
-    /// Where the bytes lie.
-    pub storage: StorageView,
+    /// Where the bytes lie, for a repository that says it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageView>,
+    /// Id of the storage that it lies in: that one says where, and what opens it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_id: Option<String>,
+    /// Where in that storage, such as `team/web`; the repository's name when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Where the password is found, such as `sealed:home` or `file:keys/home.key`; never the password.
     pub password_reference: String,
     /// Where the storage's keys are found, by purpose (`watch`, `read`, `write`, `delete`), such as `sealed:s3-read`; a
-    /// lease brings those that its job needs. Left out for a storage that needs none.
+    /// lease brings those that its job needs. Left out for a storage that needs none, and for a declared one: it has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub credentials: BTreeMap<String, String>,
 }
@@ -58,11 +65,14 @@ pub struct RepositoryView {
     pub name: String,
     /// Who keeps the data: `restic`.
     pub kind: String,
+    /// Id of the storage that it lies in; none for one that says itself where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_id: Option<String>,
     /// Where the bytes lie.
     pub storage: StorageView,
     /// Where the password is found.
     pub password_reference: String,
-    /// Where the storage's keys are found, by purpose.
+    /// Where the storage's keys are found, by purpose; a declared storage has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub credentials: BTreeMap<String, String>,
     /// How often it was leased alone.
@@ -80,6 +90,7 @@ impl From<&Repository> for RepositoryView {
             tenant_id: repository.tenant_id.to_string(),
             name: repository.name.to_string(),
             kind: repository.kind.word().to_owned(),
+            storage_id: repository.storage_id.map(|id| id.to_string()),
             storage: StorageView { kind: storage.kind.clone(), settings: storage.settings.clone() },
             password_reference: repository.password.to_string(),
             credentials: words(&repository.credentials),

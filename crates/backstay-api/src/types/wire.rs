@@ -25,6 +25,11 @@ pub(crate) fn wrong(field: &'static str, problem: impl ToString) -> WireError {
     WireError { field, problem: problem.to_string() }
 }
 
+/// Reads a field of a change that may be absent (it stays), null (it ends) or given.
+pub(crate) fn change<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(reader).map(Some)
+}
+
 /// Reads an id, a name, an instant, or anything else with a text of its own.
 pub(crate) fn parse<T>(field: &'static str, text: &str) -> Result<T, WireError>
 where

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::id::JobId;
+use super::id::{JobId, JobSetId};
 use super::trace::TraceParent;
 
 /// That somebody asked for jobs: when first, and what all that looks random in them is drawn from.
@@ -53,6 +53,11 @@ impl Asking {
     /// Returns the id of the request's job on one thing, an item for example.
     pub fn job_id(&self, about: &str) -> JobId {
         JobId::new(self.at, self.drawn(about))
+    }
+
+    /// Returns the id of the set that the request's jobs make up.
+    pub fn set_id(&self) -> JobSetId {
+        JobSetId::new(self.at, self.drawn("set"))
     }
 
     /// Returns a number that looks random and is the same for this asking.

@@ -97,6 +97,10 @@ ids! {
     AlertId,
     /// Names a message on its way to a channel.
     MessageId,
+    /// Names a template of plans.
+    TemplateId,
+    /// Names a storage.
+    StorageId,
 }
 
 #[cfg(test)]

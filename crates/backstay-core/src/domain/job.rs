@@ -250,6 +250,14 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// Returns how a success went; none for any other state.
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Succeeded { outcome, .. } => Some(*outcome),
+            _ => None,
+        }
+    }
+
     /// Returns the state's name.
     pub const fn name(&self) -> StateName {
         match self {

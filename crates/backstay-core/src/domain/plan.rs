@@ -8,6 +8,7 @@ use super::id::{PlanId, RepositoryId, SourceId, TenantId};
 use super::name::Name;
 use super::retention::RetentionPolicy;
 use super::schedule::Schedule;
+use super::template::Said;
 
 /// A plan ties a source to a repository, with its schedule and its RPO.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct Plan {
     pub source_id: SourceId,
     /// Where the snapshots lie.
     pub repository_id: RepositoryId,
+    /// The template whose values it takes where it says nothing itself; none for a plan by itself.
+    pub template: Option<Name>,
+    /// What it says itself. What holds stands in the three below: nobody who works with a plan asks its templates.
+    pub said: Said,
     /// When.
     pub schedule: Schedule,
     /// How old the newest good snapshot of an item may be.

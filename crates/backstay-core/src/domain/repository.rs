@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::id::{RepositoryId, TenantId};
+use super::id::{RepositoryId, StorageId, TenantId};
 use super::name::Name;
 use super::secret::SecretReference;
 use super::storage::{CredentialReferences, StorageSettings};
@@ -29,11 +29,13 @@ pub struct Repository {
     pub name: Name,
     /// Who keeps the data.
     pub kind: RepositoryKind,
-    /// Where the bytes lie.
+    /// The storage that it lies in; none for one that says itself where the bytes lie and what opens them.
+    pub storage_id: Option<StorageId>,
+    /// Where the bytes lie: in a storage, what its path there comes to.
     pub storage: StorageSettings,
     /// Where the password is to be found.
     pub password: SecretReference,
-    /// Where that is to be found which opens the storage, by purpose.
+    /// Where that is to be found which opens the storage, by purpose; empty in a storage, which has its own.
     pub credentials: CredentialReferences,
     /// How often it was leased alone.
     pub epoch: RepositoryEpoch,

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 
+use super::id::{StorageId, TenantId};
 use super::job::JobKind;
+use super::name::Name;
 use super::secret::{Secret, SecretReference};
 
 /// A storage's kind and settings. What they mean is known by `STORAGE_KINDS`.
@@ -34,6 +37,46 @@ super::job::words!(Purpose: Watch = "watch", Read = "read", Write = "write", Del
 
 /// Where the credentials of a storage are to be found, by purpose; none for a storage that needs none.
 pub type CredentialReferences = BTreeMap<Purpose, SecretReference>;
+
+/// A storage that a tenant declared, for many repositories: its settings stay, what opens it may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// Its id.
+    pub id: StorageId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// Its name, unique for the tenant.
+    pub name: Name,
+    /// Where it is.
+    pub place: StorageSettings,
+    /// Where that is to be found which opens it, by purpose.
+    pub credentials: CredentialReferences,
+    /// When it was retired: no repository is declared in it then; none while it lives.
+    pub retired_at: Option<Timestamp>,
+}
+
+/// A path that does not lead below a storage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{path}` has a part that is empty, `.` or `..`, begins or ends with a space, or has a backslash; write one such as home or team/web"
+)]
+pub struct PathError {
+    /// What was given.
+    pub path: String,
+}
+
+/// Judges a path below a storage.
+///
+/// # Errors
+/// [`PathError`].
+pub fn path_judge(path: &str) -> Result<(), PathError> {
+    let wrong = |part: &str| {
+        matches!(part, "" | "." | "..")
+            || part.trim() != part
+            || part.contains(|letter: char| letter == '\\' || letter.is_control())
+    };
+    if path.split('/').any(wrong) { Err(PathError { path: path.to_owned() }) } else { Ok(()) }
+}
 
 /// An access key as S3 has it.
 #[derive(Clone)]
@@ -114,6 +157,16 @@ mod tests {
             r#"{"access_key_id": "the-id", "secret_access_key": "the-secret", "sesion_token": "the-s"}"#,
         ] {
             assert!(!read(text).unwrap_err().to_string().contains("the-"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_below_and_nowhere_else() {
+        for good in ["home", "team/web", "a b/c.d"] {
+            assert_eq!(path_judge(good), Ok(()), "{good}");
+        }
+        for bad in ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", " a", "a\\..\\b", "a\nb"] {
+            assert!(path_judge(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -7,9 +7,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::digest::time_words;
+use super::id::{TemplateId, TenantId};
 use super::name::Name;
+use super::plan::Plan;
 use super::retention::RetentionPolicy;
-use super::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT};
+use super::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule, ScheduleError};
 
 /// Templates above one another: enough for company, department, team and one more.
 pub const DEPTH_MAX: usize = 4;
@@ -45,15 +47,6 @@ pub struct Value<T> {
     pub value: T,
     /// Who said it.
     pub said_by: SaidBy,
-}
-
-/// What an unchanged source makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unchanged {
-    /// A new snapshot of the same tree.
-    Publish,
-    /// A confirmation of the newest one.
-    Confirm,
 }
 
 macro_rules! values {
@@ -108,15 +101,6 @@ values! {
     rpo: Duration = RPO_DEFAULT, |length: &Duration| time_words(*length);
     /// What is kept. A policy is taken whole: rules of two policies never mix.
     retention: RetentionPolicy = RetentionPolicy::default(), RetentionPolicy::words;
-    /// Paths that may stay unread.
-    accept_unread: Vec<String> = Vec::new(), |patterns: &Vec<String>| patterns.join(" ");
-    /// What an unchanged source makes.
-    unchanged: Unchanged = Unchanged::Publish, |unchanged: &Unchanged| match unchanged {
-        Unchanged::Publish => "publish".to_owned(),
-        Unchanged::Confirm => "confirm".to_owned(),
-    };
-    /// Higher goes first among jobs that breach at the same time.
-    priority: i32 = 0, i32::to_string;
 }
 
 fn pick<T: Clone>(plan: &Said, templates: &[(Name, Said)], of: impl Fn(&Said) -> Option<&T>, default: T) -> Value<T> {
@@ -131,13 +115,64 @@ fn pick<T: Clone>(plan: &Said, templates: &[(Name, Said)], of: impl Fn(&Said) ->
     Value { value: default, said_by: SaidBy::Default }
 }
 
-/// A template: what it says, and the one above it.
+impl Said {
+    /// Returns what says each value of its own.
+    pub fn all(schedule: &Schedule, rpo: Duration, retention: &RetentionPolicy) -> Self {
+        Self {
+            rhythm: Some(schedule.rhythm().clone()),
+            time_zone: Some(schedule.time_zone().to_owned()),
+            jitter: Some(schedule.jitter()),
+            overlap: Some(schedule.overlap()),
+            start_window: Some(schedule.start_window()),
+            catch_up: Some(schedule.catch_up()),
+            rpo: Some(rpo),
+            retention: Some(retention.clone()),
+        }
+    }
+
+    /// Judges what it says of the schedule.
+    ///
+    /// # Errors
+    /// Says which part is wrong, by its name on the wire.
+    pub fn judge(&self) -> Result<(), ScheduleError> {
+        effective(self, &[]).schedule().map(drop)
+    }
+}
+
+impl Effective {
+    /// Returns the schedule that holds.
+    ///
+    /// # Errors
+    /// Says which part is wrong; none when each that says something was judged.
+    pub fn schedule(&self) -> Result<Schedule, ScheduleError> {
+        let (rhythm, zone) = (self.rhythm.value.clone(), self.time_zone.value.clone());
+        let schedule = Schedule::new(rhythm, zone, self.jitter.value, self.overlap.value)?;
+        Ok(schedule.with_start_window(self.start_window.value).with_catch_up(self.catch_up.value))
+    }
+}
+
+/// A template of a tenant: what it says, and the one above it. Its name stays as long as it is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
+    /// Its id.
+    pub id: TemplateId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// Its name, unique for the tenant.
+    pub name: Name,
     /// What it says.
     pub said: Said,
     /// The template whose values it takes where it says nothing; none for the topmost.
     pub above: Option<Name>,
+}
+
+/// The templates of a tenant.
+pub type Templates = BTreeMap<Name, Template>;
+
+/// Returns the templates of one tenant among all of these.
+pub fn of_tenant(all: impl IntoIterator<Item = Template>, tenant: TenantId) -> Templates {
+    let own = all.into_iter().filter(|row| row.tenant_id == tenant);
+    own.map(|row| (row.name.clone(), row)).collect()
 }
 
 /// Why templates do not hold together.
@@ -161,7 +196,7 @@ pub enum TemplateError {
 ///
 /// # Errors
 /// Says which one is unknown, or that they stand above one another without end.
-pub fn line(name: &Name, templates: &BTreeMap<Name, Template>) -> Result<Vec<(Name, Said)>, TemplateError> {
+pub fn line(name: &Name, templates: &Templates) -> Result<Vec<(Name, Said)>, TemplateError> {
     let mut found = Vec::new();
     let mut next = Some(name);
     while let Some(current) = next {
@@ -173,6 +208,44 @@ pub fn line(name: &Name, templates: &BTreeMap<Name, Template>) -> Result<Vec<(Na
         next = template.above.as_ref();
     }
     Ok(found)
+}
+
+/// Judges all templates of a tenant.
+///
+/// # Errors
+/// Names one that stands under an unknown one, above itself, or under too many.
+pub fn judge(templates: &Templates) -> Result<(), TemplateError> {
+    templates.keys().try_for_each(|name| line(name, templates).map(drop))
+}
+
+/// Why what holds for a plan cannot be said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettleError {
+    /// Its templates do not hold together.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// A part of the schedule is wrong.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+}
+
+/// Returns what holds for a plan under its template.
+///
+/// # Errors
+/// [`TemplateError`].
+pub fn of_plan(plan: &Plan, templates: &Templates) -> Result<Effective, TemplateError> {
+    let above = plan.template.as_ref().map(|name| line(name, templates)).transpose()?;
+    Ok(effective(&plan.said, &above.unwrap_or_default()))
+}
+
+/// Returns a plan whose values are those that hold.
+///
+/// # Errors
+/// [`SettleError`].
+pub fn settled(plan: &Plan, templates: &Templates) -> Result<Plan, SettleError> {
+    let holds = of_plan(plan, templates)?;
+    let schedule = holds.schedule()?;
+    Ok(Plan { schedule, rpo: holds.rpo.value, retention: holds.retention.value, ..plan.clone() })
 }
 
 #[cfg(test)]
@@ -196,12 +269,13 @@ mod tests {
     #[test]
     fn the_nearest_word_holds() {
         let plan = Said { rpo: hours(4), ..Said::default() };
-        let team = Said { rpo: hours(8), priority: Some(5), ..Said::default() };
+        let jitter = |minutes: u64| Some(Duration::from_secs(minutes * 60));
+        let team = Said { rpo: hours(8), jitter: jitter(5), ..Said::default() };
         let retention = Some(RetentionPolicy { keep_daily: "7".parse().unwrap(), ..RetentionPolicy::default() });
-        let firm = Said { priority: Some(1), rhythm: Some("@daily".parse().unwrap()), retention, ..Said::default() };
+        let firm = Said { jitter: jitter(1), rhythm: Some("@daily".parse().unwrap()), retention, ..Said::default() };
         let above = [(name("team"), team), (name("firm"), firm)];
         check(&plan, &above, "rpo", "4h 0m (plan)");
-        check(&plan, &above, "priority", "5 (template team)");
+        check(&plan, &above, "jitter", "5m (template team)");
         check(&plan, &above, "rhythm", "@daily (template firm)");
         check(&plan, &above, "retention", "daily 7 (template firm)");
         check(&plan, &above, "time_zone", "UTC (default)");
@@ -210,10 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn who_says_all_takes_nothing_from_above() {
+        let schedule = effective(&Said::default(), &[]).schedule().unwrap();
+        let said = Said::all(&schedule, RPO_DEFAULT, &RetentionPolicy::default());
+        let above =
+            [(name("team"), Said { time_zone: Some("Europe/Zurich".to_owned()), rpo: hours(1), ..said.clone() })];
+        assert!(effective(&said, &above).lines().iter().all(|(_, _, said_by)| said_by == "plan"));
+        let wrong = Said { time_zone: Some("Mars/Base".to_owned()), ..Said::default() };
+        assert!(wrong.judge().unwrap_err().to_string().contains("Mars/Base"));
+    }
+
+    #[test]
     fn templates_stand_above_one_another_a_few_deep() {
-        let template = |above: Option<&str>| Template { said: Said::default(), above: above.map(name) };
-        let one = |text: &str, above| (name(text), template(above));
-        let all: BTreeMap<_, _> = [
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let one = |text: &str, above: Option<&str>| {
+            let (id, tenant_id) = (TemplateId::new(now, [0; 10]), TenantId::new(now, [0; 10]));
+            (name(text), Template { id, tenant_id, name: name(text), said: Said::default(), above: above.map(name) })
+        };
+        let all: Templates = [
             one("team", Some("firm")),
             one("firm", None),
             one("a", Some("b")),
@@ -237,5 +325,8 @@ mod tests {
         // Four above one another hold; a fifth is one too many.
         assert_eq!((line("t2"), line("t1").contains("more than 4")), ("t2 t3 t4 t5".to_owned(), true));
         assert_eq!(line("x"), "there is no template gone");
+        assert!(judge(&all).is_err());
+        let good: Templates = all.into_iter().filter(|(name, _)| ["team", "firm"].contains(&name.as_str())).collect();
+        assert_eq!(judge(&good), Ok(()));
     }
 }

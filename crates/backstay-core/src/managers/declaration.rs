@@ -1,21 +1,20 @@
-//! Takes in what people declare: tenants, repositories, sources, plans. Names are checked by the stores' unique keys.
+//! Takes in what people declare: tenants, repositories, sources; plans and templates are next door (`plan`). Names are
+//! checked by the stores' unique keys.
 
 use std::time::Duration;
 
 use super::context::Context;
 use super::lease::access_key;
-use super::retry::plan_lift;
 use crate::domain::channel::SEALED_PREFIX;
-use crate::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use crate::domain::id::{ItemId, RepositoryId, SourceId, StorageId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::name::Name;
-use crate::domain::plan::Plan;
 use crate::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
-use crate::domain::retention::RetentionPolicy;
-use crate::domain::schedule::Schedule;
+use crate::domain::schedule::ScheduleError;
 use crate::domain::secret::SecretReference;
 use crate::domain::source::Source;
-use crate::domain::storage::{CredentialReferences, StorageSettings};
+use crate::domain::storage::{CredentialReferences, PathError, Storage, StorageSettings, path_judge};
+use crate::domain::template::{SettleError, TemplateError};
 use crate::domain::tenant::Tenant;
 use crate::ports::secret::SecretError;
 use crate::ports::source::{SettingsError, SourceKind};
@@ -61,6 +60,15 @@ pub enum DeclareError {
         /// Its id.
         id: String,
     },
+    /// What is said of the schedule is wrong.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Templates do not hold together.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// A path does not lead below its storage.
+    #[error(transparent)]
+    Path(#[from] PathError),
     /// A secret that is referred to cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -69,21 +77,13 @@ pub enum DeclareError {
     Store(#[from] StoreError),
 }
 
-/// A plan as somebody declares it.
-#[derive(Debug, Clone)]
-pub struct PlanDeclaration {
-    /// Its name.
-    pub name: Name,
-    /// What is read.
-    pub source_id: SourceId,
-    /// Where the snapshots lie.
-    pub repository_id: RepositoryId,
-    /// When.
-    pub schedule: Schedule,
-    /// How old the newest good snapshot may be.
-    pub rpo: Duration,
-    /// Which snapshots are kept.
-    pub retention: RetentionPolicy,
+impl From<SettleError> for DeclareError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Template(error) => error.into(),
+            SettleError::Schedule(error) => error.into(),
+        }
+    }
 }
 
 /// Declares a tenant.
@@ -109,46 +109,125 @@ pub async fn tenant_ensure(context: &Context, name: &Name) -> Result<Tenant, Sto
     }
 }
 
+/// Returns the kind that judges a storage's settings.
+fn judge_of<'a>(kinds: &'a [Box<dyn StorageJudge>], kind: &str) -> Result<&'a dyn StorageJudge, DeclareError> {
+    let known = || kinds.iter().map(|kind| kind.name()).collect();
+    let judge = kinds.iter().find(|row| row.name() == kind);
+    judge.map(|judge| &**judge).ok_or_else(|| DeclareError::StorageKind { given: kind.to_owned(), known: known() })
+}
+
+/// Returns a reference as its tenant's own.
+fn own(tenant: TenantId, reference: SecretReference) -> Result<SecretReference, StoreError> {
+    let key = reference.to_string();
+    // What a channel may send to any server opens no data.
+    if matches!(&reference, SecretReference::Sealed { name, .. } if name.as_str().starts_with(SEALED_PREFIX)) {
+        return Err(StoreError::NotFound { noun: "secret for a repository", key });
+    }
+    reference.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key })
+}
+
+/// Judges where a storage's keys are found: each is there and is a key.
+async fn credentials_judge(
+    context: &Context,
+    tenant: TenantId,
+    credentials: CredentialReferences,
+) -> Result<CredentialReferences, DeclareError> {
+    let credentials = credentials.into_iter().map(|(purpose, reference)| Ok((purpose, own(tenant, reference)?)));
+    let credentials = credentials.collect::<Result<CredentialReferences, StoreError>>()?;
+    for reference in credentials.values() {
+        access_key(context, reference).await?;
+    }
+    Ok(credentials)
+}
+
+/// Declares a storage; its kind judges the settings.
+///
+/// # Errors
+/// [`DeclareError`]: an unknown kind, a wrong setting, a key that is none, a taken name.
+pub async fn storage_declare(
+    context: &Context,
+    kinds: &[Box<dyn StorageJudge>],
+    tenant: TenantId,
+    name: Name,
+    place: StorageSettings,
+    credentials: CredentialReferences,
+) -> Result<Storage, DeclareError> {
+    let judge = judge_of(kinds, &place.kind)?;
+    let credentials = credentials_judge(context, tenant, credentials).await?;
+    let place = StorageSettings { settings: judge.judge(&place.settings)?, ..place };
+    let id = StorageId::new(context.now(), context.ten());
+    let storage = Storage { id, tenant_id: tenant, name, place, credentials, retired_at: None };
+    context.declarations.storage_add(&storage).await?;
+    Ok(storage)
+}
+
+/// Has other keys open a storage that must still be as `seen`, from the next lease of each of its repositories on; none
+/// when somebody else changed it.
+///
+/// # Errors
+/// [`DeclareError`]: a key that is none; [`StoreError::Retired`].
+pub async fn storage_rekey(
+    context: &Context,
+    seen: &Storage,
+    credentials: CredentialReferences,
+) -> Result<Option<Storage>, DeclareError> {
+    if seen.retired_at.is_some() {
+        return Err(StoreError::Retired { noun: "storage", key: seen.name.to_string() }.into());
+    }
+    let credentials = credentials_judge(context, seen.tenant_id, credentials).await?;
+    let changed = context.declarations.storage_credentials_put(seen, &credentials).await?;
+    Ok(changed.then(|| Storage { credentials, ..seen.clone() }))
+}
+
+/// Where a repository is to lie.
+#[derive(Debug, Clone)]
+pub enum RepositoryPlace {
+    /// It says itself where, and what opens it.
+    Own(StorageSettings, CredentialReferences),
+    /// Under a path in a storage, which says both.
+    In(Box<Storage>, String),
+}
+
 /// Declares a repository in the restic format; the storage's kind judges its settings.
 ///
 /// # Errors
-/// [`DeclareError`]: an unknown kind, a wrong setting, a taken name.
+/// [`DeclareError`]: an unknown kind, a wrong setting, a path that does not lead below its storage, a taken name.
 pub async fn repository_declare(
     context: &Context,
     kinds: &[Box<dyn StorageJudge>],
     tenant: TenantId,
     name: Name,
-    storage: StorageSettings,
+    place: RepositoryPlace,
     password: SecretReference,
-    credentials: CredentialReferences,
 ) -> Result<Repository, DeclareError> {
-    let known = || kinds.iter().map(|kind| kind.name()).collect();
-    let judge = kinds.iter().find(|row| row.name() == storage.kind);
-    let judge = judge.ok_or_else(|| DeclareError::StorageKind { given: storage.kind.clone(), known: known() })?;
-    let own = |reference: SecretReference| {
-        let key = reference.to_string();
-        // What a channel may send to any server opens no data.
-        if matches!(&reference, SecretReference::Sealed { name, .. } if name.as_str().starts_with(SEALED_PREFIX)) {
-            return Err(StoreError::NotFound { noun: "secret for a repository", key });
+    let password = own(tenant, password)?;
+    let (storage_id, storage, credentials) = match place {
+        RepositoryPlace::Own(storage, credentials) => {
+            let judge = judge_of(kinds, &storage.kind)?;
+            let credentials = credentials_judge(context, tenant, credentials).await?;
+            (None, StorageSettings { settings: judge.judge(&storage.settings)?, ..storage }, credentials)
         }
-        reference.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key })
+        RepositoryPlace::In(storage, path) => {
+            if storage.tenant_id != tenant {
+                return Err(StoreError::NotFound { noun: "storage", key: storage.id.to_string() }.into());
+            }
+            path_judge(&path)?;
+            let judge = judge_of(kinds, &storage.place.kind)?;
+            let settings = judge.judge(&judge.below(&storage.place.settings, &path))?;
+            let place = StorageSettings { settings, kind: storage.place.kind.clone() };
+            (Some(storage.id), place, CredentialReferences::new())
+        }
     };
-    let password = own(password)?;
-    let credentials = credentials.into_iter().map(|(purpose, reference)| Ok((purpose, own(reference)?)));
-    let credentials = credentials.collect::<Result<CredentialReferences, StoreError>>()?;
-    for reference in credentials.values() {
-        access_key(context, reference).await?;
-    }
     if matches!(password, SecretReference::Sealed { .. }) {
         // Better now than at the first backup.
         context.secrets.secret_read(&password).await?;
     }
-    let storage = StorageSettings { settings: judge.judge(&storage.settings)?, ..storage };
     let repository = Repository {
         id: RepositoryId::new(context.now(), context.ten()),
         tenant_id: tenant,
         name,
         kind: RepositoryKind::Restic,
+        storage_id,
         storage,
         password,
         credentials,
@@ -194,89 +273,4 @@ pub async fn source_declare(
     let items: Vec<Item> = parsed.items.into_iter().map(item).collect();
     context.declarations.source_add(&source, &items).await?;
     Ok(source)
-}
-
-/// What is to change of a plan; what is none stays.
-#[derive(Debug, Clone, Default)]
-pub struct PlanChange {
-    /// Its name.
-    pub name: Option<Name>,
-    /// Where the next snapshots lie.
-    pub repository_id: Option<RepositoryId>,
-    /// When.
-    pub schedule: Option<Schedule>,
-    /// How old the newest good snapshot may be.
-    pub rpo: Option<Duration>,
-    /// Which snapshots are kept.
-    pub retention: Option<RetentionPolicy>,
-}
-
-/// Changes a plan that must still be as `seen`, lifts its parked jobs, and returns it; none when somebody else changed it.
-///
-/// # Errors
-/// [`DeclareError`]: an RPO that is too short, a repository of another tenant, a taken name.
-pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> Result<Option<Plan>, DeclareError> {
-    if seen.retired_at.is_some() {
-        return Err(StoreError::Retired { noun: "plan", key: seen.name.to_string() }.into());
-    }
-    let rpo = change.rpo.unwrap_or(seen.rpo);
-    if rpo < RPO_MIN {
-        return Err(DeclareError::Rpo { given: rpo });
-    }
-    let repository_id = change.repository_id.unwrap_or(seen.repository_id);
-    let repository = context.declarations.repository_get(repository_id).await?;
-    if repository.tenant_id != seen.tenant_id {
-        return Err(DeclareError::OtherTenant { noun: "repository", id: repository_id.to_string() });
-    }
-    let changed = Plan {
-        name: change.name.unwrap_or_else(|| seen.name.clone()),
-        repository_id,
-        schedule: change.schedule.unwrap_or_else(|| seen.schedule.clone()),
-        rpo,
-        retention: change.retention.unwrap_or_else(|| seen.retention.clone()),
-        ..seen.clone()
-    };
-    if !context.declarations.plan_replace(seen, &changed).await? {
-        return Ok(None);
-    }
-    // What went wrong too often may go well now.
-    plan_lift(context, &changed).await?;
-    Ok(Some(changed))
-}
-
-/// Declares a plan over a source and a repository of the same tenant.
-///
-/// # Errors
-/// [`DeclareError`]: an RPO that is too short, a source or repository of another tenant, a taken name.
-pub async fn plan_declare(
-    context: &Context,
-    tenant: TenantId,
-    declaration: PlanDeclaration,
-) -> Result<Plan, DeclareError> {
-    if declaration.rpo < RPO_MIN {
-        return Err(DeclareError::Rpo { given: declaration.rpo });
-    }
-    let source = context.declarations.source_get(declaration.source_id).await?;
-    let repository = context.declarations.repository_get(declaration.repository_id).await?;
-    if source.tenant_id != tenant {
-        return Err(DeclareError::OtherTenant { noun: "source", id: source.id.to_string() });
-    }
-    if repository.tenant_id != tenant {
-        return Err(DeclareError::OtherTenant { noun: "repository", id: repository.id.to_string() });
-    }
-    let now = context.now();
-    let plan = Plan {
-        id: PlanId::new(now, context.ten()),
-        tenant_id: tenant,
-        name: declaration.name,
-        source_id: source.id,
-        repository_id: repository.id,
-        schedule: declaration.schedule,
-        rpo: declaration.rpo,
-        retention: declaration.retention,
-        created_at: now,
-        retired_at: None,
-    };
-    context.declarations.plan_add(&plan).await?;
-    Ok(plan)
 }

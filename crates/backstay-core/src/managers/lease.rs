@@ -67,9 +67,13 @@ async fn repository_open(context: &Context, job: &Job, repository: Repository) -
 /// of its snapshots.
 pub(super) async fn leased(
     context: &Context,
-    repository: Repository,
+    mut repository: Repository,
     purposes: &[Purpose],
 ) -> Result<LeasedRepository, SecretError> {
+    if let Some(id) = repository.storage_id {
+        // What opens it now: it may be another one than when the repository was declared.
+        repository.credentials = context.declarations.storage_get(id).await?.credentials;
+    }
     let password = context.secrets.secret_read(&repository.password).await?;
     let mut credentials = BTreeMap::new();
     for (purpose, reference) in repository.credentials.iter().filter(|(purpose, _)| purposes.contains(purpose)) {

@@ -1,6 +1,6 @@
 //! Use cases, each from end to end: they ask and tell ports in order and leave every decision to `domain`.
 //!
-//! `declaration` takes in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
+//! `declaration` and `plan` take in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back, `retry` what was given up, `retention` says which snapshots go and has
 //! repositories pruned, `quota` keeps backups from starting that a tenant has no room for, `retire` ends what is no longer
 //! wanted,
@@ -11,6 +11,7 @@
 
 pub mod context;
 pub mod declaration;
+pub mod plan;
 pub mod request;
 pub mod job;
 pub mod lease;

@@ -7,9 +7,10 @@ use super::quota::{PermitError, items_permit};
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
-use crate::domain::id::{JobId, PlanId, SnapshotId};
+use crate::domain::id::{JobId, JobSetId, PlanId, SnapshotId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobCounts, JobState, Target, Trigger};
+use crate::domain::job_set::JobSet;
 use crate::domain::plan::{Plan, breach_at};
 use crate::domain::restore::RestoreTerms;
 use crate::domain::sample::SampleRule;
@@ -20,7 +21,13 @@ use crate::ports::store::{Enqueued, StoreError};
 /// Priority of a job that a person asked for: before those that a schedule made.
 pub(super) const PRIORITY_REQUEST: i32 = 10;
 
-/// Asks for a backup of each item of a plan that is still there, and returns what became of each.
+/// Returns the set that the jobs of an asking make up when it asks for so many items; none for a single one.
+pub fn set_of(asking: &Asking, items: usize) -> Option<JobSetId> {
+    (items > 1).then(|| asking.set_id())
+}
+
+/// Asks for a backup of each item of a plan that is still there, and returns what became of each. Several make up one job
+/// set ([`set_of`]).
 ///
 /// # Errors
 /// [`PermitError::Quota`] when the tenant has no room for any of them: nothing was enqueued. [`StoreError`]; items enqueued
@@ -38,9 +45,15 @@ pub async fn plan_request(
     items.retain(|item| item.vanished_at.is_none());
     let places: Vec<_> = items.iter().map(|item| (item.id, plan.repository_id)).collect();
     items_permit(context, plan.tenant_id, &places).await?;
+    let set = set_of(asking, items.len());
+    if let Some(id) = set {
+        let wanted = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let set = JobSet { id, tenant_id: plan.tenant_id, name: plan.name.clone(), wanted, created_at: asking.at() };
+        context.jobs.set_add(&set).await?;
+    }
     let mut answers = Vec::with_capacity(items.len());
-    for item in items {
-        let enqueued = backup_request(context, asking, &plan, &item, Trigger::Request).await?;
+    for (place, item) in (0..).zip(items) {
+        let enqueued = backup_request(context, asking, &plan, &item, set.map(|set| (set, place))).await?;
         answers.push((item, enqueued));
     }
     Ok(answers)
@@ -52,15 +65,16 @@ async fn backup_request(
     asking: &Asking,
     plan: &Plan,
     item: &Item,
-    trigger: Trigger,
+    set: Option<(JobSetId, u32)>,
 ) -> Result<Enqueued, StoreError> {
     let now = asking.at();
     let id = asking.job_id(&item.id.to_string());
     let newest_at = newest_at(context, plan, item).await?;
     let job = Job {
         priority: PRIORITY_REQUEST,
+        set,
         trace: asking.trace(),
-        ..backup_job(plan, (item, newest_at), (id, trigger, now))
+        ..backup_job(plan, (item, newest_at), (id, Trigger::Request, now))
     };
     let about = (job.tenant_id, Some(job.id), job.item_id);
     let enqueued = context.event(EventKind::Enqueued, about, now, format!("backup of {} was asked for", item.name));

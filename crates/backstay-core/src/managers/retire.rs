@@ -12,34 +12,48 @@ use crate::ports::store::{JobFilter, Page, Retirable, StoreError};
 /// Why something is not retired.
 #[derive(Debug, thiserror::Error)]
 pub enum RetireError {
-    /// Plans that live need it.
-    #[error("the {noun} is in use by {}: {}", if plans.len() == 1 { "a plan" } else { "plans" }, names(plans))]
+    /// What lives needs it: plans, of a storage repositories.
+    #[error("the {noun} is in use by {}: {}", users(noun, by.len()), names(by))]
     InUse {
-        /// Source or repository.
+        /// Source, repository or storage.
         noun: &'static str,
-        /// The plans.
-        plans: Vec<Name>,
+        /// Who needs it.
+        by: Vec<Name>,
     },
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+fn users(noun: &str, count: usize) -> &'static str {
+    match (noun, count) {
+        ("storage", 1) => "a repository",
+        ("storage", _) => "repositories",
+        (_, 1) => "a plan",
+        _ => "plans",
+    }
+}
+
 fn names(plans: &[Name]) -> String {
     plans.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Retires a plan, a source or a repository, and cancels what is queued of it. Asking twice is asking once; a second one
+/// Retires a plan, a source, a repository or a storage, and cancels what is queued of it. Asking twice is asking once; a second one
 /// also finishes what an earlier one left.
 ///
 /// # Errors
-/// [`RetireError::InUse`] when plans that live need it; [`StoreError::NotFound`] when there is no such thing.
+/// [`RetireError::InUse`] when what lives needs it; [`StoreError::NotFound`] when there is no such thing.
 pub async fn retire(context: &Context, what: Retirable) -> Result<(), RetireError> {
     let at = context.schedules.clock_read().await?;
-    let plans = context.declarations.retire(what, at).await?;
-    if !plans.is_empty() {
-        let noun = if matches!(what, Retirable::Source(_)) { "source" } else { "repository" };
-        return Err(RetireError::InUse { noun, plans });
+    let by = context.declarations.retire(what, at).await?;
+    if !by.is_empty() {
+        let noun = match what {
+            Retirable::Plan(_) => "plan",
+            Retirable::Source(_) => "source",
+            Retirable::Repository(_) => "repository",
+            Retirable::Storage(_) => "storage",
+        };
+        return Err(RetireError::InUse { noun, by });
     }
     match what {
         Retirable::Plan(id) => {
@@ -54,7 +68,7 @@ pub async fn retire(context: &Context, what: Retirable) -> Result<(), RetireErro
                 }
             }
         }
-        Retirable::Source(_) => {}
+        Retirable::Source(_) | Retirable::Storage(_) => {}
     }
     Ok(())
 }

@@ -83,9 +83,10 @@ async fn again(context: &Context, asking: &Asking, job: &Job) -> Result<JobId, S
     };
     let next = Job {
         id,
-        set: None,
         trigger: Trigger::Request,
         priority: PRIORITY_REQUEST,
+        // It takes the place of the one before in the set.
+        set: job.set,
         attempt_token: AttemptToken(0),
         streak: None,
         counts: JobCounts::default(),

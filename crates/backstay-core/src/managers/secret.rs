@@ -29,6 +29,14 @@ pub enum KeepError {
         /// The repository's name.
         repository: Name,
     },
+    /// A storage would not open any more.
+    #[error("the secret {name} is a key of the storage {storage}")]
+    InStorage {
+        /// Which secret.
+        name: Name,
+        /// The storage's name.
+        storage: Name,
+    },
     /// A channel could not deliver any more.
     #[error("the secret {name} is {what} of the channel {channel}")]
     InChannel {
@@ -87,6 +95,11 @@ pub async fn secret_forget(
     in_use(context, tenant, name, "the password", |row| row.password == reference).await?;
     let is_key = |row: &Repository| row.credentials.values().any(|key| *key == reference);
     in_use(context, tenant, name, "a storage key", is_key).await?;
+    for row in context.declarations.storage_list(Some(tenant)).await? {
+        if row.credentials.values().any(|key| *key == reference) {
+            return Err(KeepError::InStorage { name: name.clone(), storage: row.name });
+        }
+    }
     // Also channels of the installation: they may say whose secret they mean.
     for channel in context.notices.channel_list(None).await? {
         if let Some((what, _)) = channel.settings.references().into_iter().find(|(_, known)| **known == reference) {

@@ -15,6 +15,9 @@ pub trait StorageJudge: Send + Sync {
     /// Returns the JSON Schema of the settings.
     fn schema(&self) -> Value;
 
+    /// Returns the settings of what lies under a path in a storage whose settings were judged.
+    fn below(&self, settings: &Value, path: &str) -> Value;
+
     /// Judges settings by themselves, and returns them as the row keeps them.
     ///
     /// # Errors

@@ -15,9 +15,13 @@ use crate::domain::disposition::Disposition;
 use crate::domain::event::Event;
 use crate::domain::evidence::Evidence;
 use crate::domain::fairness::{Candidate, Rules};
-use crate::domain::id::{AgentId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
+use crate::domain::id::{
+    AgentId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId, TemplateId,
+    TenantId,
+};
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName};
+use crate::domain::job_set::JobSet;
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::quota::{Quota, Usage};
@@ -25,6 +29,8 @@ use crate::domain::repository::{Repository, RepositoryEpoch};
 use crate::domain::retry::Streak;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
+use crate::domain::storage::{CredentialReferences, Storage};
+use crate::domain::template::Template;
 use crate::domain::tenant::Tenant;
 use crate::domain::unread::Unread;
 
@@ -139,6 +145,8 @@ pub enum Retirable {
     Source(SourceId),
     /// A repository.
     Repository(RepositoryId),
+    /// A storage.
+    Storage(StorageId),
 }
 
 /// Tenants, sources, items, repositories, plans: what people declare. Lists have retired ones too.
@@ -172,7 +180,21 @@ pub trait DeclarationStore: Send + Sync {
     /// Returns a source's items by name.
     async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError>;
 
-    /// Adds a repository; [`StoreError::Taken`] when the tenant has the name.
+    /// Adds a storage; [`StoreError::Taken`] when the tenant has the name.
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError>;
+    /// Returns a storage.
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError>;
+    /// Returns all storages by name; of one tenant or of all.
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError>;
+    /// Puts other credential references in the place of those of `old`, which must still be as it was seen; false when it
+    /// is not, or when it is retired.
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError>;
+
+    /// Adds a repository; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Retired`] when its storage is.
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError>;
     /// Returns a repository.
     async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError>;
@@ -180,19 +202,33 @@ pub trait DeclarationStore: Send + Sync {
     async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError>;
 
     /// Adds a plan; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Retired`] when its source or
-    /// repository is.
+    /// repository is, [`StoreError::Busy`] when its values are not those that hold under its template now.
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError>;
     /// Returns a plan.
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError>;
     /// Returns all plans by name; of one tenant or of all.
     async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError>;
-    /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not. Id, tenant and source
-    /// stay. [`StoreError::Taken`] when the tenant has the name.
+    /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not, or when the values of
+    /// `new` are not those that hold under its template now. Id, tenant and source stay. [`StoreError::Taken`] when the tenant has the name.
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError>;
+
+    /// Adds a template; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Busy`] when it does not stand
+    /// well under what is above it now.
+    async fn template_add(&self, template: &Template) -> Result<(), StoreError>;
+    /// Returns a template.
+    async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError>;
+    /// Returns all templates by name; of one tenant or of all.
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError>;
+    /// Puts `new` in the place of `old`, which must still be as it was seen, and the values that hold then in all plans
+    /// under it that live, as [`DeclarationStore::plan_replace`] does it. Returns the plans that changed; none, and
+    /// nothing is written, when it is not as it was seen. Id, tenant and name stay.
+    async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError>;
+    /// Removes a template. Returns what stands under it, each with its noun: then nothing was written.
+    async fn template_remove(&self, id: TemplateId) -> Result<Vec<String>, StoreError>;
 
     /// Retires a row: its name may be taken again, and nothing that is new may name it ([`StoreError::Retired`]): no plan
     /// its source or repository, no backup its plan, no prune its repository. A plan's schedule rests, and its items are
-    /// looked at once more. Returns the plans that live and need it, by name: then nothing was written. One that is
+    /// looked at once more. Returns what lives and needs it, by name: plans, of a storage repositories: then nothing was written. One that is
     /// retired stays as it is.
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError>;
 }
@@ -289,6 +325,8 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     /// Only in this state.
     pub state: Option<StateName>,
+    /// Only members of this set.
+    pub set_id: Option<JobSetId>,
 }
 
 /// A job that was claimed: its row as leased, and what the claim decided.
@@ -387,6 +425,13 @@ pub trait JobStore: Send + Sync {
     /// Puts a queued job in, with its event; for an overlap or a known occurrence only the event `skipped`, when given.
     /// The same job again is [`Enqueued::New`] again, and nothing is told.
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError>;
+
+    /// Adds a job set, before its members. The same again changes nothing.
+    async fn set_add(&self, set: &JobSet) -> Result<(), StoreError>;
+    /// Returns a job set.
+    async fn set_get(&self, id: JobSetId) -> Result<JobSet, StoreError>;
+    /// Returns a page of job sets; of one tenant or of all.
+    async fn set_list(&self, tenant: Option<TenantId>, page: Page<JobSetId>) -> Result<Vec<JobSet>, StoreError>;
 
     /// Returns a job.
     async fn job_get(&self, id: JobId) -> Result<Job, StoreError>;

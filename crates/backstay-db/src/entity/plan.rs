@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::retention::RetentionPolicy;
+use backstay_core::domain::template::Said;
 use backstay_core::ports::store::StoreError;
 use sea_orm::entity::prelude::*;
 
 use crate::row::{Row, json_cell, ms_cell};
-use crate::twin::{RetentionTwin, ScheduleTwin};
+use crate::twin::{RetentionTwin, SaidTwin, ScheduleTwin};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "plan")]
@@ -27,6 +28,10 @@ pub(crate) struct Model {
     pub(crate) retired_at: Option<i64>,
     /// Empty while it lives, then its id: part of the key of its name, so that the name can be taken again.
     pub(crate) retired_mark: String,
+    /// Name of its template; none for a plan by itself.
+    pub(crate) template_name: Option<String>,
+    /// What it says itself; none in rows of before there were templates: such a plan says all that its row holds.
+    pub(crate) said_json: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -53,23 +58,34 @@ impl Model {
             created_at: plan.created_at.as_microsecond(),
             retired_at: plan.retired_at.map(|at| at.as_microsecond()),
             retired_mark: plan.retired_at.map_or_else(String::new, |_| plan.id.to_string()),
+            template_name: plan.template.as_ref().map(ToString::to_string),
+            said_json: Some(json_cell(&SaidTwin::of(&plan.said))),
         }
     }
 
     pub(crate) fn read(self) -> Result<Plan, StoreError> {
         let row = Row::of("plan", &self.id);
+        let schedule = row.json::<ScheduleTwin>("schedule_json", &self.schedule_json)?.read(row)?;
+        let rpo = Duration::from_millis(row.count("rpo_ms", self.rpo_ms)?);
+        let retention = match &self.retention_json {
+            Some(text) => row.json::<RetentionTwin>("retention_json", text)?.read(row)?,
+            None => RetentionPolicy::default(),
+        };
+        let said = match &self.said_json {
+            Some(text) => row.json::<SaidTwin>("said_json", text)?.read(row)?,
+            None => Said::all(&schedule, rpo, &retention),
+        };
         Ok(Plan {
             id: row.parse("id", &self.id)?,
             tenant_id: row.parse("tenant_id", &self.tenant_id)?,
             name: row.parse("name", &self.name)?,
             source_id: row.parse("source_id", &self.source_id)?,
             repository_id: row.parse("repository_id", &self.repository_id)?,
-            schedule: row.json::<ScheduleTwin>("schedule_json", &self.schedule_json)?.read(row)?,
-            rpo: Duration::from_millis(row.count("rpo_ms", self.rpo_ms)?),
-            retention: match &self.retention_json {
-                Some(text) => row.json::<RetentionTwin>("retention_json", text)?.read(row)?,
-                None => RetentionPolicy::default(),
-            },
+            template: row.parse_some("template_name", self.template_name.as_deref())?,
+            said,
+            schedule,
+            rpo,
+            retention,
             created_at: row.instant("created_at", self.created_at)?,
             retired_at: row.instant_some("retired_at", self.retired_at)?,
         })

@@ -26,6 +26,8 @@ pub(crate) struct Model {
     pub(crate) retired_at: Option<i64>,
     /// Empty while it lives, then its id: part of the key of its name, so that the name can be taken again.
     pub(crate) retired_mark: String,
+    /// The storage that it lies in; none for one that says itself where.
+    pub(crate) storage_id: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -47,6 +49,7 @@ impl Model {
             credentials_json: (!repository.credentials.is_empty()).then(|| credentials_cell(&repository.credentials)),
             retired_at: repository.retired_at.map(|at| at.as_microsecond()),
             retired_mark: repository.retired_at.map_or_else(String::new, |_| repository.id.to_string()),
+            storage_id: repository.storage_id.map(|id| id.to_string()),
         }
     }
 
@@ -59,6 +62,7 @@ impl Model {
             name: row.parse("name", &self.name)?,
             kind: row.word("kind", &self.kind, RepositoryKind::from_word)?,
             password: row.parse("password_reference", &self.password_reference)?,
+            storage_id: row.parse_some("storage_id", self.storage_id.as_deref())?,
             storage: StorageSettings { kind: self.storage_kind, settings },
             credentials: match &self.credentials_json {
                 None => CredentialReferences::new(),
@@ -70,12 +74,12 @@ impl Model {
     }
 }
 
-fn credentials_cell(references: &CredentialReferences) -> String {
+pub(crate) fn credentials_cell(references: &CredentialReferences) -> String {
     let words = references.iter().map(|(purpose, reference)| (purpose.word(), reference.to_string()));
     json_cell(&words.collect::<BTreeMap<_, _>>())
 }
 
-fn credentials(row: Row<'_>, text: &str) -> Result<CredentialReferences, StoreError> {
+pub(crate) fn credentials(row: Row<'_>, text: &str) -> Result<CredentialReferences, StoreError> {
     let cell = "credentials_json";
     let words: BTreeMap<String, String> = row.json(cell, text)?;
     let one = |(purpose, reference): (&String, &String)| {

@@ -24,6 +24,7 @@ mod cancel;
 mod lift;
 mod look;
 mod rules;
+mod set;
 pub(crate) mod turns;
 
 pub(crate) use due::due_of;
@@ -36,8 +37,9 @@ use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::fairness::Rules;
-use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, TenantId};
+use backstay_core::domain::id::{AgentId, ItemId, JobId, JobSetId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, Trigger};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
@@ -71,6 +73,9 @@ pub(crate) fn list_question(filter: JobFilter, page: Page<JobId>) -> Select<job:
     if let Some(state) = filter.state {
         query = query.filter(job::Column::State.eq(state.word()));
     }
+    if let Some(set) = filter.set_id {
+        query = query.filter(job::Column::SetId.eq(set.to_string()));
+    }
     if let Some(before) = page.before {
         query = query.filter(job::Column::Id.lt(before.to_string()));
     }
@@ -94,6 +99,18 @@ impl JobStore for Database {
             Ok(answer)
         })
         .await
+    }
+
+    async fn set_add(&self, set: &JobSet) -> Result<(), StoreError> {
+        self.retrying(|| self.set_add_once(set)).await
+    }
+
+    async fn set_get(&self, id: JobSetId) -> Result<JobSet, StoreError> {
+        self.set_of(id).await
+    }
+
+    async fn set_list(&self, tenant: Option<TenantId>, page: Page<JobSetId>) -> Result<Vec<JobSet>, StoreError> {
+        self.sets(tenant, page).await
     }
 
     async fn job_get(&self, id: JobId) -> Result<Job, StoreError> {

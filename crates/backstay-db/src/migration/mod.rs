@@ -8,7 +8,8 @@
 //!
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the
 //! API's door, how far schedules are, the door once more, what is kept, what is told, what opens storages, whose turn it
-//! is, what tenants may store, what is retired, what is over.
+//! is, what tenants may store, what is retired, what is over,
+//! templates of plans, job sets, storages.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -30,6 +31,9 @@ mod m20261121_000013_quota;
 mod m20261121_000014_retire;
 mod m20261121_000015_sweep;
 mod m20261121_000016_trace;
+mod m20261122_000017_template;
+mod m20261122_000018_set;
+mod m20261122_000019_storage;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -56,6 +60,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000014_retire::Retire),
             Box::new(m20261121_000015_sweep::Sweep),
             Box::new(m20261121_000016_trace::Trace),
+            Box::new(m20261122_000017_template::Template),
+            Box::new(m20261122_000018_set::Set),
+            Box::new(m20261122_000019_storage::Storage),
         ]
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::domain::event::{EventKind, chain_hash};
+use backstay_core::domain::id::JobSetId;
 use backstay_core::domain::job::Outcome;
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::sweep::Sweepable;
 use backstay_core::ports::notice::{Mark, NoticeWrite};
@@ -27,6 +29,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// from its anchor on, and goes on.
 async fn history_is_swept(database: Database, world: World) {
     let agent = world.agent();
+    let (id, name, created_at) = (JobSetId::new(world.now(), world.ten()), world.plan.name.clone(), world.now());
+    let set = JobSet { id, tenant_id: world.tenant.id, name, wanted: 2, created_at };
+    world.jobs.set_add(&set).await.unwrap();
     let mut ended = Vec::new();
     for _ in 0..3 {
         let key = world.leased(0, agent).await;
@@ -42,6 +47,7 @@ async fn history_is_swept(database: Database, world: World) {
         0,
         "two months are kept, whatever is asked"
     );
+    assert_eq!(world.jobs.set_get(set.id).await.unwrap(), set, "its members may be on their way");
     assert_eq!(database.event_sweep(world.tenant.id, now, 99).await.unwrap(), 0);
     world.clock.advance(DAY * 61);
     let cut = now.checked_sub(DAY).unwrap();
@@ -52,6 +58,7 @@ async fn history_is_swept(database: Database, world: World) {
         assert!(matches!(world.jobs.job_get(*id).await, Err(StoreError::NotFound { .. })));
         assert!(world.history.attempt_list(*id).await.unwrap().is_empty());
     }
+    assert!(matches!(world.jobs.set_get(set.id).await, Err(StoreError::NotFound { .. })), "no member is left of it");
     world.job(ended[2]).await;
     world.job(waiting).await;
 

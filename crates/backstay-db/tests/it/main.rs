@@ -15,6 +15,7 @@ mod large;
 mod migrate;
 mod proxy;
 mod race;
+mod said;
 mod schema;
 mod server;
 

@@ -10,15 +10,19 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::domain::channel::Channel;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{
-    AlertId, ChannelId, EvidenceId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId, TokenId,
+    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId,
+    TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::Storage;
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::ApiToken;
 use backstay_core::domain::trace::TraceParent;
@@ -160,9 +164,12 @@ owned! {
     Source, SourceId, "source": state, id => state.context.declarations.source_get(id), row => Some(row.tenant_id);
     Repository, RepositoryId, "repository": state, id => state.context.declarations.repository_get(id), row => Some(row.tenant_id);
     Plan, PlanId, "plan": state, id => state.context.declarations.plan_get(id), row => Some(row.tenant_id);
+    Storage, StorageId, "storage": state, id => state.context.declarations.storage_get(id), row => Some(row.tenant_id);
+    Template, TemplateId, "template": state, id => state.context.declarations.template_get(id), row => Some(row.tenant_id);
     Item, ItemId, "item": state, id => state.context.declarations.item_get(id), row => {
         Some(state.context.declarations.source_get(row.source_id).await?.tenant_id)
     };
+    JobSet, JobSetId, "job set": state, id => state.context.jobs.set_get(id), row => Some(row.tenant_id);
     Job, JobId, "job": state, id => state.context.jobs.job_get(id), row => Some(row.tenant_id);
     Snapshot, SnapshotId, "snapshot": state, id => state.context.history.snapshot_get(id), row => Some(row.tenant_id);
     Evidence, EvidenceId, "record of evidence": state, id => state.context.history.evidence_get(id), row => Some(row.place.tenant_id);

@@ -20,6 +20,7 @@ use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::managers::plan::RemoveError;
 use backstay_core::managers::quota::PermitError;
 use backstay_core::managers::retire::RetireError;
 use backstay_core::managers::secret::KeepError;
@@ -275,7 +276,21 @@ impl From<RetireError> for ApiError {
         match error {
             RetireError::Store(error) => error.into(),
             RetireError::InUse { .. } => {
-                let hint = "Retire those plans first, or give them another one: backstay plan retire.";
+                let hint =
+                    "Retire those first, or give plans another one: backstay plan retire, backstay repository retire.";
+                Self::new(StatusCode::CONFLICT, "needed", error, hint)
+            }
+        }
+    }
+}
+
+impl From<RemoveError> for ApiError {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::Store(error) => error.into(),
+            RemoveError::InUse { .. } => {
+                let hint =
+                    "Give them another template, or none, first: backstay plan update, backstay template update.";
                 Self::new(StatusCode::CONFLICT, "needed", error, hint)
             }
         }
@@ -302,6 +317,9 @@ impl From<DeclareError> for ApiError {
             ),
             DeclareError::Rpo { .. } => Self::invalid("rpo_ms", error),
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
+            DeclareError::Path(error) => Self::invalid("path", error),
+            DeclareError::Schedule(error) => error.into(),
+            DeclareError::Template(error) => Self::invalid("template", error),
         }
     }
 }
@@ -336,6 +354,10 @@ impl From<KeepError> for ApiError {
             KeepError::Length => Self::invalid("value", error),
             KeepError::InChannel { .. } => {
                 let hint = "Let the channel name another secret first: backstay channel update.";
+                Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
+            }
+            KeepError::InStorage { .. } => {
+                let hint = "Let the storage name another key first: backstay storage update.";
                 Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
             }
             KeepError::InUse { .. } => {

@@ -30,6 +30,7 @@ pub(super) async fn job_list(
         item_id: query.item_id.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("item_id", error))?,
         kind: optional("kind", query.kind.as_deref(), JobKind::from_word)?,
         state: optional("state", query.state.as_deref(), StateName::from_word)?,
+        set_id: query.set.map(|id| id.parse()).transpose().map_err(|error| ApiError::invalid("set", error))?,
     };
     let page = page(query.before.as_deref(), query.limit)?;
     let jobs = state.context.jobs.job_list(filter, page).await?;

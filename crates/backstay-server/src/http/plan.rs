@@ -1,31 +1,31 @@
 //! Plans.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
 use backstay_api::types::list::{RetiredQuery, Rows};
-use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
-use backstay_api::types::retention::{ItemRetentionView, RetentionView};
+use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use backstay_api::types::retention::ItemRetentionView;
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
-use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, START_WINDOW_DEFAULT, Schedule};
 use backstay_core::domain::source::Source;
-use backstay_core::managers::declaration::{self, PlanChange, PlanDeclaration};
+use backstay_core::domain::template::Templates;
+use backstay_core::managers::plan::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::schedule::{self, PauseWish};
 use backstay_core::managers::{request, retention, retire};
 use backstay_core::ports::store::Retirable;
-use sha2::{Digest, Sha256};
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body, optional};
+use super::extract::{Ask, Body};
 use super::state::ServerState;
+use super::tag::{as_seen, tagged};
+use super::template::named;
 
 pub(super) async fn plan_create(
     State(state): State<ServerState>,
@@ -37,29 +37,11 @@ pub(super) async fn plan_create(
         name: body.name.parse()?,
         source_id: caller.own::<Source>(&state, id("source_id", &body.source_id)?).await?.id,
         repository_id: caller.own::<Repository>(&state, id("repository_id", &body.repository_id)?).await?.id,
-        schedule: schedule_of(body.schedule)?,
-        rpo: Duration::from_millis(body.rpo_ms),
-        retention: body.retention.read()?,
+        template: body.template.as_deref().map(|text| named("template", text)).transpose()?,
+        said: body.said()?,
     };
-    let made = declaration::plan_declare(&state.context, tenant, declared).await?;
-    Ok((StatusCode::CREATED, Json(PlanView::from(&made))))
-}
-
-/// Judges a schedule.
-fn schedule_of(view: ScheduleView) -> Result<Schedule, ApiError> {
-    let rhythm = match (view.cron, view.every_ms) {
-        (None, None) => Rhythm::OnRequest,
-        (Some(expression), None) => Rhythm::Cron(expression),
-        (None, Some(every)) => Rhythm::Every(Duration::from_millis(every)),
-        (Some(_), Some(_)) => return Err(ApiError::invalid("schedule", "give cron or every_ms, not both")),
-    };
-    let overlap = optional("schedule.overlap", view.overlap.as_deref(), OverlapKey::from_word)?;
-    let catch_up = optional("schedule.catch_up", view.catch_up.as_deref(), CatchUp::from_word)?;
-    let start_window = view.start_window_ms.map_or(START_WINDOW_DEFAULT, Duration::from_millis);
-    let zone = view.time_zone.unwrap_or_else(|| "UTC".to_owned());
-    let jitter = Duration::from_millis(view.jitter_ms);
-    let schedule = Schedule::new(rhythm, zone, jitter, overlap.unwrap_or(OverlapKey::Plan))?;
-    Ok(schedule.with_start_window(start_window).with_catch_up(catch_up.unwrap_or(CatchUp::Once)))
+    let made = plan::plan_declare(&state.context, tenant, declared).await?;
+    Ok((StatusCode::CREATED, Json(view(&state, &made).await?)))
 }
 
 /// Reads an id in a body.
@@ -67,37 +49,27 @@ fn id<I: std::str::FromStr<Err = IdError>>(field: &str, text: &str) -> Result<I,
     text.parse().map_err(|error| ApiError::invalid(field, error))
 }
 
-/// Returns what goes with a plan as it is: its view's hash.
-fn etag(view: &PlanView) -> String {
-    let text = serde_json::to_string(view).expect("a plan is JSON");
-    let hash: String = Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hash}\"")
+/// Returns the view of a plan.
+async fn view(state: &ServerState, row: &Plan) -> Result<PlanView, ApiError> {
+    Ok(PlanView::new(row, &plan::templates(&state.context, row.tenant_id).await?))
 }
 
-/// Returns a plan with its tag.
-fn tagged(plan: &Plan) -> impl IntoResponse + use<> {
-    let view = PlanView::from(plan);
-    ([(ETAG, etag(&view))], Json(view))
-}
-
-pub(super) async fn plan_show(Own(plan): Own<Plan>) -> impl IntoResponse {
-    tagged(&plan)
+pub(super) async fn plan_show(
+    State(state): State<ServerState>,
+    Own(plan): Own<Plan>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(tagged(view(&state, &plan).await?))
 }
 
 pub(super) async fn plan_update(
     State(state): State<ServerState>,
     caller: Caller,
-    Own(plan): Own<Plan>,
+    Own(seen): Own<Plan>,
     headers: HeaderMap,
     Body(body): Body<PlanUpdate>,
 ) -> Result<impl IntoResponse, ApiError> {
-    if let Some(wanted) = headers.get(IF_MATCH) {
-        let own = etag(&(&plan).into());
-        let matches = |one: &str| matches!(one.trim(), "*") || one.trim() == own;
-        if !wanted.to_str().is_ok_and(|list| list.split(',').any(matches)) {
-            return Err(ApiError::changed());
-        }
-    }
+    as_seen(&headers, &view(&state, &seen).await?)?;
+    let said = body.said(&seen.said)?;
     let repository_id = match &body.repository_id {
         Some(text) => Some(caller.own::<Repository>(&state, id("repository_id", text)?).await?.id),
         None => None,
@@ -105,12 +77,14 @@ pub(super) async fn plan_update(
     let change = PlanChange {
         name: body.name.map(|name| name.parse()).transpose()?,
         repository_id,
-        schedule: body.schedule.map(schedule_of).transpose()?,
-        rpo: body.rpo_ms.map(Duration::from_millis),
-        retention: body.retention.as_ref().map(RetentionView::read).transpose()?,
+        template: match &body.template {
+            None => None,
+            Some(wish) => Some(wish.as_deref().map(|text| named("template", text)).transpose()?),
+        },
+        said,
     };
-    let changed = declaration::plan_change(&state.context, &plan, change).await?;
-    Ok(tagged(&changed.ok_or_else(ApiError::changed)?))
+    let changed = plan::plan_change(&state.context, &seen, change).await?;
+    Ok(tagged(view(&state, &changed.ok_or_else(ApiError::changed)?).await?))
 }
 
 pub(super) async fn plan_list(
@@ -120,7 +94,13 @@ pub(super) async fn plan_list(
 ) -> Result<Json<Rows<PlanView>>, ApiError> {
     let mut plans = state.context.declarations.plan_list(caller.tenant()).await?;
     plans.retain(|row| query.retired || row.retired_at.is_none());
-    Ok(Json(Rows::whole(plans.iter().map(PlanView::from).collect())))
+    let mut templates: BTreeMap<_, Templates> = BTreeMap::new();
+    for row in state.context.declarations.template_list(caller.tenant()).await? {
+        templates.entry(row.tenant_id).or_default().insert(row.name.clone(), row);
+    }
+    let none = Templates::new();
+    let one = |row: &Plan| PlanView::new(row, templates.get(&row.tenant_id).unwrap_or(&none));
+    Ok(Json(Rows::whole(plans.iter().map(one).collect())))
 }
 
 pub(super) async fn plan_request(
@@ -130,8 +110,9 @@ pub(super) async fn plan_request(
 ) -> Result<(StatusCode, Json<PlanRequested>), ApiError> {
     let answers = request::plan_request(&state.context, &asking, plan.id).await?;
     state.wake.notify_one();
+    let set_id = request::set_of(&asking, answers.len()).map(|id| id.to_string());
     let items = answers.into_iter().map(|(item, answer)| EnqueuedView::new(item.name, answer)).collect();
-    Ok((StatusCode::ACCEPTED, Json(PlanRequested { items })))
+    Ok((StatusCode::ACCEPTED, Json(PlanRequested { set_id, items })))
 }
 
 /// Returns how far a plan is, as it is now.

@@ -7,7 +7,8 @@ use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::{RetiredQuery, Rows};
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView};
 use backstay_core::domain::repository::Repository;
-use backstay_core::domain::storage::StorageSettings;
+use backstay_core::domain::storage::{Storage, StorageSettings};
+use backstay_core::managers::declaration::RepositoryPlace;
 use backstay_core::managers::{declaration, retention, retire};
 use backstay_core::ports::store::{Enqueued, Retirable};
 
@@ -23,11 +24,22 @@ pub(super) async fn repository_create(
 ) -> Result<(StatusCode, Json<RepositoryView>), ApiError> {
     let tenant = caller.tenant_declared(&state, &body.tenant).await?;
     let credentials = body.credentials()?;
-    let storage = StorageSettings { kind: body.storage.kind, settings: body.storage.settings };
+    let place = match (body.storage, body.storage_id, body.path) {
+        (Some(own), None, None) => {
+            RepositoryPlace::Own(StorageSettings { kind: own.kind, settings: own.settings }, credentials)
+        }
+        (None, Some(id), path) if credentials.is_empty() => {
+            let id = id.parse().map_err(|error| ApiError::invalid("storage_id", error))?;
+            let storage = caller.own::<Storage>(&state, id).await?;
+            RepositoryPlace::In(Box::new(storage), path.unwrap_or_else(|| body.name.clone()))
+        }
+        (None, Some(_), _) => return Err(ApiError::invalid("credentials", "the storage has them")),
+        _ => return Err(ApiError::invalid("storage", "give storage by itself, or storage_id and a path there")),
+    };
     let (name, password) = (body.name.parse()?, body.password_reference.parse()?);
     let kinds = &state.storage_kinds;
     let context = &state.context;
-    let made = declaration::repository_declare(context, kinds, tenant, name, storage, password, credentials).await?;
+    let made = declaration::repository_declare(context, kinds, tenant, name, place, password).await?;
     Ok((StatusCode::CREATED, Json(RepositoryView::from(&made))))
 }
 

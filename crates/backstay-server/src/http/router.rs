@@ -21,8 +21,8 @@ use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
 use super::{
-    agent, alert, caps, channel, event, evidence, explain, job, kind, maintenance, meter, plan, quota, repository,
-    secret, snapshot, source, stream, tenant, token,
+    agent, alert, caps, channel, event, evidence, explain, job, job_set, kind, maintenance, meter, plan, quota,
+    repository, secret, snapshot, source, storage, stream, template, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -123,6 +123,18 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::AgentList => get(agent::agent_list),
         Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),
+        Operation::JobSetList => get(job_set::job_set_list),
+        Operation::JobSetShow => get(job_set::job_set_show),
+        Operation::StorageCreate => post(storage::storage_create),
+        Operation::StorageList => get(storage::storage_list),
+        Operation::StorageShow => get(storage::storage_show),
+        Operation::StorageUpdate => patch(storage::storage_update),
+        Operation::StorageRetire => delete(storage::storage_retire),
+        Operation::TemplateCreate => post(template::template_create),
+        Operation::TemplateList => get(template::template_list),
+        Operation::TemplateShow => get(template::template_show),
+        Operation::TemplateUpdate => patch(template::template_update),
+        Operation::TemplateRemove => delete(template::template_remove),
         Operation::QuotaList => get(quota::quota_list),
         Operation::QuotaShow => get(quota::quota_show),
         Operation::QuotaPut => put(quota::quota_put),

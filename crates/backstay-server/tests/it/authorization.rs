@@ -9,15 +9,21 @@ use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
 use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::evidence::Findings;
-use backstay_core::domain::id::{AlertId, ChannelId, MaintenanceId, TenantId, TokenId};
+use backstay_core::domain::id::{
+    AlertId, ChannelId, JobSetId, MaintenanceId, StorageId, TemplateId, TenantId, TokenId,
+};
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::Maintenance;
 use backstay_core::domain::snapshot::PublishedSnapshot;
+use backstay_core::domain::storage::Storage;
+use backstay_core::domain::template::Said;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::managers::channel::{ChannelDeclaration, channel_declare};
 use backstay_core::managers::job::JobManager;
+use backstay_core::managers::plan::template_declare;
 use backstay_core::managers::schedule::maintenance_declare;
 use backstay_core::managers::watch::watch_tick;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
@@ -42,6 +48,11 @@ pub(crate) struct House {
     /// Channels, one for each that is taken away; the first one stays.
     channels: std::sync::Mutex<Vec<ChannelId>>,
     alert: AlertId,
+    template: TemplateId,
+    storage: StorageId,
+    set: String,
+    /// Templates, one for each that is removed.
+    gone: std::sync::Mutex<Vec<TemplateId>>,
     /// Maintenance windows, one for each that is taken away.
     windows: std::sync::Mutex<Vec<MaintenanceId>>,
 }
@@ -100,12 +111,34 @@ impl House {
             };
             channels.push(channel_declare(&context, wish).await.unwrap().id);
         }
+        let (id, name) = (JobSetId::new(world.now(), world.ten()), world.plan.name.clone());
+        let set = JobSet { id, tenant_id: world.tenant.id, name, wanted: 2, created_at: world.now() };
+        stores.jobs.set_add(&set).await.unwrap();
+        let storage = Storage {
+            id: StorageId::new(world.now(), world.ten()),
+            tenant_id: world.tenant.id,
+            name: "shelf".parse().unwrap(),
+            place: world.repository.storage.clone(),
+            credentials: Default::default(),
+            retired_at: None,
+        };
+        stores.declarations.storage_add(&storage).await.unwrap();
+        let mut templates = Vec::new();
+        for number in 0..=2 * Role::ALL.len() {
+            let name = format!("template{number}").parse().unwrap();
+            let made = template_declare(&context, world.tenant.id, name, None, Said::default()).await;
+            templates.push(made.unwrap().id);
+        }
         world.clock.advance(std::time::Duration::from_secs(2 * 86_400));
         watch_tick(&context).await.unwrap();
         let alerts = stores.notices.alert_list(AlertFilter::default(), Page::first()).await.unwrap();
         Self {
             channels: std::sync::Mutex::new(channels),
             alert: alerts[0].id,
+            template: templates.remove(0),
+            storage: storage.id,
+            set: set.id.to_string(),
+            gone: std::sync::Mutex::new(templates),
             windows: std::sync::Mutex::new(windows),
             job: job.to_string(),
             queued: queued.to_string(),
@@ -270,6 +303,19 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::PlanRetire => (own(&world.plan.id), None, Foreign::Missing),
         Operation::SourceRetire => (own(&world.source.id), None, Foreign::Missing),
         Operation::RepositoryRetire => (own(&world.repository.id), None, Foreign::Missing),
+        Operation::JobSetList => (none(), None, Foreign::WithoutIt),
+        Operation::JobSetShow => (house.set.clone(), None, Foreign::Missing),
+        Operation::StorageCreate => {
+            (none(), Some(json!({ "tenant": tenant, "name": name, "kind": "none", "settings": {} })), Foreign::Missing)
+        }
+        Operation::StorageList => (none(), None, Foreign::WithoutIt),
+        Operation::StorageShow | Operation::StorageRetire => (own(&house.storage), None, Foreign::Missing),
+        Operation::StorageUpdate => (own(&house.storage), Some(json!({ "credentials": {} })), Foreign::Missing),
+        Operation::TemplateCreate => (none(), Some(json!({ "tenant": tenant, "name": name })), Foreign::Missing),
+        Operation::TemplateList => (none(), None, Foreign::WithoutIt),
+        Operation::TemplateShow => (own(&house.template), None, Foreign::Missing),
+        Operation::TemplateUpdate => (own(&house.template), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
+        Operation::TemplateRemove => (own(&house.gone.lock().unwrap().pop().unwrap()), None, Foreign::Missing),
         Operation::QuotaList => (none(), None, Foreign::Alike),
         Operation::QuotaShow => (own(&world.tenant.id), None, Foreign::Missing),
         Operation::QuotaPut => (own(&world.tenant.id), Some(json!({ "quota_bytes": 1_u64 << 40 })), Foreign::Alike),

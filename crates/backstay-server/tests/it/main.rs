@@ -6,12 +6,14 @@ mod authorization;
 mod figures;
 mod agents;
 mod explain;
+mod job_set;
 mod jobs;
 mod mail;
 mod once;
 mod promises;
 mod retry;
 mod served;
+mod template;
 mod troubled;
 
 use backstay_core::domain::secret::SecretReference;

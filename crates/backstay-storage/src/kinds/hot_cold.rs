@@ -73,6 +73,17 @@ impl StorageKind for HotColdKind {
         Ok(row)
     }
 
+    fn below(&self, settings: &Value, path: &str) -> Value {
+        let mut below = settings.clone();
+        for name in PARTS {
+            // Judged before: a part that has no kind stays as it is.
+            if let Ok((kind, part)) = part(settings, name) {
+                below[name]["settings"] = kind.below(part, path);
+            }
+        }
+        below
+    }
+
     fn open(
         &self,
         settings: &Value,

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::credentials::StorageCredentials;
 use crate::error::StorageError;
-use crate::kind::{Presence, StorageKind};
+use crate::kind::{Presence, StorageKind, joined};
 use crate::object::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache};
 
 /// Beginning of the names of files that are being written where nameless files do not exist. restic ignores them.
@@ -60,6 +60,10 @@ impl StorageKind for Local {
             return Err(wrong(format!("`{path}` is not an absolute path")));
         }
         Ok(json!({ "path": path }))
+    }
+
+    fn below(&self, settings: &Value, path: &str) -> Value {
+        json!({ "path": joined(settings["path"].as_str(), path) })
     }
 
     fn open(

@@ -129,6 +129,7 @@ macro_rules! jobs_promises {
             refusal::a_job_whose_secret_is_missing_fails_and_is_not_handed_over,
             credential::a_lease_brings_the_keys_that_its_job_needs,
             credential::a_job_whose_key_is_none_fails_and_says_so,
+            credential::other_keys_of_a_storage_reach_the_next_lease,
         }
     };
     ($make:path; $($room:ident :: $promise:ident),+ $(,)?) => {$(

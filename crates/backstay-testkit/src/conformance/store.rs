@@ -2,9 +2,10 @@
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
-//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `starts`
-//! (many plans at once), `retention` (what is kept, and prunes),
-//! `notice` (what is told), `voice` (how it is told), `settle` (how it ends), `quota` (what has room), `retire` (what ends).
+//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `starts` (many plans at once),
+//! `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `settle` (how it ends),
+//! `quota` (what has room), `retire` (what ends), `template` (what plans share), `set` (what belongs together), `storage`
+//! (what many repositories lie in).
 //! Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
@@ -19,6 +20,9 @@ pub mod voice;
 pub mod settle;
 pub mod quota;
 pub mod retire;
+pub mod template;
+pub mod set;
+pub mod storage;
 
 /// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`, or
 /// `async fn() -> Option<Stores>`.
@@ -122,6 +126,12 @@ macro_rules! store_promises {
             retire::what_waits_is_cancelled_and_what_runs_goes_on,
             retire::snapshots_of_a_retired_plan_stay,
             retire::a_retired_plan_raises_no_alarm,
+            set::what_is_asked_for_together_is_one_set,
+            set::a_single_job_is_no_set,
+            storage::a_storage_stays_while_repositories_live_in_it,
+            template::templates_are_read_back_and_stand_above_one_another,
+            template::a_change_of_a_template_moves_all_plans_under_it,
+            template::a_plan_never_has_the_values_of_a_template_of_before,
             quota::a_quota_is_read_back_and_lifted,
             quota::what_is_stored_follows_backups_and_prunes,
             quota::a_sum_never_refuses_a_result,

@@ -19,6 +19,7 @@ use backstay_core::domain::schedule::{OverlapKey, Schedule};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::StorageSettings;
+use backstay_core::domain::template::Said;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::clock::Clock as _;
@@ -118,6 +119,8 @@ impl World {
             name: "daily".parse().unwrap(),
             source_id: source.id,
             repository_id: repository.id,
+            template: None,
+            said: Said { rpo: Some(Duration::from_secs(86_400)), ..Said::default() },
             schedule: Schedule::on_request(),
             rpo: Duration::from_secs(86_400),
             retention: RetentionPolicy::default(),
@@ -279,6 +282,7 @@ pub fn repository(tenant: TenantId, id: RepositoryId, name: &str) -> Repository 
         tenant_id: tenant,
         name: name.parse().unwrap(),
         kind: RepositoryKind::Restic,
+        storage_id: None,
         storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": "/srv/backups" }) },
         password: "file:keys/home.key".parse().unwrap(),
         credentials: Default::default(),

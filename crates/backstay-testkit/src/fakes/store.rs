@@ -7,6 +7,7 @@
 
 mod access;
 mod declaration;
+mod template;
 mod history;
 mod meter;
 mod queue;
@@ -25,16 +26,20 @@ use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, ChannelId, ItemId, JobId, MessageId, PlanId, RepositoryId, SourceId, TenantId, TokenId,
+    AgentId, ChannelId, ItemId, JobId, JobSetId, MessageId, PlanId, RepositoryId, SourceId, StorageId, TemplateId,
+    TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::Storage;
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::ApiToken;
 use backstay_core::domain::unread::Unread;
@@ -75,6 +80,8 @@ struct Rows {
     items: BTreeMap<ItemId, Item>,
     repositories: BTreeMap<RepositoryId, Repository>,
     plans: BTreeMap<PlanId, Plan>,
+    templates: BTreeMap<TemplateId, Template>,
+    storages: BTreeMap<StorageId, Storage>,
     schedules: BTreeMap<PlanId, ScheduleState>,
     upkeep: BTreeMap<RepositoryId, Upkeep>,
     quotas: BTreeMap<TenantId, Quota>,
@@ -89,6 +96,7 @@ struct Rows {
     cursors: BTreeMap<TenantId, (i64, Option<i64>)>,
     watch: BTreeMap<(PlanId, ItemId), Timestamp>,
     jobs: BTreeMap<JobId, Job>,
+    sets: BTreeMap<JobSetId, JobSet>,
     /// By what the queue is gone through, and its revision.
     rules: (Rules, i64),
     /// How a job holds its repository, where that does not follow from its kind.

@@ -94,12 +94,18 @@ pub(crate) enum Noun {
     /// Where snapshots lie
     #[command(subcommand)]
     Repository(super::repository::Verb),
+    /// Where repositories lie, and what opens that
+    #[command(subcommand)]
+    Storage(super::storage::Verb),
     /// What backups read
     #[command(subcommand)]
     Source(super::source::Verb),
     /// What is protected and how
     #[command(subcommand)]
     Plan(super::plan::Verb),
+    /// What plans share: they take what they do not say themselves
+    #[command(subcommand)]
+    Template(super::template::Verb),
     /// Times in which nothing starts by schedule
     #[command(subcommand)]
     Maintenance(super::maintenance::Verb),

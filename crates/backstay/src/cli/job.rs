@@ -20,10 +20,16 @@ pub(crate) enum Verb {
         /// Only in this state, such as failed
         #[arg(long)]
         state: Option<String>,
+        /// Only members of the job set with this id
+        #[arg(long, value_name = "ID")]
+        set: Option<String>,
         /// Most rows
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
+    /// Jobs that belong together
+    #[command(subcommand)]
+    Set(super::job_set::Verb),
     /// Show one job: its numbers, attempts, and what it could not read
     Show {
         /// The job's id
@@ -87,8 +93,9 @@ pub(crate) fn exit_of(job: &JobView) -> Exit {
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
-        Verb::List { kind, state, limit } => {
-            let query = JobQuery { kind, state, limit: Some(limit), ..JobQuery::default() };
+        Verb::Set(verb) => return super::job_set::run(common, verb, screen).await,
+        Verb::List { kind, state, set, limit } => {
+            let query = JobQuery { kind, state, set, limit: Some(limit), ..JobQuery::default() };
             let list = look(common, async |client| Ok(client.job_list(&query).await?)).await?;
             screen.rows(&list, HEADING, list.rows.iter().map(row).collect(), "there is no such job");
         }

@@ -17,9 +17,13 @@ mod tenant;
 mod kinds;
 mod maintenance;
 mod repository;
+mod storage;
 mod source;
 mod plan;
+mod said;
+mod template;
 pub(crate) mod job;
+mod job_set;
 mod snapshot;
 mod evidence;
 mod event;
@@ -95,8 +99,10 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
         Noun::Kinds => kinds::run(&common, screen).await,
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,
+        Noun::Storage(verb) => storage::run(&common, verb, screen).await,
         Noun::Source(verb) => source::run(&common, verb, screen).await,
         Noun::Plan(verb) => plan::run(&common, verb, screen).await,
+        Noun::Template(verb) => template::run(&common, verb, screen).await,
         Noun::Maintenance(verb) => maintenance::run(&common, verb, screen).await,
         Noun::Job(verb) => job::run(&common, verb, screen).await,
         Noun::Snapshot(verb) => snapshot::run(&common, verb, screen).await,

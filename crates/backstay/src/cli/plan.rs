@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use backstay_api::Client;
 use backstay_api::types::list::RetiredQuery;
-use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ScheduleView};
-
-use backstay_api::types::retention::RetentionView;
+use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ValueView};
+use backstay_api::types::template::SaidView;
+use backstay_core::domain::id::PlanId;
 
 use super::args::Common;
 use super::connect::{Connection, look};
@@ -15,131 +15,11 @@ use super::explain::{self, Zone};
 use super::human;
 use super::job::exit_of;
 use super::retire;
+use super::said::{Said, Unsaid, Words};
 use super::screen::Screen;
-use super::show::show;
 use super::watch::{Watch, watch_job};
 use crate::roles::installation::WithAgent;
 use crate::roles::quickstart::TENANT;
-
-/// When a plan's items are backed up.
-#[derive(Debug, clap::Args)]
-pub(crate) struct When {
-    /// When: a cron expression of five fields
-    #[arg(long, conflicts_with = "every")]
-    cron: Option<String>,
-    /// When: an interval such as 6h or 1d12h
-    #[arg(long)]
-    every: Option<String>,
-    /// Time zone of the cron expression; UTC when left out
-    #[arg(long)]
-    time_zone: Option<String>,
-    /// Longest delay that spreads the load, such as 10m
-    #[arg(long)]
-    jitter: Option<String>,
-    /// What it never runs beside: plan (its own work) or tenant (all such plans of the tenant)
-    #[arg(long)]
-    overlap: Option<String>,
-    /// How long after its moment an occurrence may still start on time, such as 2h; an hour when left out
-    #[arg(long)]
-    start_window: Option<String>,
-    /// What becomes of what was missed: once or never
-    #[arg(long)]
-    catch_up: Option<String>,
-}
-
-impl When {
-    /// Returns the schedule with what was given in the place of what was there; none when nothing was given.
-    fn over(self, was: ScheduleView) -> Result<Option<ScheduleView>, CliError> {
-        let Self { cron, every, time_zone, jitter, overlap, start_window, catch_up } = self;
-        let given = [&cron, &every, &time_zone, &jitter, &overlap, &start_window, &catch_up];
-        if given.iter().all(|given| given.is_none()) {
-            return Ok(None);
-        }
-        let every_ms = every.map(|text| length_ms("--every", &text)).transpose()?;
-        let rhythm = match (cron, every_ms) {
-            (None, None) => (was.cron, was.every_ms),
-            given => given,
-        };
-        Ok(Some(ScheduleView {
-            cron: rhythm.0,
-            every_ms: rhythm.1,
-            time_zone: time_zone.or(was.time_zone),
-            jitter_ms: jitter.map_or(Ok(was.jitter_ms), |text| length_ms("--jitter", &text))?,
-            overlap: overlap.or(was.overlap),
-            start_window_ms: match start_window {
-                Some(text) => Some(length_ms("--start-window", &text)?),
-                None => was.start_window_ms,
-            },
-            catch_up: catch_up.or(was.catch_up),
-        }))
-    }
-}
-
-/// Which snapshots a plan keeps.
-#[derive(Debug, Default, clap::Args)]
-pub(crate) struct Keep {
-    /// Keep the newest so many snapshots of each item; unlimited for all, 0 to drop the rule
-    #[arg(long, value_name = "N", value_parser = count)]
-    keep_last: Option<i64>,
-    /// Keep the newest of each of so many hours
-    #[arg(long, value_name = "N", value_parser = count)]
-    keep_hourly: Option<i64>,
-    /// Keep the newest of each of so many days
-    #[arg(long, value_name = "N", value_parser = count)]
-    keep_daily: Option<i64>,
-    /// Keep the newest of each of so many weeks
-    #[arg(long, value_name = "N", value_parser = count)]
-    keep_weekly: Option<i64>,
-    /// Keep the newest of each of so many months
-    #[arg(long, value_name = "N", value_parser = count)]
-    keep_monthly: Option<i64>,
-    /// Keep the newest of each of so many years
-    #[arg(long, value_name = "N", value_parser = count)]
-    keep_yearly: Option<i64>,
-    /// Keep all that are younger than this, such as 30d or 1y6m, counted from the newest
-    #[arg(long, value_name = "TIME")]
-    keep_within: Option<String>,
-    /// Never keep fewer than so many
-    #[arg(long, value_name = "N")]
-    keep_minimum: Option<u32>,
-}
-
-/// Reads a count as restic's options have it.
-fn count(text: &str) -> Result<i64, String> {
-    match text {
-        "unlimited" => Ok(-1),
-        text => text.parse::<u32>().map(i64::from).map_err(|_| format!("`{text}` is no count; write 7 or unlimited")),
-    }
-}
-
-impl Keep {
-    /// Returns the rules with what was given in the place of what was there; none when nothing was given.
-    fn over(self, was: RetentionView) -> Option<RetentionView> {
-        let given = RetentionView {
-            keep_last: self.keep_last.or(was.keep_last),
-            keep_hourly: self.keep_hourly.or(was.keep_hourly),
-            keep_daily: self.keep_daily.or(was.keep_daily),
-            keep_weekly: self.keep_weekly.or(was.keep_weekly),
-            keep_monthly: self.keep_monthly.or(was.keep_monthly),
-            keep_yearly: self.keep_yearly.or(was.keep_yearly),
-            keep_within: self.keep_within.or_else(|| was.keep_within.clone()),
-            minimum: self.keep_minimum.or(was.minimum),
-            ..was.clone()
-        };
-        (given != was).then_some(given)
-    }
-}
-
-/// Reads a length of time such as `90m`.
-fn length_ms(option: &str, text: &str) -> Result<u64, CliError> {
-    let wrong = || {
-        CliError::new(Exit::Input, format!("{option} `{text}` is not a length of time"))
-            .hint("Write one such as 6h, 90m or 1d12h.")
-    };
-    let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
-    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    u64::try_from(length.as_millis()).map_err(|_| wrong())
-}
 
 /// What can be asked of plans.
 #[derive(Debug, clap::Subcommand)]
@@ -150,14 +30,14 @@ pub(crate) enum Verb {
         #[arg(long)]
         retired: bool,
     },
-    /// Show one plan
+    /// Show one plan: what holds, and who said it
     Show {
-        /// The plan's id
-        id: String,
+        /// The plan's name or id
+        plan: String,
     },
     /// Change what is given of a plan
     Update {
-        /// The plan's id
+        /// The plan's name or id
         id: String,
         /// Its new name
         #[arg(long)]
@@ -165,13 +45,16 @@ pub(crate) enum Verb {
         /// Id of the repository where the next snapshots lie
         #[arg(long, value_name = "ID")]
         repository: Option<String>,
-        /// How old the newest snapshot may be, in hours
-        #[arg(long, value_name = "HOURS")]
-        rpo_hours: Option<u64>,
+        /// Name of the template whose values it takes where it says nothing itself
+        #[arg(long, value_name = "NAME")]
+        template: Option<String>,
+        /// Take it from under its template
+        #[arg(long, conflicts_with = "template")]
+        no_template: bool,
         #[command(flatten)]
-        when: When,
+        words: Words,
         #[command(flatten)]
-        keep: Keep,
+        unsaid: Unsaid,
     },
     /// Show which snapshots a plan keeps, by which rules, and which go with the next prune
     Retention {
@@ -218,13 +101,11 @@ pub(crate) enum Verb {
         /// Id of the repository
         #[arg(long, value_name = "ID")]
         repository: String,
-        /// How old the newest snapshot may be, in hours
-        #[arg(long, value_name = "HOURS", default_value_t = 24)]
-        rpo_hours: u64,
+        /// Name of the template whose values it takes where it says nothing itself
+        #[arg(long, value_name = "NAME")]
+        template: Option<String>,
         #[command(flatten)]
-        when: When,
-        #[command(flatten)]
-        keep: Keep,
+        words: Words,
         /// Whose it is
         #[arg(long, default_value = TENANT)]
         tenant: String,
@@ -260,19 +141,21 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["name", "when", "rpo", "id"], rows, "there is no plan yet");
             Ok(Exit::Done)
         }
-        Verb::Show { id } => {
-            show(screen, &look(common, async |client| Ok(client.plan_show(&id).await?)).await?);
+        Verb::Show { plan } => {
+            let shown = look(common, async |client| Ok(client.plan_show(&any_id_of(client, &plan).await?).await?));
+            plan_show(screen, &shown.await?);
             Ok(Exit::Done)
         }
-        Verb::Update { id, name, repository, rpo_hours, when, keep } => {
-            let rpo_ms = rpo_hours.map(|hours| hours.saturating_mul(3_600_000));
+        Verb::Update { id, name, repository, template, no_template, words, unsaid } => {
+            let template = if no_template { Some(None) } else { template.map(Some) };
             let changed = look(common, async |client| {
+                let id = any_id_of(client, &id).await?;
                 let was = client.plan_show(&id).await?;
-                let (schedule, retention) = (when.over(was.schedule)?, keep.over(was.retention));
-                let body = PlanUpdate { name, repository_id: repository, schedule, rpo_ms, retention };
+                let Said { schedule, rpo_ms, retention } = words.over(was.said, unsaid)?;
+                let body = PlanUpdate { name, repository_id: repository, template, schedule, rpo_ms, retention };
                 Ok(client.plan_update(&id, &body).await?)
             });
-            show(screen, &changed.await?);
+            plan_show(screen, &changed.await?);
             Ok(Exit::Done)
         }
         Verb::Retention { plan } => {
@@ -320,12 +203,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Retire { plan, yes } => {
             return retire::run(common, retire::Noun::Plan, &plan, yes, screen).await;
         }
-        Verb::Create { name, source, repository, rpo_hours, when, keep, tenant } => {
-            let schedule = when.over(ScheduleView::default())?.unwrap_or_default();
-            let rpo_ms = rpo_hours.saturating_mul(3_600_000);
-            let retention = keep.over(RetentionView::default()).unwrap_or_default();
-            let (source_id, repository_id) = (source, repository);
-            let body = PlanCreate { tenant, name, source_id, repository_id, schedule, rpo_ms, retention };
+        Verb::Create { name, source, repository, template, words, tenant } => {
+            let SaidView { schedule, rpo_ms, retention } = words.read()?;
+            let (source_id, repository_id, schedule) = (source, repository, schedule.unwrap_or_default());
+            let body = PlanCreate { tenant, name, source_id, repository_id, template, schedule, rpo_ms, retention };
             let made = look(common, async |client| Ok(client.plan_create(&body).await?)).await?;
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
             Ok(Exit::Done)
@@ -337,6 +218,28 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             answer
         }
     }
+}
+
+/// Returns the id of the plan that has this name, or the id that was given: also of one that is retired.
+async fn any_id_of(client: &Client, plan: &str) -> Result<String, CliError> {
+    if plan.parse::<PlanId>().is_ok() { Ok(plan.to_owned()) } else { id_of(client, plan).await }
+}
+
+/// Prints a plan: what it ties together, then each value that holds with who said it.
+fn plan_show(screen: &Screen, view: &PlanView) {
+    let fact = |name: &str, value: &str| vec![name.to_owned(), value.to_owned(), String::new()];
+    let mut rows = vec![
+        fact("name", &retire::marked(&view.name, view.retired_at.as_deref())),
+        fact("id", &view.id),
+        fact("source", &view.source_id),
+        fact("repository", &view.repository_id),
+        fact("template", view.template.as_deref().unwrap_or("none")),
+        fact("created", &human::instant(&view.created_at)),
+    ];
+    let origin =
+        |(name, origin): (&String, &ValueView)| vec![name.clone(), origin.value.clone(), origin.said_by.clone()];
+    rows.extend(view.origins.iter().map(origin));
+    screen.rows(view, &["fact", "value", "said by"], rows, "");
 }
 
 /// Returns the id of the plan that has this name or id.
@@ -380,6 +283,9 @@ async fn run_plan(connection: &Connection, plan: &str, wait: bool, screen: &Scre
         let rows = requested.items.iter();
         let rows = rows.map(|row| vec![row.item_name.clone(), row.answer.clone(), row.job_id.clone()]).collect();
         screen.rows(&requested, &["item", "answer", "job"], rows, "the plan's source has no item");
+        if let Some(set) = &requested.set_id {
+            screen.say(&format!("`backstay job set show {set}` says how they go."));
+        }
         return Ok(Exit::Done);
     }
     let mut watch = Watch::new(screen);

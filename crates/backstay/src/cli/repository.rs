@@ -51,9 +51,15 @@ pub(crate) enum Verb {
     Create {
         /// Its name
         name: String,
-        /// Storage kind, such as local
-        #[arg(long, default_value = "local")]
-        kind: String,
+        /// Storage kind, such as local; local when nothing is said
+        #[arg(long, conflicts_with = "storage")]
+        kind: Option<String>,
+        /// Name or id of the storage that it lies in, instead of a kind with settings and keys of its own
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["settings", "credentials"])]
+        storage: Option<String>,
+        /// Where in that storage, such as team/web; the repository's name when left out
+        #[arg(long, requires = "storage")]
+        path: Option<String>,
         /// A setting of the kind, such as path=/srv/backup; may be given several times
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
@@ -99,11 +105,20 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Retire { repository, yes } => {
             return retire::run(common, retire::Noun::Repository, &repository, yes, screen).await;
         }
-        Verb::Create { name, kind, settings, password_reference, credentials, tenant } => {
-            let storage = StorageView { kind, settings: settings_of(&settings)? };
-            let credentials = credentials_of(&credentials);
-            let body = RepositoryCreate { tenant, name, storage, password_reference, credentials };
-            let made = look(common, async |client| Ok(client.repository_create(&body).await?)).await?;
+        Verb::Create { name, kind, storage, path, settings, password_reference, credentials, tenant } => {
+            let (settings, credentials) = (settings_of(&settings)?, credentials_of(&credentials));
+            let made = look(common, async |client| {
+                let storage_id = match &storage {
+                    Some(storage) => Some(super::storage::id_of(client, storage).await?),
+                    None => None,
+                };
+                let own = || StorageView { kind: kind.unwrap_or_else(|| "local".to_owned()), settings };
+                let storage = storage_id.is_none().then(own);
+                let body =
+                    RepositoryCreate { tenant, name, storage, storage_id, path, password_reference, credentials };
+                Ok(client.repository_create(&body).await?)
+            });
+            let made = made.await?;
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
         }
     }
@@ -111,7 +126,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 }
 
 /// Reads references of the form PURPOSE=REFERENCE; one without a purpose is for all of them.
-fn credentials_of(given: &[String]) -> BTreeMap<String, String> {
+pub(super) fn credentials_of(given: &[String]) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for text in given {
         match text.split_once('=') {

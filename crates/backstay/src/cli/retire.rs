@@ -1,4 +1,4 @@
-//! `backstay plan|source|repository retire`: one course for all three.
+//! `backstay plan|source|repository|storage retire`: one course for all.
 
 use backstay_api::Client;
 use backstay_api::types::list::RetiredQuery;
@@ -15,6 +15,7 @@ pub(super) enum Noun {
     Plan,
     Source,
     Repository,
+    Storage,
 }
 
 impl Noun {
@@ -23,6 +24,7 @@ impl Noun {
             Self::Plan => "plan",
             Self::Source => "source",
             Self::Repository => "repository",
+            Self::Storage => "storage",
         }
     }
 
@@ -36,6 +38,7 @@ impl Noun {
             Self::Source => {
                 "Its snapshots, their evidence and its history stay and can be restored. Its name is free again."
             }
+            Self::Storage => "Its data is not touched; what was saved in it can be restored. Its name is free again.",
             Self::Repository => {
                 "Its data is not touched and not pruned any more; its snapshots can be restored and verified. Its name is \
                  free again."
@@ -71,6 +74,7 @@ pub(super) async fn run(
             Noun::Plan => client.plan_retire(&id).await?,
             Noun::Source => client.source_retire(&id).await?,
             Noun::Repository => client.repository_retire(&id).await?,
+            Noun::Storage => client.storage_retire(&id).await?,
         }
         Ok((name, id))
     });
@@ -91,6 +95,10 @@ async fn find(client: &Client, noun: Noun, wanted: &str) -> Result<(String, Stri
         }
         Noun::Source => {
             let rows = client.source_list_by(&all).await?.rows;
+            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+        }
+        Noun::Storage => {
+            let rows = client.storage_list(&all).await?.rows;
             rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
         }
         Noun::Repository => {

@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 use backstay_api::Client;
 use backstay_api::types::evidence::{EvidenceQuery, EvidenceView};
 use backstay_api::types::job::JobDetail;
-use backstay_api::types::plan::{PlanCreate, PlanView, ScheduleView};
+use backstay_api::types::plan::{PlanCreate, PlanView};
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageView};
-use backstay_api::types::retention::RetentionView;
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotVerify, SnapshotView};
 use backstay_api::types::source::{SourceCreate, SourceView};
 use backstay_core::domain::name::Name;
@@ -147,7 +146,9 @@ async fn repository_ensure(client: &Client, data: &DataDir) -> Result<(Repositor
     let declared = RepositoryCreate {
         tenant: TENANT.to_owned(),
         name: REPOSITORY.to_owned(),
-        storage: StorageView { kind: "local".to_owned(), settings },
+        storage: Some(StorageView { kind: "local".to_owned(), settings }),
+        storage_id: None,
+        path: None,
         password_reference,
         credentials: BTreeMap::new(),
     };
@@ -201,9 +202,10 @@ async fn plan_ensure(client: &Client, folder: &Path, repository: &RepositoryView
         name: free_name(&source.name, plans.iter().map(|plan| plan.name.as_str())),
         source_id: source.id,
         repository_id: repository.id.clone(),
-        schedule: ScheduleView::default(),
-        rpo_ms: RPO_MS,
-        retention: RetentionView::default(),
+        template: None,
+        schedule: Default::default(),
+        rpo_ms: Some(RPO_MS),
+        retention: None,
     };
     Ok(client.plan_create(&declared).await?)
 }

@@ -45,6 +45,10 @@ impl StorageJudge for Judge {
         self.0.schema()
     }
 
+    fn below(&self, settings: &Value, path: &str) -> Value {
+        self.0.below(settings, path)
+    }
+
     fn judge(&self, settings: &Value) -> Result<Value, SettingsError> {
         self.0.parse(settings).map_err(|error| match error {
             StorageError::Settings { field, problem } => SettingsError { field: field.to_owned(), problem },

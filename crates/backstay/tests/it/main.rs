@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is what they report")]
 
+mod storage;
 mod support;
 mod voice;
 
@@ -20,12 +21,14 @@ mod engine_verbs;
 mod elsewhere;
 mod fleet;
 mod interrupted;
+mod job_set;
 mod quickstart;
 mod restore_part;
 mod retention;
 mod same_story;
 mod secrets;
 mod show_call;
+mod template;
 mod tenant;
 mod traces;
 mod wire;

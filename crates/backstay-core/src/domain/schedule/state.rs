@@ -135,6 +135,8 @@ mod tests {
             name: "daily".parse().unwrap(),
             source_id: SourceId::new(epoch, [3; 10]),
             repository_id: RepositoryId::new(epoch, [4; 10]),
+            template: None,
+            said: crate::domain::template::Said::default(),
             schedule: schedule.unwrap(),
             retention: crate::domain::retention::RetentionPolicy::default(),
             rpo: Duration::from_secs(86_400),

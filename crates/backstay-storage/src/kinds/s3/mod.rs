@@ -23,7 +23,7 @@ pub use self::settings::settings_of;
 use self::storage::S3Storage;
 use crate::credentials::StorageCredentials;
 use crate::error::StorageError;
-use crate::kind::{Presence, StorageKind};
+use crate::kind::{Presence, StorageKind, joined};
 use crate::object::ObjectStorage;
 use crate::pace::SystemPace;
 use crate::retry::{Retry, RetryRules};
@@ -47,6 +47,12 @@ impl StorageKind for S3 {
 
     fn parse(&self, settings: &Value) -> Result<Value, StorageError> {
         Ok(Settings::parse(settings)?.row(settings))
+    }
+
+    fn below(&self, settings: &Value, path: &str) -> Value {
+        let mut below = settings.clone();
+        below["prefix"] = joined(settings["prefix"].as_str().filter(|prefix| !prefix.is_empty()), path).into();
+        below
     }
 
     fn open(

@@ -5,12 +5,13 @@ use backstay_core::domain::id::RepositoryId;
 use backstay_core::domain::job::{Failure, FailureClass, Instruction, Job, JobKind, Leased, Outcome, StateName};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::sample::SampleRule;
-use backstay_core::domain::storage::{CredentialReferences, Purpose, purposes};
+use backstay_core::domain::storage::{CredentialReferences, Purpose, Storage, purposes};
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::JobResult;
 use backstay_core::ports::store::{Page, SnapshotFilter};
 use secrecy::ExposeSecret as _;
 
+use super::super::store::storage::{inside, storage};
 use super::super::world::World;
 use super::{JobsHarness, backed_up, credential, lease};
 
@@ -62,6 +63,37 @@ pub async fn a_lease_brings_the_keys_that_its_job_needs(harness: JobsHarness) {
     let leased = lease(&*jobs, world.agent(), 1).await.remove(0);
     assert_eq!(leased.kind(), JobKind::Prune);
     assert_keys(&leased);
+}
+
+/// What opens a storage is what opens it now: other keys reach the next lease of each repository in it.
+///
+/// Red when `leased` takes the repository's own references.
+pub async fn other_keys_of_a_storage_reach_the_next_lease(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let store = &world.stores.declarations;
+    let keys = CredentialReferences::from([(Purpose::Read, credential(Purpose::Read))]);
+    let shelf = Storage { credentials: keys, ..storage(&world, "shelf") };
+    store.storage_add(&shelf).await.unwrap();
+    let rooms = [inside(&world, &shelf, "one"), inside(&world, &shelf, "two")];
+    let all: CredentialReferences = Purpose::ALL.iter().map(|purpose| (*purpose, credential(*purpose))).collect();
+    for room in &rooms {
+        store.repository_add(room).await.unwrap();
+        let job = Job {
+            item_id: None,
+            instruction: Instruction::Prune,
+            plan_id: None,
+            repository_id: room.id,
+            ..world.backup(0)
+        };
+        world.enqueue(&job).await;
+    }
+    let first = lease(&*jobs, world.agent(), 1).await.remove(0);
+    let brought: Vec<Purpose> = first.state.repository.credentials.keys().copied().collect();
+    assert_eq!(brought, [Purpose::Read]);
+    assert!(store.storage_credentials_put(&shelf, &all).await.unwrap());
+    let second = lease(&*jobs, world.agent(), 1).await.remove(0);
+    assert_ne!(second.repository_id, first.repository_id);
+    assert_keys(&second);
 }
 
 /// A secret that is no key fails the job with words that say so, and without the secret.

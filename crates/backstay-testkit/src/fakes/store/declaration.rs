@@ -1,7 +1,7 @@
 //! What people declare, in memory.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, StorageId, TemplateId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::name::Name;
@@ -10,6 +10,8 @@ use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::{CredentialReferences, Storage};
+use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::retention::Upkeep;
 use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
@@ -50,6 +52,17 @@ impl Rows {
             live(row.retired_at, "source", &row.name)?;
         }
         self.repositories.get(&plan.repository_id).map_or(Ok(()), |row| live(row.retired_at, "repository", &row.name))
+    }
+
+    /// Puts a plan in the place of another, with what follows for its schedule and its items.
+    pub(super) fn put_plan(&mut self, old: &Plan, new: &Plan, now: Timestamp) {
+        self.plans.insert(old.id, new.clone());
+        self.watch_plan(new);
+        if old.schedule != new.schedule
+            && let Some(state) = self.schedules.get_mut(&old.id)
+        {
+            *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled(now) };
+        }
     }
 
     /// Refuses a backup of a retired plan and a prune of a retired repository.
@@ -145,8 +158,48 @@ impl DeclarationStore for FakeStores {
         Ok(self.read(|rows| by_name(rows.items.values().filter(of_source), |row| row.name.clone())))
     }
 
+    async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            let same = |row: &Storage| {
+                row.tenant_id == storage.tenant_id && row.name == storage.name && row.retired_at.is_none()
+            };
+            free(rows.storages.values().any(same), "storage", &storage.name)?;
+            parent(rows.tenants.contains_key(&storage.tenant_id), "tenant", storage.tenant_id)?;
+            rows.storages.insert(storage.id, storage.clone());
+            Ok(())
+        })
+    }
+
+    async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError> {
+        self.read(|rows| found(rows.storages.get(&id), "storage", id))
+    }
+
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
+        let of_tenant = |row: &&Storage| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| by_name(rows.storages.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+
+    async fn storage_credentials_put(
+        &self,
+        old: &Storage,
+        credentials: &CredentialReferences,
+    ) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let Some(row) = rows.storages.get_mut(&old.id).filter(|row| *row == old && row.retired_at.is_none()) else {
+                return Ok(false);
+            };
+            row.credentials = credentials.clone();
+            Ok(true)
+        })
+    }
+
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError> {
         self.write(|rows, _| {
+            if let Some(id) = repository.storage_id {
+                let own = rows.storages.get(&id).filter(|row| row.tenant_id == repository.tenant_id);
+                let row = found(own, "storage", id)?;
+                live(row.retired_at, "storage", &row.name)?;
+            }
             let same = |row: &Repository| {
                 row.tenant_id == repository.tenant_id && row.name == repository.name && row.retired_at.is_none()
             };
@@ -173,6 +226,9 @@ impl DeclarationStore for FakeStores {
             let same =
                 |row: &Plan| row.tenant_id == plan.tenant_id && row.name == plan.name && row.retired_at.is_none();
             rows.plan_permit(plan)?;
+            if !rows.holds(plan) {
+                return Err(super::template::changing("plan", &plan.name));
+            }
             free(rows.plans.values().any(same), "plan", &plan.name)?;
             parent(rows.tenants.contains_key(&plan.tenant_id), "tenant", plan.tenant_id)?;
             parent(rows.sources.contains_key(&plan.source_id), "source", plan.source_id)?;
@@ -200,19 +256,34 @@ impl DeclarationStore for FakeStores {
             };
             rows.plan_permit(new)?;
             free(rows.plans.values().any(same), "plan", &new.name)?;
-            if rows.plans.get(&old.id) != Some(old) || old.retired_at.is_some() {
+            if rows.plans.get(&old.id) != Some(old) || old.retired_at.is_some() || !rows.holds(new) {
                 return Ok(false);
             }
             parent(rows.repositories.contains_key(&new.repository_id), "repository", new.repository_id)?;
-            rows.plans.insert(old.id, new.clone());
-            rows.watch_plan(new);
-            if old.schedule != new.schedule
-                && let Some(state) = rows.schedules.get_mut(&old.id)
-            {
-                *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled(now) };
-            }
+            rows.put_plan(old, new, now);
             Ok(true)
         })
+    }
+
+    async fn template_add(&self, template: &Template) -> Result<(), StoreError> {
+        self.write(|rows, _| rows.template_add(template))
+    }
+
+    async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError> {
+        self.read(|rows| found(rows.templates.get(&id), "template", id))
+    }
+
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
+        let of_tenant = |row: &&Template| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| by_name(rows.templates.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    }
+
+    async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {
+        self.write(|rows, now| Ok(rows.template_replace(old, new, now)))
+    }
+
+    async fn template_remove(&self, id: TemplateId) -> Result<Vec<String>, StoreError> {
+        self.write(|rows, _| rows.template_remove(id))
     }
 
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
@@ -250,6 +321,15 @@ impl DeclarationStore for FakeStores {
                         return Ok(needed);
                     }
                     rows.repositories.entry(id).and_modify(|row| row.retired_at = row.retired_at.or(Some(at)));
+                }
+                Retirable::Storage(id) => {
+                    found(rows.storages.get(&id), "storage", id)?;
+                    let inside = |row: &&Repository| row.storage_id == Some(id) && row.retired_at.is_none();
+                    let needed = by_name(rows.repositories.values().filter(inside), |row| row.name.clone());
+                    if !needed.is_empty() {
+                        return Ok(needed.into_iter().map(|row| row.name).collect());
+                    }
+                    rows.storages.entry(id).and_modify(|row| row.retired_at = row.retired_at.or(Some(at)));
                 }
             }
             Ok(Vec::new())

@@ -9,8 +9,9 @@ use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::{Candidate, Rules, admit, endpoint_of, host_of};
-use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, TenantId};
+use backstay_core::domain::id::{AgentId, ItemId, JobId, JobSetId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, StateName, Trigger};
+use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::repository::RepositoryAccess;
 use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::unread::Unread;
@@ -244,6 +245,23 @@ impl JobStore for FakeStores {
         })
     }
 
+    async fn set_add(&self, set: &JobSet) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            parent(rows.tenants.contains_key(&set.tenant_id), "tenant", set.tenant_id)?;
+            rows.sets.entry(set.id).or_insert_with(|| set.clone());
+            Ok(())
+        })
+    }
+
+    async fn set_get(&self, id: JobSetId) -> Result<JobSet, StoreError> {
+        self.read(|rows| found(rows.sets.get(&id), "job set", id))
+    }
+
+    async fn set_list(&self, tenant: Option<TenantId>, page: Page<JobSetId>) -> Result<Vec<JobSet>, StoreError> {
+        let of_tenant = |row: &&JobSet| tenant.is_none_or(|id| row.tenant_id == id);
+        Ok(self.read(|rows| page_of(rows.sets.values().filter(of_tenant), |row| row.id, page)))
+    }
+
     async fn job_get(&self, id: JobId) -> Result<Job, StoreError> {
         self.read(|rows| found(rows.jobs.get(&id), "job", id))
     }
@@ -255,6 +273,7 @@ impl JobStore for FakeStores {
                 && filter.item_id.is_none_or(|id| row.item_id == Some(id))
                 && filter.kind.is_none_or(|kind| row.kind() == kind)
                 && filter.state.is_none_or(|state| row.state.name() == state)
+                && filter.set_id.is_none_or(|id| row.set.is_some_and(|(set, _)| set == id))
         };
         Ok(self.read(|rows| page_of(rows.jobs.values().filter(shown), |row| row.id, page)))
     }

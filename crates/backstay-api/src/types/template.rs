@@ -1,0 +1,282 @@
+//! Templates of plans, and what a plan or a template says itself.
+
+use std::time::Duration;
+
+use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, Schedule};
+use backstay_core::domain::template::{Said, Template};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::retention::RetentionView;
+use super::wire::{WireError, change, ms, word, wrong};
+
+/// When a plan's items are backed up: by `cron`, by `every_ms`, or by request alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleView {
+    /// A cron expression of five fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
+    /// An interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_ms: Option<u64>,
+    /// By request alone, whatever a template says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_request: bool,
+    /// IANA name of the time zone in which the expression is read; UTC when nobody says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Longest delay that spreads the load; none when nobody says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<u64>,
+    /// Which running jobs an occurrence must not overlap: `plan` (when nobody says one) or `tenant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<String>,
+    /// How long after its moment an occurrence may still start on time; an hour when nobody says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_window_ms: Option<u64>,
+    /// What becomes of what was missed: the newest is started `once`, marked late (when nobody says it), or `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<String>,
+}
+
+impl From<&Schedule> for ScheduleView {
+    fn from(schedule: &Schedule) -> Self {
+        let said = Said::all(schedule, Duration::ZERO, &Default::default());
+        // What holds has always been told without this word.
+        Self { on_request: false, ..(&said).into() }
+    }
+}
+
+impl From<&Said> for ScheduleView {
+    fn from(said: &Said) -> Self {
+        let (cron, every_ms, on_request) = match &said.rhythm {
+            None => (None, None, false),
+            Some(Rhythm::OnRequest) => (None, None, true),
+            Some(Rhythm::Every(every)) => (None, Some(ms(*every)), false),
+            Some(Rhythm::Cron(expression)) => (Some(expression.clone()), None, false),
+        };
+        Self {
+            cron,
+            every_ms,
+            on_request,
+            time_zone: said.time_zone.clone(),
+            jitter_ms: said.jitter.map(ms),
+            overlap: said.overlap.map(|overlap| overlap.word().to_owned()),
+            start_window_ms: said.start_window.map(ms),
+            catch_up: said.catch_up.map(|catch_up| catch_up.word().to_owned()),
+        }
+    }
+}
+
+impl ScheduleView {
+    fn rhythm(&self) -> Result<Option<Rhythm>, WireError> {
+        match (&self.cron, self.every_ms, self.on_request) {
+            (None, None, false) => Ok(None),
+            (None, None, true) => Ok(Some(Rhythm::OnRequest)),
+            (Some(expression), None, false) => Ok(Some(Rhythm::Cron(expression.clone()))),
+            (None, Some(every), false) => Ok(Some(Rhythm::Every(Duration::from_millis(every)))),
+            _ => Err(wrong("schedule", "give one of cron, every_ms and on_request")),
+        }
+    }
+}
+
+/// What a plan or a template says itself; what is left out, the template above says, or nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SaidView {
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleView>,
+    /// How old the newest good snapshot of an item may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<u64>,
+    /// Which snapshots are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionView>,
+}
+
+impl From<&Said> for SaidView {
+    fn from(said: &Said) -> Self {
+        let schedule = ScheduleView::from(said);
+        Self {
+            schedule: (schedule != ScheduleView::default()).then_some(schedule),
+            rpo_ms: said.rpo.map(ms),
+            retention: said.retention.as_ref().map(RetentionView::from),
+        }
+    }
+}
+
+impl SaidView {
+    pub(crate) fn new(schedule: Option<&ScheduleView>, rpo_ms: Option<u64>, retention: Option<&RetentionView>) -> Self {
+        Self { schedule: schedule.cloned(), rpo_ms, retention: retention.cloned() }
+    }
+
+    /// Returns what is said after a change of what was: outside none for what stays, inside none for what is said no more.
+    pub(crate) fn changed(
+        was: &Said,
+        schedule: Option<&Option<ScheduleView>>,
+        rpo_ms: Option<Option<u64>>,
+        retention: Option<&Option<RetentionView>>,
+    ) -> Result<Option<Said>, WireError> {
+        if schedule.is_none() && rpo_ms.is_none() && retention.is_none() {
+            return Ok(None);
+        }
+        let was = Self::from(was);
+        let now = Self {
+            schedule: schedule.cloned().unwrap_or(was.schedule),
+            rpo_ms: rpo_ms.unwrap_or(was.rpo_ms),
+            retention: retention.cloned().unwrap_or(was.retention),
+        };
+        now.read().map(Some)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A word that is none of a field's, two rhythms at once, a rule that is none.
+    pub fn read(&self) -> Result<Said, WireError> {
+        let schedule = self.schedule.clone().unwrap_or_default();
+        let overlap = schedule.overlap.as_deref().map(|text| word("schedule.overlap", text, OverlapKey::from_word));
+        let catch_up = schedule.catch_up.as_deref().map(|text| word("schedule.catch_up", text, CatchUp::from_word));
+        Ok(Said {
+            rhythm: schedule.rhythm()?,
+            time_zone: schedule.time_zone,
+            jitter: schedule.jitter_ms.map(Duration::from_millis),
+            overlap: overlap.transpose()?,
+            start_window: schedule.start_window_ms.map(Duration::from_millis),
+            catch_up: catch_up.transpose()?,
+            rpo: self.rpo_ms.map(Duration::from_millis),
+            retention: self.retention.as_ref().map(RetentionView::read).transpose()?,
+        })
+    }
+}
+
+/// A template to declare. Plans under it take what they do not say themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateCreate {
+    /// Name of the tenant.
+    pub tenant: String,
+    /// Its name, unique for the tenant; it stays.
+    pub name: String,
+    /// Name of the template above, whose values it takes where it says nothing. At most four stand above one another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleView>,
+    /// How old the newest good snapshot of an item may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<u64>,
+    /// Which snapshots are kept. Rules are taken whole: those of two templates never mix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionView>,
+}
+
+impl TemplateCreate {
+    /// Returns what it says.
+    ///
+    /// # Errors
+    /// A value that cannot be read.
+    pub fn said(&self) -> Result<Said, WireError> {
+        SaidView::new(self.schedule.as_ref(), self.rpo_ms, self.retention.as_ref()).read()
+    }
+}
+
+/// What is to change of a template; what is left out stays, and of what is null it says nothing any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateUpdate {
+    /// Name of the template above; null for none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<String>)]
+    pub above: Option<Option<String>>,
+    /// When; all that it says of it is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<ScheduleView>)]
+    pub schedule: Option<Option<ScheduleView>>,
+    /// How old the newest good snapshot of an item may be.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<u64>)]
+    pub rpo_ms: Option<Option<u64>>,
+    /// Which snapshots are kept; all rules are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<RetentionView>)]
+    pub retention: Option<Option<RetentionView>>,
+}
+
+impl TemplateUpdate {
+    /// Returns all that the template says afterwards, when it said `was` before; none when that stays.
+    ///
+    /// # Errors
+    /// A value that cannot be read.
+    pub fn said(&self, was: &Said) -> Result<Option<Said>, WireError> {
+        SaidView::changed(was, self.schedule.as_ref(), self.rpo_ms, self.retention.as_ref())
+    }
+}
+
+/// A template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TemplateView {
+    /// Its id.
+    pub id: String,
+    /// Id of the tenant.
+    pub tenant_id: String,
+    /// Its name.
+    pub name: String,
+    /// Name of the template above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleView>,
+    /// How old the newest good snapshot of an item may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<u64>,
+    /// Which snapshots are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionView>,
+}
+
+impl From<&Template> for TemplateView {
+    fn from(template: &Template) -> Self {
+        let SaidView { schedule, rpo_ms, retention } = (&template.said).into();
+        Self {
+            id: template.id.to_string(),
+            tenant_id: template.tenant_id.to_string(),
+            name: template.name.to_string(),
+            above: template.above.as_ref().map(ToString::to_string),
+            schedule,
+            rpo_ms,
+            retention,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::plan::PlanUpdate;
+
+    #[test]
+    fn what_is_said_is_read_back_and_null_says_nothing_any_more() {
+        let text = r#"{"schedule":{"cron":"@daily","time_zone":"Europe/Zurich"},"rpo_ms":3600000,"retention":{}}"#;
+        let view: SaidView = serde_json::from_str(text).unwrap();
+        let said = view.read().unwrap();
+        assert_eq!((SaidView::from(&said), said.jitter), (view, None));
+        assert_eq!(said.retention, Some(Default::default()), "no rule is a word: all is kept");
+        let change = |text: &str| {
+            let body: PlanUpdate = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&body).unwrap(), text);
+            body.said(&said).unwrap()
+        };
+        assert_eq!(change(r#"{"name":"x","template":null}"#), None, "what it says stays");
+        let changed = change(r#"{"schedule":{"on_request":true},"rpo_ms":null}"#).unwrap();
+        let expected = Said { rhythm: Some(Rhythm::OnRequest), time_zone: None, rpo: None, ..said.clone() };
+        assert_eq!(changed, expected);
+        assert_eq!(change(r#"{"schedule":null,"rpo_ms":null,"retention":null}"#), Some(Said::default()));
+        let two = r#"{"schedule":{"cron":"@daily","every_ms":3600000}}"#;
+        let wrong = serde_json::from_str::<SaidView>(two).unwrap().read().unwrap_err();
+        assert!(wrong.to_string().starts_with("schedule: give one of"));
+    }
+}

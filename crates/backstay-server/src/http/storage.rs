@@ -1,0 +1,63 @@
+//! Storages.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use backstay_api::types::list::{RetiredQuery, Rows};
+use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
+use backstay_core::domain::storage::{Storage, StorageSettings};
+use backstay_core::managers::{declaration, retire};
+use backstay_core::ports::store::Retirable;
+
+use super::caller::{Caller, Own};
+use super::error::ApiError;
+use super::extract::{Ask, Body};
+use super::state::ServerState;
+use super::tag::{as_seen, tagged};
+
+pub(super) async fn storage_create(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Body(body): Body<StorageCreate>,
+) -> Result<(StatusCode, Json<StorageDetail>), ApiError> {
+    let tenant = caller.tenant_declared(&state, &body.tenant).await?;
+    let credentials = body.credentials()?;
+    let (name, place) = (body.name.parse()?, StorageSettings { kind: body.kind, settings: body.settings });
+    let kinds = &state.storage_kinds;
+    let made = declaration::storage_declare(&state.context, kinds, tenant, name, place, credentials).await?;
+    Ok((StatusCode::CREATED, Json((&made).into())))
+}
+
+pub(super) async fn storage_list(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Ask(query): Ask<RetiredQuery>,
+) -> Result<Json<Rows<StorageDetail>>, ApiError> {
+    let mut rows = state.context.declarations.storage_list(caller.tenant()).await?;
+    rows.retain(|row| query.retired || row.retired_at.is_none());
+    Ok(Json(Rows::whole(rows.iter().map(StorageDetail::from).collect())))
+}
+
+pub(super) async fn storage_show(Own(storage): Own<Storage>) -> impl IntoResponse {
+    tagged(StorageDetail::from(&storage))
+}
+
+pub(super) async fn storage_update(
+    State(state): State<ServerState>,
+    Own(seen): Own<Storage>,
+    headers: HeaderMap,
+    Body(body): Body<StorageUpdate>,
+) -> Result<impl IntoResponse, ApiError> {
+    as_seen(&headers, &StorageDetail::from(&seen))?;
+    let changed = declaration::storage_rekey(&state.context, &seen, body.credentials()?).await?;
+    Ok(tagged(StorageDetail::from(&changed.ok_or_else(ApiError::changed)?)))
+}
+
+pub(super) async fn storage_retire(
+    State(state): State<ServerState>,
+    Own(storage): Own<Storage>,
+) -> Result<StatusCode, ApiError> {
+    retire::retire(&state.context, Retirable::Storage(storage.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

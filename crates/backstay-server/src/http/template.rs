@@ -1,0 +1,82 @@
+//! Templates of plans.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use backstay_api::types::list::Rows;
+use backstay_api::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
+use backstay_core::domain::name::Name;
+use backstay_core::domain::template::Template;
+use backstay_core::managers::declaration::DeclareError;
+use backstay_core::managers::plan;
+
+use super::caller::{Caller, Own};
+use super::error::ApiError;
+use super::extract::Body;
+use super::state::ServerState;
+use super::tag::{as_seen, tagged};
+
+/// Reads the name of a template.
+pub(super) fn named(field: &str, text: &str) -> Result<Name, ApiError> {
+    text.parse().map_err(|error| ApiError::invalid(field, error))
+}
+
+/// A problem of a template is one of what stands above it.
+fn above(error: DeclareError) -> ApiError {
+    match error {
+        DeclareError::Template(error) => ApiError::invalid("above", error),
+        error => error.into(),
+    }
+}
+
+pub(super) async fn template_create(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Body(body): Body<TemplateCreate>,
+) -> Result<(StatusCode, Json<TemplateView>), ApiError> {
+    let said = body.said()?;
+    let (name, over) = (body.name.parse()?, body.above.as_deref().map(|text| named("above", text)).transpose()?);
+    let tenant = caller.tenant_declared(&state, &body.tenant).await?;
+    let made = plan::template_declare(&state.context, tenant, name, over, said).await.map_err(above)?;
+    Ok((StatusCode::CREATED, Json((&made).into())))
+}
+
+pub(super) async fn template_list(
+    State(state): State<ServerState>,
+    caller: Caller,
+) -> Result<Json<Rows<TemplateView>>, ApiError> {
+    let rows = state.context.declarations.template_list(caller.tenant()).await?;
+    Ok(Json(Rows::whole(rows.iter().map(TemplateView::from).collect())))
+}
+
+pub(super) async fn template_show(Own(template): Own<Template>) -> impl IntoResponse {
+    tagged(TemplateView::from(&template))
+}
+
+pub(super) async fn template_update(
+    State(state): State<ServerState>,
+    Own(seen): Own<Template>,
+    headers: HeaderMap,
+    Body(body): Body<TemplateUpdate>,
+) -> Result<impl IntoResponse, ApiError> {
+    as_seen(&headers, &TemplateView::from(&seen))?;
+    let said = body.said(&seen.said)?.unwrap_or_else(|| seen.said.clone());
+    let over = match &body.above {
+        None => seen.above.clone(),
+        Some(wish) => wish.as_deref().map(|text| named("above", text)).transpose()?,
+    };
+    let new = Template { said, above: over, ..seen.clone() };
+    let changed = plan::template_change(&state.context, &seen, &new).await.map_err(above)?;
+    changed.ok_or_else(ApiError::changed)?;
+    state.wake.notify_one();
+    Ok(tagged(TemplateView::from(&new)))
+}
+
+pub(super) async fn template_remove(
+    State(state): State<ServerState>,
+    Own(template): Own<Template>,
+) -> Result<StatusCode, ApiError> {
+    plan::template_remove(&state.context, template.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

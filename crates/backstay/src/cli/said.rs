@@ -1,0 +1,182 @@
+//! What a plan or a template says, as options of the command line.
+
+use backstay_api::types::retention::RetentionView;
+use backstay_api::types::template::{SaidView, ScheduleView};
+
+use super::error::{CliError, Exit};
+
+/// What is said, by options.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Words {
+    /// How old the newest snapshot may be, in hours; 26 when nobody says it
+    #[arg(long, value_name = "HOURS")]
+    rpo_hours: Option<u64>,
+    #[command(flatten)]
+    when: When,
+    #[command(flatten)]
+    keep: Keep,
+}
+
+/// What is no longer said, by options.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unsaid {
+    /// Say nothing more of schedule, rpo or retention: it is taken from the template above, or is ours
+    #[arg(long, value_name = "VALUE", value_parser = ["schedule", "rpo", "retention"])]
+    inherit: Vec<String>,
+}
+
+/// What a change says: outside none for what stays, inside none for what is not said any more.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) schedule: Option<Option<ScheduleView>>,
+    pub(super) rpo_ms: Option<Option<u64>>,
+    pub(super) retention: Option<Option<RetentionView>>,
+}
+
+impl Words {
+    /// Returns what is said where nothing was said before.
+    pub(super) fn read(self) -> Result<SaidView, CliError> {
+        let said = self.over(SaidView::default(), Unsaid { inherit: Vec::new() })?;
+        let (schedule, rpo_ms) = (said.schedule.flatten(), said.rpo_ms.flatten());
+        Ok(SaidView { schedule, rpo_ms, retention: said.retention.flatten() })
+    }
+
+    /// Returns what is to change of what was said.
+    pub(super) fn over(self, was: SaidView, unsaid: Unsaid) -> Result<Said, CliError> {
+        let given = Said {
+            schedule: self.when.over(was.schedule.unwrap_or_default())?.map(Some),
+            rpo_ms: self.rpo_hours.map(|hours| Some(hours.saturating_mul(3_600_000))),
+            retention: self.keep.over(was.retention.unwrap_or_default()).map(Some),
+        };
+        let gone = |value: &str| unsaid.inherit.iter().any(|gone| gone == value);
+        Ok(Said {
+            schedule: if gone("schedule") { Some(None) } else { given.schedule },
+            rpo_ms: if gone("rpo") { Some(None) } else { given.rpo_ms },
+            retention: if gone("retention") { Some(None) } else { given.retention },
+        })
+    }
+}
+
+/// When a plan's items are backed up.
+#[derive(Debug, clap::Args)]
+pub(super) struct When {
+    /// When: a cron expression of five fields
+    #[arg(long, conflicts_with = "every")]
+    cron: Option<String>,
+    /// When: an interval such as 6h or 1d12h
+    #[arg(long)]
+    every: Option<String>,
+    /// When: by request alone, whatever a template says
+    #[arg(long, conflicts_with_all = ["cron", "every"])]
+    on_request: bool,
+    /// Time zone of the cron expression; UTC when left out
+    #[arg(long)]
+    time_zone: Option<String>,
+    /// Longest delay that spreads the load, such as 10m
+    #[arg(long)]
+    jitter: Option<String>,
+    /// What it never runs beside: plan (its own work) or tenant (all such plans of the tenant)
+    #[arg(long)]
+    overlap: Option<String>,
+    /// How long after its moment an occurrence may still start on time, such as 2h; an hour when left out
+    #[arg(long)]
+    start_window: Option<String>,
+    /// What becomes of what was missed: once or never
+    #[arg(long)]
+    catch_up: Option<String>,
+}
+
+impl When {
+    /// Returns the schedule with what was given in the place of what was there; none when nothing was given.
+    fn over(self, was: ScheduleView) -> Result<Option<ScheduleView>, CliError> {
+        let Self { cron, every, on_request, time_zone, jitter, overlap, start_window, catch_up } = self;
+        let given = [&cron, &every, &time_zone, &jitter, &overlap, &start_window, &catch_up];
+        if !on_request && given.iter().all(|given| given.is_none()) {
+            return Ok(None);
+        }
+        let every_ms = every.map(|text| length_ms("--every", &text)).transpose()?;
+        let rhythm = match (cron, every_ms) {
+            (None, None) if !on_request => (was.cron, was.every_ms, was.on_request),
+            (cron, every_ms) => (cron, every_ms, on_request),
+        };
+        Ok(Some(ScheduleView {
+            cron: rhythm.0,
+            every_ms: rhythm.1,
+            on_request: rhythm.2,
+            time_zone: time_zone.or(was.time_zone),
+            jitter_ms: jitter.map(|text| length_ms("--jitter", &text)).transpose()?.or(was.jitter_ms),
+            overlap: overlap.or(was.overlap),
+            start_window_ms: start_window
+                .map(|text| length_ms("--start-window", &text))
+                .transpose()?
+                .or(was.start_window_ms),
+            catch_up: catch_up.or(was.catch_up),
+        }))
+    }
+}
+
+/// Which snapshots a plan keeps.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Keep {
+    /// Keep the newest so many snapshots of each item; unlimited for all, 0 to drop the rule
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_last: Option<i64>,
+    /// Keep the newest of each of so many hours
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_hourly: Option<i64>,
+    /// Keep the newest of each of so many days
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_daily: Option<i64>,
+    /// Keep the newest of each of so many weeks
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_weekly: Option<i64>,
+    /// Keep the newest of each of so many months
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_monthly: Option<i64>,
+    /// Keep the newest of each of so many years
+    #[arg(long, value_name = "N", value_parser = count)]
+    keep_yearly: Option<i64>,
+    /// Keep all that are younger than this, such as 30d or 1y6m, counted from the newest
+    #[arg(long, value_name = "TIME")]
+    keep_within: Option<String>,
+    /// Never keep fewer than so many
+    #[arg(long, value_name = "N")]
+    keep_minimum: Option<u32>,
+}
+
+/// Reads a count as restic's options have it.
+fn count(text: &str) -> Result<i64, String> {
+    match text {
+        "unlimited" => Ok(-1),
+        text => text.parse::<u32>().map(i64::from).map_err(|_| format!("`{text}` is no count; write 7 or unlimited")),
+    }
+}
+
+impl Keep {
+    /// Returns the rules with what was given in the place of what was there; none when nothing was given.
+    fn over(self, was: RetentionView) -> Option<RetentionView> {
+        let given = RetentionView {
+            keep_last: self.keep_last.or(was.keep_last),
+            keep_hourly: self.keep_hourly.or(was.keep_hourly),
+            keep_daily: self.keep_daily.or(was.keep_daily),
+            keep_weekly: self.keep_weekly.or(was.keep_weekly),
+            keep_monthly: self.keep_monthly.or(was.keep_monthly),
+            keep_yearly: self.keep_yearly.or(was.keep_yearly),
+            keep_within: self.keep_within.or_else(|| was.keep_within.clone()),
+            minimum: self.keep_minimum.or(was.minimum),
+            ..was.clone()
+        };
+        (given != was).then_some(given)
+    }
+}
+
+/// Reads a length of time such as `90m`.
+fn length_ms(option: &str, text: &str) -> Result<u64, CliError> {
+    let wrong = || {
+        CliError::new(Exit::Input, format!("{option} `{text}` is not a length of time"))
+            .hint("Write one such as 6h, 90m or 1d12h.")
+    };
+    let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    u64::try_from(length.as_millis()).map_err(|_| wrong())
+}
