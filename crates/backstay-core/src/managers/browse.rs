@@ -34,6 +34,6 @@ pub async fn snapshot_entries(
 ) -> Result<Vec<Entry>, BrowseError> {
     let snapshot = context.history.snapshot_get(id).await?;
     let repository = context.declarations.repository_get(snapshot.repository_id).await?;
-    let repository = leased(context, repository, &[Purpose::Watch, Purpose::Read]).await?;
+    let repository = leased(context, repository, &[Purpose::Watch, Purpose::Read], true).await?;
     Ok(reader.snapshot_list(&repository, &snapshot.foreign_id, path).await?)
 }

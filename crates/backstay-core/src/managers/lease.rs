@@ -30,7 +30,13 @@ pub(super) async fn job_in_hand(
     quota::start_permit(context, &job).await?;
     let repository = context.declarations.repository_get(job.repository_id).await?;
     let work = work_of(context, &job, &repository).await?;
-    let repository = repository_open(context, &job, repository).await?;
+    // A snapshot that the work names is known; else it is asked for one.
+    let known = match &work {
+        Work::Backup { parent, .. } => parent.is_some(),
+        Work::Restore { .. } | Work::Verify { .. } => true,
+        Work::Prune { .. } => false,
+    };
+    let repository = repository_open(context, &job, repository, known).await?;
     let state = Leased { agent_id, ttl, epoch, repository, checkpoint, work };
     Ok(Job {
         id: job.id,
@@ -54,8 +60,13 @@ pub(super) async fn job_in_hand(
 }
 
 /// Brings the repository together with the secret that opens it.
-async fn repository_open(context: &Context, job: &Job, repository: Repository) -> Result<LeasedRepository, LeaseError> {
-    let opened = leased(context, repository, purposes(job.kind())).await;
+async fn repository_open(
+    context: &Context,
+    job: &Job,
+    repository: Repository,
+    has_snapshots: bool,
+) -> Result<LeasedRepository, LeaseError> {
+    let opened = leased(context, repository, purposes(job.kind()), has_snapshots).await;
     opened.map_err(|error| match error {
         // The database was away for a moment: that says nothing of the secret.
         SecretError::Store(error) => LeaseError::Store(error),
@@ -63,12 +74,13 @@ async fn repository_open(context: &Context, job: &Job, repository: Repository) -
     })
 }
 
-/// Brings a repository together with the secrets that open it and its storage, for these purposes, and with what is known
-/// of its snapshots.
+/// Brings a repository together with the secrets that open it and its storage, for these purposes, and with whether a
+/// snapshot in it is known, if the caller does not know one.
 pub(super) async fn leased(
     context: &Context,
     mut repository: Repository,
     purposes: &[Purpose],
+    has_snapshots: bool,
 ) -> Result<LeasedRepository, SecretError> {
     if let Some(id) = repository.storage_id {
         // What opens it now: it may be another one than when the repository was declared.
@@ -80,8 +92,9 @@ pub(super) async fn leased(
         credentials.insert(*purpose, access_key(context, reference).await?);
     }
     let filter = SnapshotFilter { repository_id: Some(repository.id), ..SnapshotFilter::default() };
-    let known = context.history.snapshot_list(filter, Page { before: None, rows_max: 1 }).await?;
-    Ok(LeasedRepository { repository, password, credentials, has_snapshots: !known.is_empty() })
+    let one = Page { before: None, rows_max: 1 };
+    let has_snapshots = has_snapshots || !context.history.snapshot_list(filter, one).await?.is_empty();
+    Ok(LeasedRepository { repository, password, credentials, has_snapshots })
 }
 
 /// Returns the access key that a reference names.

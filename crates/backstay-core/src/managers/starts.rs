@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  plans due ──look──> what each starts ──store──┬─> all of it is written
-//!                                                └─> something is in the way: each half by itself, down to one plan
+//!                                                └─> something is in the way: each half by itself, down to a few plans
 //! ```
 //!
 //! What is left after that goes one plan after the other (`schedule`), where it is asked what it meets. Both write the
@@ -21,6 +21,9 @@ use crate::ports::schedule::{ScheduledItem, ScheduledPlan, Start};
 
 /// Jobs after which a transaction takes no further plan.
 const JOBS_MAX: usize = 500;
+
+/// Starts that are not tried in halves any more: one by one they cost no more.
+const PART_MIN: usize = 8;
 
 /// Starts what it can, and returns the plans that must be worked on one by one.
 pub(super) async fn start_many<'a>(
@@ -96,7 +99,7 @@ async fn is_free(context: &Context, row: &ScheduledPlan, occurrence: &Occurrence
     matches!(met, Ok(Meeting::Free | Meeting::SkippedForItself { .. }))
 }
 
-/// Writes starts together; where something is in the way, each half by itself. What cannot be written is left.
+/// Writes starts together; where something is in the way, each half by itself. What cannot be written so is left.
 async fn put(context: &Context, starts: &[Start], left: &mut HashSet<PlanId>, done: &mut Ticked) {
     let mut parts = vec![starts];
     while let Some(part) = parts.pop() {
@@ -105,7 +108,7 @@ async fn put(context: &Context, starts: &[Start], left: &mut HashSet<PlanId>, do
                 done.started += part.iter().map(|start| start.jobs.len() as u64).sum::<u64>();
                 done.skipped += part.iter().map(|start| start.told.len() as u64).sum::<u64>();
             }
-            Ok(false) if part.len() > 1 => {
+            Ok(false) if part.len() > PART_MIN => {
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.extend([second, first]);
             }

@@ -33,12 +33,11 @@ use crate::declaration::found;
 use crate::dialect::{insert_unless_taken, parent_lock};
 use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
 use crate::error::{insert_error, store_error};
-use crate::now::Now;
 use crate::row::micros_of;
 
 /// Candidates read beyond those wanted: some may be passed over because an earlier one of the same claim excludes them,
 /// or because their rows cannot be read. One bad row must not hold the queue up.
-pub(super) const CANDIDATES_SPARE: u64 = 16;
+const CANDIDATES_SPARE: u64 = 16;
 
 /// How long a job that wants its repository alone is overtaken by jobs that share it: a prune can wait, a backup less.
 const ALONE_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -46,10 +45,10 @@ const ALONE_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How long after it was due a job that wants its repository alone keeps others waiting at most.
 const ALONE_HOLD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Leases up to `count_max` due jobs of these kinds.
+/// Leases up to `count_max` due jobs of these kinds, at a moment that the deciding clock told in this transaction.
 pub(super) async fn claim(
     tx: &DatabaseTransaction,
-    now: &Now,
+    leased_at: Timestamp,
     agent: AgentId,
     kinds: &[JobKind],
     count_max: u32,
@@ -58,7 +57,6 @@ pub(super) async fn claim(
     if count_max == 0 || kinds.is_empty() {
         return Ok(claimed);
     }
-    let leased_at = now.read(tx).await?;
     let due = match line(tx, leased_at, agent, kinds, count_max).await? {
         Some(due) => due,
         None => candidates(tx, leased_at, kinds, u64::from(count_max) + CANDIDATES_SPARE).await?,
@@ -195,7 +193,11 @@ async fn claim_one(
     due_put(tx, row, &state).await?;
     attempt_add(tx, agent, leased_at, row, token).await?;
     let epoch = epoch_of_lease(tx, repository, access).await?;
-    let checkpoint = checkpoint::Entity::find_by_id(&row.id).one(tx).await.map_err(store_error)?;
+    // Nobody has stored one before the first attempt.
+    let checkpoint = match row.attempt_token {
+        0 => None,
+        _ => checkpoint::Entity::find_by_id(&row.id).one(tx).await.map_err(store_error)?,
+    };
     let checkpoint = checkpoint.map(checkpoint::Model::read).transpose()?;
     Ok(Some(Claimed { job: Job { state, attempt_token: AttemptToken(token), ..job }, epoch, checkpoint }))
 }

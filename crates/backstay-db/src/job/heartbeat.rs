@@ -8,6 +8,7 @@ use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::StateName;
 use backstay_core::ports::job::Standing;
 use backstay_core::ports::store::StoreError;
+use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
@@ -33,15 +34,17 @@ fn jobs_held(agent: &str) -> SelectStatement {
     Query::select().column(lease::Column::JobId).from(lease::Entity).and_where(lease::Column::AgentId.eq(agent)).take()
 }
 
-/// Begins or extends a heartbeat because its agent asks for work; false when it ended while the agent had leases.
+/// Begins or extends a heartbeat because its agent asks for work, and returns the present moment; none when it ended
+/// while the agent had leases.
 pub(super) async fn begin(
     tx: &DatabaseTransaction,
     now: &Now,
     agent: AgentId,
     ttl: Duration,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Timestamp>, StoreError> {
     let id = agent.to_string();
-    let at = now.read(tx).await?.as_microsecond();
+    let moment = now.read(tx).await?;
+    let at = moment.as_microsecond();
     let may_extend = is_alive(now.expr(tx.get_database_backend())).or(Expr::exists(jobs_held(&id)).not());
     let extended = agent::Entity::update_many()
         .col_expr(agent::Column::ExpiresAt, Expr::val(at + micros_of(ttl)))
@@ -51,10 +54,12 @@ pub(super) async fn begin(
         .await
         .map_err(store_error)?;
     if extended.rows_affected == 1 {
-        return Ok(true);
+        return Ok(Some(moment));
     }
     let row = agent::Model { id: id.clone(), first_seen_at: at, expires_at: at + micros_of(ttl) };
-    insert_unless_taken(tx, row.into_active_model()).await.map_err(|error| insert_error(error, "agent", id))
+    let inserted = insert_unless_taken(tx, row.into_active_model()).await;
+    let inserted = inserted.map_err(|error| insert_error(error, "agent", id))?;
+    Ok(inserted.then_some(moment))
 }
 
 /// Marks the leases that an agent has had for a `ttl` and does not name when it asks for work: the answer that brought

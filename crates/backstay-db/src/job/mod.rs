@@ -153,11 +153,9 @@ impl JobStore for Database {
     ) -> Result<Vec<Claimed>, StoreError> {
         self.retrying(|| async {
             let tx = self.begin().await?;
-            if !heartbeat::begin(&tx, &self.now, agent, ttl).await? {
-                return Ok(Vec::new());
-            }
+            let Some(now) = heartbeat::begin(&tx, &self.now, agent, ttl).await? else { return Ok(Vec::new()) };
             heartbeat::disown(&tx, &self.now, agent, held, ttl).await?;
-            let claimed = claim::claim(&tx, &self.now, agent, kinds, count_max).await?;
+            let claimed = claim::claim(&tx, now, agent, kinds, count_max).await?;
             commit(tx).await?;
             Ok(claimed)
         })

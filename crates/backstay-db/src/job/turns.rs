@@ -25,7 +25,7 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::claim::{CANDIDATES_SPARE, question, queue};
+use super::claim::{question, queue};
 use super::exclusion::{Exclusions, waiting};
 use super::look::{candidate_of, running_of};
 use super::rules::{rules_locked, rules_of};
@@ -33,10 +33,13 @@ use crate::entity::{job_due, lease};
 use crate::error::store_error;
 
 /// Most tenants of one window.
-const LANES_MAX: usize = 24;
+const LANES_MAX: usize = 16;
 
 /// Rows of each tenant at first: enough for most claims.
-const LANE_ROWS: u64 = 4;
+const LANE_ROWS: u64 = 2;
+
+/// Rows of the queue's beginning beyond those wanted, each of which is free.
+const HEAD_SPARE: u64 = 6;
 
 /// Most rows of each tenant, when its first ones wait for what is in use: what lies behind so many waits with them.
 const LANE_ROWS_MAX: u64 = 256;
@@ -45,7 +48,7 @@ const LANE_ROWS_MAX: u64 = 256;
 const LOOKS_MAX: u32 = 3;
 
 /// How much wider each next look is.
-const WIDER: u64 = 8;
+const WIDER: u64 = 16;
 
 /// Returns the hot rows to lease, locked, in the order of their turns; none when the queue's own order is the answer.
 pub(super) async fn line(
@@ -73,7 +76,7 @@ pub(super) async fn line(
         return Ok(Some(Vec::new()));
     }
     let mut window = Window::new(tx, now, kinds, &leases);
-    window.look(&lanes, LANE_ROWS, u64::from(count_max) + CANDIDATES_SPARE).await?;
+    window.look(&lanes, LANE_ROWS, u64::from(count_max) + HEAD_SPARE).await?;
     // A lane of which nothing that was seen is free is looked at past what is held.
     for _ in 0..LOOKS_MAX {
         let blind: Vec<String> = lanes.iter().filter(|lane| window.is_blind(lane)).cloned().collect();
@@ -89,7 +92,7 @@ pub(super) async fn line(
         if admitted.len() >= count_max as usize || rows >= LANE_ROWS_MAX || wide.is_empty() {
             break admitted;
         }
-        rows *= WIDER;
+        rows = (rows * WIDER).min(LANE_ROWS_MAX);
         window.look(&wide, rows, 0).await?;
     };
     let ids: Vec<String> = line.iter().map(ToString::to_string).collect();
@@ -213,13 +216,12 @@ pub(crate) fn window_question(
 
 /// Returns tenants that have queued jobs, at most [`LANES_MAX`] of them: with more, another claim begins elsewhere.
 async fn lanes(tx: &DatabaseTransaction, now: Timestamp, agent: AgentId) -> Result<Vec<String>, StoreError> {
-    let mut first = lanes_from(tx, "", LANES_MAX + 1).await?;
+    let (mut first, last) = lanes_from(tx, "", LANES_MAX + 1).await?;
     if first.len() <= LANES_MAX {
         return Ok(first);
     }
-    let last = last_lane(tx).await?;
     let start = between(&first[0], last.as_deref().unwrap_or(&first[0]), now, agent);
-    let mut found = lanes_from(tx, &start, LANES_MAX).await?;
+    let (mut found, _) = lanes_from(tx, &start, LANES_MAX).await?;
     first.truncate(LANES_MAX - found.len());
     first.retain(|lane| !found.contains(lane));
     found.extend(first);
@@ -240,16 +242,25 @@ fn between(first: &str, last: &str, now: Timestamp, agent: AgentId) -> String {
 #[derive(FromQueryResult)]
 struct Lane {
     tenant_id: String,
+    /// Zero for the last tenant of all.
+    place: i32,
 }
 
-/// Returns tenants with queued jobs after one, by their ids: each costs one look at the index, whatever it has queued.
-async fn lanes_from(tx: &DatabaseTransaction, after: &str, lanes_max: usize) -> Result<Vec<String>, StoreError> {
+/// Returns tenants with queued jobs after one, by their ids, and the last one of all: each costs one look at the index,
+/// whatever it has queued.
+async fn lanes_from(
+    tx: &DatabaseTransaction,
+    after: &str,
+    lanes_max: usize,
+) -> Result<(Vec<String>, Option<String>), StoreError> {
     let statement = lanes_question(tx.get_database_backend(), after, lanes_max);
     let rows = Lane::find_by_statement(statement).all(tx).await.map_err(store_error)?;
-    Ok(rows.into_iter().map(|row| row.tenant_id).collect())
+    let (last, lanes): (Vec<Lane>, Vec<Lane>) = rows.into_iter().partition(|row| row.place == 0);
+    let last = last.into_iter().next().map(|row| row.tenant_id);
+    Ok((lanes.into_iter().map(|row| row.tenant_id).collect(), last))
 }
 
-/// Returns the question for tenants with queued jobs.
+/// Returns the question for tenants with queued jobs, each with its place, and for the last one with none.
 pub(crate) fn lanes_question(backend: sea_orm::DbBackend, after: &str, lanes_max: usize) -> Statement {
     let hold = match backend {
         sea_orm::DbBackend::Postgres => "$1",
@@ -261,19 +272,12 @@ pub(crate) fn lanes_question(backend: sea_orm::DbBackend, after: &str, lanes_max
         )
     };
     let (first, following) = (next(hold), next("lane.tenant_id"));
+    let last = "SELECT tenant_id FROM job_due WHERE state = 'queued' AND tenant_id IS NOT NULL ORDER BY tenant_id DESC \
+                LIMIT 1";
     let sql = format!(
         "WITH RECURSIVE lane (tenant_id, place) AS (SELECT tenant_id, 1 FROM ({first}) AS head UNION ALL \
          SELECT ({following}), place + 1 FROM lane WHERE tenant_id IS NOT NULL AND place < {lanes_max}) \
-         SELECT tenant_id FROM lane WHERE tenant_id IS NOT NULL"
+         SELECT tenant_id, place FROM lane WHERE tenant_id IS NOT NULL UNION ALL SELECT tenant_id, 0 FROM ({last}) AS tail"
     );
     Statement::from_sql_and_values(backend, sql, [after.into()])
-}
-
-/// Returns the last tenant with queued jobs.
-async fn last_lane(tx: &DatabaseTransaction) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT tenant_id FROM job_due WHERE state = 'queued' AND tenant_id IS NOT NULL ORDER BY tenant_id DESC \
-               LIMIT 1";
-    let statement = Statement::from_string(tx.get_database_backend(), sql);
-    let row = Lane::find_by_statement(statement).one(tx).await.map_err(store_error)?;
-    Ok(row.map(|row| row.tenant_id))
 }
