@@ -1,7 +1,7 @@
 //! PostgreSQL and MariaDB: one pool that writes and reads, and what each of its connections is told first.
 //!
-//! A connection that rested is tested before it is handed out, so one that the server or the network ended is replaced by
-//! a fresh one (one that was used a moment ago is not asked: a question before each question is half of a claim's time); while the server is away a caller waits for the connection that it wants, at most `acquire_timeout`. What a
+//! A connection is tested before it is handed out, so one that the server or the network ended is replaced by a fresh
+//! one; while the server is away a caller waits for the connection that it wants, at most `acquire_timeout`. What a
 //! connection is told is what the schema and the queue count on, whatever the server's own defaults are: read committed
 //! (MariaDB's default makes claims wait for each other), commits that are on the disk when they are answered, texts
 //! that do not fit are refused (MariaDB can be set to cut them), and no statement or lock that is waited for without end.
@@ -9,9 +9,9 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sea_orm::sqlx::Executor as _;
 use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sea_orm::sqlx::{Connection, Executor as _};
 use sea_orm::{DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector};
 
 use super::migrate::migrate;
@@ -28,17 +28,6 @@ const POSTGRES_SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLA
 const MARIADB_SESSION: &str = "SET tx_isolation = 'READ-COMMITTED', \
      innodb_lock_wait_timeout = 20, max_statement_time = 60, idle_transaction_timeout = 60, \
      sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), foreign_key_checks = 1, check_constraint_checks = 1";
-
-/// How long a connection rests before it is tested.
-const TESTED_AFTER: Duration = Duration::from_secs(1);
-
-/// Tests a connection that has rested for so long; one that does not answer is replaced.
-async fn tested<C: Connection>(connection: &mut C, idle: Duration) -> Result<bool, sea_orm::sqlx::Error> {
-    if idle >= TESTED_AFTER {
-        connection.ping().await?;
-    }
-    Ok(true)
-}
 
 /// How a server is used.
 #[derive(Clone, Debug)]
@@ -78,8 +67,6 @@ async fn postgres(address: &str, options: &ServerOptions) -> Result<DatabaseConn
     let pool = PgPoolOptions::new()
         .max_connections(options.connections_max)
         .acquire_timeout(options.acquire_timeout)
-        .test_before_acquire(false)
-        .before_acquire(|connection, used| Box::pin(async move { tested(connection, used.idle_for).await }))
         .after_connect(|connection, _| Box::pin(async move { connection.execute(POSTGRES_SESSION).await.map(drop) }));
     let pool = pool.connect_with(target).await.map_err(|error| open_error(sqlx_error(error)))?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
@@ -91,8 +78,6 @@ async fn mariadb(address: &str, options: &ServerOptions) -> Result<DatabaseConne
     let pool = MySqlPoolOptions::new()
         .max_connections(options.connections_max)
         .acquire_timeout(options.acquire_timeout)
-        .test_before_acquire(false)
-        .before_acquire(|connection, used| Box::pin(async move { tested(connection, used.idle_for).await }))
         .after_connect(|connection, _| Box::pin(async move { connection.execute(MARIADB_SESSION).await.map(drop) }));
     let pool = pool.connect_with(target).await.map_err(|error| open_error(sqlx_error(error)))?;
     Ok(SqlxMySqlConnector::from_sqlx_mysql_pool(pool))
