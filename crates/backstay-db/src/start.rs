@@ -19,7 +19,8 @@ use sea_orm::{
 
 use crate::Database;
 use crate::database::commit;
-use crate::entity::{item, job, job_due, plan, plan_schedule, snapshot};
+use crate::dialect::insert_unless_taken;
+use crate::entity::{item, job, job_due, job_set, plan, plan_schedule, snapshot};
 use crate::error::{insert_error, is_taken, store_error};
 use crate::event::{events_append, tenants_locked};
 use crate::insert::insert_rows;
@@ -169,6 +170,11 @@ async fn jobs_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, St
         .map_err(store_error)?;
     if retired.is_some() {
         return Ok(false);
+    }
+    for set in starts.iter().filter_map(|start| start.set.as_ref()) {
+        // One that is there was made by an occurrence that did not come to its end, and stays as it is.
+        let inserted = insert_unless_taken(tx, job_set::Model::of(set).into_active_model()).await;
+        inserted.map_err(|error| insert_error(error, "job set", set.id.to_string()))?;
     }
     for some in jobs.chunks(INSERT_ROWS) {
         let mut rows: Vec<job::Model> = some.iter().map(|job| job::Model::of(job)).collect();

@@ -21,9 +21,10 @@ use super::context::Context;
 use super::request::{backup_job, newest_at};
 use super::starts::start_many;
 use crate::domain::event::{Event, EventKind};
-use crate::domain::id::{JobId, MaintenanceId, PlanId};
+use crate::domain::id::{JobId, JobSetId, MaintenanceId, PlanId};
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobState, Trigger};
+use crate::domain::job_set::JobSet;
 use crate::domain::overlap::{Claimant, Key, Meeting, meet};
 use crate::domain::plan::Plan;
 use crate::domain::schedule::{
@@ -132,8 +133,15 @@ async fn start(
     }
     let items = context.declarations.item_list(plan.source_id).await?;
     let (mut told, mut in_the_way) = (Vec::new(), None);
-    for item in items.iter().filter(|item| item.vanished_at.is_none()) {
-        match enqueue(context, plan, item, &occurrence, now).await? {
+    let count = items.iter().filter(|item| item.vanished_at.is_none()).count();
+    let set = occurrence_set(plan, &occurrence, count, now);
+    if let Some(set) = &set {
+        context.jobs.set_add(set).await?;
+    }
+    // The place of an item that is there does not change when this is done again and another one has vanished meanwhile.
+    for (place, item) in (0..).zip(&items).filter(|(_, item)| item.vanished_at.is_none()) {
+        let place = set.as_ref().map(|set| (set.id, place));
+        match enqueue(context, plan, item, (&occurrence, place), now).await? {
             Enqueued::New(_) => done.started += 1,
             Enqueued::Known(_) => {}
             Enqueued::Overlaps(id) => {
@@ -198,27 +206,28 @@ async fn enqueue(
     context: &Context,
     plan: &Plan,
     item: &Item,
-    occurrence: &Occurrence,
+    of: (&Occurrence, Option<(JobSetId, u32)>),
     now: Timestamp,
 ) -> Result<Enqueued, StoreError> {
     let newest_at = newest_at(context, plan, item).await?;
-    let (job, event) = occurrence_job(context, plan, (item, newest_at), occurrence, now);
+    let (job, event) = occurrence_job(context, plan, (item, newest_at), of, now);
     context.jobs.job_enqueue(&job, &event, None).await
 }
 
 /// Returns the backup of an item that an occurrence starts, and what is told with it. `newest_at` is the moment of the
-/// item's newest good snapshot.
+/// item's newest good snapshot; the set is that of the occurrence, with the item's place in it.
 pub(super) fn occurrence_job(
     context: &Context,
     plan: &Plan,
     (item, newest_at): (&Item, Option<Timestamp>),
-    occurrence: &Occurrence,
+    (occurrence, set): (&Occurrence, Option<(JobSetId, u32)>),
     now: Timestamp,
 ) -> (Job, Event) {
     let Occurrence { planned_at, not_before, late, missed, .. } = *occurrence;
     let id = occurrence_job_id(plan.id, item, planned_at);
     let mut job = backup_job(plan, (item, newest_at), (id, Trigger::Occurrence(planned_at), now));
     job.state = JobState::Queued { not_before: not_before.max(now) };
+    job.set = set;
     let late = late.map_or_else(String::new, |late| format!(", {}", delay_words(late)));
     let missed = missed_words(missed);
     let words =
@@ -227,16 +236,28 @@ pub(super) fn occurrence_job(
     (job, event)
 }
 
+/// Returns the set that the jobs of an occurrence on so many items make up; none for a single one.
+pub(super) fn occurrence_set(plan: &Plan, occurrence: &Occurrence, items: usize, now: Timestamp) -> Option<JobSet> {
+    let id = JobSetId::new(occurrence.planned_at, drawn(plan.id, b"set", occurrence.planned_at));
+    let wanted = u32::try_from(items).unwrap_or(u32::MAX);
+    (items > 1).then(|| JobSet { id, tenant_id: plan.tenant_id, name: plan.name.clone(), wanted, created_at: now })
+}
+
 /// Returns the id of an occurrence's job on an item: the same whoever makes it and however often.
 fn occurrence_job_id(plan: PlanId, item: &Item, planned_at: Timestamp) -> JobId {
+    JobId::new(planned_at, drawn(plan, item.id.uuid().as_bytes(), planned_at))
+}
+
+/// Returns ten bytes that look random and are the same for the same occurrence of the same thing.
+fn drawn(plan: PlanId, about: &[u8], planned_at: Timestamp) -> [u8; 10] {
     let hash = Sha256::new()
         .chain_update(plan.uuid().as_bytes())
-        .chain_update(item.id.uuid().as_bytes())
+        .chain_update(about)
         .chain_update(planned_at.as_microsecond().to_be_bytes())
         .finalize();
     let mut ten = [0; 10];
     ten.copy_from_slice(&hash[..10]);
-    JobId::new(planned_at, ten)
+    ten
 }
 
 /// Says how many older occurrences are passed over with this one: none is lost without a word.

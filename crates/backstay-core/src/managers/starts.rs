@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::context::Context;
-use super::schedule::{Ticked, meeting, occurrence_job, skip_event};
+use super::schedule::{Ticked, meeting, occurrence_job, occurrence_set, skip_event};
 use crate::domain::id::PlanId;
 use crate::domain::overlap::Meeting;
 use crate::domain::schedule::{Calendar, Due, Occurrence, OverlapKey, ScheduleState};
@@ -42,7 +42,7 @@ pub(super) async fn start_many<'a>(
     let (mut starts, mut left, mut tenants) = (Vec::new(), HashSet::new(), HashSet::new());
     for (row, found) in &looked {
         let ScheduledPlan { plan, state } = row;
-        let rests = |state: ScheduleState| Start { state, jobs: Vec::new(), told: Vec::new() };
+        let rests = |state: ScheduleState| Start { state, set: None, jobs: Vec::new(), told: Vec::new() };
         starts.push(match found {
             None => rests(state.rest(plan, now)),
             Some(Due::Hold { until, .. }) => rests(state.held(*until, now)),
@@ -57,12 +57,15 @@ pub(super) async fn start_many<'a>(
                     left.insert(plan.id);
                     continue;
                 }
-                let of = |found: &ScheduledItem| {
-                    occurrence_job(context, plan, (&found.item, found.newest_at), occurrence, now)
+                let items = items.get(&plan.id).map(Vec::as_slice).unwrap_or_default();
+                let set = occurrence_set(plan, occurrence, items.len(), now);
+                let of = |(place, found): (u32, &ScheduledItem)| {
+                    let place = set.as_ref().map(|set| (set.id, place));
+                    occurrence_job(context, plan, (&found.item, found.newest_at), (occurrence, place), now)
                 };
-                let jobs = items.get(&plan.id).map(|items| items.iter().map(of).collect()).unwrap_or_default();
+                let jobs = (0..).zip(items).map(of).collect();
                 let state = ScheduleState { skipped_before: 0, ..state.done(plan, occurrence.planned_at, now) };
-                Start { jobs, ..rests(state) }
+                Start { set, jobs, ..rests(state) }
             }
         });
     }

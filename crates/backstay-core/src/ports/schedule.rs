@@ -11,6 +11,7 @@ use crate::domain::event::Event;
 use crate::domain::id::{MaintenanceId, PlanId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::job::Job;
+use crate::domain::job_set::JobSet;
 use crate::domain::plan::Plan;
 use crate::domain::schedule::{Calendar, Maintenance, ScheduleState};
 
@@ -39,6 +40,8 @@ pub struct ScheduledItem {
 pub struct Start {
     /// The plan's next state; its revision is the one that was seen.
     pub state: ScheduleState,
+    /// The set that its jobs make up, when there are several; one that is there stays as it is.
+    pub set: Option<JobSet>,
     /// The queued jobs that it starts, each with what is told of it.
     pub jobs: Vec<(Job, Event)>,
     /// What else is told.

@@ -72,12 +72,15 @@ impl ScheduleStore for FakeStores {
     async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError> {
         self.write(|rows, _| {
             let mut after = rows.clone();
-            for Start { state, jobs, told } in starts {
+            for Start { state, set, jobs, told } in starts {
                 if rows.schedules.get(&state.plan_id).is_none_or(|row| row.revision != state.revision) {
                     return Ok(false);
                 }
                 let next = ScheduleState { revision: state.revision + 1, ..state.clone() };
                 after.schedules.insert(state.plan_id, next);
+                if let Some(set) = set {
+                    after.sets.entry(set.id).or_insert_with(|| set.clone());
+                }
                 for (job, event) in jobs {
                     let taken = after.jobs.contains_key(&job.id) || after.standing_in_the_way(job).is_some();
                     if taken || after.job_permit(job).is_err() {
