@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::alert::{Fact, end, take_in};
 use super::context::Context;
+use super::quota::quota_notice;
 use crate::domain::alert::{Notice, Severity, Topic};
 use crate::domain::channel::Channel;
 use crate::domain::event::{Event, EventKind};
@@ -71,10 +72,19 @@ async fn follow(
     for row in &events {
         taken.event(&row.event).await?;
     }
-    let alerts = taken.rows.into_values().flatten().filter_map(|(row, is_changed)| is_changed.then_some(row)).collect();
-    let (count, told) = (events.len() as u64, taken.messages.len() as u64);
+    let Taken { rows, mut messages, .. } = taken;
+    let changed = rows.into_values().flatten().filter_map(|(row, is_changed)| is_changed.then_some(row));
+    let mut alerts: Vec<AlertRow> = changed.collect();
+    // What is stored changes with a success alone.
+    if events.iter().any(|row| row.event.kind == EventKind::Succeeded)
+        && let Some((alert, told)) = quota_notice(context, channels, tenant_id, now).await?
+    {
+        alerts.push(alert);
+        messages.extend(told);
+    }
+    let (count, told) = (events.len() as u64, messages.len() as u64);
     let mark = Some(Mark::Events { tenant_id, from: sequence, to: last.sequence });
-    let write = NoticeWrite { mark, alerts, messages: taken.messages };
+    let write = NoticeWrite { mark, alerts, messages };
     // False: another replica took them in.
     Ok(if context.notices.notice_put(&write).await? { (count, told) } else { (0, 0) })
 }

@@ -2,12 +2,19 @@
 //!
 //! Restores, verifies and prunes never ask here. Several backups that start at once may together go beyond a quota.
 
+use jiff::Timestamp;
+
+use super::alert::{Fact, end, take_in};
 use super::context::Context;
+use crate::domain::alert::{Notice, Topic, severity_of_level};
+use crate::domain::channel::Channel;
+use crate::domain::digest::size_words;
 use crate::domain::id::{ItemId, RepositoryId, TenantId};
 use crate::domain::job::{Instruction, Job};
-use crate::domain::quota::{Quota, QuotaError, Usage, expected, permit};
+use crate::domain::quota::{Level, Quota, QuotaError, Usage, expected, level, percent, permit};
 use crate::domain::tenant::Tenant;
 use crate::ports::job::LeaseError;
+use crate::ports::notice::{AlertRow, NoticeWrite, Outgoing};
 use crate::ports::store::{Page, SnapshotFilter, StoreError};
 
 /// Backups of an item from which the next one's size is expected.
@@ -67,7 +74,66 @@ pub async fn standings(context: &Context) -> Result<Vec<Standing>, StoreError> {
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such tenant.
 pub async fn quota_set(context: &Context, tenant: TenantId, quota: Quota) -> Result<Standing, StoreError> {
     context.declarations.quota_put(tenant, quota).await?;
+    let channels = context.notices.channel_list(None).await?;
+    let now = context.schedules.clock_read().await?;
+    if let Some((alert, messages)) = quota_notice(context, &channels, tenant, now).await? {
+        // False: another replica tells it.
+        context.notices.notice_put(&NoticeWrite { mark: None, alerts: vec![alert], messages }).await?;
+    }
     standing(context, tenant).await
+}
+
+/// The subject of the alert of a tenant's quota: there is one.
+const SUBJECT: &str = "quota";
+
+/// Returns what is told of how a tenant stands, when that is something new: it has come nearer to its quota than it was
+/// told, or is well below it again.
+pub(super) async fn quota_notice(
+    context: &Context,
+    channels: &[Channel],
+    tenant: TenantId,
+    now: Timestamp,
+) -> Result<Option<(AlertRow, Vec<Outgoing>)>, StoreError> {
+    let quota = context.declarations.quota_get(tenant).await?;
+    let rows = context.notices.alert_find(tenant, SUBJECT).await?;
+    let row = rows.into_iter().find(|row| row.topic == Topic::Quota);
+    let live = row.as_ref().filter(|row| row.ended_at.is_none());
+    if quota == Quota::default() && live.is_none() {
+        return Ok(None);
+    }
+    let Standing { tenant, usage, .. } = standing(context, tenant).await?;
+    let (level, percent) = (level(quota, usage), percent(quota, usage).unwrap_or(0));
+    let words = usage_words(quota, usage);
+    if level == Level::Green {
+        let Some(live) = live else { return Ok(None) };
+        let lead = match quota == Quota::default() {
+            true => format!("Tenant {} has no quota any more.", tenant.name),
+            false => format!("Tenant {} is at {percent} % of its quota: {words}.", tenant.name),
+        };
+        return Ok(Some(end(context, channels, live, lead, Vec::new(), now)));
+    }
+    let severity = severity_of_level(level);
+    if live.is_some_and(|row| row.alert.severity >= severity) {
+        return Ok(None);
+    }
+    let message = format!("tenant {} is at {percent} % of its quota: {words}", tenant.name);
+    let mut next_steps = vec!["Let snapshots go that nobody needs: backstay plan retention PLAN".to_owned()];
+    next_steps.push(format!("Or raise the quota: backstay quota set {} --help", tenant.name));
+    let fact = Fact {
+        notice: Notice { tenant_id: tenant.id, topic: Topic::Quota, subject: SUBJECT.to_owned(), severity, message },
+        title: format!("quota of {}", tenant.name),
+        subject: format!("Quota: {} is at {percent} %", tenant.name),
+        facts: vec![("tenant".to_owned(), tenant.name.to_string()), ("stored".to_owned(), words)],
+        next_steps,
+    };
+    Ok(Some(take_in(context, channels, row.as_ref(), &fact, now)))
+}
+
+/// Says what is used of what may be used.
+fn usage_words(quota: Quota, usage: Usage) -> String {
+    let bytes = quota.bytes.map(|limit| format!("{} of {}", size_words(usage.bytes), size_words(limit)));
+    let snapshots = quota.snapshots.map(|limit| format!("{} of {limit} snapshots", usage.snapshots));
+    bytes.into_iter().chain(snapshots).collect::<Vec<_>>().join(", ")
 }
 
 /// Says whether a claimed job may start.

@@ -109,6 +109,7 @@ macro_rules! store_promises {
             voice::events_are_told_once_whoever_follows,
             voice::what_is_told_often_is_held_back_and_counted,
             voice::what_a_person_says_of_an_alert_counts,
+            voice::a_quota_that_fills_up_is_told_once_a_step,
             voice::a_digest_is_made_once_a_window,
             voice::a_message_is_tried_until_it_is_given_up,
             settle::rows_come_with_the_settlement_and_only_then,

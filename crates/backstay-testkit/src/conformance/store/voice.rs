@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use backstay_core::domain::alert::REPEAT_AFTER;
+use backstay_core::domain::alert::{REPEAT_AFTER, Severity, Topic};
 use backstay_core::domain::channel::{Channel, Window};
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::job::{FailureClass, Job, JobKind, JobState, Outcome};
 use backstay_core::domain::message::{Message, Purpose};
+use backstay_core::domain::quota::Quota;
 use backstay_core::managers::alert::{alert_acknowledge, alert_silence};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::deliver::{CLAIM_TTL, Delivered, deliver_next};
 use backstay_core::managers::digest::{digest_preview, digest_tick};
 use backstay_core::managers::follow::follow_tick;
+use backstay_core::managers::quota::quota_set;
 use backstay_core::managers::schedule::{PauseWish, plan_pause, tick};
 use backstay_core::managers::watch::{LOOK_AGAIN_AFTER, watch_tick};
 use backstay_core::ports::courier::DeliveryError;
@@ -343,4 +345,39 @@ pub async fn a_message_is_tried_until_it_is_given_up(stores: Stores) {
     voice.follow().await;
     assert_eq!(voice.subjects().await, ["Failed: /home/ada/000"]);
     assert!(undelivered().await.ended_at.is_some(), "it delivers again");
+}
+
+/// A tenant that comes near to its quota is told so, once for each step; then that it is well below it, or has none.
+///
+/// Red without `quota_notice` in `follow` or in `quota_set`, and when it does not ask what was told before.
+pub async fn a_quota_that_fills_up_is_told_once_a_step(stores: Stores) {
+    let voice = Voice::new(stores, 2).await;
+    let tenant = voice.world.tenant.id;
+    let limit = |snapshots: u64| Quota { bytes: None, snapshots: Some(snapshots) };
+    quota_set(&voice.context, tenant, limit(4)).await.unwrap();
+    assert!(voice.subjects().await.is_empty());
+    let next = async || {
+        voice.world.clock.advance(HOUR);
+        voice.save(0, Outcome::Complete, Duration::from_secs(60)).await;
+        voice.follow().await;
+        voice.subjects().await
+    };
+    assert!(next().await.is_empty(), "a quarter");
+    assert_eq!(next().await, ["Quota: ada is at 50 %"]);
+    assert!(next().await.is_empty(), "still yellow");
+    assert_eq!(next().await, ["Quota: ada is at 100 %"]);
+    let row = voice.alerts().await.into_iter().find(|row| row.topic == Topic::Quota).unwrap();
+    assert_eq!(
+        (row.alert.severity, row.message.as_str()),
+        (Severity::Error, "tenant ada is at 100 % of its quota: 4 of 4 snapshots")
+    );
+    quota_set(&voice.context, tenant, limit(100)).await.unwrap();
+    assert_eq!(voice.subjects().await, ["Well again: quota of ada (was quota)"]);
+    quota_set(&voice.context, tenant, limit(5)).await.unwrap();
+    assert_eq!(voice.subjects().await, ["Quota: ada is at 80 %"]);
+    quota_set(&voice.context, tenant, Quota::default()).await.unwrap();
+    let heard = voice.heard().await;
+    assert_eq!(heard[0].lead, "Tenant ada has no quota any more.");
+    assert_eq!(heard.len(), 1);
+    assert!(voice.alerts().await.iter().all(|row| row.ended_at.is_some()));
 }
