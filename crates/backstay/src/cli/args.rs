@@ -86,6 +86,10 @@ pub(crate) enum Noun {
     },
     /// Run a server on PostgreSQL or MariaDB, alone or as one of several replicas; agents elsewhere do the jobs
     Server(super::server::Server),
+    /// Do what a file declares: say what would change, ask, and do it
+    Apply(super::apply::Apply),
+    /// Write a file of all that is declared, for apply
+    Export(super::apply::Export),
     /// Whose data it is
     #[command(subcommand)]
     Tenant(super::tenant::Verb),

@@ -13,6 +13,10 @@ mod args;
 mod connect;
 mod quickstart;
 mod server;
+mod apply;
+mod declared;
+mod step;
+mod paper;
 mod tenant;
 mod kinds;
 mod maintenance;
@@ -96,6 +100,8 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
             crate::roles::up::run(&data, with_agent, screen).await.map(|()| Exit::Done)
         }
         Noun::Server(verb) => server::run(verb, screen).await,
+        Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
+        Noun::Export(verb) => apply::export(&common, verb, screen).await,
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
         Noun::Kinds => kinds::run(&common, screen).await,
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,
