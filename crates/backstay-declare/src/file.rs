@@ -205,39 +205,39 @@ impl File<'_> {
             return self.wrong(word.at, told, "Keep one of the two.");
         }
         self.seen.insert(key.clone(), word.at);
-        let mut reading = Reading::default();
+        let mut reading = Reading { label: format!("the {key}"), ..Reading::default() };
         let fields = key.noun.fields();
-        let record = match &node.tree {
-            // What is needed is missed at the name, which is what a person looks for.
-            Tree::Map(map) => reading.record(fields, &word.text, word.at, map),
-            Tree::Nothing => reading.record(fields, &word.text, word.at, &[]),
+        let map: &[(Word, Node)] = match &node.tree {
+            Tree::Map(map) => map,
+            Tree::Nothing => &[],
             tree => {
                 let told = format!("a {} has keys with values, not {}", key.noun.word(), tree.words());
-                return self.wrong(node.at, told, "");
+                self.wrong(node.at, told, "");
+                // Whoever names it is not told that it is nowhere.
+                let places = BTreeMap::new();
+                return self.declared.rows.push(Wanted { key, record: Record::new(), at: word.at, places });
             }
         };
-        let head = format!("{}.", word.text);
-        let places = reading.places.into_iter();
-        let places = places.filter_map(|(path, place)| Some((path.strip_prefix(&head)?.to_owned(), place)));
-        let mut wanted = Wanted { key, record, at: word.at, places: places.collect() };
-        if reading.mistakes.is_empty() {
-            self.judge(&mut wanted);
-        }
+        // What is needed is missed at the name, which is what a person looks for.
+        let record = reading.record(fields, "", word.at, map);
+        let mut wanted = Wanted { key, record, at: word.at, places: reading.places };
         self.mistakes.append(&mut reading.mistakes);
+        self.judge(&mut wanted, &reading.bad);
         self.declared.rows.push(wanted);
     }
 
     /// Judges what only the whole record shows, and gives it the form in which a server has it.
-    fn judge(&mut self, wanted: &mut Wanted) {
+    fn judge(&mut self, wanted: &mut Wanted, bad: &BTreeSet<String>) {
+        let is_read = |key: &str| wanted.record.contains_key(key) && !bad.contains(key);
         match wanted.key.noun {
-            Noun::Storage => self.storage(wanted, ""),
-            Noun::Repository => self.repository(wanted),
-            Noun::Source => self.source(wanted),
+            Noun::Storage if is_read("kind") && is_read("settings") => self.storage(wanted, ""),
+            Noun::Repository if is_read("storage") && !bad.contains("path") => self.repository(wanted),
+            Noun::Source if is_read("settings") && !bad.contains("kind") => self.source(wanted),
             Noun::Plan | Noun::Template => self.said(wanted),
-            Noun::Channel => self.channel(wanted),
+            Noun::Channel if is_read("kind") && is_read("settings") => self.channel(wanted),
             Noun::Maintenance => self.maintenance(wanted),
             Noun::Caps => wanted.record.retain(|_, value| !is_empty(value)),
-            Noun::Tenant | Noun::Quota => {}
+            _ => {}
         }
     }
 

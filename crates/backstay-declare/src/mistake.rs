@@ -90,7 +90,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         word => strsim::damerau_levenshtein(&word, &given),
     };
     let near = known.into_iter().map(|word| (far(word), word)).min_by_key(|(far, _)| *far)?;
-    (near.0 <= given.chars().count().div_ceil(3).min(3)).then_some(near.1)
+    (near.0 <= ((given.chars().count() + 1) / 3).min(3)).then_some(near.1)
 }
 
 /// A mistake, or a warning that stops nothing.

@@ -1,18 +1,18 @@
 //! How a value may look: what is read from a file becomes JSON in one form (lengths of time in milliseconds, sizes in
 //! bytes), whatever way it was written, so that two values can be compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_core::domain::channel::Window;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::retention::Within;
-use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
+use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule, ScheduleError};
 use backstay_core::domain::secret::SecretReference;
 use backstay_core::domain::storage::Purpose;
 use serde_json::{Map, Value};
 
-use crate::mistake::{Mistake, Place, is_secret_key, listed};
+use crate::mistake::{Mistake, Place, is_secret_key, listed, nearest};
 use crate::yaml::{Node, Tree, Word};
 
 /// A key of a record.
@@ -92,6 +92,10 @@ pub struct Reading {
     pub mistakes: Vec<Mistake>,
     /// Where each key stands, by its dotted path.
     pub places: BTreeMap<String, Place>,
+    /// Keys below which something is wrong, by their dotted paths.
+    pub bad: BTreeSet<String>,
+    /// What the whole is called, in sentences.
+    pub label: String,
 }
 
 /// Returns a path with a key behind it.
@@ -179,7 +183,7 @@ impl Reading {
         let mut values = Map::new();
         let noun = match path.rsplit('.').next() {
             Some(last) if !last.is_empty() => format!("`{last}`"),
-            _ => "the file".to_owned(),
+            _ => self.label.clone(),
         };
         for (word, node) in map {
             let path = below(path, &word.text);
@@ -195,8 +199,12 @@ impl Reading {
                 continue;
             };
             self.places.insert(path.clone(), word.at);
+            let before = self.mistakes.len();
             if let Some(value) = self.value(&field.shape, &path, node) {
                 values.insert(word.text.clone(), value);
+            }
+            if self.mistakes.len() > before {
+                self.bad.insert(path.clone());
             }
             self.places.insert(path, if matches!(node.tree, Tree::Scalar { .. }) { node.at } else { word.at });
         }
@@ -334,18 +342,28 @@ impl Shape {
             Self::Cron => {
                 let judged =
                     Schedule::new(Rhythm::Cron(text.to_owned()), "UTC".to_owned(), Duration::ZERO, OverlapKey::Plan);
-                judged.map(|_| text.into()).map_err(|error| {
-                    wrong(
-                        error.to_string(),
-                        "Write minute, hour, day of the month, month and day of the week, such as `30 2 * * *`.",
-                    )
-                })
+                let told = |error| match error {
+                    ScheduleError::Cron { reason, .. } => {
+                        let reason = reason.trim_start_matches("Component error: ").trim_end_matches('.');
+                        format!("`{text}` is no cron expression: {reason}")
+                    }
+                    error => error.to_string(),
+                };
+                let hint = "Write minute, hour, day of the month, month and day of the week, such as `30 2 * * *`.";
+                judged.map(|_| text.into()).map_err(|error| wrong(told(error), hint))
             }
             Self::Zone => {
-                let judged = Schedule::new(Rhythm::OnRequest, text.to_owned(), Duration::ZERO, OverlapKey::Plan);
-                judged.map(|_| text.into()).map_err(|_| {
-                    wrong(format!("`{text}` is not in the tz database"), "Write a name such as Europe/Zurich or UTC.")
-                })
+                let zone = text.to_owned();
+                let judged = Schedule::new(Rhythm::OnRequest, zone, Duration::ZERO, OverlapKey::Plan);
+                let hint = || {
+                    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+                    let near = nearest(text, known.iter().map(String::as_str));
+                    near.map_or_else(
+                        || "Write a name such as Europe/Zurich or UTC.".to_owned(),
+                        |near| format!("Did you mean `{near}`?"),
+                    )
+                };
+                judged.map(|_| text.into()).map_err(|_| wrong(format!("`{text}` is not in the tz database"), hint()))
             }
             Self::Stretch => match text.parse::<Within>() {
                 Ok(within) if within.is_zero() => {

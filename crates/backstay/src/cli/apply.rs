@@ -48,11 +48,9 @@ pub(crate) struct Export {
 }
 
 /// Reads a file of declarations and judges all that can be judged without a server.
-pub(super) fn declared(paper: &Paper, screen: &Screen) -> Result<Declared, CliError> {
+fn declared(paper: &Paper) -> (Declared, Vec<Mistake>) {
     let storages = storage_judges();
-    let kinds = Kinds { sources: SOURCE_KINDS, storages: &storages };
-    let (declared, mistakes) = read(&paper.text, kinds, &[]);
-    if mistakes.is_empty() { Ok(declared) } else { Err(paper.refuse(&mistakes, screen)) }
+    read(&paper.text, Kinds { sources: SOURCE_KINDS, storages: &storages }, &[])
 }
 
 pub(super) async fn apply(common: &Common, verb: Apply, screen: &Screen) -> Result<Exit, CliError> {
@@ -61,39 +59,51 @@ pub(super) async fn apply(common: &Common, verb: Apply, screen: &Screen) -> Resu
             .hint("`backstay apply -f FILE --dry-run` shows what would be done."));
     }
     let paper = Paper::read(&verb.file)?;
-    let declared = declared(&paper, screen)?;
-    look(common, async |client| run(client, &verb, &paper, &declared, screen).await).await
+    let (declared, mistakes) = declared(&paper);
+    let done = look(common, async |client| run(client, &verb, &paper, (&declared, &mistakes), screen).await).await;
+    match done {
+        // Nobody answered: what is wrong with the file itself is known all the same.
+        Err(_) if !mistakes.is_empty() => Err(paper.refuse(&mistakes, screen)),
+        Err(error) => Err(error),
+        Ok(told) => told,
+    }
 }
 
+/// Does what the file says. The outer error is that of a server that could not be asked; all else is said already.
 async fn run(
     client: &Client,
     verb: &Apply,
     paper: &Paper,
-    declared: &Declared,
+    (declared, mistakes): (&Declared, &[Mistake]),
     screen: &Screen,
-) -> Result<Exit, CliError> {
+) -> Result<Result<Exit, CliError>, CliError> {
     let missing = if verb.retire_missing { Missing::Retire } else { declared.missing };
     let mut server = Server::read(client).await?;
-    let mut mistakes = refer::check(declared, &server.found, missing);
+    let mut mistakes = mistakes.to_vec();
+    mistakes.extend(refer::check(declared, &server.found, missing));
     let all = changes(declared, &server.found, missing, Timestamp::now());
-    mistakes.extend(all.refused.iter().cloned());
+    if mistakes.is_empty() {
+        mistakes.extend(all.refused.iter().cloned());
+    }
     if !mistakes.is_empty() {
-        return Err(paper.refuse(&mistakes, screen));
+        return Ok(Err(paper.refuse(&mistakes, screen)));
     }
     if !screen.json() {
         print(&all, screen);
     }
     let total = all.steps.len();
     if !verb.dry_run && total > 0 {
-        agree(verb, &all, screen)?;
+        if let Err(refused) = agree(verb, &all, screen) {
+            return Ok(Err(refused));
+        }
         for (done, step) in all.steps.iter().enumerate() {
             if let Err(error) = step::take(client, &mut server, step).await {
-                return Err(stopped(paper, declared, step, (done, total), error, screen));
+                return Ok(Err(stopped(paper, declared, step, (done, total), error, screen)));
             }
         }
     }
     finish(verb, &all, screen);
-    Ok(Exit::Done)
+    Ok(Ok(Exit::Done))
 }
 
 /// Says at its place in the file what the server did not take, and what is done already.
