@@ -5,5 +5,6 @@
 mod kinds;
 mod change;
 mod mistake;
+mod page;
 mod round_trip;
 mod schema;

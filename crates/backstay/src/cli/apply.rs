@@ -8,6 +8,7 @@ use backstay_api::Client;
 use backstay_declare::change::{Change, Changes, Step, changes};
 use backstay_declare::file::{Declared, Kinds, Missing, read};
 use backstay_declare::mistake::{Mistake, shown};
+use backstay_declare::settings::sections;
 use backstay_declare::{refer, write};
 use jiff::Timestamp;
 use serde_json::json;
@@ -50,7 +51,7 @@ pub(crate) struct Export {
 /// Reads a file of declarations and judges all that can be judged without a server.
 fn declared(paper: &Paper) -> (Declared, Vec<Mistake>) {
     let storages = storage_judges();
-    read(&paper.text, Kinds { sources: SOURCE_KINDS, storages: &storages }, &[])
+    read(&paper.text, Kinds { sources: SOURCE_KINDS, storages: &storages }, &sections())
 }
 
 pub(super) async fn apply(common: &Common, verb: Apply, screen: &Screen) -> Result<Exit, CliError> {

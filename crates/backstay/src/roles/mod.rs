@@ -14,6 +14,7 @@ pub(crate) mod up;
 pub(crate) mod agent;
 pub(crate) mod master_key;
 pub(crate) mod database_url;
+pub(crate) mod config;
 pub(crate) mod server;
 pub(crate) mod engine;
 pub(crate) mod limit;

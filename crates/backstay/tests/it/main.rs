@@ -13,6 +13,7 @@ mod fleet_support;
 mod bad_input;
 mod document;
 mod bucket;
+mod config;
 mod declare;
 mod engine_kills;
 mod engine_peers;
