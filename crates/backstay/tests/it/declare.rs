@@ -158,7 +158,8 @@ fn what_leaves_the_file_is_retired_and_keeps_its_data() {
     assert_eq!(none.code, Some(0), "{}", none.err);
     assert_eq!(names(&place, "repository"), Vec::<String>::new());
     let snapshot = place.json(&["snapshot", "list"])["rows"][0]["id"].as_str().unwrap().to_owned();
-    assert!(place.run(&["snapshot", "ls", &snapshot]).out.contains("a"));
+    let listed = place.run(&["snapshot", "ls", &snapshot, place.source().to_str().unwrap()]);
+    assert!(listed.code == Some(0) && listed.out.contains(" a"), "{listed:?}");
 }
 
 /// Red when a refusal in the middle leaves something that the next apply makes twice, or does not finish.
