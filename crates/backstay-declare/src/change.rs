@@ -4,7 +4,8 @@
 //! What is there and wanted otherwise is changed key by key. What is there and not wanted is retired when the file says so,
 //! and named otherwise. What a server never changes is refused at its place in the file.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::file::{Declared, Missing};
 use crate::mistake::Mistake;
 use crate::nouns::{Ending, Noun};
-use crate::refer::depth;
+use crate::refer::Above;
 use crate::row::{Found, Key, Record, Wanted, leaves};
 
 /// A key that is said otherwise.
@@ -181,19 +182,21 @@ fn compared(noun: Noun, was: &Record, now: &Record) -> Vec<Change> {
 /// Returns what would have to change. `now` says which windows are over.
 pub fn changes(declared: &Declared, found: &[Found], missing: Missing, now: Timestamp) -> Changes {
     let mut all = Changes::default();
+    let there: BTreeMap<&Key, &Found> = found.iter().map(|row| (&row.key, row)).collect();
+    let above = Above::of(declared.rows.iter().map(|row| (&row.key, &row.record)));
     let mut wanted: Vec<&Wanted> = declared.rows.iter().collect();
-    wanted.sort_by_key(|row| (row.key.noun, depth(declared, &row.key)));
-    for row in wanted {
-        one(row, found, now, &mut all);
+    wanted.sort_by_cached_key(|row| (row.key.noun, above.depth(&row.key)));
+    for row in &wanted {
+        one(row, there.get(&row.key).copied(), now, &mut all);
     }
+    let wanted: BTreeSet<&Key> = wanted.iter().map(|row| &row.key).collect();
     let mut ends: Vec<&Found> = found
         .iter()
         .filter(|row| row.key.noun.ending() != Ending::Stays && declared.speaks_of(&row.key))
-        .filter(|row| !declared.rows.iter().any(|wanted| wanted.key == row.key))
+        .filter(|row| !wanted.contains(&row.key))
         .collect();
-    ends.sort_by_key(|row| {
-        (std::cmp::Reverse(row.key.noun), std::cmp::Reverse(found_depth(found, row)), row.key.clone())
-    });
+    let above = Above::of(found.iter().map(|row| (&row.key, &row.record)));
+    ends.sort_by_cached_key(|row| (Reverse(row.key.noun), Reverse(above.depth(&row.key)), row.key.clone()));
     for row in ends {
         match missing {
             Missing::Keep => all.kept.push(row.key.clone()),
@@ -206,31 +209,13 @@ pub fn changes(declared: &Declared, found: &[Found], missing: Missing, now: Time
     all
 }
 
-/// Returns how many templates stand above one on the server.
-fn found_depth(found: &[Found], row: &Found) -> usize {
-    let mut at = row;
-    for depth in 0..found.len() {
-        let above = at.record.get("above").and_then(Value::as_str);
-        let next = above.and_then(|name| {
-            found.iter().find(|other| {
-                other.key.noun == Noun::Template && other.key.tenant == row.key.tenant && other.key.name == name
-            })
-        });
-        match next {
-            Some(next) => at = next,
-            None => return depth,
-        }
-    }
-    found.len()
-}
-
-fn one(wanted: &Wanted, found: &[Found], now: Timestamp, all: &mut Changes) {
+fn one(wanted: &Wanted, there: Option<&Found>, now: Timestamp, all: &mut Changes) {
     let Wanted { key, record, .. } = wanted;
     let until = record.get("until").and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
     if key.noun == Noun::Maintenance && until.is_some_and(|until| until <= now) {
         return all.over.push(key.clone());
     }
-    let Some(there) = found.iter().find(|row| row.key == *key) else {
+    let Some(there) = there else {
         let changes = compared(key.noun, &Record::new(), record);
         return all.steps.push(Step { key: key.clone(), act: Act::Create { record: record.clone() }, changes });
     };

@@ -1,14 +1,17 @@
 //! What a file names: that each name is there, in the file or on the server, and that templates do not stand above
 //! themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::file::{Declared, Missing};
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, Place, nearest};
 use crate::nouns::{Noun, TENANT_DEFAULT};
-use crate::row::{Found, Key, Wanted};
+use crate::row::{Found, Key, Record, Wanted};
+
+/// Most names that a help lists.
+const KNOWN_MAX: usize = 12;
 
 /// Returns what a declaration names: where it says so, and whom.
 fn named(wanted: &Wanted) -> Vec<(String, Key)> {
@@ -57,58 +60,70 @@ pub fn repository_key(text: &str) -> Key {
 
 /// Returns a mistake for each name that is nowhere, and for each template that stands above itself.
 pub fn check(declared: &Declared, found: &[Found], missing: Missing) -> Vec<Mistake> {
+    let wanted: BTreeSet<&Key> = declared.rows.iter().map(|row| &row.key).collect();
+    let there: BTreeSet<&Key> = found.iter().map(|row| &row.key).collect();
     let mut mistakes = Vec::new();
-    for wanted in &declared.rows {
-        for (path, key) in named(wanted) {
-            if declared.rows.iter().any(|row| row.key == key) {
-                continue;
-            }
-            let at = wanted.place(&path);
-            let is_there = found.iter().any(|row| row.key == key);
-            let goes = is_there && missing == Missing::Retire && declared.speaks_of(&key) && key.noun != Noun::Tenant;
-            if goes {
-                let told = format!("{key} is on the server and not in this file, which retires what it does not have");
-                mistakes.push(Mistake::new(at, told).hint(&format!("Declare it in `{}`.", key.noun.section())));
-            } else if !is_there {
-                let alike = |other: &&Key| other.noun == key.noun && other.tenant == key.tenant;
-                let known = declared.rows.iter().map(|row| &row.key).chain(found.iter().map(|row| &row.key));
-                let known: Vec<&str> = known.filter(alike).map(|other| other.name.as_str()).collect();
-                let told = format!("there is no {key}, neither in this file nor on the server");
-                let mistake = Mistake::unknown(at, told, &key.name, known.iter().copied());
-                mistakes.push(if known.is_empty() {
-                    mistake.hint(&format!("Declare it in `{}`.", key.noun.section()))
-                } else {
-                    mistake
-                });
+    for row in &declared.rows {
+        for (path, key) in named(row).into_iter().filter(|(_, key)| !wanted.contains(key)) {
+            let at = row.place(&path);
+            let goes = missing == Missing::Retire && declared.speaks_of(&key) && key.noun != Noun::Tenant;
+            match there.contains(&key) {
+                false => mistakes.push(nowhere(at, &key, wanted.union(&there).copied())),
+                true if goes => {
+                    let told =
+                        format!("{key} is on the server and not in this file, which retires what it does not have");
+                    mistakes.push(Mistake::new(at, told).hint(&declare(&key)));
+                }
+                true => {}
             }
         }
     }
-    mistakes.extend(circles(declared));
+    let above = Above::of(declared.rows.iter().map(|row| (&row.key, &row.record)));
+    let turning = declared.rows.iter().filter(|row| row.key.noun == Noun::Template && above.depth(&row.key).is_none());
+    mistakes
+        .extend(turning.map(|row| Mistake::new(row.place("above"), format!("the {} stands above itself", row.key))));
     mistakes
 }
 
-/// Returns how many templates of the file stand above one; none when it stands above itself.
-pub fn depth(declared: &Declared, key: &Key) -> Option<usize> {
-    let above: BTreeMap<&Key, Key> = declared
-        .rows
-        .iter()
-        .filter(|row| row.key.noun == Noun::Template)
-        .filter_map(|row| {
-            Some((&row.key, Key { name: row.record.get("above")?.as_str()?.to_owned(), ..row.key.clone() }))
-        })
-        .collect();
-    let mut at = key;
-    for depth in 0..=above.len() {
-        match above.get(at) {
-            Some(next) => at = next,
-            None => return Some(depth),
-        }
-    }
-    None
+fn declare(key: &Key) -> String {
+    format!("Declare it in `{}`.", key.noun.section())
 }
 
-fn circles(declared: &Declared) -> Vec<Mistake> {
-    let templates = declared.rows.iter().filter(|row| row.key.noun == Noun::Template);
-    let turning = templates.filter(|row| depth(declared, &row.key).is_none());
-    turning.map(|row| Mistake::new(row.place("above"), format!("the {} stands above itself", row.key))).collect()
+/// Says that a name is nowhere, with the one that was meant.
+fn nowhere<'a>(at: Place, key: &Key, known: impl Iterator<Item = &'a Key>) -> Mistake {
+    let alike = known.filter(|other| other.noun == key.noun && other.tenant == key.tenant);
+    let known: Vec<&str> = alike.map(|other| other.name.as_str()).collect();
+    let told = format!("there is no {key}, neither in this file nor on the server");
+    // A list of a thousand names helps nobody.
+    if known.is_empty() || known.len() > KNOWN_MAX && nearest(&key.name, known.iter().copied()).is_none() {
+        return Mistake::new(at, told).hint(&declare(key));
+    }
+    Mistake::unknown(at, told, &key.name, known)
+}
+
+/// Which template stands above which.
+#[derive(Debug, Default)]
+pub struct Above<'a>(BTreeMap<&'a Key, Key>);
+
+impl<'a> Above<'a> {
+    /// Looks at records.
+    pub fn of(rows: impl Iterator<Item = (&'a Key, &'a Record)>) -> Self {
+        let templates = rows.filter(|(key, _)| key.noun == Noun::Template);
+        let above = |(key, record): (&'a Key, &'a Record)| {
+            Some((key, Key { name: record.get("above")?.as_str()?.to_owned(), ..key.clone() }))
+        };
+        Self(templates.filter_map(above).collect())
+    }
+
+    /// Returns how many stand above one; none when it stands above itself.
+    pub fn depth(&self, key: &Key) -> Option<usize> {
+        let mut at = key;
+        for depth in 0..=self.0.len() {
+            match self.0.get(at) {
+                Some(next) => at = next,
+                None => return Some(depth),
+            }
+        }
+        None
+    }
 }

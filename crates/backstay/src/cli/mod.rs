@@ -103,11 +103,15 @@ fn told(args: &mut Args) -> Result<(), CliError> {
         _ => Vec::new(),
     };
     args.common.load(typed)?;
-    let judges = matches!(args.noun, Noun::Config(_));
-    match args.common.told().mistakes.first() {
-        Some((paper, mistakes)) if !judges => Err(paper.refuse(mistakes, &Screen::new(args.json))),
-        _ => Ok(()),
+    if matches!(args.noun, Noun::Config(_)) {
+        return Ok(());
     }
+    let screen = Screen::new(args.json);
+    let mut judged = Ok(());
+    for (paper, mistakes) in &args.common.told().mistakes {
+        judged = Err(paper.refuse(mistakes, &screen));
+    }
+    judged
 }
 
 async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
