@@ -2,6 +2,7 @@
 
 use backstay_declare::change::{Act, Changes, changes};
 use backstay_declare::file::{Declared, Missing};
+use backstay_declare::refer;
 use backstay_declare::row::Found;
 
 use crate::kinds::{good, now};
@@ -142,4 +143,18 @@ fn windows_are_declared_anew_and_are_over_one_day() {
     let all = changes(&good(FILE), &[], Missing::Keep, later);
     assert_eq!(all.over.len(), 1);
     assert!(steps(&all).iter().all(|step| !step.contains("maintenance")));
+}
+
+/// Red when a plan is made whose source goes in the same breath.
+#[test]
+fn what_goes_cannot_be_named() {
+    let found = applied(&good(FILE));
+    let declared = good("missing: retire\nplans: {home: {source: home, repository: home, template: often}}\n");
+    let told = |missing| {
+        let told: Vec<String> = refer::check(&declared, &found, missing).into_iter().map(|one| one.message).collect();
+        told
+    };
+    assert_eq!(told(Missing::Keep), Vec::<String>::new());
+    let goes = |key: &str| format!("{key} is on the server and not in this file, which retires what it does not have");
+    assert_eq!(told(Missing::Retire), ["source home", "repository home", "template often"].map(goes));
 }

@@ -118,3 +118,17 @@ fn sections_of_others_are_not_read() {
     check("- a\n", &["1:1 a file has sections, not a list"]);
     check("plans: 3\n", &["1:8 below `plans` stand names with their values, not one value"]);
 }
+
+/// Red when what is counted to stop hostile files stops honest ones.
+#[test]
+fn thousands_of_plans_are_no_mistake() {
+    let mut text = "sources: {s: {settings: {path: /s}}}\n\
+                    repositories: {r: {storage: {kind: local, settings: {path: /r}}, password: 'sealed:r'}}\nplans:\n"
+        .to_owned();
+    for plan in 0..5_000 {
+        text.push_str(&format!(
+            "  p{plan}: {{source: s, repository: r, schedule: {{every: 6h}}, retention: {{keep_daily: 7}}}}\n"
+        ));
+    }
+    assert_eq!(good(&text).rows.len(), 5_003);
+}

@@ -22,6 +22,9 @@ use super::screen::Screen;
 use super::step;
 use crate::roles::system::storage_judges;
 
+/// Most names of what is left alone that are told: whoever has hundreds by hand knows it. `--json` has all.
+const KEPT_SHOWN: usize = 12;
+
 /// What `apply` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Apply {
@@ -212,8 +215,10 @@ fn print(all: &Changes, screen: &Screen) {
         screen.say(&format!("the {key} is over; it can leave the file"));
     }
     if !all.kept.is_empty() {
-        let names: Vec<String> = all.kept.iter().map(|key| shown(&key.to_string())).collect();
-        screen.say(&format!("not in this file, and left alone: {}", names.join(", ")));
+        let names: Vec<String> = all.kept.iter().take(KEPT_SHOWN).map(|key| shown(&key.to_string())).collect();
+        let more = all.kept.len().saturating_sub(KEPT_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        screen.say(&format!("not in this file, and left alone: {}{more}", names.join(", ")));
         screen.say("`--retire-missing`, or `missing: retire` in the file, retires what is not in it");
     }
     if !all.steps.is_empty() {
