@@ -67,7 +67,9 @@ fn verbs_do_what_the_file_says() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(place.data().join("backstay.sqlite").exists());
     // Another machine: a server and a token in a file, which not everybody may read.
-    let _up = crate::show_call::Up(place.command(&["up", "--no-agent"]).stderr(Stdio::null()).spawn().unwrap());
+    let _up = crate::show_call::Up(
+        place.command(&["up"]).env("BACKSTAY_UP_AGENT", "0").stderr(Stdio::null()).spawn().unwrap(),
+    );
     while !place.data().join("server.json").exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -85,6 +87,8 @@ fn verbs_do_what_the_file_says() {
     let list = run(&place, &["plan", "list"], &[]);
     assert_eq!(list.code, Some(0), "{}", list.err);
     assert!(list.out.contains("source"), "{}", list.out);
+    let agents = run(&place, &["agent", "list", "--json"], &[]);
+    assert_eq!(serde_json::from_str::<Value>(&agents.out).unwrap()["rows"], serde_json::json!([]), "up.agent is false");
 }
 
 /// Red when a file with a mistake is used, when `init` writes over a file, or when what `init` writes is not good.
@@ -120,7 +124,13 @@ fn a_file_is_begun_judged_and_explained() {
     }
     assert!(!bad.err.contains("hunter2"), "{}", bad.err);
     let refused = run(&place, &["plan", "list"], &[]);
-    assert!(refused.code == Some(20) && refused.err.contains("Did you mean `listen`?"), "{}", refused.err);
+    assert_eq!(refused.code, Some(20));
+    assert!(
+        refused.err.contains("Did you mean `listen`?") && refused.err.contains(".env has a mistake"),
+        "{}",
+        refused.err
+    );
+    assert!(refused.err.contains("nothing was done"), "no verb uses a file with a mistake: {}", refused.err);
     std::fs::remove_file(place.path(".env")).unwrap();
     std::fs::write(&file, "").unwrap();
     let told = run(&place, &["config", "explain", "plans.retention.keep_daily"], &[]);
