@@ -19,7 +19,7 @@ named by `--config FILE` or `BACKSTAY_CONFIG`; else it is `backstay/backstay.yam
 
 A setting is taken from, the weakest first: its default, `backstay.yaml`, `.env` beside that file, the environment, an option. `backstay config
 show` says of each value who said it. A relative path in a file is meant from the file's folder. Secrets, and what may hold one,
-are not said in `backstay.yaml`.
+are not said in `backstay.yaml`; a `.env` that has one is read only when others may not read it.
 
 `backstay config check [FILE]` tells all mistakes with line, column and the word that was meant; `config init` begins a file,
 `config explain KEY` says what a key is, `config schema` prints a JSON Schema for editors. A file with a mistake is used by no

@@ -102,6 +102,12 @@ async fn run(
         }
         for (done, step) in all.steps.iter().enumerate() {
             if let Err(error) = step::take(client, &mut server, step).await {
+                if screen.json() {
+                    let mut document = all.document();
+                    document["done"] = json!(done);
+                    document["error"] = json!(error.line());
+                    screen.value(&document);
+                }
                 return Ok(Err(stopped(paper, declared, step, (done, total), error, screen)));
             }
         }

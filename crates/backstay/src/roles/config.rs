@@ -4,13 +4,14 @@
 //! verbs are restic's and ask restic's variables.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use backstay_core::domain::secret::Secret;
 use backstay_declare::mistake::Mistake;
 use backstay_declare::settings::{SETTINGS, Setting, Values, dotenv, read, setting};
 
-use super::master_key::read_private;
+use super::master_key::{KeyError, read_private};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::paper::Paper;
 
@@ -72,6 +73,11 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// What is wrong with the files: which, and where.
     pub(crate) mistakes: Vec<(Paper, Vec<Mistake>)>,
+}
+
+/// Says whether everybody on the machine may read a file.
+fn is_open(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
 }
 
 /// Returns the path that is meant by one that stands in a file of this folder.
@@ -145,6 +151,11 @@ impl Config {
     ) -> Result<(), CliError> {
         let paper = Paper::read(path)?;
         let (values, mistakes) = read(&paper.text);
+        let has_secret = values.keys().any(|key| setting(key).is_some_and(Setting::is_secret));
+        if has_secret && is_open(path) {
+            let error = KeyError::Open { path: path.to_owned() };
+            return Err(CliError::from_error(Exit::Input, &error));
+        }
         let folder = path.parent().unwrap_or(Path::new("/"));
         // Without links, a part `..` of what is written means the folder above.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());

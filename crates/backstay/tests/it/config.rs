@@ -39,6 +39,9 @@ fn each_value_knows_who_said_it() {
     let data = place.path("d").display().to_string();
     assert_eq!(said(&place, "data_dir", &[], &[]).0, data, "a path is meant from the file's folder");
     std::fs::write(&beside, "BACKSTAY_SERVER=http://beside\nBACKSTAY_TOKEN=bk_hunter2\n").unwrap();
+    let open = run(&place, &["config", "show"], &[]);
+    assert!(open.code == Some(20) && open.err.contains(".env can be read by everybody"), "{}", open.err);
+    Command::new("chmod").arg("o=").arg(&beside).status().unwrap();
     assert_eq!(said(&place, key, &[], &[]), ("http://beside".into(), format!("{}:1", beside.display())));
     let variables = [("BACKSTAY_SERVER", "http://variable")];
     assert_eq!(

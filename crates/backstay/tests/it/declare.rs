@@ -53,11 +53,7 @@ fn the_page_is_done_as_it_is_written() {
     let mut outs = Vec::new();
     for line in blocks("how-to/declare-everything.md", "sh").join("").lines() {
         let mut command = Command::new("sh");
-        command
-            .args(["-e", "-c", line])
-            .current_dir(&folder)
-            .env("PATH", &path)
-            .env("BACKSTAY_DATA_DIR", place.data());
+        command.args(["-e", "-c", line]).current_dir(&folder).env("PATH", &path).env("BACKSTAY_DATA_DIR", place.data());
         let ran = Ran::of(&mut command);
         assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.out, ran.err);
         outs.push(ran.out);
@@ -179,6 +175,8 @@ fn an_apply_that_stopped_is_finished_by_the_next() {
         stopped.err
     );
     assert_eq!(names(&place, "storage"), ["early"]);
+    let told: Value = serde_json::from_str(&apply(&place, &text, &["--json"]).out).unwrap();
+    assert_eq!((told["done"].as_u64(), told["error"].is_string()), (Some(0), true), "{told:#}");
     let mut put =
         place.command(&["secret", "put", "later"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     put.stdin.take().unwrap().write_all(b"a password").unwrap();
