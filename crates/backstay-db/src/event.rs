@@ -14,10 +14,8 @@ use sea_orm::{
 use crate::dialect::parent_lock;
 use crate::entity::{event, event_anchor, tenant};
 use crate::error::{insert_error, store_error};
+use crate::insert::insert_rows;
 use crate::notice::{cursor_behind, cursors_behind};
-
-/// Rows of one insert.
-const INSERT_ROWS: usize = 500;
 
 /// Locks a tenant's row until the transaction ends. Whoever will append an event does this before it locks or inserts
 /// anything else: all lock in one order (tenant, agent, lease, queue, repository, job), so that none waits for one that
@@ -91,10 +89,7 @@ pub(crate) async fn events_append(tx: &DatabaseTransaction, events: &[&Event]) -
         ends.insert(event.tenant_id.to_string(), (sequence, hash.clone()));
         rows.push(event::Model::of(&ChainedEvent { event: (*event).clone(), sequence, hash }).into_active_model());
     }
-    for some in rows.chunks(INSERT_ROWS) {
-        let insert = event::Entity::insert_many(some.iter().cloned()).exec_without_returning(tx).await;
-        insert.map_err(|error| insert_error(error, "event", "of many"))?;
-    }
+    insert_rows(tx, rows).await.map_err(|error| insert_error(error, "event", "of many"))?;
     cursors_behind(tx, &ends).await
 }
 

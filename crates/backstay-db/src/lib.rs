@@ -17,6 +17,7 @@ mod error;
 mod now;
 
 mod entity;
+mod insert;
 mod row;
 mod twin;
 

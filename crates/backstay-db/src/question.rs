@@ -13,8 +13,10 @@ use crate::event::tails_question;
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::question;
 use crate::job::exclusion::Exclusions;
+use crate::job::hint::Low;
+use crate::job::lane::lanes_question;
 use crate::job::rescue::wake_question;
-use crate::job::turns::{lanes_question, window_question};
+use crate::job::turns::window_question;
 use crate::job::{list_question, overlap_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
@@ -44,6 +46,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let long_ago = Timestamp::from_second(2).unwrap_or_default();
     let jobs = |filter| list_question(filter, page).build(backend);
     let any = JobFilter::default();
+    let low = Low { ids: Vec::new(), from: 1 };
     let snapshots =
         |filter| snapshot_question(filter, Page::<SnapshotId> { before: None, rows_max: 50 }).build(backend);
     let (item, repository) = (Some(asked.item), Some(asked.repository));
@@ -55,11 +58,15 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
                 asked.now,
                 JobKind::ALL,
                 &[asked.tenant.to_string()],
-                (4, 32),
+                32,
                 &Exclusions::default(),
             )),
         ),
-        ("tenants with queued jobs", lanes_question(backend, "", 25)),
+        ("tenants with queued jobs", lanes_question(backend, "", asked.now, JobKind::ALL, None)),
+        (
+            "tenants with queued jobs, from one on",
+            lanes_question(backend, &asked.tenant.to_string(), asked.now, JobKind::ALL, Some(&low)),
+        ),
         ("wake", wake_question(asked.now).build(backend)),
         ("jobs", jobs(any)),
         ("jobs of a plan", jobs(JobFilter { plan_id: Some(asked.plan), ..any })),

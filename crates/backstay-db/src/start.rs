@@ -22,6 +22,7 @@ use crate::database::commit;
 use crate::entity::{item, job, job_due, plan, plan_schedule, snapshot};
 use crate::error::{insert_error, is_taken, store_error};
 use crate::event::{events_append, tenants_locked};
+use crate::insert::insert_rows;
 use crate::job::{due_of, places_put};
 use crate::row::Row;
 
@@ -195,9 +196,9 @@ where
     if rows.is_empty() {
         return Ok(true);
     }
-    let rows = rows.into_iter().map(IntoActiveModel::into_active_model);
-    match A::Entity::insert_many(rows).exec_without_returning(tx).await {
-        Ok(_) => Ok(true),
+    let rows = rows.into_iter().map(IntoActiveModel::into_active_model).collect();
+    match insert_rows::<A>(tx, rows).await {
+        Ok(()) => Ok(true),
         Err(error) if is_taken(&error) => Ok(false),
         Err(error) => Err(insert_error(error, noun, "of many")),
     }

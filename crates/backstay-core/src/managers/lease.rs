@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::TryFutureExt as _;
+use futures::future::try_join3;
+
 use super::context::Context;
 use super::quota;
 use super::request::snapshot_there;
 use super::retention::forget_list;
-use crate::domain::id::{AgentId, ItemId, RepositoryId};
+use crate::domain::id::{AgentId, ItemId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Work};
 use crate::domain::repository::Repository;
@@ -27,9 +30,11 @@ pub(super) async fn job_in_hand(
     ttl: Duration,
 ) -> Result<Job<Leased>, LeaseError> {
     let Claimed { job, epoch, checkpoint } = claimed;
-    quota::start_permit(context, &job).await?;
-    let repository = context.declarations.repository_get(job.repository_id).await?;
-    let work = work_of(context, &job, &repository).await?;
+    // None of these waits for another one: what a lease takes is the longest of them.
+    let permit = quota::start_permit(context, &job);
+    let repository = context.declarations.repository_get(job.repository_id).map_err(LeaseError::from);
+    let work = work_of(context, &job).map_err(LeaseError::from);
+    let ((), repository, work) = try_join3(permit, repository, work).await?;
     // A snapshot that the work names is known; else it is asked for one.
     let known = match &work {
         Work::Backup { parent, .. } => parent.is_some(),
@@ -104,15 +109,16 @@ pub(super) async fn access_key(context: &Context, reference: &SecretReference) -
 }
 
 /// Looks up the rows that a job's instruction names.
-async fn work_of(context: &Context, job: &Job, repository: &Repository) -> Result<Work, StoreError> {
+async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
     match &job.instruction {
         Instruction::Backup => {
-            let (source, item) = source_and_item(context, job.item_id).await?;
-            let parent = newest(context, item.id, job.repository_id).await?;
-            let plan_name = match job.plan_id {
-                Some(id) => context.declarations.plan_get(id).await?.name.to_string(),
-                None => source.name.to_string(),
+            let read = source_and_item(context, job.item_id);
+            let plan = async {
+                let Some(id) = job.plan_id else { return Ok(None) };
+                context.declarations.plan_get(id).await.map(|plan| Some(plan.name.to_string()))
             };
+            let ((source, item), parent, plan_name) = try_join3(read, newest(context, job), plan).await?;
+            let plan_name = plan_name.unwrap_or_else(|| source.name.to_string());
             Ok(Work::Backup { source, item, parent, plan_name })
         }
         Instruction::Restore { snapshot_id, target, terms } => Ok(Work::Restore {
@@ -125,14 +131,18 @@ async fn work_of(context: &Context, job: &Job, repository: &Repository) -> Resul
             let snapshot = snapshot_there(context, *snapshot_id).await?;
             Ok(Work::Verify { snapshot, sample: *sample, source, item })
         }
-        Instruction::Prune => Ok(Work::Prune { forget: forget_list(context, repository).await? }),
+        Instruction::Prune => {
+            let repository = context.declarations.repository_get(job.repository_id).await?;
+            Ok(Work::Prune { forget: forget_list(context, &repository).await? })
+        }
     }
 }
 
 /// Returns an item's newest snapshot in a repository, partial or not: what it has of a file it has whole, so an unchanged
 /// file need not be read again because another one could not be read then.
-async fn newest(context: &Context, item: ItemId, repository: RepositoryId) -> Result<Option<Snapshot>, StoreError> {
-    let filter = SnapshotFilter { item_id: Some(item), repository_id: Some(repository), ..SnapshotFilter::default() };
+async fn newest(context: &Context, job: &Job) -> Result<Option<Snapshot>, StoreError> {
+    let repository_id = Some(job.repository_id);
+    let filter = SnapshotFilter { item_id: job.item_id, repository_id, ..SnapshotFilter::default() };
     let rows = context.history.snapshot_list(filter, Page { before: None, rows_max: 1 }).await?;
     Ok(rows.into_iter().next())
 }

@@ -22,6 +22,8 @@ use sea_orm::{
 };
 
 use crate::error::{OpenError, store_error};
+use crate::job::Hints;
+use crate::job::hint::Low;
 use crate::now::Now;
 
 pub use server::ServerOptions;
@@ -38,6 +40,7 @@ pub struct Database {
     pub(crate) writer: DatabaseConnection,
     pub(crate) reader: DatabaseConnection,
     pub(crate) now: Now,
+    pub(crate) hints: Hints,
 }
 
 impl Database {
@@ -58,7 +61,7 @@ impl Database {
         let mut tries_left = OPEN_TRIES;
         loop {
             match sqlite::open(path).await {
-                Ok((writer, reader)) => return Ok(Self { writer, reader, now }),
+                Ok((writer, reader)) => return Ok(Self { writer, reader, now, hints: Hints::default() }),
                 // SQLite does not wait while another process turns the log on.
                 Err(OpenError::Busy { .. }) if tries_left > 0 => tries_left -= 1,
                 Err(error) => return Err(error),
@@ -73,7 +76,7 @@ impl Database {
     /// [`OpenError`].
     pub async fn open_in_memory(clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let writer = sqlite::open_in_memory().await?;
-        Ok(Self { reader: writer.clone(), writer, now: Now::Clock(clock) })
+        Ok(Self { reader: writer.clone(), writer, now: Now::Clock(clock), hints: Hints::default() })
     }
 
     /// Connects to a database of a server, which must exist and may be empty, and brings its schema up to date.
@@ -83,13 +86,20 @@ impl Database {
     /// [`OpenError`]: no such address, no answer, made by a newer program.
     pub async fn connect(address: &str, options: ServerOptions) -> Result<Self, OpenError> {
         let pool = server::connect(address, &options).await?;
-        Ok(Self { reader: pool.clone(), writer: pool, now: options.now })
+        Ok(Self { reader: pool.clone(), writer: pool, now: options.now, hints: Hints::default() })
     }
 
     /// Returns the connection that writes. For tests, which must be able to damage a database; the product has ports.
     #[doc(hidden)]
     pub fn connection(&self) -> &DatabaseConnection {
         &self.writer
+    }
+
+    /// Makes the next claims believe that the queue begins with these jobs, and then at a time to breach (microseconds).
+    /// For tests: what is believed must not decide.
+    #[doc(hidden)]
+    pub fn queue_begins(&self, ids: Vec<String>, from: i64) {
+        self.hints.low_put(Low { ids, from });
     }
 
     /// Waits for statements that run, then closes all connections.
@@ -105,6 +115,13 @@ impl Database {
     /// server was told `READ COMMITTED` when it was made: rows are locked by name, and claims do not wait for gaps.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         begin(&self.writer).await.map_err(store_error)
+    }
+
+    /// Hears how long a look at the queue's beginning took. A file has no rows that are gone.
+    pub(crate) fn looked(&self, took: std::time::Duration) {
+        if self.is_server() {
+            self.hints.looked(took, &self.reader);
+        }
     }
 
     /// Says whether statements wait for another process's, on a server.

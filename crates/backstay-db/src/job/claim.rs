@@ -12,7 +12,7 @@
 //! not stand still for its sake.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backstay_core::domain::attempt::AttemptToken;
 use backstay_core::domain::id::AgentId;
@@ -27,8 +27,10 @@ use sea_orm::{
 };
 
 use super::due::due_put;
+use super::hint::Low;
 use super::state::move_to;
 use super::turns::line;
+use crate::Database;
 use crate::declaration::found;
 use crate::dialect::{insert_unless_taken, parent_lock};
 use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
@@ -47,6 +49,7 @@ const ALONE_HOLD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Leases up to `count_max` due jobs of these kinds, at a moment that the deciding clock told in this transaction.
 pub(super) async fn claim(
+    db: &Database,
     tx: &DatabaseTransaction,
     leased_at: Timestamp,
     agent: AgentId,
@@ -57,10 +60,12 @@ pub(super) async fn claim(
     if count_max == 0 || kinds.is_empty() {
         return Ok(claimed);
     }
-    let due = match line(tx, leased_at, agent, kinds, count_max).await? {
-        Some(due) => due,
-        None => candidates(tx, leased_at, kinds, u64::from(count_max) + CANDIDATES_SPARE).await?,
-    };
+    let low = db.hints.low();
+    let mut due = due(db, tx, (leased_at, agent), kinds, count_max, low.as_ref()).await?;
+    if low.is_some() && due.len() < count_max as usize {
+        // What is remembered does not decide that there is nothing more.
+        due = self::due(db, tx, (leased_at, agent), kinds, count_max, None).await?;
+    }
     let ids = due.iter().map(|due| &due.job_id);
     let rows = job::Entity::find().filter(job::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
     let mut rows: HashMap<String, job::Model> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -80,24 +85,64 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
-/// Returns the hot rows of due jobs whose repository is free for them: by time to breach, then priority, then age. The
-/// moment was read before by the deciding clock: a job that became due since then is leased the next time.
+/// Returns the hot rows of the jobs whose turn it is, locked.
+async fn due(
+    db: &Database,
+    tx: &DatabaseTransaction,
+    (now, agent): (Timestamp, AgentId),
+    kinds: &[JobKind],
+    count_max: u32,
+    low: Option<&Low>,
+) -> Result<Vec<job_due::Model>, StoreError> {
+    match line(db, tx, (now, agent), kinds, count_max, low).await? {
+        Some(due) => Ok(due),
+        None => {
+            let began = Instant::now();
+            let found = candidates(tx, now, kinds, u64::from(count_max) + CANDIDATES_SPARE, low).await?;
+            db.looked(began.elapsed());
+            Ok(found)
+        }
+    }
+}
+
+/// Returns the hot rows of due jobs whose repository is free for them, locked: by time to breach, then priority, then age.
+/// The moment was read before by the deciding clock: a job that became due since then is leased the next time.
 async fn candidates(
     tx: &DatabaseTransaction,
     now: Timestamp,
     kinds: &[JobKind],
     rows_max: u64,
+    low: Option<&Low>,
 ) -> Result<Vec<job_due::Model>, StoreError> {
-    question(now, kinds, rows_max)
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-        .all(tx)
-        .await
-        .map_err(store_error)
+    let mut found = Vec::new();
+    for question in head(question(now, kinds, rows_max), low) {
+        let locked = question.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        found.extend(locked.all(tx).await.map_err(store_error)?);
+        if found.len() as u64 >= rows_max {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Returns a question for the queue's first jobs in the parts in which it is asked until there are enough. Where it is known
+/// who is at the beginning they are asked for by name, and the index is read from the next one on.
+pub(super) fn head(question: Select<job_due::Entity>, low: Option<&Low>) -> Vec<Select<job_due::Entity>> {
+    let Some(low) = low else { return vec![question] };
+    let named =
+        question.clone().filter(job_due::Column::JobId.is_in(&low.ids)).filter(job_due::Column::BreachAt.lt(low.from));
+    let rest = question.filter(job_due::Column::BreachAt.gte(low.from));
+    if low.ids.is_empty() { vec![rest] } else { vec![named, rest] }
 }
 
 /// Returns the claim's question, without its locks.
 pub(crate) fn question(now: Timestamp, kinds: &[JobKind], rows_max: u64) -> Select<job_due::Entity> {
-    queue(now, kinds, rows_max)
+    free(queue(now, kinds, rows_max), now)
+}
+
+/// Returns those of some queued jobs whose repository is free for them.
+fn free(queued: Select<job_due::Entity>, now: Timestamp) -> Select<job_due::Entity> {
+    queued
         .filter(Expr::exists(excluding_leases()).not())
         .filter(Expr::exists(overlapping_leases()).not())
         .filter(Expr::exists(waiting_alone(now)).not())

@@ -98,11 +98,8 @@ pub(super) async fn waiting(
     repositories: &BTreeSet<String>,
 ) -> Result<Vec<job_due::Model>, StoreError> {
     let (from, until) = overtaken(now);
-    let ids: Vec<&String> = repositories.iter().collect();
-    // As long as a power of two: few statements for the database to know.
-    let padded = ids.iter().chain(ids.last().into_iter().cycle()).take(ids.len().next_power_of_two());
     job_due::Entity::find()
-        .filter(job_due::Column::RepositoryId.is_in(padded.copied()))
+        .filter(job_due::Column::RepositoryId.is_in(padded(repositories)))
         .filter(job_due::Column::RepositoryAccess.eq(job::access_word(RepositoryAccess::Alone)))
         .filter(job_due::Column::State.eq(StateName::Queued.word()))
         .filter(job_due::Column::DueAt.lte(until))
@@ -110,4 +107,9 @@ pub(super) async fn waiting(
         .all(tx)
         .await
         .map_err(store_error)
+}
+
+/// Returns ids with the last one repeated until they are as many as a power of two: few statements for a database to know.
+pub(super) fn padded(ids: &BTreeSet<String>) -> impl Iterator<Item = &String> {
+    ids.iter().chain(ids.last().into_iter().cycle()).take(ids.len().next_power_of_two())
 }

@@ -29,6 +29,12 @@ pub(super) fn alive_agents(now: Expr) -> SelectStatement {
     Query::select().column(agent::Column::Id).from(agent::Entity).and_where(is_alive(now)).take()
 }
 
+/// Returns the agent of a lease, if its heartbeat has not ended at `now`: one look by its key, whatever rows are gone.
+pub(super) fn alive_agent(now: Expr) -> SelectStatement {
+    let same = Expr::col((agent::Entity, agent::Column::Id)).equals((lease::Entity, lease::Column::AgentId));
+    Query::select().column(agent::Column::Id).from(agent::Entity).and_where(same).and_where(is_alive(now)).take()
+}
+
 /// Returns the ids of all jobs that an agent holds.
 fn jobs_held(agent: &str) -> SelectStatement {
     Query::select().column(lease::Column::JobId).from(lease::Entity).and_where(lease::Column::AgentId.eq(agent)).take()

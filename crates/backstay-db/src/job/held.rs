@@ -4,13 +4,13 @@ use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::job::Progress;
 use backstay_core::ports::job::{LeaseError, Standing};
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
     QueryFilter, QuerySelect,
 };
 
-use super::heartbeat::{alive_agents, standing_of};
+use super::heartbeat::{alive_agent, standing_of};
 use super::state::job_locked;
 use crate::entity::{checkpoint, lease};
 use crate::error::{insert_error, store_error};
@@ -28,7 +28,7 @@ pub(super) async fn lease_alive(
 ) -> Result<lease::Model, LeaseError> {
     let row = lease::Entity::find_by_id(key.job_id.to_string())
         .filter(lease::Column::Token.eq(key.token.0))
-        .filter(lease::Column::AgentId.in_subquery(alive_agents(now.expr(tx.get_database_backend()))))
+        .filter(Expr::exists(alive_agent(now.expr(tx.get_database_backend()))))
         .lock_exclusive()
         .one(tx)
         .await

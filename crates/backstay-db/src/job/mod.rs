@@ -16,6 +16,8 @@ mod due;
 mod enqueue;
 pub(crate) mod exclusion;
 mod heartbeat;
+pub(crate) mod hint;
+pub(crate) mod lane;
 pub(crate) mod claim;
 mod held;
 mod settle;
@@ -28,6 +30,7 @@ mod set;
 pub(crate) mod turns;
 
 pub(crate) use due::due_of;
+pub(crate) use hint::Hints;
 pub(crate) use look::places_put;
 
 use std::time::Duration;
@@ -155,7 +158,7 @@ impl JobStore for Database {
             let tx = self.begin().await?;
             let Some(now) = heartbeat::begin(&tx, &self.now, agent, ttl).await? else { return Ok(Vec::new()) };
             heartbeat::disown(&tx, &self.now, agent, held, ttl).await?;
-            let claimed = claim::claim(&tx, now, agent, kinds, count_max).await?;
+            let claimed = claim::claim(self, &tx, now, agent, kinds, count_max).await?;
             commit(tx).await?;
             Ok(claimed)
         })

@@ -10,36 +10,33 @@
 //! the most urgent jobs of all are always in it. Where caps are set, a claim locks the row of rules before it counts what
 //! runs, so that two never count the same; without caps claims pass one another.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 
 use backstay_core::domain::fairness::{Candidate, Slot, admit};
-use backstay_core::domain::id::AgentId;
+use backstay_core::domain::id::{AgentId, JobId};
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::{Alias, Asterisk, LockBehavior, LockType, Query, SelectStatement, UnionType};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
-    QueryTrait as _, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult as _, QueryFilter,
+    QuerySelect, QueryTrait as _, Select,
 };
-use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
-use super::claim::{question, queue};
-use super::exclusion::{Exclusions, waiting};
+use super::claim::{head, question, queue};
+use super::exclusion::{Exclusions, padded, waiting};
+use super::hint::Low;
+use super::lane::{LANE_ROWS, Lane, lanes};
 use super::look::{candidate_of, running_of};
 use super::rules::{rules_locked, rules_of};
+use crate::Database;
 use crate::entity::{job_due, lease};
 use crate::error::store_error;
 
-/// Most tenants of one window.
-const LANES_MAX: usize = 16;
-
-/// Rows of each tenant at first: enough for most claims.
-const LANE_ROWS: u64 = 2;
-
-/// Rows of the queue's beginning beyond those wanted, each of which is free.
-const HEAD_SPARE: u64 = 6;
+/// Rows of the queue's beginning beyond those wanted: some may be held.
+const HEAD_SPARE: u64 = 15;
 
 /// Most rows of each tenant, when its first ones wait for what is in use: what lies behind so many waits with them.
 const LANE_ROWS_MAX: u64 = 256;
@@ -52,38 +49,51 @@ const WIDER: u64 = 16;
 
 /// Returns the hot rows to lease, locked, in the order of their turns; none when the queue's own order is the answer.
 pub(super) async fn line(
+    db: &Database,
     tx: &DatabaseTransaction,
-    now: Timestamp,
-    agent: AgentId,
+    (now, agent): (Timestamp, AgentId),
     kinds: &[JobKind],
     count_max: u32,
+    low: Option<&Low>,
 ) -> Result<Option<Vec<job_due::Model>>, StoreError> {
     let (mut rules, _) = rules_of(tx).await?;
-    let lanes = match rules.caps.is_empty() {
-        true => lanes(tx, now, agent).await?,
-        false => {
-            rules = rules_locked(tx).await?;
-            lanes(tx, now, agent).await?
-        }
-    };
-    if rules.caps.is_empty() && lanes.len() <= 1 {
-        return Ok(None);
+    let is_capped = !rules.caps.is_empty();
+    if is_capped {
+        rules = rules_locked(tx).await?;
     }
-    let leases = lease::Entity::find().all(tx).await.map_err(store_error)?;
+    let lanes = lanes(tx, &db.hints, (now, agent), kinds, low).await?;
+    let mut window = Window::new(tx, now, kinds);
+    let began = Instant::now();
+    let is_head_full = window.look_head(u64::from(count_max) + HEAD_SPARE, low).await?;
+    db.looked(began.elapsed());
+    window.look_lanes(&lanes).await?;
+    // Without caps, what others run has no say in whose turn it is among these.
+    let leases = leases(tx, (!is_capped).then(|| window.tenants(&lanes))).await?;
     let running =
         leases.iter().map(running_of).map(|found| found.map(|(job, _)| job)).collect::<Result<Vec<_>, _>>()?;
     if rules.caps.of(&Slot::Global).is_some_and(|cap| running.len() >= cap as usize) {
         return Ok(Some(Vec::new()));
     }
-    let mut window = Window::new(tx, now, kinds, &leases);
-    window.look(&lanes, LANE_ROWS, u64::from(count_max) + HEAD_SPARE).await?;
+    window.exclude(&leases).await?;
+    if !is_capped && lanes.len() <= 1 {
+        let mut free = window.candidates();
+        free.sort_by_key(|job| (job.breach_at, Reverse(job.priority), job.job_id));
+        let line: Vec<JobId> = free.iter().map(|job| job.job_id).collect();
+        let found = locked(tx, &line, count_max).await?;
+        // Where the first ones are held, or taken by others, the database looks for those behind them.
+        return Ok((!is_head_full || found.len() >= count_max as usize).then_some(found));
+    }
+    if is_head_full && window.free().next().is_none() {
+        window.look_head_free(u64::from(count_max) + HEAD_SPARE, low).await?;
+    }
+    let lanes: Vec<String> = lanes.into_iter().map(|lane| lane.tenant).collect();
     // A lane of which nothing that was seen is free is looked at past what is held.
     for _ in 0..LOOKS_MAX {
         let blind: Vec<String> = lanes.iter().filter(|lane| window.is_blind(lane)).cloned().collect();
         if blind.is_empty() {
             break;
         }
-        window.look(&blind, LANE_ROWS, 0).await?;
+        window.look_past(&blind, LANE_ROWS).await?;
     }
     let mut rows = LANE_ROWS;
     let line = loop {
@@ -93,14 +103,21 @@ pub(super) async fn line(
             break admitted;
         }
         rows = (rows * WIDER).min(LANE_ROWS_MAX);
-        window.look(&wide, rows, 0).await?;
+        window.look_past(&wide, rows).await?;
     };
-    let ids: Vec<String> = line.iter().map(ToString::to_string).collect();
-    locked(tx, &ids, count_max).await.map(Some)
+    locked(tx, &line, count_max).await.map(Some)
+}
+
+/// Returns the leases, or those of some tenants. What has no tenant was leased by an older version, and may be anybody's.
+async fn leases(tx: &DatabaseTransaction, tenants: Option<BTreeSet<String>>) -> Result<Vec<lease::Model>, StoreError> {
+    let tenant = lease::Column::TenantId;
+    let theirs = tenants.map(|tenants| Condition::any().add(tenant.is_in(padded(&tenants))).add(tenant.is_null()));
+    lease::Entity::find().filter(theirs.unwrap_or_else(Condition::all)).all(tx).await.map_err(store_error)
 }
 
 /// Locks as many rows of a line as are wanted, and passes over those that another claim has.
-async fn locked(tx: &DatabaseTransaction, line: &[String], count_max: u32) -> Result<Vec<job_due::Model>, StoreError> {
+async fn locked(tx: &DatabaseTransaction, line: &[JobId], count_max: u32) -> Result<Vec<job_due::Model>, StoreError> {
+    let line: Vec<String> = line.iter().map(ToString::to_string).collect();
     // A few more: one may turn out to be excluded by another of the same claim.
     let wanted = count_max as usize + 2;
     let mut found = Vec::new();
@@ -136,29 +153,82 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(tx: &'a DatabaseTransaction, now: Timestamp, kinds: &'a [JobKind], leases: &[lease::Model]) -> Self {
-        let excluded = Exclusions::by(leases);
-        Self { tx, now, kinds, excluded, seen: BTreeMap::new(), asked: HashSet::new(), ended: HashSet::new() }
+    fn new(tx: &'a DatabaseTransaction, now: Timestamp, kinds: &'a [JobKind]) -> Self {
+        let (excluded, seen) = (Exclusions::default(), BTreeMap::new());
+        Self { tx, now, kinds, excluded, seen, asked: HashSet::new(), ended: HashSet::new() }
     }
 
-    /// Looks at the first rows of these lanes, and, where some are wanted, at the queue's first free ones.
-    async fn look(&mut self, lanes: &[String], lane_rows: u64, head_rows: u64) -> Result<(), StoreError> {
-        // What is held stands in the question only from the second look on: the first one is the same statement for
-        // all claims, and a database plans it once.
-        let excluded = if head_rows == 0 { self.excluded.clone() } else { Exclusions::default() };
-        let statement = window_question(self.now, self.kinds, lanes, (lane_rows, head_rows), &excluded);
-        let statement = self.tx.get_database_backend().build(&statement);
-        let rows = job_due::Model::find_by_statement(statement).all(self.tx).await.map_err(store_error)?;
-        let of = |lane: &String| rows.iter().filter(|row| row.tenant_id.as_ref() == Some(lane)).count() as u64;
-        self.ended.extend(lanes.iter().filter(|lane| of(lane) < lane_rows).cloned());
-        let new = |row: &&job_due::Model| !self.asked.contains(&row.repository_id);
-        let repositories: BTreeSet<String> = rows.iter().filter(new).map(|row| row.repository_id.clone()).collect();
+    /// Looks at the queue's first rows, free or not, and says whether there may be more of them.
+    async fn look_head(&mut self, rows_max: u64, low: Option<&Low>) -> Result<bool, StoreError> {
+        self.ask(head(queue(self.now, self.kinds, rows_max), low), rows_max).await
+    }
+
+    /// Looks at the queue's first free rows.
+    async fn look_head_free(&mut self, rows_max: u64, low: Option<&Low>) -> Result<(), StoreError> {
+        self.ask(head(question(self.now, self.kinds, rows_max), low), rows_max).await?;
+        self.ask_waiting().await
+    }
+
+    async fn ask(&mut self, questions: Vec<Select<job_due::Entity>>, rows_max: u64) -> Result<bool, StoreError> {
+        let mut count = 0;
+        for question in questions {
+            let rows = question.all(self.tx).await.map_err(store_error)?;
+            count += rows.len() as u64;
+            self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+            if count >= rows_max {
+                break;
+            }
+        }
+        Ok(count >= rows_max)
+    }
+
+    /// Looks at the first rows of each lane.
+    async fn look_lanes(&mut self, lanes: &[Lane]) -> Result<(), StoreError> {
+        let ended = lanes.iter().filter(|lane| (lane.jobs.len() as u64) < LANE_ROWS);
+        self.ended.extend(ended.map(|lane| lane.tenant.clone()));
+        let new = |id: &&String| !self.seen.contains_key(*id);
+        let ids: BTreeSet<String> = lanes.iter().flat_map(|lane| &lane.jobs).filter(new).cloned().collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let rows = job_due::Entity::find().filter(job_due::Column::JobId.is_in(padded(&ids)));
+        let rows = rows.all(self.tx).await.map_err(store_error)?;
         self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+        Ok(())
+    }
+
+    /// Returns whose rows were seen.
+    fn tenants(&self, lanes: &[Lane]) -> BTreeSet<String> {
+        let seen = self.seen.values().filter_map(|row| row.tenant_id.clone());
+        seen.chain(lanes.iter().map(|lane| lane.tenant.clone())).collect()
+    }
+
+    /// Takes note of what is held, and of who waits for a repository that was seen.
+    async fn exclude(&mut self, leases: &[lease::Model]) -> Result<(), StoreError> {
+        self.excluded = Exclusions::by(leases);
+        self.ask_waiting().await
+    }
+
+    async fn ask_waiting(&mut self) -> Result<(), StoreError> {
+        let new = |row: &&job_due::Model| !self.asked.contains(&row.repository_id);
+        let repositories: BTreeSet<String> =
+            self.seen.values().filter(new).map(|row| row.repository_id.clone()).collect();
         if !repositories.is_empty() {
             self.excluded.waiting.extend(waiting(self.tx, self.now, &repositories).await?);
             self.asked.extend(repositories);
         }
         Ok(())
+    }
+
+    /// Looks at the first rows of these lanes past what is held.
+    async fn look_past(&mut self, lanes: &[String], rows_max: u64) -> Result<(), StoreError> {
+        let statement = window_question(self.now, self.kinds, lanes, rows_max, &self.excluded);
+        let statement = self.tx.get_database_backend().build(&statement);
+        let rows = job_due::Model::find_by_statement(statement).all(self.tx).await.map_err(store_error)?;
+        let of = |lane: &String| rows.iter().filter(|row| row.tenant_id.as_ref() == Some(lane)).count() as u64;
+        self.ended.extend(lanes.iter().filter(|lane| of(lane) < rows_max).cloned());
+        self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+        self.ask_waiting().await
     }
 
     fn free(&self) -> impl Iterator<Item = &job_due::Model> {
@@ -188,96 +258,27 @@ impl<'a> Window<'a> {
     }
 }
 
-/// Returns the question for a window: the queue's first free rows, and the first rows of each lane past what is held.
+/// Returns the question for the first rows of each lane past what is held.
 pub(crate) fn window_question(
     now: Timestamp,
     kinds: &[JobKind],
     lanes: &[String],
-    (lane_rows, head_rows): (u64, u64),
+    lane_rows: u64,
     excluded: &Exclusions,
 ) -> SelectStatement {
     // A limit within a union stands only in a query of its own, on SQLite.
     let part = |number: usize, question: SelectStatement| {
         Query::select().column(Asterisk).from_subquery(question, Alias::new(format!("part{number}"))).take()
     };
-    let head = (head_rows > 0).then(|| question(now, kinds, head_rows).into_query());
     let lanes = lanes.iter().map(|lane| {
         let lane =
             queue(now, kinds, lane_rows).filter(job_due::Column::TenantId.eq(lane)).filter(excluded.beside(lane));
         lane.into_query()
     });
-    let mut parts = head.into_iter().chain(lanes).enumerate().map(|(number, question)| part(number, question));
+    let mut parts = lanes.enumerate().map(|(number, question)| part(number, question));
     let mut all = parts.next().unwrap_or_else(|| part(0, queue(now, kinds, 0).into_query()));
     for part in parts {
         all.union(UnionType::All, part);
     }
     all
-}
-
-/// Returns tenants that have queued jobs, at most [`LANES_MAX`] of them: with more, another claim begins elsewhere.
-async fn lanes(tx: &DatabaseTransaction, now: Timestamp, agent: AgentId) -> Result<Vec<String>, StoreError> {
-    let (mut first, last) = lanes_from(tx, "", LANES_MAX + 1).await?;
-    if first.len() <= LANES_MAX {
-        return Ok(first);
-    }
-    let start = between(&first[0], last.as_deref().unwrap_or(&first[0]), now, agent);
-    let (mut found, _) = lanes_from(tx, &start, LANES_MAX).await?;
-    first.truncate(LANES_MAX - found.len());
-    first.retain(|lane| !found.contains(lane));
-    found.extend(first);
-    Ok(found)
-}
-
-/// Returns a place between two ids that looks random and is another one for another claim. Ids begin with their moment.
-fn between(first: &str, last: &str, now: Timestamp, agent: AgentId) -> String {
-    let number = |text: &str| text.parse::<Uuid>().map_or(0, |id| id.as_u128());
-    let (first, last) = (number(first), number(last));
-    let hash =
-        Sha256::new().chain_update(agent.to_string()).chain_update(now.as_microsecond().to_be_bytes()).finalize();
-    let share = u128::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
-    let at = first + ((last.saturating_sub(first)) >> 32) * share;
-    Uuid::from_u128(at).to_string()
-}
-
-#[derive(FromQueryResult)]
-struct Lane {
-    tenant_id: String,
-    /// Zero for the last tenant of all.
-    place: i32,
-}
-
-/// Returns tenants with queued jobs after one, by their ids, and the last one of all: each costs one look at the index,
-/// whatever it has queued.
-async fn lanes_from(
-    tx: &DatabaseTransaction,
-    after: &str,
-    lanes_max: usize,
-) -> Result<(Vec<String>, Option<String>), StoreError> {
-    let statement = lanes_question(tx.get_database_backend(), after, lanes_max);
-    let rows = Lane::find_by_statement(statement).all(tx).await.map_err(store_error)?;
-    let (last, lanes): (Vec<Lane>, Vec<Lane>) = rows.into_iter().partition(|row| row.place == 0);
-    let last = last.into_iter().next().map(|row| row.tenant_id);
-    Ok((lanes.into_iter().map(|row| row.tenant_id).collect(), last))
-}
-
-/// Returns the question for tenants with queued jobs, each with its place, and for the last one with none.
-pub(crate) fn lanes_question(backend: sea_orm::DbBackend, after: &str, lanes_max: usize) -> Statement {
-    let hold = match backend {
-        sea_orm::DbBackend::Postgres => "$1",
-        _ => "?",
-    };
-    let next = |after: &str| {
-        format!(
-            "SELECT tenant_id FROM job_due WHERE state = 'queued' AND tenant_id > {after} ORDER BY tenant_id LIMIT 1"
-        )
-    };
-    let (first, following) = (next(hold), next("lane.tenant_id"));
-    let last = "SELECT tenant_id FROM job_due WHERE state = 'queued' AND tenant_id IS NOT NULL ORDER BY tenant_id DESC \
-                LIMIT 1";
-    let sql = format!(
-        "WITH RECURSIVE lane (tenant_id, place) AS (SELECT tenant_id, 1 FROM ({first}) AS head UNION ALL \
-         SELECT ({following}), place + 1 FROM lane WHERE tenant_id IS NOT NULL AND place < {lanes_max}) \
-         SELECT tenant_id, place FROM lane WHERE tenant_id IS NOT NULL UNION ALL SELECT tenant_id, 0 FROM ({last}) AS tail"
-    );
-    Statement::from_sql_and_values(backend, sql, [after.into()])
 }

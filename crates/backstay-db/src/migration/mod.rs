@@ -34,6 +34,7 @@ mod m20261121_000016_trace;
 mod m20261122_000017_template;
 mod m20261122_000018_set;
 mod m20261122_000019_storage;
+mod m20261122_000020_lease;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -63,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000017_template::Template),
             Box::new(m20261122_000018_set::Set),
             Box::new(m20261122_000019_storage::Storage),
+            Box::new(m20261122_000020_lease::Lease),
         ]
     }
 }

@@ -10,6 +10,7 @@
 mod conformance;
 mod file;
 mod harm;
+mod hint;
 mod kept;
 mod large;
 mod migrate;

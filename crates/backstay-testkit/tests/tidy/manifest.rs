@@ -40,6 +40,7 @@ const CORE_DIET: &[&str] = &[
     "croner",
     "data-encoding",
     "ed25519-dalek", // judges signatures of evidence; the key that signs is behind a port
+    "futures",       // waits for several ports at once
     "jiff",
     "secrecy",
     "serde_json", // settings of a kind pass through as they came
