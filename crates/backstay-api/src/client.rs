@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backstay_core::domain::trace::TraceParent;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, ETAG, IF_MATCH};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,14 +132,26 @@ async fn sent(request: reqwest::RequestBuilder, url: &str) -> Result<reqwest::Re
     checked(answer.map_err(|source| ClientError::Transport { url: url.to_owned(), source })?, url).await
 }
 
-/// Sends a request and reads the answer.
-async fn read<A: DeserializeOwned>(request: reqwest::RequestBuilder, url: String) -> Result<A, ClientError> {
+/// A view as it was seen, with what goes with a change of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen<V> {
+    /// The view.
+    pub view: V,
+    /// Its ETag; empty for a view that has none.
+    pub tag: String,
+}
+
+/// Sends a request and reads the answer with its tag.
+async fn read<A: DeserializeOwned>(request: reqwest::RequestBuilder, url: String) -> Result<Seen<A>, ClientError> {
     let answer = sent(request, &url).await?;
     if answer.status() == reqwest::StatusCode::NO_CONTENT {
         let foreign = |_| ClientError::Foreign { url: url.clone(), status: 204 };
-        return serde_json::from_value(serde_json::Value::Null).map_err(foreign);
+        let view = serde_json::from_value(serde_json::Value::Null).map_err(foreign)?;
+        return Ok(Seen { view, tag: String::new() });
     }
-    answer.json().await.map_err(|source| ClientError::Transport { url: url.clone(), source })
+    let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().to_owned();
+    let view = answer.json().await.map_err(|source| ClientError::Transport { url: url.clone(), source })?;
+    Ok(Seen { view, tag })
 }
 
 /// Returns an answer that is a success, or what the server says.
@@ -233,11 +245,26 @@ impl Client {
         query: &Q,
         body: Option<&B>,
     ) -> Result<A, ClientError> {
+        Ok(self.call_as_seen(operation, id, query, body, "").await?.view)
+    }
+
+    /// As [`Client::call`], with the answer's tag; refused when the row is not as the given tag says, if one is given.
+    async fn call_as_seen<Q: Serialize + ?Sized, B: Serialize + ?Sized, A: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        id: &str,
+        query: &Q,
+        body: Option<&B>,
+        tag: &str,
+    ) -> Result<Seen<A>, ClientError> {
         self.show(operation, id, query, body)?;
         let mut asked = 0;
         loop {
             let (place, server) = self.servers.current();
-            let request = self.request(server, operation, id, query, body).timeout(self.time_max);
+            let mut request = self.request(server, operation, id, query, body).timeout(self.time_max);
+            if !tag.is_empty() {
+                request = request.header(IF_MATCH, tag);
+            }
             let answer = read(request, format!("{server}{}", endpoint(operation).path)).await;
             if !self.turns(place, &answer, &mut asked) {
                 return answer;
@@ -331,6 +358,28 @@ impl Client {
         body: Option<&serde_json::Value>,
     ) -> Result<serde_json::Value, ClientError> {
         self.call(operation, id, query, body).await
+    }
+
+    /// Returns what a row shows, with its tag.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn seen<A: DeserializeOwned>(&self, operation: Operation, id: &str) -> Result<Seen<A>, ClientError> {
+        self.call_as_seen::<_, (), A>(operation, id, &(), None, "").await
+    }
+
+    /// Changes a row that must still be as its tag says.
+    ///
+    /// # Errors
+    /// [`ClientError`]: a problem with status 412 when somebody else changed it.
+    pub async fn change_as_seen<B: Serialize, A: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        id: &str,
+        body: &B,
+        tag: &str,
+    ) -> Result<A, ClientError> {
+        Ok(self.call_as_seen(operation, id, &(), Some(body), tag).await?.view)
     }
 
     async fn get<A: DeserializeOwned>(&self, operation: Operation, id: &str) -> Result<A, ClientError> {

@@ -16,7 +16,7 @@ mod servers;
 pub mod jobs;
 
 pub use call::Call;
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, Seen};
 pub use endpoint::{ENDPOINTS, Endpoint, Operation};
 pub use jobs::JobsClient;
 pub use problem::Problem;

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate, ChannelView, window};
 use backstay_api::types::list::Rows;
 use backstay_core::domain::channel::{Channel, ChannelKind};
@@ -14,6 +15,7 @@ use super::caller::{Caller, Own};
 use super::error::ApiError;
 use super::extract::Body;
 use super::state::ServerState;
+use super::tag::{as_seen, tagged};
 
 /// The word for a channel that has no digest any more.
 const NEVER: &str = "never";
@@ -49,15 +51,17 @@ pub(super) async fn channel_list(
     Ok(Json(Rows::whole(channels.iter().map(ChannelView::from).collect())))
 }
 
-pub(super) async fn channel_show(Own(channel): Own<Channel>) -> Json<ChannelView> {
-    Json((&channel).into())
+pub(super) async fn channel_show(Own(channel): Own<Channel>) -> impl IntoResponse {
+    tagged(ChannelView::from(&channel))
 }
 
 pub(super) async fn channel_update(
     State(state): State<ServerState>,
     Own(channel): Own<Channel>,
+    headers: HeaderMap,
     Body(body): Body<ChannelUpdate>,
-) -> Result<Json<ChannelView>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
+    as_seen(&headers, &ChannelView::from(&channel))?;
     let rules = body.rules.map(|rules| rules.iter().map(ChannelRuleView::read).collect::<Result<_, _>>());
     let digest = match body.digest.as_deref() {
         None => None,
@@ -65,7 +69,7 @@ pub(super) async fn channel_update(
         Some(text) => Some(Some(window(text)?)),
     };
     let change = ChannelChange { settings: body.settings, rules: rules.transpose()?, digest };
-    Ok(Json((&channel_change(&state.context, channel.id, change).await?).into()))
+    Ok(tagged(ChannelView::from(&channel_change(&state.context, channel.id, change).await?)))
 }
 
 pub(super) async fn channel_remove(

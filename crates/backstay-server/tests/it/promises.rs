@@ -61,6 +61,25 @@ async fn a_change_by_somebody_else_is_not_overwritten() {
     assert!(!world.stores.declarations.plan_replace(&stale, &world.plan).await.unwrap());
 }
 
+/// Red without the tag of `channel_show`, and without `If-Match` in `channel_update`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_somebody_else_changed_is_not_overwritten() {
+    let served = Served::over(&fakes()).await;
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let settings = r#"{"url":"https://a.example/","secret":"file:keys/channels/x"}"#;
+    let body = format!(r#"{{"name":"hook","kind":"webhook","settings":{settings}}}"#);
+    let made = served.http("POST /api/v1/channels", &[&bearer], &body, "").await;
+    let path = format!("/api/v1/channels/{}", made.json()["id"].as_str().unwrap());
+    let seen = served.http(&format!("GET {path}"), &[&bearer], "", "").await;
+    let tag = format!("if-match: {}", seen.header("etag").unwrap());
+    let change = async |body: &str| served.http(&format!("PATCH {path}"), &[&bearer, &tag], body, "").await;
+    let changed = change(r#"{"digest":"daily 07:00 UTC"}"#).await;
+    assert_eq!((changed.status, changed.json()["digest"].as_str()), (200, Some("daily 07:00 UTC")));
+    assert_ne!(changed.header("etag"), seen.header("etag"));
+    let late = change(r#"{"digest":"never"}"#).await;
+    assert_eq!((late.status, late.json()["code"].as_str()), (412, Some("changed")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_tokens_have_to_wait_and_good_ones_do_not() {
     let served = Served::over(&fakes()).await;

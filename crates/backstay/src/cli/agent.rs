@@ -1,7 +1,6 @@
 //! `backstay agent …`.
 
 use backstay_api::Client;
-use backstay_core::domain::secret::Secret;
 
 use super::args::Common;
 use super::connect::look;
@@ -19,14 +18,14 @@ pub(crate) enum Verb {
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     if matches!(verb, Verb::Run) {
-        let Some(url) = &common.server else {
+        let Some(url) = &common.server() else {
             return Err(CliError::new(Exit::Input, "an agent needs a server").hint("Name it with --server."));
         };
-        let token = std::env::var("BACKSTAY_TOKEN").map_err(|_| {
+        let token = common.told().token()?.ok_or_else(|| {
             CliError::new(Exit::Input, "an agent needs a token")
-                .hint("`backstay token create NAME --role agent` makes one; put it in BACKSTAY_TOKEN.")
+                .hint("`backstay token create NAME --role agent` makes one; put it in BACKSTAY_TOKEN, or in a file that BACKSTAY_TOKEN_FILE names.")
         })?;
-        crate::roles::agent::run(&Client::new(url, Secret::from(token))?, screen).await;
+        crate::roles::agent::run(&Client::new(url, token)?, screen).await;
         return Ok(Exit::Done);
     }
     let list = look(common, async |client| Ok(client.agent_list().await?)).await?;

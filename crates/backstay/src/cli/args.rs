@@ -8,6 +8,7 @@ use backstay_api::{Call, Client};
 use clap::{Parser, Subcommand};
 
 use super::error::CliError;
+use crate::roles::config::{Config, Typed};
 use crate::roles::data_dir::DataDir;
 
 /// Backups for many tenants, and the proof that they can be restored.
@@ -26,17 +27,24 @@ pub(crate) struct Args {
 /// Options that every verb has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
+    /// The file of settings [default: backstay/backstay.yaml in your own folder of configuration, else in /etc]
+    /// [env: BACKSTAY_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Where the installation on this machine keeps everything [default: backstay in your own data folder]
-    #[arg(long, global = true, value_name = "D", env = "BACKSTAY_DATA_DIR")]
+    /// [env: BACKSTAY_DATA_DIR]
+    #[arg(long, global = true, value_name = "D")]
     data_dir: Option<PathBuf>,
     /// Speak to the server at this URL instead, with the token in BACKSTAY_TOKEN; the URLs of its replicas with commas
-    /// between them
-    #[arg(long, global = true, value_name = "URL", env = "BACKSTAY_SERVER")]
-    pub(crate) server: Option<String>,
+    /// between them [env: BACKSTAY_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
     /// Print the call of the API that the command stands for, as a command, for curl and as YAML; a call that would change
     /// something is not made
     #[arg(long, global = true)]
     show_call: bool,
+    #[arg(skip)]
+    told: Option<Arc<Config>>,
     #[arg(skip)]
     shown: Arc<Mutex<Option<Call>>>,
 }
@@ -44,12 +52,37 @@ pub(crate) struct Common {
 impl Common {
     /// Returns how this program is called again on the same data directory, for hints that can be copied.
     pub(crate) fn program(&self) -> String {
-        match &self.data_dir {
-            Some(path) if std::env::var_os("BACKSTAY_DATA_DIR").is_none() => {
-                format!("backstay --data-dir '{}'", path.display())
-            }
-            _ => "backstay".to_owned(),
-        }
+        let typed = [("--config", &self.config), ("--data-dir", &self.data_dir)];
+        let typed = typed.iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
+        typed.fold("backstay".to_owned(), |words, (option, path)| format!("{words} {option} '{}'", path.display()))
+    }
+
+    /// Takes in what files and the environment say, and over it what was typed.
+    ///
+    /// # Errors
+    /// A file that cannot be read; a value that is wrong.
+    pub(crate) fn load(&mut self, verbs: Typed) -> Result<(), CliError> {
+        let mut config = Config::load(self.config.as_deref())?;
+        let data_dir = self.data_dir.as_ref().and_then(|path| path.to_str()).map(str::to_owned);
+        config.typed(vec![("data_dir", data_dir), ("client.server", self.server.clone())])?;
+        config.typed(verbs)?;
+        self.told = Some(Arc::new(config));
+        Ok(())
+    }
+
+    /// Returns what this process is told.
+    pub(crate) fn told(&self) -> &Config {
+        self.told.as_deref().expect("it is loaded before any verb that asks")
+    }
+
+    /// Returns what is logged; none for a verb that reads no settings.
+    pub(crate) fn log(&self) -> Option<String> {
+        self.told.as_ref()?.text("log")
+    }
+
+    /// Returns the server that is named.
+    pub(crate) fn server(&self) -> Option<String> {
+        self.told().text("client.server")
     }
 
     /// Says whether calls are shown.
@@ -69,7 +102,9 @@ impl Common {
 
     /// Returns the data directory that is meant.
     pub(crate) fn data_dir(&self) -> Result<DataDir, CliError> {
-        Ok(DataDir::find(self.data_dir.as_deref())?)
+        let told = self.told().text("data_dir").map(PathBuf::from);
+        // What was typed need not be text for everybody else.
+        Ok(DataDir::find(self.data_dir.as_deref().or(told.as_deref()))?)
     }
 }
 
@@ -86,6 +121,13 @@ pub(crate) enum Noun {
     },
     /// Run a server on PostgreSQL or MariaDB, alone or as one of several replicas; agents elsewhere do the jobs
     Server(super::server::Server),
+    /// Do what a file declares: say what would change, ask, and do it
+    Apply(super::apply::Apply),
+    /// Write a file of all that is declared, for apply
+    Export(super::apply::Export),
+    /// What the processes are told: judge it, show who said what, begin a file, explain a key
+    #[command(subcommand)]
+    Config(super::config::Verb),
     /// Whose data it is
     #[command(subcommand)]
     Tenant(super::tenant::Verb),

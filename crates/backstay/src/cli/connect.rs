@@ -24,10 +24,12 @@ impl Connection {
     }
 
     async fn find(common: &Common, with_agent: WithAgent) -> Result<Self, CliError> {
-        if let Some(url) = &common.server {
-            let token = std::env::var("BACKSTAY_TOKEN")
-                .map_err(|_| CliError::new(Exit::Input, "--server needs a token").hint("Put it in BACKSTAY_TOKEN."))?;
-            return Ok(Self { client: Client::new(url, Secret::from(token))?.tracing(telemetry::given), own: None });
+        if let Some(url) = &common.server() {
+            let token = common.told().token()?.ok_or_else(|| {
+                CliError::new(Exit::Input, "--server needs a token")
+                    .hint("Put it in BACKSTAY_TOKEN, or in a file that BACKSTAY_TOKEN_FILE names.")
+            })?;
+            return Ok(Self { client: Client::new(url, token)?.tracing(telemetry::given), own: None });
         }
         let data = common.data_dir()?;
         data.must_exist()?;

@@ -86,6 +86,12 @@ impl CliError {
         self
     }
 
+    /// Says one thing more about what to do next.
+    pub(crate) fn also(mut self, hint: &str) -> Self {
+        self.hint = [self.hint.as_str(), hint].join(" ").trim().to_owned();
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn heading(&self) -> String {
         self.heading.clone()

@@ -5,6 +5,7 @@
 //! server: its verbs work on a repository in this process.
 
 pub(crate) mod error;
+pub(crate) mod paper;
 pub(crate) mod screen;
 pub(crate) mod signal;
 pub(crate) mod human;
@@ -13,6 +14,10 @@ mod args;
 mod connect;
 mod quickstart;
 mod server;
+mod apply;
+mod declared;
+mod step;
+mod config;
 mod tenant;
 mod kinds;
 mod maintenance;
@@ -61,12 +66,15 @@ const END_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Parses the command line, does what it says, and returns how it went.
 pub(crate) fn run() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    if let Err(error) = told(&mut args) {
+        return error.print();
+    }
     let traced = match &args.noun {
         Noun::Quickstart(_) | Noun::Up { .. } | Noun::Server(_) | Noun::Agent(agent::Verb::Run) => Traced::Yes,
         _ => Traced::No,
     };
-    let traces = telemetry::start(traced);
+    let traces = telemetry::start(traced, args.common.log().as_deref());
     let screen = Screen::new(args.json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
@@ -84,6 +92,28 @@ pub(crate) fn run() -> ExitCode {
     exit
 }
 
+/// Takes in files, environment and options. Who works on repositories alone asks none of them; who judges files judges them
+/// whatever is in them.
+fn told(args: &mut Args) -> Result<(), CliError> {
+    let typed = match &args.noun {
+        Noun::Engine(_) => return Ok(()),
+        Noun::Config(config::Verb::Init { .. } | config::Verb::Schema) => return Ok(()),
+        Noun::Server(server) => server.typed(),
+        Noun::Up { no_agent: true } => vec![("up.agent", Some("false".to_owned()))],
+        _ => Vec::new(),
+    };
+    args.common.load(typed)?;
+    if matches!(args.noun, Noun::Config(_)) {
+        return Ok(());
+    }
+    let screen = Screen::new(args.json);
+    let mut judged = Ok(());
+    for (paper, mistakes) in &args.common.told().mistakes {
+        judged = Err(paper.refuse(mistakes, &screen));
+    }
+    judged
+}
+
 async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     let common = args.common;
     let muted = screen.muted();
@@ -92,10 +122,14 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
         Noun::Up { no_agent } => {
             let data = common.data_dir()?;
-            let with_agent = if no_agent { WithAgent::Elsewhere } else { WithAgent::Yes };
+            let with_agent =
+                if no_agent || !common.told().is_on("up.agent") { WithAgent::Elsewhere } else { WithAgent::Yes };
             crate::roles::up::run(&data, with_agent, screen).await.map(|()| Exit::Done)
         }
-        Noun::Server(verb) => server::run(verb, screen).await,
+        Noun::Server(verb) => server::run(common.told(), verb, screen).await,
+        Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
+        Noun::Export(verb) => apply::export(&common, verb, screen).await,
+        Noun::Config(verb) => config::run(&common, verb, screen).await,
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
         Noun::Kinds => kinds::run(&common, screen).await,
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,

@@ -19,7 +19,7 @@ pub(crate) struct Verb {
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
-    if common.server.is_some() {
+    if common.server().is_some() {
         return Err(CliError::new(
             Exit::Input,
             "quickstart makes an installation on this machine; --server names another one",

@@ -9,8 +9,8 @@ use secrecy::ExposeSecret as _;
 
 use super::error::{CliError, Exit};
 use super::screen::Screen;
+use crate::roles::config::{Config, SaidOrFile, Typed};
 use crate::roles::database_url::DatabaseUrl;
-use crate::roles::engine::variable;
 use crate::roles::master_key;
 use crate::roles::server::{self, Listen, Shared};
 
@@ -28,17 +28,17 @@ pub(crate) struct Server {
     /// may be in BACKSTAY_MASTER_KEY [env: BACKSTAY_MASTER_KEY_FILE]
     #[arg(long, global = true, value_name = "F")]
     master_key_file: Option<PathBuf>,
-    /// Seconds that a database is waited for that does not answer
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
-    database_wait: u64,
-    /// Days that ended jobs, events and forgotten snapshots stay in lists, 62 at least
-    #[arg(long, value_name = "DAYS", default_value_t = 400, env = "BACKSTAY_HISTORY_DAYS",
-        value_parser = clap::value_parser!(u64).range(62..=36_500))]
-    history_days: u64,
-    /// Where to listen
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7400", env = "BACKSTAY_LISTEN")]
-    listen: String,
-    /// Listen beyond this machine without TLS: something before the server must bring it
+    /// Seconds that a database is waited for that does not answer [default: 30] [env: BACKSTAY_DATABASE_WAIT_SECONDS]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    database_wait: Option<u64>,
+    /// Days that ended jobs, events and forgotten snapshots stay in lists, 62 at least [default: 400]
+    /// [env: BACKSTAY_HISTORY_DAYS]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(62..=36_500))]
+    history_days: Option<u64>,
+    /// Where to listen [default: 127.0.0.1:7400] [env: BACKSTAY_LISTEN]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Listen beyond this machine without TLS: something before the server must bring it [env: BACKSTAY_PLAIN_HTTP]
     #[arg(long)]
     plain_http: bool,
     #[command(subcommand)]
@@ -57,15 +57,16 @@ enum Verb {
     Reseal,
 }
 
-pub(super) async fn run(server: Server, screen: &Screen) -> Result<Exit, CliError> {
+pub(super) async fn run(config: &Config, server: Server, screen: &Screen) -> Result<Exit, CliError> {
     let shared = Shared {
-        url: server.url()?,
-        keys: server.keys()?,
-        wait: Duration::from_secs(server.database_wait.max(1)),
-        history: Duration::from_secs(server.history_days * 86_400),
+        url: url(&server, config)?,
+        keys: keys(config)?,
+        wait: Duration::from_secs(config.number("server.database_wait_seconds")),
+        history: Duration::from_secs(config.number("server.history_days") * 86_400),
     };
+    let address = config.text("server.listen").unwrap_or_default();
     match server.verb {
-        None => server::run(&shared, &Listen { address: server.listen, plain: server.plain_http }, screen).await?,
+        None => server::run(&shared, &Listen { address, plain: config.is_on("server.plain_http") }, screen).await?,
         Some(Verb::Token { name }) => server::token(&shared, &name, screen).await?,
         Some(Verb::Reseal) => server::reseal(&shared, screen).await?,
     }
@@ -73,37 +74,48 @@ pub(super) async fn run(server: Server, screen: &Screen) -> Result<Exit, CliErro
 }
 
 impl Server {
-    /// Returns the database that is meant: what was typed, else the environment.
-    fn url(&self) -> Result<DatabaseUrl, CliError> {
-        if let Some(url) = &self.database {
-            return DatabaseUrl::typed(url);
-        }
-        let typed = self.database_url_file.clone();
-        if let (None, Some(url)) = (&typed, variable("BACKSTAY_DATABASE_URL")) {
-            return Ok(DatabaseUrl::new(&url));
-        }
-        let Some(file) = typed.or_else(|| variable("BACKSTAY_DATABASE_URL_FILE").map(PathBuf::from)) else {
-            return Err(CliError::new(Exit::Input, "a server needs a database")
-                .hint("Put its URL in a file and name it with --database-url-file, or in BACKSTAY_DATABASE_URL."));
-        };
-        let text = master_key::read_private(&file).map_err(|error| {
-            CliError::from_error(Exit::Input, &error)
-                .hint("It holds one line, such as postgres://USER:PASSWORD@HOST/DATABASE.")
-        })?;
-        Ok(DatabaseUrl::new(text.expose_secret()))
+    /// Returns what was typed.
+    pub(super) fn typed(&self) -> Typed {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        vec![
+            ("server.database_url", self.database.clone()),
+            ("server.database_url_file", text(&self.database_url_file)),
+            ("server.master_key_file", text(&self.master_key_file)),
+            ("server.database_wait_seconds", self.database_wait.map(|seconds| seconds.max(1).to_string())),
+            ("server.history_days", self.history_days.map(|days| days.to_string())),
+            ("server.listen", self.listen.clone()),
+            ("server.plain_http", self.plain_http.then(|| "true".to_owned())),
+        ]
     }
+}
 
-    /// Returns the master keys that are meant.
-    fn keys(&self) -> Result<MasterKeys, CliError> {
-        let typed = self.master_key_file.clone();
-        if let (None, Some(keys)) = (&typed, variable("BACKSTAY_MASTER_KEY")) {
-            return Ok(master_key::parse(&Secret::from(keys), "BACKSTAY_MASTER_KEY")?);
+/// Returns the database that is meant.
+fn url(server: &Server, config: &Config) -> Result<DatabaseUrl, CliError> {
+    match config.said_or_file("server.database_url") {
+        // What stands in the arguments is seen by everybody on the machine: a password is refused there.
+        Some(SaidOrFile::Said(_)) if server.database.is_some() => {
+            DatabaseUrl::typed(server.database.as_deref().unwrap_or_default())
         }
-        let Some(file) = typed.or_else(|| variable("BACKSTAY_MASTER_KEY_FILE").map(PathBuf::from)) else {
-            return Err(CliError::new(Exit::Input, "a server needs the master key that seals its secrets").hint(
-                "Make one once with `openssl rand -hex 32`, keep a copy, and give all replicas the same: --master-key-file F.",
-            ));
-        };
-        Ok(master_key::read(&file)?)
+        Some(SaidOrFile::Said(value)) => Ok(DatabaseUrl::new(&value.text)),
+        Some(SaidOrFile::File(file)) => {
+            let text = master_key::read_private(&file).map_err(|error| {
+                CliError::from_error(Exit::Input, &error)
+                    .hint("It holds one line, such as postgres://USER:PASSWORD@HOST/DATABASE.")
+            })?;
+            Ok(DatabaseUrl::new(text.expose_secret()))
+        }
+        None => Err(CliError::new(Exit::Input, "a server needs a database")
+            .hint("Put its URL in a file and name it with --database-url-file, or in BACKSTAY_DATABASE_URL.")),
+    }
+}
+
+/// Returns the master keys that are meant.
+fn keys(config: &Config) -> Result<MasterKeys, CliError> {
+    match config.said_or_file("server.master_key") {
+        Some(SaidOrFile::Said(value)) => Ok(master_key::parse(&Secret::from(value.text), &value.origin.words())?),
+        Some(SaidOrFile::File(file)) => Ok(master_key::read(&file)?),
+        None => Err(CliError::new(Exit::Input, "a server needs the master key that seals its secrets").hint(
+            "Make one once with `openssl rand -hex 32`, keep a copy, and give all replicas the same: --master-key-file F.",
+        )),
     }
 }

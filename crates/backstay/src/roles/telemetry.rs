@@ -17,8 +17,10 @@ pub(crate) enum Traced {
 
 /// Sends logs to standard error, as much as `BACKSTAY_LOG` asks for; errors only by default, so that a person sees
 /// messages and not logs. Spans go to a collector while what is returned lives.
-pub(crate) fn start(traced: Traced) -> Option<Traces> {
-    let filter = EnvFilter::try_from_env("BACKSTAY_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+pub(crate) fn start(traced: Traced, log: Option<&str>) -> Option<Traces> {
+    let environment = std::env::var("BACKSTAY_LOG").ok();
+    let wanted_log = log.or(environment.as_deref()).unwrap_or("error");
+    let filter = EnvFilter::try_new(wanted_log).unwrap_or_else(|_| EnvFilter::new("error"));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
     let lines = tracing_subscriber::registry().with(lines);
     let wanted = (traced == Traced::Yes).then(|| wanted(|name| std::env::var(name).ok()));

@@ -13,6 +13,8 @@ mod fleet_support;
 mod bad_input;
 mod document;
 mod bucket;
+mod config;
+mod declare;
 mod engine_kills;
 mod engine_peers;
 mod engine_repair;

@@ -1,0 +1,93 @@
+//! Kinds for tests: they judge little, and what they judge is plain to see.
+
+use async_trait::async_trait;
+use backstay_core::domain::job::Target;
+use backstay_core::ports::source::{Opened, ParsedSource, SettingsError, SourceError, SourceKind};
+use backstay_core::ports::storage::StorageJudge;
+use backstay_declare::file::{Declared, Kinds, read};
+use backstay_declare::mistake::Mistake;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+struct Kind(&'static str);
+
+fn judged(settings: &Value) -> Result<Value, SettingsError> {
+    match settings["path"].as_str() {
+        Some(path) if !path.starts_with('/') => {
+            Err(SettingsError { field: "path".to_owned(), problem: format!("`{path}` is not an absolute path") })
+        }
+        _ => Ok(settings.clone()),
+    }
+}
+
+#[async_trait]
+impl SourceKind for Kind {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn describe(&self) -> &'static str {
+        ""
+    }
+
+    fn schema(&self) -> Value {
+        json!({})
+    }
+
+    fn parse(&self, settings: &Value) -> Result<ParsedSource, SettingsError> {
+        Ok(ParsedSource { settings: judged(settings)?, items: Vec::new() })
+    }
+
+    async fn discover(&self, _: &Value) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    async fn open(&self, _: &Value, item: &str) -> Result<Opened, SourceError> {
+        Err(SourceError::Missing { place: item.to_owned() })
+    }
+
+    fn target(&self, _: &Value, item: &str) -> Result<Target, SettingsError> {
+        Ok(Target::Directory(item.into()))
+    }
+}
+
+impl StorageJudge for Kind {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn describe(&self) -> &'static str {
+        ""
+    }
+
+    fn schema(&self) -> Value {
+        json!({})
+    }
+
+    fn below(&self, settings: &Value, _: &str) -> Value {
+        settings.clone()
+    }
+
+    fn judge(&self, settings: &Value) -> Result<Value, SettingsError> {
+        judged(settings)
+    }
+}
+
+/// Reads a file with the kinds `filesystem` and `local`.
+pub(crate) fn file(text: &str) -> (Declared, Vec<Mistake>) {
+    let sources: [&dyn SourceKind; 1] = [&Kind("filesystem")];
+    let storages: [Box<dyn StorageJudge>; 1] = [Box::new(Kind("local"))];
+    read(text, Kinds { sources: &sources, storages: &storages }, &["server"])
+}
+
+/// Reads a file that has no mistake.
+pub(crate) fn good(text: &str) -> Declared {
+    let (declared, mistakes) = file(text);
+    assert_eq!(mistakes, [], "{text}");
+    declared
+}
+
+/// The moment at which tests happen.
+pub(crate) fn now() -> Timestamp {
+    "2026-11-22T04:00:00Z".parse().unwrap()
+}
