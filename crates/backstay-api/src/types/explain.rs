@@ -29,6 +29,9 @@ pub struct ExplainView {
     /// What holds a plan's starts back now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
+    /// Where a plan and others that it may not overlap cannot keep their windows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// A queued job's place in the queue, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
@@ -101,6 +104,7 @@ impl ExplainView {
             zone: zone.iana_name().unwrap_or("UTC").to_owned(),
             starts: said.starts.iter().map(ToString::to_string).collect(),
             held: said.held.clone(),
+            warnings: said.warnings.clone(),
             position: said.place.as_ref().map(|place| count(place.position)),
             of: said.place.as_ref().map(|place| count(place.of)),
             has_more: said.has_more,

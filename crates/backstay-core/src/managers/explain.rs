@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::context::Context;
+use super::fit::warnings;
 use super::retention::verdict_of;
 use crate::domain::explain::{self, Place, Queue, Running};
 use crate::domain::fairness::{Candidate, Caps};
@@ -44,6 +45,8 @@ pub struct Explanation {
     pub starts: Vec<Timestamp>,
     /// What holds a plan's starts back now.
     pub held: Option<String>,
+    /// Where a plan and others that it may not overlap cannot keep their windows.
+    pub warnings: Vec<String>,
     /// Where a queued job stands.
     pub place: Option<Place>,
     /// Whether more jobs wait than were looked at.
@@ -74,6 +77,7 @@ impl Explanation {
             lines: Vec::new(),
             starts: Vec::new(),
             held: None,
+            warnings: Vec::new(),
             place: None,
             has_more: false,
             forecasts: Vec::new(),
@@ -105,6 +109,8 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
     said.lines.extend(explain::plan(&planned, &calendar, now, zone));
     said.starts = next(&planned, now, STARTS_SHOWN).into_iter().map(|(_, start_at)| start_at).collect();
     said.held = calendar.held(plan.tenant_id, now).map(|held| held.reason);
+    said.warnings = warnings(context, plan, now).await?;
+    said.lines.extend(said.warnings.iter().map(|words| format!("its window is too short: {words}")));
     Ok(said)
 }
 

@@ -33,4 +33,5 @@ pub mod digest;
 pub mod deliver;
 pub mod sweep;
 pub mod explain;
+mod fit;
 pub mod queue;

@@ -99,6 +99,42 @@ async fn an_item_says_what_is_to_be_expected() {
     assert_eq!(explain().await.forecasts[0].forecast, "overdue");
 }
 
+/// Two plans that may not overlap and need more than there is say so; nothing is said before anything is known.
+///
+/// Red without `fit::warnings` in `plan_explain`, or when it takes what never ran for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_that_cannot_keep_their_windows_say_so() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let client = &served.client;
+    let plan = world.plan.id.to_string();
+    let schedule = json!({ "every_ms": 3_600_000, "overlap": "tenant", "start_window_ms": 600_000 });
+    client.raw(Operation::PlanUpdate, &plan, &[], Some(&json!({ "schedule": schedule }))).await.unwrap();
+    let other = json!({
+        "name": "photos", "tenant": "ada", "source_id": world.source.id.to_string(), "repository_id": world.repository.id.to_string(),
+        "schedule": schedule, "rpo_ms": 86_400_000u64,
+    });
+    let other = client.raw(Operation::PlanCreate, "", &[], Some(&other)).await.unwrap();
+    let explain = async || client.plan_explain(other["id"].as_str().unwrap(), &query(None)).await.unwrap();
+    assert_eq!(explain().await.warnings, Vec::<String>::new(), "nothing ran yet");
+    let key = key_of(&{
+        world.queued(0).await;
+        world.jobs.job_lease(world.agent(), JobKind::ALL, &[], 1, TTL * 1_000).await.unwrap().remove(0)
+    });
+    world.clock.advance(std::time::Duration::from_secs(75 * 60));
+    world.jobs.job_settle(key, &world.success()).await.unwrap();
+    let view = explain().await;
+    let expected = [
+        "photos, daily together need 60.0 hours of work in each 24 and may not overlap",
+        "photos may wait 75 min for plans that it may not overlap; its start window is 10 min",
+    ];
+    assert_eq!(view.warnings, expected);
+    assert!(said(&view, "its window is too short: photos may wait 75 min"), "{view:?}");
+    client.plan_retire(&plan).await.unwrap();
+    assert_eq!(explain().await.warnings, Vec::<String>::new(), "alone it has all the time");
+}
+
 /// The first in the line is the first that is leased, with caps as without.
 ///
 /// Red when `managers::explain::place` does not hand the rules on.

@@ -1,5 +1,6 @@
 //! `backstay apply` and `backstay export`: everything declared in a file, compared with what there is, and done.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use backstay_api::Client;
 use backstay_declare::change::{Change, Changes, Step, changes};
 use backstay_declare::file::{Declared, Kinds, Missing, read};
 use backstay_declare::mistake::{Mistake, shown};
+use backstay_declare::nouns::Noun;
 use backstay_declare::settings::sections;
 use backstay_declare::{refer, write};
 use jiff::Timestamp;
@@ -18,12 +20,16 @@ use super::connect::look;
 use super::declared::Server;
 use super::error::{CliError, Exit};
 use super::paper::{Paper, colors};
+use super::plan;
 use super::screen::Screen;
 use super::step;
 use crate::roles::system::storage_judges;
 
 /// Most names of what is left alone that are told: whoever has hundreds by hand knows it. `--json` has all.
 const KEPT_SHOWN: usize = 12;
+
+/// Plans of one apply whose windows are asked for: each is a question.
+const PLANS_ASKED: usize = 50;
 
 /// What `apply` is told.
 #[derive(Debug, clap::Args)]
@@ -112,8 +118,21 @@ async fn run(
             }
         }
     }
-    finish(verb, &all, screen);
+    let warnings = if verb.dry_run { Vec::new() } else { warnings(client, &server, &all).await };
+    finish(verb, &all, &warnings, screen);
     Ok(Ok(Exit::Done))
+}
+
+/// Returns what is to be said of the windows of plans that were declared or changed.
+async fn warnings(client: &Client, server: &Server, all: &Changes) -> Vec<String> {
+    let plans = all.steps.iter().filter(|step| step.key.noun == Noun::Plan && !step.ends()).take(PLANS_ASKED);
+    let mut said = BTreeSet::new();
+    for step in plans {
+        if let Some(row) = server.found.iter().find(|row| row.key == step.key) {
+            said.extend(plan::warnings(client, &row.id).await);
+        }
+    }
+    said.into_iter().collect()
 }
 
 /// Says at its place in the file what the server did not take, and what is done already.
@@ -166,11 +185,12 @@ fn agree(verb: &Apply, all: &Changes, screen: &Screen) -> Result<(), CliError> {
 }
 
 /// Says what came of it.
-fn finish(verb: &Apply, all: &Changes, screen: &Screen) {
+fn finish(verb: &Apply, all: &Changes, warnings: &[String], screen: &Screen) {
     if screen.json() {
         let mut document = all.document();
         document["dry_run"] = json!(verb.dry_run);
         document["done"] = json!(if verb.dry_run { 0 } else { all.steps.len() });
+        document["warnings"] = json!(warnings);
         return screen.value(&document);
     }
     if all.steps.is_empty() {
@@ -179,6 +199,7 @@ fn finish(verb: &Apply, all: &Changes, screen: &Screen) {
     if !verb.dry_run {
         screen.line(&format!("done: {}", counted(all, ["declared", "changed", "ended"])));
     }
+    warnings.iter().for_each(|words| screen.say(words));
 }
 
 fn counted(all: &Changes, words: [&str; 3]) -> String {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_api::Client;
+use backstay_api::types::explain::ExplainQuery;
 use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ValueView};
 use backstay_api::types::template::SaidView;
@@ -153,9 +154,13 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                 let was = client.plan_show(&id).await?;
                 let Said { schedule, rpo_ms, retention } = words.over(was.said, unsaid)?;
                 let body = PlanUpdate { name, repository_id: repository, template, schedule, rpo_ms, retention };
-                Ok(client.plan_update(&id, &body).await?)
+                let changed = client.plan_update(&id, &body).await?;
+                let warnings = warnings(client, &id).await;
+                Ok((changed, warnings))
             });
-            plan_show(screen, &changed.await?);
+            let (changed, warnings) = changed.await?;
+            plan_show(screen, &changed);
+            warnings.iter().for_each(|words| screen.say(words));
             Ok(Exit::Done)
         }
         Verb::Retention { plan } => {
@@ -207,7 +212,13 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let SaidView { schedule, rpo_ms, retention } = words.read()?;
             let (source_id, repository_id, schedule) = (source, repository, schedule.unwrap_or_default());
             let body = PlanCreate { tenant, name, source_id, repository_id, template, schedule, rpo_ms, retention };
-            let made = look(common, async |client| Ok(client.plan_create(&body).await?)).await?;
+            let (made, warnings) = look(common, async |client| {
+                let made = client.plan_create(&body).await?;
+                let warnings = warnings(client, &made.id).await;
+                Ok((made, warnings))
+            })
+            .await?;
+            warnings.iter().for_each(|words| screen.say(words));
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
             Ok(Exit::Done)
         }
@@ -218,6 +229,14 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             answer
         }
     }
+}
+
+/// Returns what is to be said of a plan's windows beside others; nothing where that cannot be asked now: the plan itself is
+/// declared all the same.
+pub(super) async fn warnings(client: &Client, id: &str) -> Vec<String> {
+    let said = client.plan_explain(id, &ExplainQuery::default()).await;
+    let warnings = said.map(|view| view.warnings).unwrap_or_default();
+    warnings.into_iter().map(|words| format!("warning: its window is too short: {words}")).collect()
 }
 
 /// Returns the id of the plan that has this name, or the id that was given: also of one that is retired.
