@@ -15,6 +15,7 @@ use backstay_core::domain::name::NameError;
 use backstay_core::domain::quota::QuotaError;
 use backstay_core::domain::schedule::ScheduleError;
 use backstay_core::domain::secret::SecretReferenceError;
+use backstay_core::domain::template::TemplateError;
 use backstay_core::managers::access::RecordError;
 use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::channel::ChannelDeclareError;
@@ -43,6 +44,15 @@ impl ApiError {
         let (code, hint) = (code.to_owned(), hint.to_owned());
         let problem = Problem { status: status.as_u16(), code, title, detail: detail.to_string(), hint };
         Self { problem, retry_after: None }
+    }
+
+    /// A template that cannot be taken; `field` is its name on the wire.
+    pub(super) fn template(field: &str, error: &TemplateError) -> Self {
+        let hint = match error {
+            TemplateError::Unknown { .. } => "`backstay template list` shows what there is.",
+            TemplateError::Deep { .. } => "Put another one above it, or none: `backstay template update`.",
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", format!("{field}: {error}"), hint)
     }
 
     /// A value that cannot be taken; `field` is its name on the wire.
@@ -319,7 +329,7 @@ impl From<DeclareError> for ApiError {
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
             DeclareError::Path(error) => Self::invalid("path", error),
             DeclareError::Schedule(error) => error.into(),
-            DeclareError::Template(error) => Self::invalid("template", error),
+            DeclareError::Template(error) => Self::template("template", &error),
         }
     }
 }

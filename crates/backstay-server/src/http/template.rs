@@ -25,7 +25,7 @@ pub(super) fn named(field: &str, text: &str) -> Result<Name, ApiError> {
 /// A problem of a template is one of what stands above it.
 fn above(error: DeclareError) -> ApiError {
     match error {
-        DeclareError::Template(error) => ApiError::invalid("above", error),
+        DeclareError::Template(error) => ApiError::template("above", &error),
         error => error.into(),
     }
 }

@@ -8,9 +8,9 @@ use super::error::{CliError, Exit};
 /// What is said, by options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Words {
-    /// How old the newest snapshot may be, in hours; 26 when nobody says it
-    #[arg(long, value_name = "HOURS")]
-    rpo_hours: Option<u64>,
+    /// How old the newest good snapshot of an item may be, such as 15m, 26h or 2d; 26h when nobody says it
+    #[arg(long, value_name = "LENGTH")]
+    rpo: Option<String>,
     #[command(flatten)]
     when: When,
     #[command(flatten)]
@@ -45,7 +45,7 @@ impl Words {
     pub(super) fn over(self, was: SaidView, unsaid: Unsaid) -> Result<Said, CliError> {
         let given = Said {
             schedule: self.when.over(was.schedule.unwrap_or_default())?.map(Some),
-            rpo_ms: self.rpo_hours.map(|hours| Some(hours.saturating_mul(3_600_000))),
+            rpo_ms: self.rpo.map(|text| length_ms("--rpo", &text)).transpose()?.map(Some),
             retention: self.keep.over(was.retention.unwrap_or_default()).map(Some),
         };
         let gone = |value: &str| unsaid.inherit.iter().any(|gone| gone == value);

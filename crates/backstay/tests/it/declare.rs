@@ -209,7 +209,7 @@ fn what_somebody_else_changed_meanwhile_is_not_overwritten() {
         assert_eq!(out.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&said));
         said.push(byte[0]);
     }
-    place.json(&["plan", "update", "one", "--rpo-hours", "7"]);
+    place.json(&["plan", "update", "one", "--rpo", "7h"]);
     asked.stdin.take().unwrap().write_all(b"y\n").unwrap();
     out.read_to_end(&mut said).unwrap();
     let said = String::from_utf8_lossy(&said).replace("\r\n", "\n");

@@ -17,17 +17,7 @@ fn plans_take_what_they_do_not_say_from_their_template() {
     assert_eq!(place.quickstart().code, Some(0));
     let plan = place.json(&["plan", "list"])["rows"][0].clone();
     let (source, repository) = (text(&plan, "source_id"), text(&plan, "repository_id"));
-    place.json(&[
-        "template",
-        "create",
-        "firm",
-        "--rpo-hours",
-        "12",
-        "--time-zone",
-        "Europe/Zurich",
-        "--keep-daily",
-        "7",
-    ]);
+    place.json(&["template", "create", "firm", "--rpo", "12h", "--time-zone", "Europe/Zurich", "--keep-daily", "7"]);
     place.json(&["template", "create", "team", "--above", "firm", "--every", "6h"]);
     let under = ["--source", source, "--repository", repository, "--template", "team"];
     place.json(&[&["plan", "create", "web"], under.as_slice()].concat());
@@ -47,11 +37,11 @@ fn plans_take_what_they_do_not_say_from_their_template() {
     );
 
     // A part of the schedule is the plan's own; the others stay the templates'.
-    place.json(&["plan", "update", "web", "--start-window", "2h", "--rpo-hours", "3"]);
+    place.json(&["plan", "update", "web", "--start-window", "2h", "--rpo", "3h"]);
     let mine = place.json(&["plan", "show", "web"]);
     assert_eq!(mine["said"], serde_json::json!({ "schedule": { "start_window_ms": 7_200_000 }, "rpo_ms": 10_800_000 }));
     place.json(&["template", "update", "team", "--every", "1h"]);
-    place.json(&["template", "update", "firm", "--rpo-hours", "24", "--inherit", "retention"]);
+    place.json(&["template", "update", "firm", "--rpo", "24h", "--inherit", "retention"]);
     let moved = place.json(&["plan", "show", "web"]);
     assert_eq!((moved["schedule"]["every_ms"].as_u64(), moved["rpo_ms"].as_u64()), (Some(3_600_000), Some(10_800_000)));
     assert_eq!(
@@ -71,6 +61,7 @@ fn plans_take_what_they_do_not_say_from_their_template() {
     assert!(circle.code != Some(0) && circle.err.contains("above: ") && circle.err.contains("itself"), "{circle:?}");
     let unknown = place.run(&["plan", "update", "web", "--template", "moon"]);
     assert!(unknown.code != Some(0) && unknown.err.contains("template: there is no template moon"), "{unknown:?}");
+    assert!(unknown.err.contains("backstay template list"), "{unknown:?}");
     assert_eq!(place.run(&["template", "show", "moon"]).code, Some(25));
     let alone = place.json(&["plan", "update", "web", "--no-template"]);
     assert_eq!((alone["rpo_ms"].as_u64(), alone["schedule"]["every_ms"].as_u64()), (Some(93_600_000), None));
@@ -78,7 +69,7 @@ fn plans_take_what_they_do_not_say_from_their_template() {
         assert_eq!(place.run(&["template", "remove", name]).code, Some(0));
     }
     assert_eq!(place.json(&["template", "list"])["rows"], serde_json::json!([]));
-    let shown = place.json(&["template", "create", "new", "--rpo-hours", "1", "--show-call"]);
+    let shown = place.json(&["template", "create", "new", "--rpo", "1h", "--show-call"]);
     assert!(text(&shown, "command_line").contains("backstay call template_create"), "{shown}");
     assert_eq!(place.json(&["template", "list"])["rows"], serde_json::json!([]), "shown and not made");
 }
