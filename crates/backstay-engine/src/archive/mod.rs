@@ -40,5 +40,6 @@ mod seen;
 mod owners;
 mod packer;
 mod upload;
+mod crew;
 mod estimate;
 mod counters;
