@@ -229,12 +229,7 @@ fn header_check(
     Ok(differs.then(|| format!("its header names {} blobs, the index {} or others", header.len(), indexed.len())))
 }
 
-fn blob_check(
-    repository: &Repository,
-    body: &[u8],
-    blob: &PackedBlob,
-    opener: &mut Opener,
-) -> Result<(), FormatError> {
+fn blob_check(repository: &Repository, body: &[u8], blob: &PackedBlob, opener: &mut Opener) -> Result<(), FormatError> {
     let begin = blob.offset as usize;
     let sealed = body.get(begin..begin.saturating_add(blob.length as usize));
     let sealed = sealed.ok_or_else(|| FormatError::shape("blob", "it lies beyond the pack's end"))?;
