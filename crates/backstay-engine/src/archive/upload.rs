@@ -30,8 +30,8 @@ const INDEX_PACKS_FIRST: usize = 2;
 /// Packs after which an index file is written even if it names few blobs: what a crash would send again is bounded.
 const INDEX_PACKS_MAX: usize = 32;
 
-/// Packs that wait for an uploader at the most: one for whoever is free next, and one while that is made.
-const PACKS_WAITING_MAX: usize = 2;
+/// Packs that wait for an uploader at the most: the next one is made meanwhile.
+const PACKS_WAITING_MAX: usize = 1;
 
 /// Bytes of a buffer that is used again at most: of a usual pack, with room for its last blob.
 const BUFFER_BYTES_MAX: usize = 32 << 20;
@@ -119,7 +119,7 @@ impl<'a> Uploads<'a> {
         options: &'a ArchiveOptions,
         writing: Writing,
     ) -> Self {
-        let (sender, receiver) = bounded(options.uploads.clamp(1, PACKS_WAITING_MAX));
+        let (sender, receiver) = bounded(PACKS_WAITING_MAX);
         let pace = &*options.pace;
         Self {
             repository,
