@@ -15,10 +15,10 @@ CHANGED_OF = 100
 SNAPSHOTS, SNAPSHOT_FILES, RENEWED_OF = 20, 57_000, 25
 
 
-def run(name, pair, pairs, out, later, tell):
+def run(name, pair, pairs, out, which, later, tell):
     """Runs the cases of a set, and keeps the repositories that later sets need."""
     {"a": first, "b": first, "k": first, "c": unchanged, "d": changed, "e": restore, "f": prune, "g": check, "h": over_s3,
-     "i": stream, "j": wide_index}[name](name, pair, pairs, out, tell)
+     "i": stream, "j": wide_index}[name](name, pair, pairs, (out, which) if name in "eg" else out, tell)
     for data, users in {"a": "acdeg", "b": "beg"}.items():
         if not set(users) & set(later):
             for each in pair:
@@ -94,8 +94,9 @@ def changed(name, pair, pairs, _, tell):
             measure.run(at(each, "a").backup(folder), each.environment)
 
 
-def restore(name, pair, pairs, out, tell):
-    for data in "ab":
+def restore(name, pair, pairs, where, tell):
+    out, which = where
+    for data in which:
         for each in pair:
             primed(each, data)
         for _ in range(pairs):
@@ -109,8 +110,8 @@ def restore(name, pair, pairs, out, tell):
                 shutil.rmtree(target)
 
 
-def check(name, pair, pairs, _, tell):
-    for data in "ab":
+def check(name, pair, pairs, where, tell):
+    for data in where[1]:
         for each in pair:
             primed(each, data)
         for _ in range(pairs):
