@@ -15,6 +15,7 @@ use super::counters::{Counters, add};
 use super::crew::{Crew, HELP_AFTER};
 use super::options::{ArchiveOptions, Writing};
 use crate::error::EngineError;
+use crate::format::chunker::CHUNK_BYTES_MAX;
 use crate::format::id::Id;
 use crate::format::index::{INDEX_BLOBS_MAX, IndexFile};
 use crate::format::object::FileKind;
@@ -32,6 +33,10 @@ const INDEX_PACKS_MAX: usize = 32;
 
 /// Packs that wait for an uploader at the most: the next one is made meanwhile.
 const PACKS_WAITING_MAX: usize = 1;
+
+/// Bytes that a new buffer for a pack has room for: a pack that is nearly full, one more blob of the largest, and a header.
+/// Room costs no memory before it is filled; growing would copy, and leave holes between what is held.
+const PACK_ROOM_BYTES: usize = (16 << 20) + CHUNK_BYTES_MAX + (1 << 20);
 
 /// Bytes of a buffer that is used again at most: of a usual pack, with room for its last blob.
 const BUFFER_BYTES_MAX: usize = 32 << 20;
@@ -142,7 +147,8 @@ impl<'a> Uploads<'a> {
 
     /// Returns a buffer for a pack, used before where there is one.
     pub(super) fn buffer(&self) -> Vec<u8> {
-        self.buffers.lock().expect("no holder panics").pop().unwrap_or_default()
+        let used = self.buffers.lock().expect("no holder panics").pop();
+        used.unwrap_or_else(|| Vec::with_capacity(PACK_ROOM_BYTES))
     }
 
     /// Hands over a pack; waits while the queue is full.

@@ -166,9 +166,7 @@ impl SortedList {
             }
             Err(error) => {
                 let mut all: Vec<Record> = std::mem::take(&mut self.run);
-                for record in readers(runs, ends).flat_map(|reader| reader) {
-                    all.push(record);
-                }
+                all.extend(readers(runs, ends).flatten());
                 all.sort_unstable();
                 (self.run, self.runs) = (all, None);
                 self.stay_in_memory(&error);
