@@ -1,4 +1,4 @@
-//! The engine on a local repository, for benchmarks and tests: `engine init|backup|restore|verify|check|forget|prune
+//! The engine on a local repository, for benchmarks and tests: `engine init|backup|restore|verify|check|forget|prune|index
 //! REPOSITORY …`, the password in `RESTIC_PASSWORD`, threads in `ENGINE_WORKERS`. Exit codes are restic's. For benchmarks and
 //! tests only: the product is `backstay`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for benchmarks speaks to its caller")]
@@ -14,7 +14,9 @@ use backstay_core::domain::unread::Unread;
 use backstay_engine::archive::options::{ArchiveOptions, Recheck};
 use backstay_engine::archive::run::archive;
 use backstay_engine::format::id::Id;
+use backstay_engine::format::index::{INDEX_BLOBS_MAX, IndexFile};
 use backstay_engine::format::object::FileKind;
+use backstay_engine::format::pack::{BlobKind, PackedBlob};
 use backstay_engine::lock::{LockGuard, LockMode, LockOwner, LockTerms};
 use backstay_engine::maintenance::check::{ReadData, check};
 use backstay_engine::maintenance::forget;
@@ -40,8 +42,9 @@ fn main() -> ExitCode {
         ["check", repository] => look(repository),
         ["forget", repository] => forget_oldest(repository),
         ["prune", repository] => prune(repository),
+        ["index", repository, blobs] => make_up_index(repository, blobs),
         _ => Err("usage: engine init REPO | backup REPO TREE | restore REPO TARGET | verify REPO TREE | check REPO | \
-                  forget REPO | prune REPO"
+                  forget REPO | prune REPO | index REPO BLOBS"
             .into()),
     };
     done.unwrap_or_else(|error| {
@@ -116,6 +119,28 @@ fn prune(repository: &str) -> Done {
         println!("{:?}", apply(&repository, planned, &guard, &Interrupt::default())?);
     }
     guard.release()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes index files that name so many blobs, which are nowhere: to measure what a large index costs.
+fn make_up_index(repository: &str, blobs: &str) -> Done {
+    const PACK_BLOBS: u64 = 50;
+    let (blobs, (repository, _)) = (blobs.parse::<u64>()?, open(repository)?);
+    let (mut file, packs) = (IndexFile::default(), blobs.div_ceil(PACK_BLOBS));
+    for pack in 0..packs {
+        let numbers = pack * PACK_BLOBS..blobs.min((pack + 1) * PACK_BLOBS);
+        let named = (0..).zip(numbers).map(|(place, number)| PackedBlob {
+            id: Id::of(&number.to_be_bytes()),
+            kind: BlobKind::Data,
+            offset: place * 300_000,
+            length: 300_000,
+            plain_length: Some(700_000 + place),
+        });
+        file.push(Id::of(format!("pack {pack}").as_bytes()), &named.collect::<Vec<_>>());
+        if file.blob_count() >= INDEX_BLOBS_MAX || pack + 1 == packs {
+            repository.file_write(FileKind::Index, &std::mem::take(&mut file).write(), &Interrupt::default())?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -280,12 +280,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
-    pub(crate) fn file_write(
-        &self,
-        kind: FileKind,
-        plain: &[u8],
-        interrupt: &Interrupt,
-    ) -> Result<(Id, u64), EngineError> {
+    pub fn file_write(&self, kind: FileKind, plain: &[u8], interrupt: &Interrupt) -> Result<(Id, u64), EngineError> {
         let sealed = self.key.seal(&pack_file(plain));
         let (id, size) = (Id::of(&sealed), sealed.len() as u64);
         self.object_write(&kind.key(&id), sealed.into(), Part::Both, interrupt)?;

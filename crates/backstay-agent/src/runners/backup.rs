@@ -20,8 +20,8 @@ use super::{RunError, Runner};
 use crate::repository::{lock_shared, open_or_create, unlock};
 use crate::sources::source_kind;
 
-/// Packs that are uploaded at once: a local disk is kept busy by two.
-const UPLOADS: usize = 2;
+/// Packs that are uploaded at once at the most: 128 MiB of them. A disk gets fewer.
+const UPLOADS: usize = 8;
 
 /// Runs a backup.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::attributes::Bearer;
 use super::counters::add;
 use super::folder::{Entry, FileContent, Folder, Opened, Origin, Saved};
+use super::handed::HandedFile;
 use super::run::Worker;
 use crate::error::EngineError;
 use crate::format::chunker::CHUNK_BYTES_MAX;
@@ -21,11 +22,12 @@ use crate::format::node::ExtendedAttribute;
 use crate::format::pack::BlobKind;
 use crate::system::{System, SystemCall};
 
-/// Bytes that are read ahead of the cut: two of the largest blobs, so that a full buffer always holds a whole one.
-pub(super) const READ_BYTES: usize = 2 * CHUNK_BYTES_MAX;
+/// Bytes that are read ahead of the cut: the largest blob, so that a full buffer always holds a whole one. Most are far
+/// smaller, so little is left over and moved to the beginning when more is read.
+pub(super) const READ_BYTES: usize = CHUNK_BYTES_MAX;
 
 /// Why a file was not saved.
-enum NotSaved {
+pub(super) enum NotSaved {
     /// It could not be read. What was there when its folder was listed and is not there any more is unread too: it may
     /// have got another name, so a state without it need never have been.
     Unread(io::Error),
@@ -86,45 +88,71 @@ impl Worker<'_> {
             Opened::Told => open_file(system, CWD, &folder.path_of(name)),
         }?;
         let attributes = self.attributes_from(folder, name, &Bearer::Open(&file));
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = self.read_open(&file, name, entry.metadata.size, &mut buffer);
+        self.buffer = buffer;
+        let (content, size) = read?;
+        self.run.progress.done(1, 0);
+        add(&self.run.counters.bytes, size);
+        Ok((Saved::File(FileContent::new(content, size, entry.metadata.size)), attributes))
+    }
+
+    /// Reads an open file that should have `listed_bytes` into blobs; returns their ids and how many bytes it had.
+    fn read_open(
+        &mut self,
+        file: &OwnedFd,
+        name: &[u8],
+        listed_bytes: u64,
+        buffer: &mut [u8],
+    ) -> Result<(Vec<Id>, u64), NotSaved> {
+        let (system, handed) = (&self.run.options.system, Arc::<HandedFile>::default());
         let mut content: Vec<Id> = Vec::new();
         let (mut filled, mut ended, mut size) = (0, false, 0u64);
         loop {
             if self.run.stopped() {
                 return Err(NotSaved::Stop);
             }
-            while !ended && filled < READ_BYTES {
-                let room = system.room(SystemCall::Read, name, READ_BYTES - filled);
-                let read = room.and_then(|room| rustix::io::read(&file, &mut self.buffer[filled..filled + room]));
+            while !ended && filled < buffer.len() {
+                let room = system.room(SystemCall::Read, name, buffer.len() - filled);
+                let read = room.and_then(|room| rustix::io::read(file, &mut buffer[filled..filled + room]));
                 match read {
                     Ok(0) => ended = true,
                     Ok(count) => {
                         filled += count;
                         // Less than asked for, and as much as there should be, is the end: small files, which are
                         // most, are not asked a second time. A file that grows since then had this state.
-                        ended = filled < READ_BYTES && size + filled as u64 == entry.metadata.size;
+                        ended = filled < buffer.len() && size + filled as u64 == listed_bytes;
                     }
                     Err(Errno::INTR) => {}
                     Err(error) => return Err(NotSaved::Unread(error.into())),
                 }
             }
             let mut begin = 0;
-            while begin < filled && (ended || filled - begin >= CHUNK_BYTES_MAX) {
-                let cut = self.run.repository.chunker().cut(&self.buffer[begin..filled]);
-                let saved = self.packer.save(BlobKind::Data, &self.buffer[begin..begin + cut]);
-                content.push(saved.map_err(|error| self.stop(error))?);
+            while begin < filled {
+                let rest = &buffer[begin..filled];
+                let cut = self.run.repository.chunker().cut(rest);
+                if cut == rest.len() && !ended && cut < CHUNK_BYTES_MAX {
+                    // No boundary yet: what follows decides.
+                    break;
+                }
+                let is_last = ended && cut == rest.len();
+                let saved = match is_last {
+                    true => self.packer.save(BlobKind::Data, rest).map(|id| content.push(id)),
+                    false => self.save_or_hand(&handed, &mut content, &rest[..cut]),
+                };
+                saved.map_err(|error| self.stop(error))?;
                 begin += cut;
                 size += cut as u64;
                 self.run.progress.done(0, cut as u64);
             }
-            self.buffer.copy_within(begin..filled, 0);
+            buffer.copy_within(begin..filled, 0);
             filled -= begin;
             if ended && filled == 0 {
                 break;
             }
         }
-        self.run.progress.done(1, 0);
-        add(&self.run.counters.bytes, size);
-        Ok((Saved::File(FileContent::new(content, size, entry.metadata.size)), attributes))
+        self.take_back(&handed, &mut content)?;
+        Ok((content, size))
     }
 
     /// Counts a file that was read under another name.

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::handed::HandedBlob;
 use super::roots::Place;
 use crate::browse::join;
 use crate::format::id::Id;
@@ -279,6 +280,8 @@ pub(super) enum Task {
     List(Arc<Folder>),
     /// Read these files of a folder.
     Read(Arc<Folder>, Vec<usize>),
+    /// Save a blob of a large file that another worker reads.
+    Save(HandedBlob),
 }
 
 /// A folder's own place on disk, open where it is one.

@@ -10,7 +10,8 @@
 //!  [`Archived::publish`] writes the snapshot: nothing before it can be seen, everything before it can be used again
 //! ```
 //!
-//! No channel, lock or allocation a blob but one of 64 shards of known ids. `run` begins it, `roots` lays out what it was
+//! No channel, lock or allocation a blob but one of 64 shards of known ids; where workers are free, a large file's blobs
+//! are handed to them (`handed`). `run` begins it, `roots` lays out what it was
 //! told, `exclude` says what is left out; `walk`, `files` and `close` are what workers do, `packer` what they do with
 //! blobs, `upload` what happens to packs. `stream` and `command` save one file that comes from outside. Absent on
 //! purpose: leases. The caller renews its lease between [`archive`](run::archive) and
@@ -31,6 +32,7 @@ mod walk;
 pub(crate) use walk::metadata_of as walk_metadata;
 mod attributes;
 mod files;
+mod handed;
 mod links;
 mod close;
 mod known;
@@ -38,5 +40,6 @@ mod seen;
 mod owners;
 mod packer;
 mod upload;
+mod crew;
 mod estimate;
 mod counters;

@@ -37,7 +37,7 @@ pub struct ArchiveOptions {
     pub started_at: Timestamp,
     /// Threads that read; at least one.
     pub workers: usize,
-    /// Packs that are uploaded at once; at least one.
+    /// Packs that are uploaded at once at the most; at least one. Fewer are where more would not be faster.
     pub uploads: usize,
     /// Whether new blobs are opened and hashed again before they leave.
     pub recheck: Recheck,

@@ -5,6 +5,7 @@ use super::known::KnownBlobs;
 use super::options::Recheck;
 use super::upload::Uploads;
 use crate::error::EngineError;
+use crate::format::chunker::is_hole;
 use crate::format::compression::{Compressor, Decompressor, id_of_packed};
 use crate::format::id::Id;
 use crate::format::pack::{BlobKind, PackWriter, PackedBlob};
@@ -34,6 +35,8 @@ pub(super) struct Packer<'a> {
     packed: Vec<u8>,
     opened: Vec<u8>,
     plain: Vec<u8>,
+    /// The id of a hole's blob, once this worker has saved one: the others of an image cost no hash.
+    hole: Option<Id>,
 }
 
 impl<'a> Packer<'a> {
@@ -57,6 +60,7 @@ impl<'a> Packer<'a> {
             packed: Vec::new(),
             opened: Vec::new(),
             plain: Vec::new(),
+            hole: None,
         }
     }
 
@@ -65,6 +69,18 @@ impl<'a> Packer<'a> {
     /// # Errors
     /// [`EngineError::Machine`] when it does not open to what was sealed.
     pub(super) fn save(&mut self, kind: BlobKind, plain: &[u8]) -> Result<Id, EngineError> {
+        if kind == BlobKind::Data && is_hole(plain) {
+            if let Some(id) = self.hole {
+                return Ok(id);
+            }
+            let id = self.save_hashed(kind, plain)?;
+            self.hole = Some(id);
+            return Ok(id);
+        }
+        self.save_hashed(kind, plain)
+    }
+
+    fn save_hashed(&mut self, kind: BlobKind, plain: &[u8]) -> Result<Id, EngineError> {
         let id = Id::of(plain);
         if !self.known.claim(kind, &id) {
             return Ok(id);

@@ -33,6 +33,23 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Returns how many tasks wait for a worker.
+    pub(super) fn len(&self) -> usize {
+        self.stack.lock().expect("no holder panics").len()
+    }
+
+    /// Does the last task that is `wanted`; false when none is there. It does not wait.
+    pub(super) fn do_one(&self, wanted: impl Fn(&T) -> bool, work: impl FnOnce(T)) -> bool {
+        let task = {
+            let mut stack = self.stack.lock().expect("no holder panics");
+            stack.iter().rposition(wanted).map(|place| stack.remove(place))
+        };
+        let Some(task) = task else { return false };
+        let _done = TaskDone(self);
+        work(task);
+        true
+    }
+
     /// Hands tasks to `work` until none is left anywhere. A task that `work` adds counts before its own is done.
     pub(super) fn drain(&self, mut work: impl FnMut(T)) {
         while let Some(task) = self.pop() {

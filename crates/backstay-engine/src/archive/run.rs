@@ -74,6 +74,12 @@ impl Run<'_> {
         self.interrupt.is_raised() || self.uploads.has_failed()
     }
 
+    /// Returns how many tasks wait at the most when a blob of a large file is handed over: one for each worker, so that
+    /// those that are free find one while the file's own worker saves another. None where there is no other worker.
+    pub(super) fn handed_max(&self) -> usize {
+        if self.options.workers > 1 { self.options.workers } else { 0 }
+    }
+
     /// Ends the run with a failure.
     pub(super) fn fail(&self, error: EngineError) {
         self.uploads.fail(error);
@@ -112,7 +118,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn work(&mut self, task: Task) {
+    pub(super) fn work(&mut self, task: Task) {
         if self.run.stopped() {
             return;
         }
@@ -125,6 +131,7 @@ impl<'a> Worker<'a> {
                 self.read_batch(&folder, &batch);
                 folder
             }
+            Task::Save(blob) => return self.save_handed(&blob),
         };
         if !self.run.stopped() && folder.part_done() {
             self.close(&folder);

@@ -16,7 +16,6 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::counters::{Counters, add};
-use super::files::READ_BYTES;
 use super::known::KnownBlobs;
 use super::options::{ArchiveOptions, Writing};
 use super::packer::Packer;
@@ -26,7 +25,7 @@ use super::run::parent_of;
 use super::seen::SeenIndex;
 use super::upload::Uploads;
 use crate::error::EngineError;
-use crate::format::chunker::CHUNK_BYTES_MAX;
+use crate::format::chunker::{CHUNK_BYTES_MAX, is_hole};
 use crate::format::id::Id;
 use crate::format::node::{Content, Metadata, NewNode};
 use crate::format::pack::BlobKind;
@@ -41,6 +40,9 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Pieces that are read ahead.
 const PIECES_AHEAD: usize = 4;
+
+/// Bytes that are looked through for boundaries at once: each blob that is not whole yet is looked through again.
+const CUT_BYTES: usize = 4 << 20;
 
 /// How often a run that waits for its stream looks whether it should end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -131,7 +133,7 @@ fn run<'a>(
                 scope.spawn(move || seal(&blobs, packer, ids, uploads));
             }
             drop(blobs);
-            feed(repository, stream, name, sender, progress, &|| interrupt.is_raised() || uploads.has_failed())
+            feed(repository, stream, name, sender, &ids, progress, &|| interrupt.is_raised() || uploads.has_failed())
         });
         let mut ids = ids.into_inner().unwrap_or_default();
         ids.sort_unstable_by_key(|(place, _)| *place);
@@ -198,30 +200,39 @@ fn feed(
     stream: Stream,
     name: &Path,
     blobs: Sender<(usize, Vec<u8>)>,
+    ids: &Mutex<Vec<(usize, Id)>>,
     progress: &EngineProgress,
     stopped: &dyn Fn() -> bool,
 ) -> Result<u64, EngineError> {
     let Stream { reader, stop } = stream;
     let (sender, pieces) = bounded(PIECES_AHEAD);
-    std::thread::spawn(move || read(reader, &sender));
-    let fed = cut(repository, &pieces, name, &blobs, progress, stopped);
+    let (used, free) = bounded(PIECES_AHEAD);
+    std::thread::spawn(move || read(reader, &sender, &free));
+    let pieces = Pieces { read: pieces, used };
+    let fed = cut(repository, &pieces, name, &blobs, ids, progress, stopped);
     if fed.is_err() {
         stop();
     }
     fed
 }
 
+/// Bytes that were read: a buffer, and how many of its bytes; none at the end.
+type Piece = io::Result<Option<(Vec<u8>, usize)>>;
+
+/// What is read, and the way back for buffers that were used.
+struct Pieces {
+    read: Receiver<Piece>,
+    used: Sender<Vec<u8>>,
+}
+
 /// Reads pieces until the stream ends or nobody wants more. The last that it hands over is none, or an error: a reader
 /// that goes away without either has panicked.
-fn read(mut reader: Box<dyn Read + Send>, pieces: &Sender<io::Result<Option<Vec<u8>>>>) {
+fn read(mut reader: Box<dyn Read + Send>, pieces: &Sender<Piece>, free: &Receiver<Vec<u8>>) {
     loop {
-        let mut piece = vec![0; PIECE_BYTES];
+        let mut piece = free.try_recv().unwrap_or_else(|_| vec![0; PIECE_BYTES]);
         let answer = match reader.read(&mut piece) {
             Ok(0) => Ok(None),
-            Ok(bytes) => {
-                piece.truncate(bytes);
-                Ok(Some(piece))
-            }
+            Ok(bytes) => Ok(Some((piece, bytes))),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
         };
@@ -234,38 +245,58 @@ fn read(mut reader: Box<dyn Read + Send>, pieces: &Sender<io::Result<Option<Vec<
 
 fn cut(
     repository: &Repository,
-    pieces: &Receiver<io::Result<Option<Vec<u8>>>>,
+    pieces: &Pieces,
     name: &Path,
     blobs: &Sender<(usize, Vec<u8>)>,
+    ids: &Mutex<Vec<(usize, Id)>>,
     progress: &EngineProgress,
     stopped: &dyn Fn() -> bool,
 ) -> Result<u64, EngineError> {
-    let mut window: Vec<u8> = Vec::with_capacity(READ_BYTES);
+    let mut window: Vec<u8> = Vec::with_capacity(CHUNK_BYTES_MAX + CUT_BYTES);
     let (mut ended, mut size, mut count) = (false, 0u64, 0usize);
+    // How many bytes must be there before it is worth looking for boundaries.
+    let mut enough = CUT_BYTES;
+    let mut hole = None;
     while !ended {
         if stopped() {
             return Err(EngineError::Interrupted);
         }
-        match pieces.recv_timeout(LOOK_EVERY) {
-            Ok(Ok(Some(piece))) => window.extend_from_slice(&piece),
+        match pieces.read.recv_timeout(LOOK_EVERY) {
+            Ok(Ok(Some((piece, bytes)))) => {
+                window.extend_from_slice(&piece[..bytes]);
+                // One buffer more than there is room for is one too many.
+                let _ = pieces.used.try_send(piece);
+            }
             Ok(Ok(None)) => ended = true,
             Ok(Err(error)) => return Err(unreadable(name, error)),
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Panicked { does: "reads the stream" }),
         }
-        if !ended && window.len() + PIECE_BYTES <= READ_BYTES {
+        if !ended && window.len() < enough {
             continue;
         }
         let mut begin = 0;
-        while begin < window.len() && (ended || window.len() - begin >= CHUNK_BYTES_MAX) {
-            let cut = repository.chunker().cut(&window[begin..]);
-            if blobs.send((count, window[begin..begin + cut].to_vec())).is_err() {
-                return Err(EngineError::Panicked { does: "seals" });
+        while begin < window.len() {
+            let rest = &window[begin..];
+            let cut = repository.chunker().cut(rest);
+            if cut == rest.len() && !ended && cut < CHUNK_BYTES_MAX {
+                break;
+            }
+            match hole.filter(|_| is_hole(&rest[..cut])) {
+                // The first blob of zeros was handed over; if it cannot be saved there is no snapshot.
+                Some(id) => ids.lock().expect("no holder panics").push((count, id)),
+                None => {
+                    hole = hole.or_else(|| is_hole(&rest[..cut]).then(|| Id::of(&rest[..cut])));
+                    if blobs.send((count, rest[..cut].to_vec())).is_err() {
+                        return Err(EngineError::Panicked { does: "seals" });
+                    }
+                }
             }
             (begin, count, size) = (begin + cut, count + 1, size + cut as u64);
             progress.done(0, cut as u64);
         }
         window.drain(..begin);
+        enough = window.len() + CUT_BYTES;
     }
     progress.done(1, 0);
     Ok(size)

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use backstay_storage::Pace;
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use jiff::Timestamp;
 
 use super::counters::{Counters, add};
+use super::crew::{Crew, HELP_AFTER};
 use super::options::{ArchiveOptions, Writing};
 use crate::error::EngineError;
+use crate::format::chunker::CHUNK_BYTES_MAX;
 use crate::format::id::Id;
 use crate::format::index::{INDEX_BLOBS_MAX, IndexFile};
 use crate::format::object::FileKind;
@@ -28,6 +30,13 @@ const INDEX_PACKS_FIRST: usize = 2;
 
 /// Packs after which an index file is written even if it names few blobs: what a crash would send again is bounded.
 const INDEX_PACKS_MAX: usize = 32;
+
+/// Packs that wait for an uploader at the most: the next one is made meanwhile.
+const PACKS_WAITING_MAX: usize = 1;
+
+/// Bytes that a new buffer for a pack has room for: a pack that is nearly full, one more blob of the largest, and a header.
+/// Room costs no memory before it is filled; growing would copy, and leave holes between what is held.
+const PACK_ROOM_BYTES: usize = (16 << 20) + CHUNK_BYTES_MAX + (1 << 20);
 
 /// Bytes of a buffer that is used again at most: of a usual pack, with room for its last blob.
 const BUFFER_BYTES_MAX: usize = 32 << 20;
@@ -92,6 +101,7 @@ pub(super) struct Uploads<'a> {
     writing: Writing,
     sender: Mutex<Option<Sender<FinishedPack>>>,
     receiver: Receiver<FinishedPack>,
+    crew: Crew,
     pace: &'a dyn Pace,
     pending: Mutex<Pending>,
     /// Packs that the next index file names at most.
@@ -106,7 +116,7 @@ pub(super) struct Uploads<'a> {
 }
 
 impl<'a> Uploads<'a> {
-    /// Makes a queue that holds as many packs as are uploaded at once, besides those under way.
+    /// Makes a queue that holds a few packs, besides those under way.
     pub(super) fn new(
         repository: &'a Repository,
         counters: &'a Counters,
@@ -114,7 +124,7 @@ impl<'a> Uploads<'a> {
         options: &'a ArchiveOptions,
         writing: Writing,
     ) -> Self {
-        let (sender, receiver) = bounded(options.uploads.max(1));
+        let (sender, receiver) = bounded(PACKS_WAITING_MAX);
         let pace = &*options.pace;
         Self {
             repository,
@@ -123,6 +133,7 @@ impl<'a> Uploads<'a> {
             writing,
             sender: Mutex::new(Some(sender)),
             receiver,
+            crew: Crew::new(options.uploads, pace.elapsed()),
             pace,
             pending: Mutex::default(),
             index_packs: AtomicUsize::new(INDEX_PACKS_FIRST),
@@ -136,25 +147,32 @@ impl<'a> Uploads<'a> {
 
     /// Returns a buffer for a pack, used before where there is one.
     pub(super) fn buffer(&self) -> Vec<u8> {
-        self.buffers.lock().expect("no holder panics").pop().unwrap_or_default()
+        let used = self.buffers.lock().expect("no holder panics").pop();
+        used.unwrap_or_else(|| Vec::with_capacity(PACK_ROOM_BYTES))
     }
 
     /// Hands over a pack; waits while the queue is full.
     pub(super) fn send(&self, pack: FinishedPack) {
         let sender = self.sender.lock().expect("no holder panics").clone();
         if let Some(sender) = sender {
+            let mut pack = pack;
             // Uploaders stay until the queue is closed, so this ends.
-            sender.send(pack).unwrap_or_default();
+            while let Err(SendTimeoutError::Timeout(waits)) = sender.send_timeout(pack, HELP_AFTER) {
+                self.crew.help(self.pace.elapsed());
+                pack = waits;
+            }
         }
     }
 
     /// Says that no pack will follow.
     pub(super) fn close(&self) {
         self.sender.lock().expect("no holder panics").take();
+        self.crew.end();
     }
 
-    /// Uploads packs until the queue is closed.
+    /// Uploads packs until the queue is closed, once there are so many that this uploader is needed.
     pub(super) fn run(&self) {
+        self.crew.enter();
         let _draining = Draining(self);
         loop {
             let done = match self.receiver.recv_timeout(INDEX_EVERY) {
@@ -181,6 +199,7 @@ impl<'a> Uploads<'a> {
             self.written.lock().expect("no holder panics").1.push(id);
             add(&self.counters.stored, body.len() as u64);
         }
+        self.crew.uploaded(body.len() as u64);
         // Room for the tree of a wide folder is not kept.
         if let Ok(buffer) = body.try_into_mut()
             && buffer.capacity() <= BUFFER_BYTES_MAX

@@ -24,9 +24,24 @@ const LANES: usize = 4;
 /// Bytes that each lane searches before all are compared.
 const LANE_BYTES: usize = 2_048;
 
+/// A block of zeros, to compare with.
+const ZEROS: [u8; 4 << 10] = [0; 4 << 10];
+
+/// Says whether a blob is one of those that a hole is cut into: zeros have a boundary everywhere, so all are as short as can
+/// be.
+pub fn is_hole(plain: &[u8]) -> bool {
+    plain.len() == CHUNK_BYTES_MIN && plain.chunks_exact(ZEROS.len()).all(|block| *block == ZEROS)
+}
+
+/// One lane's bytes, and those of the window before them.
+type Lane = [u8; WINDOW_BYTES + LANE_BYTES];
+
 /// Cuts by one polynomial. Its tables take 4 KiB and are made once a repository.
 #[derive(Debug, Clone)]
 pub struct Chunker {
+    /// What a byte is worth that the step pushes out of the window: the remainder of the byte and as many zeros as a
+    /// window has bytes. Remainders add up, so it can be taken away beside the step rather than before it, and does not make
+    /// the chain of look-ups longer.
     leaving: [u64; 256],
     reducing: [u64; 256],
     shift: u32,
@@ -38,7 +53,7 @@ impl Chunker {
         let k = degree(polynomial);
         let append = |hash: u64, byte: u8| remainder(u128::from(hash) << 8 | u128::from(byte), polynomial);
         let leaving =
-            std::array::from_fn(|byte| (1..WINDOW_BYTES).fold(append(0, byte as u8), |hash, _| append(hash, 0)));
+            std::array::from_fn(|byte| (0..WINDOW_BYTES).fold(append(0, byte as u8), |hash, _| append(hash, 0)));
         let reducing = std::array::from_fn(|byte| {
             let high = (byte as u128) << k;
             remainder(high, polynomial) | high as u64
@@ -55,7 +70,7 @@ impl Chunker {
     /// Moves a fingerprint by one byte.
     #[inline(always)]
     fn slide(&self, hash: u64, entering: u8, leaving: u8) -> u64 {
-        self.append(hash ^ self.leaving[usize::from(leaving)], entering)
+        self.append(hash, entering) ^ self.leaving[usize::from(leaving)]
     }
 
     /// Returns the fingerprint of a window.
@@ -101,21 +116,31 @@ impl Chunker {
     /// Returns the first boundary in a stretch of [`LANES`] × [`LANE_BYTES`] bytes, counted from its beginning;
     /// `stretch` has one window's bytes before it.
     fn search_lanes(&self, stretch: &[u8]) -> Option<usize> {
-        let lanes: [&[u8]; LANES] = std::array::from_fn(|lane| {
+        let lanes: [&Lane; LANES] = std::array::from_fn(|lane| {
             let begin = lane * LANE_BYTES;
-            &stretch[begin..begin + WINDOW_BYTES + LANE_BYTES]
+            stretch[begin..].first_chunk().expect("a stretch has all lanes and a window")
         });
-        let mut hashes = lanes.map(|lane| self.fingerprint(&lane[..WINDOW_BYTES]));
-        let mut found = [None; LANES];
+        let hashes = lanes.map(|lane| self.fingerprint(&lane[..WINDOW_BYTES]));
+        // Four names rather than an array: they stay in registers, and one jump asks for all of them.
+        let ([mut a, mut b, mut c, mut d], [in_a, in_b, in_c, in_d]) = (hashes, lanes);
+        let is_boundary = |hash: u64| hash & BOUNDARY_MASK == 0;
         for at in 0..LANE_BYTES {
-            for lane in 0..LANES {
-                if hashes[lane] & BOUNDARY_MASK == 0 && found[lane].is_none() {
-                    found[lane] = Some(lane * LANE_BYTES + at);
-                }
-                hashes[lane] = self.slide(hashes[lane], lanes[lane][at + WINDOW_BYTES], lanes[lane][at]);
+            if is_boundary(a) | is_boundary(b) | is_boundary(c) | is_boundary(d) {
+                return self.first_in(stretch);
             }
+            a = self.slide(a, in_a[at + WINDOW_BYTES], in_a[at]);
+            b = self.slide(b, in_b[at + WINDOW_BYTES], in_b[at]);
+            c = self.slide(c, in_c[at + WINDOW_BYTES], in_c[at]);
+            d = self.slide(d, in_d[at + WINDOW_BYTES], in_d[at]);
         }
-        found.into_iter().flatten().next()
+        None
+    }
+
+    /// Returns what [`Chunker::search_lanes`] does, by the rule: once a blob, when there is a boundary in some lane.
+    #[cold]
+    fn first_in(&self, stretch: &[u8]) -> Option<usize> {
+        let at = self.search_chain(stretch, WINDOW_BYTES) - WINDOW_BYTES;
+        (at < LANES * LANE_BYTES).then_some(at)
     }
 }
 
@@ -145,6 +170,20 @@ mod tests {
                 window.iter().fold(0, |hash, byte| remainder(u128::from(hash) << 8 | u128::from(*byte), POLYNOMIAL));
             assert_eq!(hash, plain, "window that ends at {end}");
             hash = chunker.slide(hash, data[end], data[end - WINDOW_BYTES]);
+        }
+    }
+
+    #[test]
+    fn a_hole_is_cut_into_blobs_that_are_told() {
+        let chunker = Chunker::new(POLYNOMIAL);
+        let zeros = vec![0; CHUNK_BYTES_MAX];
+        let cut = chunker.cut(&zeros);
+        assert!(is_hole(&zeros[..cut]), "{cut}");
+        assert!(!is_hole(&zeros[..cut - 1]) && !is_hole(&zeros[..cut + 1]));
+        for at in [0, 4_095, 4_096, cut - 1] {
+            let mut zeros = zeros[..cut].to_vec();
+            zeros[at] = 1;
+            assert!(!is_hole(&zeros), "byte {at}");
         }
     }
 

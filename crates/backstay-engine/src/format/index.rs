@@ -1,7 +1,7 @@
 //! Index files, and the index of a whole repository in memory.
 //!
-//! In memory a blob takes 48 bytes in one sorted list: 32 of id, its pack's number with its kind in the highest bit,
-//! offset, length and plain length. Lists are merged once, at the end of loading; a look-up is a binary search.
+//! A blob takes 48 bytes in one sorted list: 32 of id, its pack's number with its kind in the highest bit, offset, length
+//! and plain length. A long list lies in a file (`sorted`), so that memory is bounded whatever the repository.
 //!
 //! A pack under `packs_to_delete` (rustic's field, which restic reads over) is about to go: its blobs can be read, and
 //! are never taken for known by a backup, also when another index file still names the pack as any other.
@@ -13,17 +13,18 @@ use super::FormatError;
 use super::crypto::SEAL_BYTES;
 use super::id::{Id, IdSet};
 use super::pack::{BlobKind, HEADER_BYTES, PackedBlob, header_entry_bytes};
+use super::sorted::{Record, SortedList};
 
 /// Blobs that one index file names at the most, as restic does.
 pub const INDEX_BLOBS_MAX: usize = 50_000;
 
-/// Bit of [`IndexedBlob::pack`] that says that the blob holds a tree.
+/// Bit of [`Record::pack`] that says that the blob holds a tree.
 const TREE_BIT: u32 = 1 << 31;
 
-/// Bit of [`IndexedBlob::pack`] that says that the pack is about to go: such blobs sort behind all others of their id.
+/// Bit of [`Record::pack`] that says that the pack is about to go: such blobs sort behind all others of their id.
 const PENDING_BIT: u32 = 1 << 30;
 
-/// The pack's number in [`IndexedBlob::pack`].
+/// The pack's number in [`Record::pack`].
 const NUMBER: u32 = PENDING_BIT - 1;
 
 /// An index file.
@@ -149,17 +150,6 @@ impl BlobPlace {
     }
 }
 
-/// 48 bytes a blob.
-#[derive(Debug, Clone, Copy)]
-struct IndexedBlob {
-    id: Id,
-    pack: u32,
-    offset: u32,
-    length: u32,
-    /// Zero when it is not compressed.
-    plain_length: u32,
-}
-
 /// A pack that the index names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownPack {
@@ -194,7 +184,7 @@ pub enum PackNumber {
 pub struct Index {
     /// The files that it was read from.
     files: Vec<Id>,
-    blobs: Vec<IndexedBlob>,
+    blobs: SortedList,
     packs: Vec<KnownPack>,
     pending: Vec<PendingPack>,
     /// Packs that are about to go by one index file and are like any other by another: a prune died between two writes.
@@ -219,16 +209,18 @@ impl Index {
     }
 
     fn take_blobs(&mut self, number: u32, blobs: &[IndexBlob]) {
-        self.blobs.extend(blobs.iter().map(|blob| IndexedBlob {
-            id: blob.id,
-            pack: match blob.kind {
-                IndexBlobKind::Data => number,
-                IndexBlobKind::Tree => number | TREE_BIT,
-            },
-            offset: blob.offset,
-            length: blob.length,
-            plain_length: blob.uncompressed_length.unwrap_or(0),
-        }));
+        for blob in blobs {
+            self.blobs.push(Record {
+                id: blob.id,
+                pack: match blob.kind {
+                    IndexBlobKind::Data => number,
+                    IndexBlobKind::Tree => number | TREE_BIT,
+                },
+                offset: blob.offset,
+                length: blob.length,
+                plain_length: blob.uncompressed_length.unwrap_or(0),
+            });
+        }
     }
 
     /// Notes a file that was taken in.
@@ -248,8 +240,7 @@ impl Index {
 
     /// Makes the index ready for look-ups.
     pub fn sort(&mut self) {
-        self.blobs.shrink_to_fit();
-        self.blobs.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(a.pack.cmp(&b.pack)));
+        self.blobs.sort();
         let pending: IdSet = self.pending.iter().map(|pack| pack.id).collect();
         self.doubtful = self.packs.iter().map(|pack| pack.id).filter(|id| pending.contains(id)).collect();
     }
@@ -257,14 +248,12 @@ impl Index {
     /// Returns the places of all copies of a blob in the sorted list; those that are about to go come last.
     pub(crate) fn copies(&self, kind: BlobKind, id: &Id) -> std::ops::Range<usize> {
         let bit = if kind == BlobKind::Tree { TREE_BIT } else { 0 };
-        let first = self.blobs.partition_point(|blob| (blob.id, blob.pack & TREE_BIT) < (*id, bit));
-        let same = self.blobs[first..].iter().take_while(|blob| blob.id == *id && blob.pack & TREE_BIT == bit);
-        first..first + same.count()
+        self.blobs.equal(id, |blob| (blob.id, blob.pack & TREE_BIT).cmp(&(*id, bit)))
     }
 
     /// Returns the blob at a place of the sorted list, and its pack.
     pub(crate) fn blob(&self, place: usize) -> (PackedBlob, PackNumber) {
-        let blob = &self.blobs[place];
+        let blob = self.blobs.get(place);
         let number = blob.pack & NUMBER;
         let pack = if blob.pack & PENDING_BIT == 0 { PackNumber::Known(number) } else { PackNumber::Pending(number) };
         let kind = if blob.pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
@@ -334,12 +323,13 @@ impl Index {
     pub fn blobs_in(&self, wanted: impl Fn(&Id) -> bool) -> Vec<(BlobKind, Id)> {
         let known: Vec<bool> = self.packs.iter().map(|pack| wanted(&pack.id)).collect();
         let pending: Vec<bool> = self.pending.iter().map(|pack| wanted(&pack.id)).collect();
-        let inside = self.blobs.iter().filter(|blob| {
-            let of = if blob.pack & PENDING_BIT == 0 { &known } else { &pending };
-            of[(blob.pack & NUMBER) as usize]
-        });
         let kind = |pack: u32| if pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
-        inside.map(|blob| (kind(blob.pack), blob.id)).collect()
+        let mut inside = Vec::new();
+        self.blobs.for_each(|blob| {
+            let of = if blob.pack & PENDING_BIT == 0 { &known } else { &pending };
+            inside.extend(of[(blob.pack & NUMBER) as usize].then(|| (kind(blob.pack), blob.id)));
+        });
+        inside
     }
 }
 
@@ -360,11 +350,6 @@ mod tests {
 
     fn blob(kind: BlobKind, id: Id, offset: u32, plain_length: Option<u32>) -> PackedBlob {
         PackedBlob { id, kind, offset, length: 40, plain_length }
-    }
-
-    #[test]
-    fn a_blob_takes_48_bytes() {
-        assert_eq!(size_of::<IndexedBlob>(), 48);
     }
 
     #[test]

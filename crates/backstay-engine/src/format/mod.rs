@@ -1,4 +1,5 @@
-//! The restic repository format, version 2, as bytes: no I/O here.
+//! The restic repository format, version 2, as bytes: no I/O here, but the file that a
+//! large index lies in (`sorted`).
 //!
 //! The source of every rule is restic's design document (`doc/design.rst`, read as a specification) and, where it is
 //! silent, what restic 0.14 and 0.19 write and accept; the tests hold both against us. Read `id`, `crypto`, then the
@@ -14,6 +15,7 @@ pub mod config;
 pub mod chunker;
 pub mod pack;
 pub mod index;
+mod sorted;
 pub mod node;
 pub mod tree;
 pub mod name;

@@ -215,14 +215,16 @@ impl Shared<'_> {
             // The storage does not answer: files are not given up for that, the restore is.
             Err(error) => return self.stop(error),
         };
-        let (mut plain, mut before) = (Vec::new(), None);
+        let (mut copy, mut plain, mut before) = (Vec::new(), Vec::new(), None);
         for part in parts.iter().filter(alive) {
             if self.stopped() {
                 return;
             }
             if !before.is_some_and(|before| part.is_same_blob(before)) {
                 let opened = part.slice_of(&body, begin).and_then(|sealed| {
-                    blobs.open(BlobKind::Data, &part.place(packs), &part.id, &mut sealed.to_vec(), &mut plain)
+                    copy.clear();
+                    copy.extend_from_slice(sealed);
+                    blobs.open(BlobKind::Data, &part.place(packs), &part.id, &mut copy, &mut plain)
                 });
                 if let Err(error) = opened {
                     before = None;

@@ -22,6 +22,8 @@ mod rustic_oracle;
 #[cfg(test)]
 mod rescan;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod unread;
 #[cfg(test)]
 mod proof;

@@ -5,10 +5,10 @@
 //! folder stands in. Files are 0400 and folders 0700, as restic makes them. Decision record 0004 says why not OpenDAL.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -230,8 +230,14 @@ impl ObjectStorage for LocalStorage {
             let (place, key) = (self.place(), key.to_string());
             return Err(StorageError::Short { place, key, wanted_bytes, found_bytes });
         }
-        let mut body = vec![0; usize::try_from(wanted_bytes).map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?];
-        file.read_exact_at(&mut body, range.start).map_err(failed)?;
+        let room = usize::try_from(wanted_bytes).map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?;
+        // Read to the end of a part: into memory that nobody has filled with zeros before.
+        let mut body = Vec::with_capacity(room);
+        file.seek(io::SeekFrom::Start(range.start)).map_err(failed)?;
+        (&mut file).take(wanted_bytes).read_to_end(&mut body).map_err(failed)?;
+        if body.len() < room {
+            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        }
         Ok(body.into())
     }
 

@@ -106,12 +106,12 @@ pub(super) fn check(
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let results: Mutex<Vec<(usize, PackRead)>> = Mutex::default();
     let work = || {
-        let mut decompressor = Decompressor::default();
+        let mut opener = Opener::default();
         while !stop.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some((id, bytes)) = chosen.get(number) else { break };
             let named = named.get(id).map_or(&[][..], Vec::as_slice);
-            let read = pack_check(repository, index, (id, *bytes), named, &mut decompressor, interrupt);
+            let read = pack_check(repository, index, (id, *bytes), named, &mut opener, interrupt);
             if read.wrong.iter().any(Wrong::ends) {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -150,13 +150,21 @@ impl Wrong {
     }
 }
 
+/// What a reader keeps from blob to blob: asking the system for fresh memory would cost more than copying.
+#[derive(Default)]
+struct Opener {
+    decompressor: Decompressor,
+    sealed: Vec<u8>,
+    plain: Vec<u8>,
+}
+
 /// Reads one pack and all that the index names in it.
 fn pack_check(
     repository: &Repository,
     index: &Index,
     (id, bytes): (&Id, u64),
     named: &[u32],
-    decompressor: &mut Decompressor,
+    opener: &mut Opener,
     interrupt: &Interrupt,
 ) -> PackRead {
     let mut read = PackRead::default();
@@ -183,7 +191,7 @@ fn pack_check(
     }
     for place in named {
         let (blob, _) = index.blob(*place as usize);
-        if let Err(source) = blob_check(repository, &body, &blob, decompressor) {
+        if let Err(source) = blob_check(repository, &body, &blob, opener) {
             read.broken.push(*place);
             read.wrong.push(Wrong::Error(format!("blob {}", blob.id), told(source)));
         }
@@ -221,22 +229,19 @@ fn header_check(
     Ok(differs.then(|| format!("its header names {} blobs, the index {} or others", header.len(), indexed.len())))
 }
 
-fn blob_check(
-    repository: &Repository,
-    body: &[u8],
-    blob: &PackedBlob,
-    decompressor: &mut Decompressor,
-) -> Result<(), FormatError> {
+fn blob_check(repository: &Repository, body: &[u8], blob: &PackedBlob, opener: &mut Opener) -> Result<(), FormatError> {
     let begin = blob.offset as usize;
     let sealed = body.get(begin..begin.saturating_add(blob.length as usize));
     let sealed = sealed.ok_or_else(|| FormatError::shape("blob", "it lies beyond the pack's end"))?;
-    let mut sealed = sealed.to_vec();
-    let opened = repository.key().open_in_place(&mut sealed, "blob")?;
+    // A copy: two index files may name the same blob, and the pack is opened once.
+    let Opener { decompressor, sealed: copy, plain } = opener;
+    copy.clear();
+    copy.extend_from_slice(sealed);
+    let opened = repository.key().open_in_place(copy, "blob")?;
     judge_length(blob.kind, blob.length, blob.plain_length)?;
-    let mut plain = Vec::new();
     let plain = match blob.plain_length {
         Some(length) => {
-            decompressor.decompress(opened, length as usize, &mut plain)?;
+            decompressor.decompress(opened, length as usize, plain)?;
             &plain[..]
         }
         None => opened,

@@ -30,8 +30,8 @@ use crate::cli::human;
 use crate::roles::engine::{username, variable};
 use crate::roles::system;
 
-/// Packs that are uploaded at once, unless it is said.
-const UPLOADS: usize = 5;
+/// Packs that are uploaded at once at the most, unless it is said: 128 MiB of them.
+const UPLOADS: usize = 8;
 
 /// Most packs that are uploaded at once: each is held in memory, and no server is faster with more connections.
 const UPLOADS_MAX: usize = 64;
