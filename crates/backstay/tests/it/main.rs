@@ -32,5 +32,6 @@ mod secrets;
 mod show_call;
 mod template;
 mod tenant;
+mod tls;
 mod traces;
 mod wire;
