@@ -121,6 +121,8 @@ pub(crate) enum Noun {
     Quickstart(super::quickstart::Verb),
     /// Run server and agent in one process on this machine
     Up(super::up::Up),
+    /// Make `backstay up` a service of systemd: write its unit, and a file of settings if there is none
+    Install(super::install::Install),
     /// Run a server on PostgreSQL or MariaDB, alone or as one of several replicas; agents elsewhere do the jobs
     Server(super::server::Server),
     /// Do what a file declares: say what would change, ask, and do it

@@ -14,6 +14,7 @@ mod args;
 mod connect;
 mod quickstart;
 mod up;
+mod install;
 mod server;
 mod apply;
 mod declared;
@@ -97,7 +98,7 @@ pub(crate) fn run() -> ExitCode {
 fn told(args: &mut Args) -> Result<(), CliError> {
     let typed = match &args.noun {
         Noun::Engine(_) => return Ok(()),
-        Noun::Config(config::Verb::Init { .. } | config::Verb::Schema) => return Ok(()),
+        Noun::Config(config::Verb::Init { .. } | config::Verb::Schema) | Noun::Install(_) => return Ok(()),
         Noun::Server(server) => server.typed(),
         Noun::Up(up) => up.typed(),
         _ => Vec::new(),
@@ -121,6 +122,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     let ended = match args.noun {
         Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
         Noun::Up(_) => up::run(&common, screen).await,
+        Noun::Install(verb) => install::run(&verb, screen),
         Noun::Server(verb) => server::run(common.told(), verb, screen).await,
         Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
         Noun::Export(verb) => apply::export(&common, verb, screen).await,

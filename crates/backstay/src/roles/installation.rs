@@ -25,7 +25,7 @@ use backstay_core::ports::sweep::SweepStore;
 use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
 use backstay_server::channels::Channels;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve, serve_tls};
-use backstay_server::loops::{notifier, rescuer, scheduler, sweeper, watcher};
+use backstay_server::loops::{Turns, notifier, rescuer, scheduler, sweeper, watcher};
 use backstay_server::secrets::by_reference::ByReference;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{KeySigner, SigningError};
@@ -38,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use super::data_dir::{DataDir, DataDirError, DataDirLock, ServerFile};
 use super::door::{Certificate, Door, OpenDoor};
 use super::master_key::KeyError;
+use super::service::Service;
 use super::system::{SystemClock, SystemRandom, hostname, storage_judges, username};
 
 /// Whether this process does jobs, or only answers.
@@ -103,6 +104,7 @@ pub(crate) struct ControlPlane {
     pub(crate) wake: Arc<Notify>,
     pub(crate) end: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    turns: Arc<Turns>,
 }
 
 /// A running installation.
@@ -125,7 +127,7 @@ impl ControlPlane {
         let access: Arc<dyn AccessStore> = database.clone();
         let wake = Arc::new(Notify::new());
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let tally = Arc::new(Tally::default());
+        let (tally, turns) = (Arc::new(Tally::default()), Arc::<Turns>::default());
         let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
         let jobs: Arc<dyn Jobs> = Arc::new(Tallied::new(jobs, context.jobs.clone(), Arc::clone(&tally)));
         let authenticator = match own {
@@ -164,13 +166,19 @@ impl ControlPlane {
             }
         }
         if with_agent != WithAgent::No {
-            tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), end.clone()));
-            tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
+            tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), turns.clone(), end.clone()));
+            tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), turns.clone(), end.clone()));
             tasks.spawn(watcher::run(context.clone(), end.clone()));
             tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));
             tasks.spawn(sweeper::run(context, sweeps, *history, end.clone()));
         }
-        Self { jobs, wake, end, tasks }
+        Self { jobs, wake, end, tasks, turns }
+    }
+
+    /// Tells a service manager that it answers, and from now on that it lives.
+    pub(crate) fn told_to(&self, service: &Service, status: &str) {
+        service.ready(status);
+        self.tasks.spawn(service.clone().watch(Arc::clone(&self.turns), self.end.clone()));
     }
 
     /// Stops what runs: jobs are given back, answers under way are given, as far as that ends in time. Says whether it did.
@@ -229,6 +237,11 @@ impl Installation {
             plane.tasks.spawn(backstay_agent::run(plane.jobs.clone(), options, plane.end.clone()));
         }
         Ok(Self { client, url, door, plane, lock })
+    }
+
+    /// Tells a service manager of it, as [`ControlPlane::told_to`] does.
+    pub(crate) fn told_to(&self, service: &Service) {
+        self.plane.told_to(service, &format!("answers at {}", self.door.as_ref().unwrap_or(&self.url)));
     }
 
     /// Stops what runs, as [`ControlPlane::stop`] does.

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::database_url::DatabaseUrl;
 use super::door::Door;
 use super::installation::{ControlPlane, Parts, StartError, WithAgent, parts_of, sealed};
+use super::service::Service;
 use super::system::SystemRandom;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::screen::Screen;
@@ -45,14 +46,16 @@ pub(crate) struct Shared {
 /// # Errors
 /// [`CliError`] when it does not start; nothing was served then.
 pub(crate) async fn run(shared: &Shared, door: Door, screen: &Screen) -> Result<(), CliError> {
-    let mut signals = Signals::listen();
+    let (mut signals, service) = (Signals::listen(), Service::of_environment());
     let parts = Parts { history: shared.history, ..open(shared).await? };
     let address = door.address().to_owned();
     let door = door.open().await.map_err(|source| StartError::Door { address, source })?;
     let url = door.url();
     let plane = ControlPlane::start(&parts, vec![door], None, WithAgent::Elsewhere);
     screen.say(&format!("backstay works on {} and answers at {url}", shared.url.shown()));
+    plane.told_to(&service, &format!("answers at {url}"));
     signals.next().await;
+    service.stopping();
     screen.say("ending: answers under way are given (Ctrl-C again to end at once)");
     tokio::select! {
         _ = plane.stop() => Ok(()),

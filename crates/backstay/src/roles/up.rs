@@ -3,6 +3,7 @@
 use super::data_dir::DataDir;
 use super::door::Door;
 use super::installation::{Installation, WithAgent};
+use super::service::Service;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
 use crate::cli::screen::Screen;
@@ -18,7 +19,7 @@ pub(crate) async fn run(
     door: Option<Door>,
     screen: &Screen,
 ) -> Result<(), CliError> {
-    let mut signals = Signals::listen();
+    let (mut signals, service) = (Signals::listen(), Service::of_environment());
     let installation = Installation::start_with(data, with_agent, door).await?;
     let place = human::shown(&data.path().display().to_string());
     screen.say(&format!("backstay works in {place} and answers at {}", installation.url));
@@ -26,7 +27,9 @@ pub(crate) async fn run(
         screen.say(&format!("for others it listens at {door}"));
     }
     screen.say("other backstay commands on this machine find it by themselves; Ctrl-C ends it");
+    installation.told_to(&service);
     signals.next().await;
+    service.stopping();
     screen.say("ending: running jobs go back to the queue (Ctrl-C again to end at once)");
     tokio::select! {
         () = installation.stop() => Ok(()),

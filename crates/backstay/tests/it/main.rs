@@ -29,6 +29,7 @@ mod restore_part;
 mod retention;
 mod same_story;
 mod secrets;
+mod service;
 mod show_call;
 mod template;
 mod tenant;
