@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_server::loops::Turns;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// A loop that has not turned for so long stands still, however often the manager asks: it turns every five seconds, and a
@@ -36,6 +37,10 @@ impl Service {
                 None
             }
         };
+        // `systemctl reload` says SIGHUP, and must not end a process that has nothing to read anew.
+        if let Err(error) = signal(SignalKind::hangup()) {
+            tracing::warn!(%error, "a reload would end this process");
+        }
         // Said to another process, whose child this is.
         let is_ours = said("WATCHDOG_PID").is_none_or(|id| id == std::process::id().to_string());
         let micros = said("WATCHDOG_USEC").filter(|_| is_ours).and_then(|text| text.parse().ok());

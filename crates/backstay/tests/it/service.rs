@@ -110,6 +110,13 @@ fn the_manager_is_told_of_begin_life_and_end() {
     for _ in 0..3 {
         assert_eq!(heard(), "WATCHDOG=1");
     }
+    // `systemctl reload`: there is nothing to read anew, and nothing ends.
+    let id = rustix::process::Pid::from_child(&up.up.0);
+    rustix::process::kill_process(id, rustix::process::Signal::HUP).unwrap();
+    for _ in 0..20 {
+        assert_eq!(heard(), "WATCHDOG=1");
+    }
+    assert_eq!(up.up.0.try_wait().unwrap(), None);
     up.end();
     let rest = std::iter::from_fn(|| Some(heard())).find(|said| said != "WATCHDOG=1").unwrap();
     assert!(rest.starts_with("STOPPING=1"), "{rest}");

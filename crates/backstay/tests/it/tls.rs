@@ -1,10 +1,12 @@
 //! TLS on the whole product: who may be spoken to, whom verbs and agents trust, and a certificate that is renewed.
 
+use std::io::Read as _;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::fleet_support::{Process, private, wait_for};
+use crate::show_call::Up;
 use crate::support::{Place, Ran};
 
 /// Makes an authority, and with it a certificate for this machine: `NAME-ca.pem`, `NAME.pem`, `NAME.key`.
@@ -49,10 +51,14 @@ fn elsewhere(place: &Place, url: &str, token: &str, ca: Option<&str>, verb: &[&s
 }
 
 fn refused(command: &mut Command, code: i32, words: &[&str]) {
-    let ran = Ran::of(command);
-    assert_eq!(ran.code, Some(code), "{}{}", ran.out, ran.err);
+    let mut it = Up(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    // What is not refused goes on, and is ended here.
+    let ended = wait_for("a refusal", || it.0.try_wait().unwrap());
+    let mut said = String::new();
+    it.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(ended.code(), Some(code), "{said}");
     for word in words {
-        assert!(ran.err.contains(word), "no {word} in: {}", ran.err);
+        assert!(said.contains(word), "no {word} in: {said}");
     }
 }
 
