@@ -201,7 +201,7 @@ fn text(value: &serde_json::Value) -> String {
 const CALL_TIME_MAX: Duration = Duration::from_secs(90);
 
 /// Longest look at one server's certificate.
-const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
+const TRUST_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl Client {
     /// Makes a client of the server at a URL such as `http://127.0.0.1:7400`, or of replicas, with commas between their URLs.
@@ -260,11 +260,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Transport`], for which [`ClientError::is_certificate`] holds, when none of them is trusted.
-    pub async fn certificate_check(&self) -> Result<(), ClientError> {
+    pub async fn certificate_trusted(&self) -> Result<(), ClientError> {
         let mut refused = Ok(());
         for server in self.servers.all() {
             let url = format!("{server}/healthz");
-            let asked = sent(self.http.get(&url).timeout(CHECK_TIME_MAX), &url).await;
+            let asked = sent(self.http.get(&url).timeout(TRUST_TIME_MAX), &url).await;
             match asked.map(drop) {
                 Err(error) if error.is_certificate() => refused = Err(error),
                 _ => return Ok(()),
