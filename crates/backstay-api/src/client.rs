@@ -59,6 +59,12 @@ pub enum ClientError {
         /// What happened.
         source: reqwest::Error,
     },
+    /// The certificates of authorities that were given cannot be read.
+    #[error("there is no certificate of an authority that could be read: {problem}")]
+    Authorities {
+        /// What is wrong.
+        problem: String,
+    },
     /// The call was shown instead of made.
     #[error("the call was shown and not made")]
     Shown,
@@ -70,6 +76,21 @@ pub enum ClientError {
         /// HTTP status.
         status: u16,
     },
+}
+
+impl ClientError {
+    /// Says whether the server was not trusted for its certificate: nothing was sent, and asking again changes nothing.
+    pub fn is_certificate(&self) -> bool {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            // The error of TLS lies in errors of sockets, which hide its type, and says this of itself.
+            if error.to_string().contains("invalid peer certificate") {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// Which failures of a replica let a call go on to the next one.
@@ -179,15 +200,35 @@ fn text(value: &serde_json::Value) -> String {
 /// Longest that a call may take: longer than the server gives itself, so that its own words are heard.
 const CALL_TIME_MAX: Duration = Duration::from_secs(90);
 
+/// Longest look at one server's certificate.
+const TRUST_TIME_MAX: Duration = Duration::from_secs(10);
+
 impl Client {
     /// Makes a client of the server at a URL such as `http://127.0.0.1:7400`, or of replicas, with commas between their URLs.
     ///
     /// # Errors
     /// [`ClientError::Transport`] when the system gives no client.
     pub fn new(server: &str, token: SecretString) -> Result<Self, ClientError> {
+        Self::made(server, token, reqwest::Client::builder())
+    }
+
+    /// As [`Client::new`]; a server's certificate must come from one of these authorities (PEM), whatever the system trusts.
+    ///
+    /// # Errors
+    /// [`ClientError::Authorities`], [`ClientError::Transport`].
+    pub fn trusting(server: &str, token: SecretString, authorities: &[u8]) -> Result<Self, ClientError> {
+        let told = |problem: &dyn std::fmt::Display| ClientError::Authorities { problem: problem.to_string() };
+        let found = reqwest::Certificate::from_pem_bundle(authorities).map_err(|error| told(&error))?;
+        if found.is_empty() {
+            return Err(told(&"it holds none"));
+        }
+        Self::made(server, token, reqwest::Client::builder().tls_certs_only(found))
+    }
+
+    fn made(server: &str, token: SecretString, http: reqwest::ClientBuilder) -> Result<Self, ClientError> {
         let servers = Arc::new(Servers::read(server));
         // The API is spoken to directly: a proxy of the environment is for the web.
-        let http = reqwest::Client::builder().no_proxy().build();
+        let http = http.no_proxy().build();
         let http = http.map_err(|source| ClientError::Transport { url: server.to_owned(), source })?;
         Ok(Self { http, servers, goes_on: GoesOn::Unsent, token, time_max: CALL_TIME_MAX, shown: None, trace: || None })
     }
@@ -213,6 +254,23 @@ impl Client {
     /// Returns where the server is; of replicas, the one that is asked next.
     pub fn server(&self) -> &str {
         self.servers.current().1
+    }
+
+    /// Asks the servers whether they are there, as far as their certificates are concerned.
+    ///
+    /// # Errors
+    /// [`ClientError::Transport`], for which [`ClientError::is_certificate`] holds, when none of them is trusted.
+    pub async fn certificate_trusted(&self) -> Result<(), ClientError> {
+        let mut refused = Ok(());
+        for server in self.servers.all() {
+            let url = format!("{server}/healthz");
+            let asked = sent(self.http.get(&url).timeout(TRUST_TIME_MAX), &url).await;
+            match asked.map(drop) {
+                Err(error) if error.is_certificate() => refused = Err(error),
+                _ => return Ok(()),
+            }
+        }
+        refused
     }
 
     /// Says whether a failure lets a call go on to the next replica.

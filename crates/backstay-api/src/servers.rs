@@ -23,6 +23,11 @@ impl Servers {
         self.urls.len()
     }
 
+    /// Returns all of them.
+    pub(crate) fn all(&self) -> &[String] {
+        &self.urls
+    }
+
     /// Returns the one to ask now, and its place.
     pub(crate) fn current(&self) -> (usize, &str) {
         let place = self.next.load(Ordering::Relaxed) % self.urls.len();

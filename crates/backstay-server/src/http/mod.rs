@@ -6,6 +6,7 @@
 
 pub mod state;
 pub mod router;
+pub mod tls;
 mod agent;
 mod alert;
 mod channel;
@@ -37,5 +38,6 @@ mod tag;
 mod template;
 
 pub use door::{Authenticator, Identity, TokenAuthenticator};
-pub use router::{router, serve};
+pub use router::{router, serve, serve_tls};
 pub use state::ServerState;
+pub use tls::{Tls, TlsError};

@@ -11,6 +11,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
 use backstay_api::{ENDPOINTS, Operation};
 use tokio::net::TcpListener;
@@ -20,6 +21,7 @@ use super::door::{Door, Shared, guard};
 use super::error::{ApiError, not_found};
 use super::state::ServerState;
 use super::stream::Streams;
+use super::tls::Tls;
 use super::{
     agent, alert, caps, channel, event, evidence, explain, job, job_set, kind, maintenance, meter, plan, quota,
     repository, secret, snapshot, source, storage, stream, template, tenant, token,
@@ -40,9 +42,36 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 /// # Errors
 /// What the system says of the listener.
 pub async fn serve(listener: TcpListener, state: ServerState, end: CancellationToken) -> std::io::Result<()> {
+    answer(listener, None, state, end).await
+}
+
+/// As [`serve`], to whoever speaks TLS.
+///
+/// # Errors
+/// What the system says of the listener.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: &Tls,
+    state: ServerState,
+    end: CancellationToken,
+) -> std::io::Result<()> {
+    answer(listener, Some(tls), state, end).await
+}
+
+async fn answer(
+    listener: TcpListener,
+    tls: Option<&Tls>,
+    state: ServerState,
+    end: CancellationToken,
+) -> std::io::Result<()> {
     let shared = Arc::<Shared>::default();
     let service = routes(state, &shared).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(end.cancelled_owned()).await;
+    let ended = end.cancelled_owned();
+    let served = match tls {
+        None => axum::serve(listener, service).with_graceful_shutdown(ended).await,
+        // The tap does nothing: only through it are addresses of a listener of our own known to axum.
+        Some(tls) => axum::serve(tls.over(listener).tap_io(|_| {}), service).with_graceful_shutdown(ended).await,
+    };
     // Runs whose connection ended before them.
     shared.tasks.close();
     shared.tasks.wait().await;

@@ -10,13 +10,16 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::{Loop, Turns};
+
 /// How often it looks: a start is late by this at most. A look when nothing is due is two questions by index.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Looks until told to end; wakes the agent in the same process when there is work.
-pub async fn run(context: Context, wake: Arc<Notify>, end: CancellationToken) {
+pub async fn run(context: Context, wake: Arc<Notify>, turns: Arc<Turns>, end: CancellationToken) {
     let mut before: Option<(Timestamp, Instant)> = None;
     while !end.is_cancelled() {
+        turns.turned(Loop::Scheduler);
         if let Err(error) = look(&context, &wake, &mut before).await {
             tracing::warn!(error = %error, "what is due could not be looked for");
         }

@@ -14,6 +14,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("k8s-openapi", &["backstay-server"]),
     // Channels: `server/channels/`, and nobody else in that crate.
     ("lettre", &["backstay-server"]),
+    ("rustls", &["backstay-server"]),
+    ("tokio-rustls", &["backstay-server"]),
     ("askama", &["backstay-server"]),
     ("reqwest", &["backstay-api", "backstay-storage", "backstay-server"]),
     ("opendal", &["backstay-storage"]),

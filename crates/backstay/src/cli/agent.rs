@@ -1,9 +1,7 @@
 //! `backstay agent …`.
 
-use backstay_api::Client;
-
 use super::args::Common;
-use super::connect::look;
+use super::connect::{client, look};
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 
@@ -25,7 +23,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             CliError::new(Exit::Input, "an agent needs a token")
                 .hint("`backstay token create NAME --role agent` makes one; put it in BACKSTAY_TOKEN, or in a file that BACKSTAY_TOKEN_FILE names.")
         })?;
-        crate::roles::agent::run(&Client::new(url, token)?, screen).await;
+        let client = client(common, url, token)?;
+        // It would ask again for ever: what only a person can mend is said at once.
+        client.certificate_trusted().await?;
+        crate::roles::agent::run(&client, screen).await;
         return Ok(Exit::Done);
     }
     let list = look(common, async |client| Ok(client.agent_list().await?)).await?;

@@ -39,6 +39,10 @@ pub(crate) struct Common {
     /// between them [env: BACKSTAY_SERVER]
     #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
+    /// Trust that server when its certificate comes from an authority in this file (PEM), instead of those that the system
+    /// trusts [env: BACKSTAY_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Print the call of the API that the command stands for, as a command, for curl and as YAML; a call that would change
     /// something is not made
     #[arg(long, global = true)]
@@ -64,7 +68,9 @@ impl Common {
     pub(crate) fn load(&mut self, verbs: Typed) -> Result<(), CliError> {
         let mut config = Config::load(self.config.as_deref())?;
         let data_dir = self.data_dir.as_ref().and_then(|path| path.to_str()).map(str::to_owned);
-        config.typed(vec![("data_dir", data_dir), ("client.server", self.server.clone())])?;
+        let ca_file = self.ca_file.as_ref().map(|path| path.display().to_string());
+        let own = vec![("data_dir", data_dir), ("client.server", self.server.clone()), ("client.ca_file", ca_file)];
+        config.typed(own)?;
         config.typed(verbs)?;
         self.told = Some(Arc::new(config));
         Ok(())
@@ -114,11 +120,9 @@ pub(crate) enum Noun {
     /// Back up a folder, read it back, and prove it: everything in one command
     Quickstart(super::quickstart::Verb),
     /// Run server and agent in one process on this machine
-    Up {
-        /// Do no jobs here: agents elsewhere do them
-        #[arg(long)]
-        no_agent: bool,
-    },
+    Up(super::up::Up),
+    /// Make `backstay up` a service of systemd: write its unit, and a file of settings if there is none
+    Install(super::install::Install),
     /// Run a server on PostgreSQL or MariaDB, alone or as one of several replicas; agents elsewhere do the jobs
     Server(super::server::Server),
     /// Do what a file declares: say what would change, ask, and do it

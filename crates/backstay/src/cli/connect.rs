@@ -29,7 +29,7 @@ impl Connection {
                 CliError::new(Exit::Input, "--server needs a token")
                     .hint("Put it in BACKSTAY_TOKEN, or in a file that BACKSTAY_TOKEN_FILE names.")
             })?;
-            return Ok(Self { client: Client::new(url, token)?.tracing(telemetry::given), own: None });
+            return Ok(Self { client: client(common, url, token)?.tracing(telemetry::given), own: None });
         }
         let data = common.data_dir()?;
         data.must_exist()?;
@@ -64,6 +64,17 @@ impl Connection {
             own.stop().await;
         }
     }
+}
+
+/// Makes the client of a server that was named: it trusts the authorities that settings name, else those of the system.
+pub(super) fn client(common: &Common, url: &str, token: Secret) -> Result<Client, CliError> {
+    let Some(path) = common.told().text("client.ca_file") else { return Ok(Client::new(url, token)?) };
+    let text = std::fs::read(&path).map_err(|error| {
+        CliError::from_error(Exit::Input, &error)
+            .under(format!("the authorities in {path} cannot be read"))
+            .hint("Name a file that this user may read with --ca-file.")
+    })?;
+    Client::trusting(url, token, &text).map_err(|error| CliError::from(error).under(format!("{path} cannot be used")))
 }
 
 /// Opens a connection, makes one look, and closes it again.

@@ -171,6 +171,9 @@ impl From<StartError> for CliError {
             StartError::DataDir(error) => error.into(),
             StartError::Database(OpenError::Newer { .. }) => Self::from_error(Exit::Newer, &error)
                 .hint("Use the newer program, or another data directory with --data-dir."),
+            StartError::Door { .. } => {
+                Self::from_error(Exit::Failed, &error).hint("Name another ADDRESS:PORT with --listen.")
+            }
             StartError::Key(error) => error.into(),
             StartError::Seal(error) => error.into(),
             error => Self::from_error(Exit::Failed, &error).hint("Running it again is safe."),
@@ -190,8 +193,21 @@ impl From<ClientError> for CliError {
                 Self::new(exit, problem.detail.clone()).hint(&problem.hint)
             }
             ClientError::Transport { .. } => {
-                Self::from_error(Exit::Failed, &error).hint("Is the server running? Is --server right?")
+                let said = Self::from_error(Exit::Failed, &error);
+                let hint = if !error.is_certificate() {
+                    "Is the server running? Is --server right, http:// or https:// too?"
+                } else if said.line().contains("expired") {
+                    "Renew the server's certificate: it shows the new one within a minute. Are both clocks right?"
+                } else if said.line().contains("not valid for name") {
+                    "Speak to the server by a name that its certificate has: --server https://NAME:PORT."
+                } else {
+                    "Name the file with the certificate of the authority that signed the server's: --ca-file F \
+                     (client.ca_file, BACKSTAY_CA_FILE)."
+                };
+                said.hint(hint)
             }
+            ClientError::Authorities { .. } => Self::from_error(Exit::Input, &error)
+                .hint("Name a file in PEM with --ca-file (-----BEGIN CERTIFICATE-----)."),
             ClientError::Shown => Self::from_error(Exit::Failed, &error),
             ClientError::Foreign { .. } => Self::from_error(Exit::Failed, &error).hint("Check --server."),
         }

@@ -13,6 +13,8 @@ pub(crate) mod watch;
 mod args;
 mod connect;
 mod quickstart;
+mod up;
+mod install;
 mod server;
 mod apply;
 mod declared;
@@ -57,7 +59,6 @@ use clap::Parser;
 use self::args::{Args, Noun};
 use self::error::{CliError, Exit};
 use self::screen::Screen;
-use crate::roles::installation::WithAgent;
 use crate::roles::telemetry::{self, Traced};
 
 /// Longest wait for threads that are in a call of the system: a read of a disk that does not answer must not hold the
@@ -71,7 +72,7 @@ pub(crate) fn run() -> ExitCode {
         return error.print();
     }
     let traced = match &args.noun {
-        Noun::Quickstart(_) | Noun::Up { .. } | Noun::Server(_) | Noun::Agent(agent::Verb::Run) => Traced::Yes,
+        Noun::Quickstart(_) | Noun::Up(_) | Noun::Server(_) | Noun::Agent(agent::Verb::Run) => Traced::Yes,
         _ => Traced::No,
     };
     let traces = telemetry::start(traced, args.common.log().as_deref());
@@ -97,9 +98,9 @@ pub(crate) fn run() -> ExitCode {
 fn told(args: &mut Args) -> Result<(), CliError> {
     let typed = match &args.noun {
         Noun::Engine(_) => return Ok(()),
-        Noun::Config(config::Verb::Init { .. } | config::Verb::Schema) => return Ok(()),
+        Noun::Config(config::Verb::Init { .. } | config::Verb::Schema) | Noun::Install(_) => return Ok(()),
         Noun::Server(server) => server.typed(),
-        Noun::Up { no_agent: true } => vec![("up.agent", Some("false".to_owned()))],
+        Noun::Up(up) => up.typed(),
         _ => Vec::new(),
     };
     args.common.load(typed)?;
@@ -120,12 +121,8 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     let (shown_on, screen) = (screen, if common.shows() { &muted } else { screen });
     let ended = match args.noun {
         Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
-        Noun::Up { no_agent } => {
-            let data = common.data_dir()?;
-            let with_agent =
-                if no_agent || !common.told().is_on("up.agent") { WithAgent::Elsewhere } else { WithAgent::Yes };
-            crate::roles::up::run(&data, with_agent, screen).await.map(|()| Exit::Done)
-        }
+        Noun::Up(_) => up::run(&common, screen).await,
+        Noun::Install(verb) => install::run(&verb, screen),
         Noun::Server(verb) => server::run(common.told(), verb, screen).await,
         Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
         Noun::Export(verb) => apply::export(&common, verb, screen).await,

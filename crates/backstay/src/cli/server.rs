@@ -9,10 +9,12 @@ use secrecy::ExposeSecret as _;
 
 use super::error::{CliError, Exit};
 use super::screen::Screen;
+use super::up::TlsArgs;
 use crate::roles::config::{Config, SaidOrFile, Typed};
 use crate::roles::database_url::DatabaseUrl;
+use crate::roles::door::Door;
 use crate::roles::master_key;
-use crate::roles::server::{self, Listen, Shared};
+use crate::roles::server::{self, Shared};
 
 /// What a server is told.
 #[derive(Debug, clap::Args)]
@@ -38,9 +40,8 @@ pub(crate) struct Server {
     /// Where to listen [default: 127.0.0.1:7400] [env: BACKSTAY_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Listen beyond this machine without TLS: something before the server must bring it [env: BACKSTAY_PLAIN_HTTP]
-    #[arg(long)]
-    plain_http: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -64,9 +65,11 @@ pub(super) async fn run(config: &Config, server: Server, screen: &Screen) -> Res
         wait: Duration::from_secs(config.number("server.database_wait_seconds")),
         history: Duration::from_secs(config.number("server.history_days") * 86_400),
     };
-    let address = config.text("server.listen").unwrap_or_default();
     match server.verb {
-        None => server::run(&shared, &Listen { address, plain: config.is_on("server.plain_http") }, screen).await?,
+        None => {
+            let address = config.text("server.listen").unwrap_or_default();
+            server::run(&shared, Door::judge(address, config).await?, screen).await?;
+        }
         Some(Verb::Token { name }) => server::token(&shared, &name, screen).await?,
         Some(Verb::Reseal) => server::reseal(&shared, screen).await?,
     }
@@ -77,15 +80,16 @@ impl Server {
     /// Returns what was typed.
     pub(super) fn typed(&self) -> Typed {
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        vec![
+        let mut typed = self.tls.typed();
+        typed.extend([
             ("server.database_url", self.database.clone()),
             ("server.database_url_file", text(&self.database_url_file)),
             ("server.master_key_file", text(&self.master_key_file)),
             ("server.database_wait_seconds", self.database_wait.map(|seconds| seconds.max(1).to_string())),
             ("server.history_days", self.history_days.map(|days| days.to_string())),
             ("server.listen", self.listen.clone()),
-            ("server.plain_http", self.plain_http.then(|| "true".to_owned())),
-        ]
+        ]);
+        typed
     }
 }
 

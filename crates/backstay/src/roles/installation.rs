@@ -24,8 +24,8 @@ use backstay_core::ports::store::StoreError;
 use backstay_core::ports::sweep::SweepStore;
 use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
 use backstay_server::channels::Channels;
-use backstay_server::http::{ServerState, TokenAuthenticator, serve};
-use backstay_server::loops::{notifier, rescuer, scheduler, sweeper, watcher};
+use backstay_server::http::{ServerState, TokenAuthenticator, serve, serve_tls};
+use backstay_server::loops::{Turns, notifier, rescuer, scheduler, sweeper, watcher};
 use backstay_server::secrets::by_reference::ByReference;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{KeySigner, SigningError};
@@ -36,7 +36,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::data_dir::{DataDir, DataDirError, DataDirLock, ServerFile};
+use super::door::{Certificate, Door, OpenDoor};
 use super::master_key::KeyError;
+use super::service::Service;
 use super::system::{SystemClock, SystemRandom, hostname, storage_judges, username};
 
 /// Whether this process does jobs, or only answers.
@@ -74,6 +76,8 @@ pub(crate) enum StartError {
     Signing(#[from] SigningError),
     #[error("no port on 127.0.0.1 could be listened on")]
     Listen(#[source] std::io::Error),
+    #[error("{address} cannot be listened on")]
+    Door { address: String, source: std::io::Error },
     #[error("jobs that an earlier process left could not be taken over")]
     TakeOver(#[source] StoreError),
     #[error(transparent)]
@@ -100,6 +104,7 @@ pub(crate) struct ControlPlane {
     pub(crate) wake: Arc<Notify>,
     pub(crate) end: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    turns: Arc<Turns>,
 }
 
 /// A running installation.
@@ -108,19 +113,21 @@ pub(crate) struct Installation {
     pub(crate) client: Client,
     /// Where it listens.
     pub(crate) url: String,
+    /// Where it listens for others, if it does.
+    pub(crate) door: Option<String>,
     plane: ControlPlane,
     lock: DataDirLock,
 }
 
 impl ControlPlane {
-    /// Answers on a listener, and looks after the queue unless it only answers. `own` is a token beside those of the store.
-    pub(crate) fn start(parts: &Parts, listener: TcpListener, own: Option<&Secret>, with_agent: WithAgent) -> Self {
+    /// Answers at doors, and looks after the queue unless it only answers. `own` is a token beside those of the store.
+    pub(crate) fn start(parts: &Parts, doors: Vec<OpenDoor>, own: Option<&Secret>, with_agent: WithAgent) -> Self {
         let Parts { context, database, secrets, .. } = parts.clone();
         let (sweeps, history): (Arc<dyn SweepStore>, _) = (database.clone(), &parts.history);
         let access: Arc<dyn AccessStore> = database.clone();
         let wake = Arc::new(Notify::new());
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let tally = Arc::new(Tally::default());
+        let (tally, turns) = (Arc::new(Tally::default()), Arc::<Turns>::default());
         let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
         let jobs: Arc<dyn Jobs> = Arc::new(Tallied::new(jobs, context.jobs.clone(), Arc::clone(&tally)));
         let authenticator = match own {
@@ -142,21 +149,36 @@ impl ControlPlane {
             wake: Arc::clone(&wake),
             end: end.clone(),
         };
-        let stop = end.clone();
-        tasks.spawn(async move {
-            let serving = serve(listener, state, stop).await;
-            if let Err(error) = serving {
-                tracing::error!(error = %error, "the API stopped answering");
+        for OpenDoor { listener, certificate, .. } in doors {
+            let (state, stop) = (state.clone(), end.clone());
+            let tls = certificate.as_ref().map(Certificate::tls);
+            tasks.spawn(async move {
+                let serving = match tls {
+                    Some(tls) => serve_tls(listener, &tls, state, stop).await,
+                    None => serve(listener, state, stop).await,
+                };
+                if let Err(error) = serving {
+                    tracing::error!(error = %error, "the API stopped answering");
+                }
+            });
+            if let Some(certificate) = certificate {
+                tasks.spawn(certificate.keep_fresh(end.clone()));
             }
-        });
+        }
         if with_agent != WithAgent::No {
-            tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), end.clone()));
-            tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), end.clone()));
+            tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), turns.clone(), end.clone()));
+            tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), turns.clone(), end.clone()));
             tasks.spawn(watcher::run(context.clone(), end.clone()));
             tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));
             tasks.spawn(sweeper::run(context, sweeps, *history, end.clone()));
         }
-        Self { jobs, wake, end, tasks }
+        Self { jobs, wake, end, tasks, turns }
+    }
+
+    /// Tells a service manager that it answers, and from now on that it lives.
+    pub(crate) fn told_to(&self, service: &Service, status: &str) {
+        service.ready(status);
+        self.tasks.spawn(service.clone().watch(Arc::clone(&self.turns), self.end.clone()));
     }
 
     /// Stops what runs: jobs are given back, answers under way are given, as far as that ends in time. Says whether it did.
@@ -177,23 +199,49 @@ impl Installation {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub(crate) async fn start(data: &DataDir, with_agent: WithAgent) -> Result<Self, StartError> {
+        Self::start_with(data, with_agent, None).await
+    }
+
+    /// As [`Installation::start`], with a door for others beside that for this machine's own commands: whatever name is in
+    /// a certificate, those need not believe it.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub(crate) async fn start_with(
+        data: &DataDir,
+        with_agent: WithAgent,
+        door: Option<Door>,
+    ) -> Result<Self, StartError> {
         let lock = data.lock()?;
         let parts = parts(data).await?;
         take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;
         let token = random_token();
         let own = Secret::from(token.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
-        let url = format!("http://{}", listener.local_addr().map_err(StartError::Listen)?);
+        let address = listener.local_addr().map_err(StartError::Listen)?;
+        let own_door = OpenDoor::own(listener, address);
+        let url = own_door.url();
+        let mut doors = vec![own_door];
+        if let Some(door) = door {
+            let address = door.address().to_owned();
+            doors.push(door.open().await.map_err(|source| StartError::Door { address, source })?);
+        }
+        let door = doors.get(1).map(OpenDoor::url);
         let client = Client::new(&url, own.clone())?.tracing(super::telemetry::given);
         // The last thing that can fail. Whoever reads it early waits on the listener, which is there already.
         data.server_file_write(&ServerFile { url: url.clone(), token })?;
-        let plane = ControlPlane::start(&parts, listener, Some(&own), with_agent);
+        let plane = ControlPlane::start(&parts, doors, Some(&own), with_agent);
         if with_agent == WithAgent::Yes {
             let id = AgentId::new(parts.context.now(), parts.context.ten());
             let options = agent_options(id, Arc::clone(&plane.wake));
             plane.tasks.spawn(backstay_agent::run(plane.jobs.clone(), options, plane.end.clone()));
         }
-        Ok(Self { client, url, plane, lock })
+        Ok(Self { client, url, door, plane, lock })
+    }
+
+    /// Tells a service manager of it, as [`ControlPlane::told_to`] does.
+    pub(crate) fn told_to(&self, service: &Service) {
+        self.plane.told_to(service, &format!("answers at {}", self.door.as_ref().unwrap_or(&self.url)));
     }
 
     /// Stops what runs, as [`ControlPlane::stop`] does.

@@ -4,7 +4,6 @@
 //! signs. A replica keeps nothing, so any number may start and end at any moment. What an agent of this process would do,
 //! agents elsewhere do; what another replica's process left, its leases' ends and the rescuer take care of.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +15,12 @@ use backstay_db::{Database, MasterKeys, SealError, ServerOptions};
 use backstay_server::signing::KeySigner;
 use data_encoding::HEXLOWER;
 use secrecy::ExposeSecret as _;
-use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::database_url::DatabaseUrl;
-use super::installation::{ControlPlane, Parts, WithAgent, parts_of, sealed};
+use super::door::Door;
+use super::installation::{ControlPlane, Parts, StartError, WithAgent, parts_of, sealed};
+use super::service::Service;
 use super::system::SystemRandom;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::screen::Screen;
@@ -41,25 +41,21 @@ pub(crate) struct Shared {
     pub(crate) history: Duration,
 }
 
-/// Where a replica listens.
-pub(crate) struct Listen {
-    /// `ADDRESS:PORT`; port 0 for any free one.
-    pub(crate) address: String,
-    /// Whether it may be beyond this machine, without TLS.
-    pub(crate) plain: bool,
-}
-
 /// Serves until a signal.
 ///
 /// # Errors
 /// [`CliError`] when it does not start; nothing was served then.
-pub(crate) async fn run(shared: &Shared, listen: &Listen, screen: &Screen) -> Result<(), CliError> {
-    let mut signals = Signals::listen();
+pub(crate) async fn run(shared: &Shared, door: Door, screen: &Screen) -> Result<(), CliError> {
+    let (mut signals, service) = (Signals::listen(), Service::of_environment());
     let parts = Parts { history: shared.history, ..open(shared).await? };
-    let (listener, address) = bound(listen).await?;
-    let plane = ControlPlane::start(&parts, listener, None, WithAgent::Elsewhere);
-    screen.say(&format!("backstay works on {} and answers at http://{address}", shared.url.shown()));
+    let address = door.address().to_owned();
+    let door = door.open().await.map_err(|source| StartError::Door { address, source })?;
+    let url = door.url();
+    let plane = ControlPlane::start(&parts, vec![door], None, WithAgent::Elsewhere);
+    screen.say(&format!("backstay works on {} and answers at {url}", shared.url.shown()));
+    plane.told_to(&service, &format!("answers at {url}"));
     signals.next().await;
+    service.stopping();
     screen.say("ending: answers under way are given (Ctrl-C again to end at once)");
     tokio::select! {
         _ = plane.stop() => Ok(()),
@@ -120,21 +116,4 @@ async fn open(shared: &Shared) -> Result<Parts, CliError> {
     let key: Zeroizing<[u8; 32]> =
         Zeroizing::new(key.ok_or_else(|| SealError::Missing { row: SIGNING_KEY.to_owned() })?);
     Ok(parts_of(database, secrets, None, Arc::new(KeySigner::new(&key))))
-}
-
-/// Listens; beyond this machine only when that was said, because tokens and leases would pass in the clear.
-async fn bound(listen: &Listen) -> Result<(TcpListener, SocketAddr), CliError> {
-    let told = |error: std::io::Error| {
-        CliError::new(Exit::Failed, format!("{} cannot be listened on: {error}", listen.address))
-            .hint("Name another ADDRESS:PORT with --listen.")
-    };
-    let listener = TcpListener::bind(&listen.address).await.map_err(told)?;
-    let address = listener.local_addr().map_err(told)?;
-    if !address.ip().is_loopback() && !listen.plain {
-        let heading = format!("{address} is reached from other machines, and this server speaks no TLS");
-        return Err(CliError::new(Exit::Input, heading).hint(
-            "Listen on 127.0.0.1 behind a proxy that speaks TLS, or say --plain-http where the network is such a proxy's alone.",
-        ));
-    }
-    Ok((listener, address))
 }

@@ -1,7 +1,9 @@
 //! Server and agent in one process on 127.0.0.1, until told to end.
 
 use super::data_dir::DataDir;
+use super::door::Door;
 use super::installation::{Installation, WithAgent};
+use super::service::Service;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
 use crate::cli::screen::Screen;
@@ -11,13 +13,23 @@ use crate::cli::signal::Signals;
 ///
 /// # Errors
 /// [`CliError`] when it does not start.
-pub(crate) async fn run(data: &DataDir, with_agent: WithAgent, screen: &Screen) -> Result<(), CliError> {
-    let mut signals = Signals::listen();
-    let installation = Installation::start(data, with_agent).await?;
+pub(crate) async fn run(
+    data: &DataDir,
+    with_agent: WithAgent,
+    door: Option<Door>,
+    screen: &Screen,
+) -> Result<(), CliError> {
+    let (mut signals, service) = (Signals::listen(), Service::of_environment());
+    let installation = Installation::start_with(data, with_agent, door).await?;
     let place = human::shown(&data.path().display().to_string());
     screen.say(&format!("backstay works in {place} and answers at {}", installation.url));
+    if let Some(door) = &installation.door {
+        screen.say(&format!("for others it listens at {door}"));
+    }
     screen.say("other backstay commands on this machine find it by themselves; Ctrl-C ends it");
+    installation.told_to(&service);
     signals.next().await;
+    service.stopping();
     screen.say("ending: running jobs go back to the queue (Ctrl-C again to end at once)");
     tokio::select! {
         () = installation.stop() => Ok(()),

@@ -256,6 +256,21 @@ fn a_server_says_what_is_wrong_with_what_it_was_given() {
     let mut open = with_url(&address);
     refuse(open.args(["--listen", "0.0.0.0:0"]), 20, &["this server speaks no TLS", "--plain-http"]);
 
+    // With TLS they listen.
+    crate::tls::authority(place, "one");
+    let mut safe = with_url(&address);
+    safe.args(["--listen", "0.0.0.0:0"]).arg("--tls-certificate").arg(place.path("one.pem"));
+    refuse(safe.arg("--tls-key").arg(place.path("gone.key")), 20, &["gone.key cannot be read", "--tls-key"]);
+    let mut safe = with_url(&address);
+    safe.arg("--tls-certificate").arg(place.path("one.pem")).arg("--tls-key").arg(place.path("one.key"));
+    let mut safe = Process::start(safe);
+    let url = safe.heard("answers at ");
+    let mut asked = place.command(&["agent", "list", "--server", &url]);
+    asked.env("BACKSTAY_TOKEN", "bk_wrong").env("BACKSTAY_CA_FILE", place.path("one-ca.pem"));
+    let asked = Ran::of(&mut asked);
+    assert!(url.starts_with("https://") && asked.err.contains("token"), "{url} {}", asked.err);
+    safe.end();
+
     // Another master key than the one under which the database was begun.
     assert_eq!(Ran::of(&mut fleet.server_command(&["token", "first"])).code, Some(0));
     private(&place.path("master.key"), &"07".repeat(32));
