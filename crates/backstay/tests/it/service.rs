@@ -26,7 +26,6 @@ fn changes(ran: &Ran) -> Vec<String> {
 /// Lets systemd judge a unit, where there is one: `./check` says when there is none.
 fn judged(unit: &Path, of: &[&str]) {
     let Ok(verified) = Command::new("systemd-analyze").arg("verify").args(of).arg(unit).output() else {
-        eprintln!("no systemd-analyze here: systemd does not judge the unit");
         return;
     };
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
