@@ -83,7 +83,8 @@ pub(super) async fn line(
         // Where the first ones are held, or taken by others, the database looks for those behind them.
         return Ok((!is_head_full || found.len() >= count_max as usize).then_some(found));
     }
-    if is_head_full && window.free().next().is_none() {
+    // The most urgent that are free are always seen, however many are held before them.
+    if is_head_full && window.free_of_head() < count_max as usize {
         window.look_head_free(u64::from(count_max) + HEAD_SPARE, low).await?;
     }
     let lanes: Vec<String> = lanes.into_iter().map(|lane| lane.tenant).collect();
@@ -146,6 +147,8 @@ struct Window<'a> {
     excluded: Exclusions,
     /// The rows that were seen, each once.
     seen: BTreeMap<String, job_due::Model>,
+    /// Those of them that are the queue's first.
+    head: HashSet<String>,
     /// The repositories that were asked for jobs that wait for them.
     asked: HashSet<String>,
     /// Lanes whose last look saw less than it might.
@@ -155,7 +158,7 @@ struct Window<'a> {
 impl<'a> Window<'a> {
     fn new(tx: &'a DatabaseTransaction, now: Timestamp, kinds: &'a [JobKind]) -> Self {
         let (excluded, seen) = (Exclusions::default(), BTreeMap::new());
-        Self { tx, now, kinds, excluded, seen, asked: HashSet::new(), ended: HashSet::new() }
+        Self { tx, now, kinds, excluded, seen, head: HashSet::new(), asked: HashSet::new(), ended: HashSet::new() }
     }
 
     /// Looks at the queue's first rows, free or not, and says whether there may be more of them.
@@ -174,6 +177,7 @@ impl<'a> Window<'a> {
         for question in questions {
             let rows = question.all(self.tx).await.map_err(store_error)?;
             count += rows.len() as u64;
+            self.head.extend(rows.iter().map(|row| row.job_id.clone()));
             self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
             if count >= rows_max {
                 break;
@@ -233,6 +237,11 @@ impl<'a> Window<'a> {
 
     fn free(&self) -> impl Iterator<Item = &job_due::Model> {
         self.seen.values().filter(|row| self.excluded.lets(row))
+    }
+
+    /// Returns how many of the queue's first rows are free.
+    fn free_of_head(&self) -> usize {
+        self.free().filter(|row| self.head.contains(&row.job_id)).count()
     }
 
     /// Says whether rows of a tenant were seen, none of them is free, and there may be more.
