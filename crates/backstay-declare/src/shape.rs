@@ -465,8 +465,9 @@ const SIZES: [(&str, u64); 12] = [
     ("pib", 1 << 50),
 ];
 
-/// Reads a number of bytes.
-fn size(text: &str) -> Option<u64> {
+/// Reads a number of bytes as people write it: `500GiB`, `1.5tb`, `1024`; none for anything else, and for what is beyond
+/// 64 bits. The one reader of sizes: options of the command line are read by it too.
+pub fn size(text: &str) -> Option<u64> {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit = unit.trim().to_ascii_lowercase();

@@ -101,7 +101,8 @@ pub(super) async fn quota_notice(
     if quota == Quota::default() && live.is_none() {
         return Ok(None);
     }
-    let Standing { tenant, usage, .. } = standing(context, tenant).await?;
+    let tenant = context.declarations.tenant_get(tenant).await?;
+    let usage = context.notices.usage_get(tenant.id).await?;
     let (level, percent) = (level(quota, usage), percent(quota, usage).unwrap_or(0));
     let words = usage_words(quota, usage);
     if level == Level::Green {
@@ -117,8 +118,10 @@ pub(super) async fn quota_notice(
         return Ok(None);
     }
     let message = format!("tenant {} is at {percent} % of its quota: {words}", tenant.name);
-    let mut next_steps = vec!["Let snapshots go that nobody needs: backstay plan retention PLAN".to_owned()];
-    next_steps.push(format!("Or raise the quota: backstay quota set {} --help", tenant.name));
+    let next_steps = vec![
+        "See what stays and why, and keep less: backstay plan retention PLAN, backstay plan update PLAN".to_owned(),
+        format!("Or raise the quota: backstay quota set {} --bytes SIZE --snapshots N", tenant.name),
+    ];
     let fact = Fact {
         notice: Notice { tenant_id: tenant.id, topic: Topic::Quota, subject: SUBJECT.to_owned(), severity, message },
         title: format!("quota of {}", tenant.name),

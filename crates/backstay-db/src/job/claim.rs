@@ -61,10 +61,11 @@ pub(super) async fn claim(
         return Ok(claimed);
     }
     let low = db.hints.low();
-    let mut due = due(db, tx, (leased_at, agent), kinds, count_max, low.as_ref()).await?;
+    let wish = Wish { db, tx, now: leased_at, agent, kinds, count_max, low: low.as_ref() };
+    let mut due = due(wish).await?;
     if low.is_some() && due.len() < count_max as usize {
         // What is remembered does not decide that there is nothing more.
-        due = self::due(db, tx, (leased_at, agent), kinds, count_max, None).await?;
+        due = self::due(Wish { low: None, ..wish }).await?;
     }
     let ids = due.iter().map(|due| &due.job_id);
     let rows = job::Entity::find().filter(job::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
@@ -85,36 +86,36 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
+/// What a claim looks for, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) db: &'a Database,
+    pub(super) tx: &'a DatabaseTransaction,
+    /// When, by the deciding clock.
+    pub(super) now: Timestamp,
+    pub(super) agent: AgentId,
+    pub(super) kinds: &'a [JobKind],
+    pub(super) count_max: u32,
+    /// Where the queue is believed to begin.
+    pub(super) low: Option<&'a Low>,
+}
+
 /// Returns the hot rows of the jobs whose turn it is, locked.
-async fn due(
-    db: &Database,
-    tx: &DatabaseTransaction,
-    (now, agent): (Timestamp, AgentId),
-    kinds: &[JobKind],
-    count_max: u32,
-    low: Option<&Low>,
-) -> Result<Vec<job_due::Model>, StoreError> {
-    match line(db, tx, (now, agent), kinds, count_max, low).await? {
-        Some(due) => Ok(due),
-        None => {
-            let began = Instant::now();
-            let found = candidates(tx, now, kinds, u64::from(count_max) + CANDIDATES_SPARE, low).await?;
-            db.looked(began.elapsed());
-            Ok(found)
-        }
+async fn due(wish: Wish<'_>) -> Result<Vec<job_due::Model>, StoreError> {
+    if let Some(due) = line(wish).await? {
+        return Ok(due);
     }
+    let began = Instant::now();
+    let found = candidates(wish).await?;
+    wish.db.looked(began.elapsed());
+    Ok(found)
 }
 
 /// Returns the hot rows of due jobs whose repository is free for them, locked: by time to breach, then priority, then age.
 /// The moment was read before by the deciding clock: a job that became due since then is leased the next time.
-async fn candidates(
-    tx: &DatabaseTransaction,
-    now: Timestamp,
-    kinds: &[JobKind],
-    rows_max: u64,
-    low: Option<&Low>,
-) -> Result<Vec<job_due::Model>, StoreError> {
-    let mut found = Vec::new();
+async fn candidates(wish: Wish<'_>) -> Result<Vec<job_due::Model>, StoreError> {
+    let Wish { tx, now, kinds, low, .. } = wish;
+    let (mut found, rows_max) = (Vec::new(), u64::from(wish.count_max) + CANDIDATES_SPARE);
     for question in head(question(now, kinds, rows_max), low) {
         let locked = question.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         found.extend(locked.all(tx).await.map_err(store_error)?);

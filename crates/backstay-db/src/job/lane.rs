@@ -4,11 +4,12 @@ use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::JobKind;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult, Statement, Value};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::hint::{Hints, Low};
+use super::claim::Wish;
+use super::hint::Low;
 use crate::error::store_error;
 
 /// Most tenants of one window.
@@ -35,13 +36,9 @@ struct Found {
 }
 
 /// Returns tenants that have queued jobs, at most [`LANES_MAX`] of them: with more, another claim begins elsewhere.
-pub(super) async fn lanes(
-    tx: &DatabaseTransaction,
-    hints: &Hints,
-    (now, agent): (Timestamp, AgentId),
-    kinds: &[JobKind],
-    low: Option<&Low>,
-) -> Result<Vec<Lane>, StoreError> {
+pub(super) async fn lanes(wish: Wish<'_>) -> Result<Vec<Lane>, StoreError> {
+    let Wish { db, tx, now, agent, kinds, low, .. } = wish;
+    let hints = &db.hints;
     let after = hints.tenants().map_or_else(String::new, |(first, last)| between(&first, &last, now, agent));
     let statement = lanes_question(tx.get_database_backend(), &after, now, kinds, low);
     let rows = Found::find_by_statement(statement).all(tx).await.map_err(store_error)?;

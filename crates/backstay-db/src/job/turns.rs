@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use backstay_core::domain::fairness::{Candidate, Slot, admit};
-use backstay_core::domain::id::{AgentId, JobId};
+use backstay_core::domain::id::JobId;
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
@@ -25,13 +25,12 @@ use sea_orm::{
     QuerySelect, QueryTrait as _, Select,
 };
 
-use super::claim::{head, question, queue};
+use super::claim::{Wish, head, question, queue};
 use super::exclusion::{Exclusions, padded, waiting};
 use super::hint::Low;
 use super::lane::{LANE_ROWS, Lane, lanes};
 use super::look::{candidate_of, running_of};
 use super::rules::{rules_locked, rules_of};
-use crate::Database;
 use crate::entity::{job_due, lease};
 use crate::error::store_error;
 
@@ -48,20 +47,14 @@ const LOOKS_MAX: u32 = 3;
 const WIDER: u64 = 16;
 
 /// Returns the hot rows to lease, locked, in the order of their turns; none when the queue's own order is the answer.
-pub(super) async fn line(
-    db: &Database,
-    tx: &DatabaseTransaction,
-    (now, agent): (Timestamp, AgentId),
-    kinds: &[JobKind],
-    count_max: u32,
-    low: Option<&Low>,
-) -> Result<Option<Vec<job_due::Model>>, StoreError> {
+pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, StoreError> {
+    let Wish { db, tx, now, kinds, count_max, low, .. } = wish;
     let (mut rules, _) = rules_of(tx).await?;
     let is_capped = !rules.caps.is_empty();
     if is_capped {
         rules = rules_locked(tx).await?;
     }
-    let lanes = lanes(tx, &db.hints, (now, agent), kinds, low).await?;
+    let lanes = lanes(wish).await?;
     let mut window = Window::new(tx, now, kinds);
     let began = Instant::now();
     let is_head_full = window.look_head(u64::from(count_max) + HEAD_SPARE, low).await?;

@@ -39,35 +39,11 @@ pub(crate) struct Limit(Option<u64>);
 
 /// Reads a size such as `500GiB`.
 fn size(text: &str) -> Result<Limit, String> {
-    const UNITS: [(&str, u64); 12] = [
-        ("", 1),
-        ("b", 1),
-        ("kib", 1 << 10),
-        ("mib", 1 << 20),
-        ("gib", 1 << 30),
-        ("tib", 1 << 40),
-        ("pib", 1 << 50),
-        ("kb", 1_000),
-        ("mb", 1_000_000),
-        ("gb", 1_000_000_000),
-        ("tb", 1_000_000_000_000),
-        ("pb", 1_000_000_000_000_000),
-    ];
     if text == "none" {
         return Ok(Limit(None));
     }
     let wrong = || format!("`{text}` is no size; write 500GiB, 2TB, a number of bytes, or none");
-    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit = unit.trim().to_ascii_lowercase();
-    let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let digits = part.len().min(9);
-    let whole: u64 = whole.parse().map_err(|_| wrong())?;
-    let part: u64 = if digits == 0 { 0 } else { part[..digits].parse().map_err(|_| wrong())? };
-    let part = u128::from(part) * u128::from(*unit) / 10_u128.pow(digits as u32);
-    let bytes = u128::from(whole) * u128::from(*unit) + part;
-    u64::try_from(bytes).map(|bytes| Limit(Some(bytes))).map_err(|_| wrong())
+    backstay_declare::shape::size(text).map(|bytes| Limit(Some(bytes))).ok_or_else(wrong)
 }
 
 /// Reads a count.
