@@ -168,13 +168,7 @@ impl Bench {
             settings: json!({ "path": "/home/ada" }),
             retired_at: None,
         };
-        let item = Item {
-            id: id(2, 1),
-            source_id: source.id,
-            name: "/home/ada".to_owned(),
-            vanished_at: None,
-            confirmed_at: None,
-        };
+        let item = Item { id: id(2, 1), source_id: source.id, name: "/home/ada".to_owned(), vanished_at: None };
         let repository = Repository {
             id: id(3, 1),
             tenant_id: tenant.id,
@@ -200,6 +194,7 @@ impl Bench {
             schedule,
             rpo: Duration::from_secs(93_600),
             retention: RetentionPolicy::default(),
+            backup: Default::default(),
             created_at: now,
             retired_at: None,
         };

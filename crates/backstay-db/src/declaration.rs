@@ -250,6 +250,7 @@ pub(crate) async fn put_plan(tx: &DatabaseTransaction, now: &Now, old: &Plan, ne
         .col_expr(plan::Column::ScheduleJson, Expr::val(&new.schedule_json))
         .col_expr(plan::Column::RpoMs, Expr::val(new.rpo_ms))
         .col_expr(plan::Column::RetentionJson, Expr::val(new.retention_json.as_deref()))
+        .col_expr(plan::Column::BackupJson, Expr::val(new.backup_json.as_deref()))
         .filter(plan::Column::Id.eq(&old.id))
         .filter(plan::Column::Name.eq(&old.name))
         .filter(plan::Column::RepositoryId.eq(&old.repository_id))
@@ -262,6 +263,10 @@ pub(crate) async fn put_plan(tx: &DatabaseTransaction, now: &Now, old: &Plan, ne
         .filter(plan::Column::ScheduleJson.eq(&old.schedule_json))
         .filter(plan::Column::RpoMs.eq(old.rpo_ms))
         .filter(plan::Column::RetiredMark.eq(""))
+        .filter(match &old.backup_json {
+            Some(text) => plan::Column::BackupJson.eq(text),
+            None => plan::Column::BackupJson.is_null(),
+        })
         .filter(match &old.retention_json {
             Some(text) => plan::Column::RetentionJson.eq(text),
             None => plan::Column::RetentionJson.is_null(),

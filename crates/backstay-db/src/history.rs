@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{EvidenceId, ItemId, JobId, RepositoryId, SnapshotId, TenantId};
-use backstay_core::domain::job::Outcome;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::store::{
     ChainedEvent, EvidenceFilter, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
@@ -45,11 +44,10 @@ pub(crate) fn snapshot_question(filter: SnapshotFilter, page: Page<SnapshotId>) 
 
 /// Returns the question for an item's newest good snapshot, as of `now`.
 pub(crate) fn newest_good_question(item: ItemId, repository: RepositoryId, now: Timestamp) -> Select<snapshot::Entity> {
-    let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
     snapshot::Entity::find()
         .filter(snapshot::Column::ItemId.eq(item.to_string()))
         .filter(snapshot::Column::RepositoryId.eq(repository.to_string()))
-        .filter(snapshot::Column::Outcome.is_in(good))
+        .filter(snapshot::Column::Good.eq(1))
         .filter(snapshot::Column::TakenAt.lte(now.as_microsecond()))
         .filter(snapshot::Column::ForgottenAt.is_null())
         .order_by_desc(snapshot::Column::TakenAt)

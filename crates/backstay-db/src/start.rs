@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::PlanId;
-use backstay_core::domain::job::{Job, Outcome, StateName};
+use backstay_core::domain::job::{Job, StateName};
 use backstay_core::ports::schedule::{ScheduledItem, Start};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
-use sea_orm::sea_query::{Asterisk, Expr, ExprTrait as _, OnConflict, Order, Query, SelectStatement};
+use sea_orm::sea_query::{Asterisk, CaseStatement, Expr, ExprTrait as _, OnConflict, Order, Query, SelectStatement};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
     QuerySelect,
@@ -39,7 +39,6 @@ struct ItemRow {
     name: String,
     name_hash: String,
     vanished_at: Option<i64>,
-    confirmed_at: Option<i64>,
     newest_at: Option<i64>,
 }
 
@@ -48,22 +47,27 @@ impl ItemRow {
         let row = Row::of("plan", &self.plan_id);
         let plan_id = row.parse("id", &self.plan_id)?;
         let newest_at = row.instant_some("newest_at", self.newest_at)?;
-        let Self { id, source_id, name, name_hash, vanished_at, confirmed_at, .. } = self;
-        let item = item::Model { id, source_id, name, name_hash, vanished_at, confirmed_at }.read()?;
+        let Self { id, source_id, name, name_hash, vanished_at, .. } = self;
+        let item = item::Model { id, source_id, name, name_hash, vanished_at }.read()?;
         Ok(ScheduledItem { plan_id, item, newest_at })
     }
 }
 
 /// Returns the question for the items of plans, each with the moment of its newest good snapshot as of `now`.
 pub(crate) fn items_question(plans: &[PlanId], now: Timestamp) -> SelectStatement {
-    let good = [Outcome::Complete.word(), Outcome::Unchanged.word()];
     let of = |column| Expr::col((snapshot::Entity, column));
+    // What `Snapshot::proved_at` says.
+    let confirmed = of(snapshot::Column::ConfirmedAt).lte(now.as_microsecond());
+    let later = of(snapshot::Column::ConfirmedAt).gt(of(snapshot::Column::TakenAt));
+    let proved = CaseStatement::new()
+        .case(confirmed.and(later), of(snapshot::Column::ConfirmedAt))
+        .finally(of(snapshot::Column::TakenAt));
     let newest = Query::select()
-        .column((snapshot::Entity, snapshot::Column::TakenAt))
+        .expr(proved)
         .from(snapshot::Entity)
         .and_where(of(snapshot::Column::ItemId).equals((item::Entity, item::Column::Id)))
         .and_where(of(snapshot::Column::RepositoryId).equals((plan::Entity, plan::Column::RepositoryId)))
-        .and_where(of(snapshot::Column::Outcome).is_in(good))
+        .and_where(of(snapshot::Column::Good).eq(1))
         .and_where(of(snapshot::Column::TakenAt).lte(now.as_microsecond()))
         .and_where(of(snapshot::Column::ForgottenAt).is_null())
         .order_by((snapshot::Entity, snapshot::Column::TakenAt), Order::Desc)

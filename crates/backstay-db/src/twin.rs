@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
 use backstay_core::domain::restore::RestoreTerms;
@@ -190,6 +191,34 @@ impl ScheduleTwin {
     }
 }
 
+/// Twin of [`BackupTerms`]: what is absent is the default.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BackupTermsTwin {
+    #[serde(skip_serializing_if = "is_default")]
+    priority: i32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accept_unread: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    skip_if_unchanged: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl BackupTermsTwin {
+    pub(crate) fn of(terms: &BackupTerms) -> Self {
+        let BackupTerms { priority, accept_unread, skip_if_unchanged } = terms.clone();
+        Self { priority, accept_unread, skip_if_unchanged }
+    }
+
+    pub(crate) fn read(self) -> BackupTerms {
+        let Self { priority, accept_unread, skip_if_unchanged } = self;
+        BackupTerms { priority, accept_unread, skip_if_unchanged }
+    }
+}
+
 /// Twin of [`Said`]: what is absent is not said.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -210,6 +239,12 @@ pub(crate) struct SaidTwin {
     rpo_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention: Option<RetentionTwin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_unread: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skip_if_unchanged: Option<bool>,
 }
 
 impl SaidTwin {
@@ -223,6 +258,9 @@ impl SaidTwin {
             catch_up: said.catch_up.map(|catch_up| catch_up.word().to_owned()),
             rpo_ms: said.rpo.map(ms_cell),
             retention: said.retention.as_ref().map(RetentionTwin::of),
+            priority: said.priority,
+            accept_unread: said.accept_unread.clone(),
+            skip_if_unchanged: said.skip_if_unchanged,
         }
     }
 
@@ -238,6 +276,9 @@ impl SaidTwin {
             catch_up: catch_up.transpose()?,
             rpo: ms(self.rpo_ms)?,
             retention: self.retention.map(|retention| retention.read(row)).transpose()?,
+            priority: self.priority,
+            accept_unread: self.accept_unread,
+            skip_if_unchanged: self.skip_if_unchanged,
         })
     }
 }

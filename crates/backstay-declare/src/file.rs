@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_api::types::retention::RetentionView;
+use backstay_core::domain::backup::accept_unread_judge;
 use backstay_core::domain::channel::{ChannelKind, ChannelSettings};
 use backstay_core::domain::name::Name;
 use backstay_core::domain::storage::path_judge;
@@ -335,8 +336,9 @@ impl File<'_> {
                 );
             }
         }
-        // Nothing said of when is the same as no `schedule`; no rule of retention is a word, though: all is kept.
-        wanted.record.retain(|key, value| key != "schedule" || !is_empty(value));
+        self.backup(wanted);
+        // Nothing said of when is the same as no `schedule`, and so it is with `backup`; no rule of retention is a word, though: all is kept.
+        wanted.record.retain(|key, value| !["schedule", "backup"].contains(&key.as_str()) || !is_empty(value));
         let Some(retention) = wanted.record.get("retention") else { return };
         let view: Result<RetentionView, _> = serde_json::from_value(retention.clone());
         let read =
@@ -347,6 +349,18 @@ impl File<'_> {
                 wanted.record.insert("retention".to_owned(), view);
             }
             Err(problem) => self.wrong(wanted.place("retention"), problem, ""),
+        }
+    }
+
+    /// Judges what is said of how backups go about their work; its numbers are judged by their shapes.
+    fn backup(&mut self, wanted: &Wanted) {
+        let patterns = wanted.record.get("backup").map(|backup| &backup["accept_unread"]);
+        let patterns = patterns.and_then(Value::as_array).into_iter().flatten();
+        let patterns: Vec<String> = patterns.filter_map(Value::as_str).map(str::to_owned).collect();
+        if let Err(error) = accept_unread_judge(&patterns) {
+            // Places of what a list holds are written with a dot.
+            let path = error.field().replace('[', ".").replace(']', "");
+            self.wrong(wanted.place(&path), error.to_string(), "");
         }
     }
 

@@ -172,6 +172,26 @@ const RETENTION: &[Field] = &[
     Field::new("minimum", Shape::Number(1, 1_000_000), "Never fewer than these stay, whatever the rules say."),
 ];
 
+const BACKUP: &[Field] = &[
+    Field::new(
+        "priority",
+        Shape::Number(-100, 100),
+        "Which of two jobs that breach at the same moment goes first: the higher one; 0 when nobody says it.",
+    ),
+    Field::new(
+        "accept_unread",
+        Shape::List(&Shape::Text),
+        "Patterns of paths that may stay unread, such as `/home/*/.cache/**`: a snapshot that misses nothing else counts \
+         as good.",
+    ),
+    Field::new(
+        "skip_if_unchanged",
+        Shape::Flag,
+        "Whether a backup that finds nothing changed confirms the newest snapshot and publishes none; no when nobody \
+         says it.",
+    ),
+];
+
 /// What plans and templates say alike.
 const fn schedule() -> Field {
     Field::new(
@@ -191,6 +211,10 @@ const fn retention() -> Field {
         Shape::Record(RETENTION),
         "Which snapshots of each item are kept, by restic's rules; all of them when nobody says it, or for `{}`.",
     )
+}
+
+const fn backup() -> Field {
+    Field::new("backup", Shape::Record(BACKUP), "How backups go about their work. What is left out is the template's.")
 }
 
 const TENANT: &[Field] = &[];
@@ -240,6 +264,7 @@ const TEMPLATE: &[Field] = &[
     schedule(),
     rpo(),
     retention(),
+    backup(),
 ];
 
 const PLAN: &[Field] = &[
@@ -249,6 +274,7 @@ const PLAN: &[Field] = &[
     schedule(),
     rpo(),
     retention(),
+    backup(),
 ];
 
 const SEVERITIES: &[&str] = &["info", "warning", "error", "critical"];

@@ -47,6 +47,7 @@ impl Tally {
         };
         let (content, added, stored, freed) = match result {
             JobResult::BackedUp { counts, .. }
+            | JobResult::Confirmed { counts, .. }
             | JobResult::Restored { counts, .. }
             | JobResult::Verified { counts, .. } => (counts.bytes, counts.bytes_added, counts.bytes_stored, 0),
             JobResult::Pruned { counts, .. } => (0, 0, 0, counts.bytes_freed),
@@ -77,7 +78,7 @@ impl Tallied {
 
     async fn kind(&self, lease: LeaseKey, result: &JobResult) -> Option<JobKind> {
         match result {
-            JobResult::BackedUp { .. } => Some(JobKind::Backup),
+            JobResult::BackedUp { .. } | JobResult::Confirmed { .. } => Some(JobKind::Backup),
             JobResult::Restored { .. } => Some(JobKind::Restore),
             JobResult::Verified { .. } => Some(JobKind::Verify),
             JobResult::Pruned { .. } => Some(JobKind::Prune),

@@ -29,7 +29,7 @@ use crate::mutant::Mutant;
 use crate::repository::Published;
 use crate::stage::{ProcessId, Stage};
 use crate::wire::Wire;
-use crate::world::{TTL, World};
+use crate::world::{LOCKED, TTL, World};
 
 /// Jobs that an agent does at once.
 const SLOTS: u32 = 2;
@@ -241,6 +241,9 @@ impl Agent {
         if dice.chance(20_000) {
             stage.sleep(dice.between(Duration::from_secs(1), Duration::from_secs(7_200))).await;
         }
+        if let Some(confirmed) = self.unchanged(job, taken_at) {
+            return Some(confirmed);
+        }
         let foreign_id = foreign_id(stage);
         let (item_id, repository_id) = (job.item_id?, job.repository_id);
         let published = Published { by: key, item_id, repository_id, taken_at, published_at: stage.now() };
@@ -251,6 +254,17 @@ impl Agent {
         let (outcome, unread) = self.outcome();
         let counts = JobCounts { files: 1 + dice.below(9), unread: unread.count, ..JobCounts::default() };
         Some(JobResult::BackedUp { outcome, snapshot: PublishedSnapshot { foreign_id, taken_at }, counts, unread })
+    }
+
+    /// Finds nothing changed, on some days, where the plan wants no snapshot then.
+    fn unchanged(&self, job: &Job<Leased>, taken_at: Timestamp) -> Option<JobResult> {
+        let Work::Backup { parent: Some(parent), skip_if_unchanged: true, .. } = &job.state.work else { return None };
+        let snapshot = PublishedSnapshot { foreign_id: parent.foreign_id.clone(), taken_at };
+        let counts = JobCounts { files: 3, files_unmodified: 3, ..JobCounts::default() };
+        self.world.stage.dice.chance(500_000).then(|| {
+            self.world.repositories.confirm(parent.foreign_id.clone(), job.lease_key(), taken_at);
+            JobResult::Confirmed { snapshot, counts }
+        })
     }
 
     /// Renews now, until there is an answer or the heartbeat gives up; says whether the lease is held.
@@ -279,7 +293,7 @@ impl Agent {
         }
         match self.world.stage.dice.below(20) {
             0 => {
-                unread.push("/home/locked".to_owned(), "permission denied".to_owned());
+                unread.push(LOCKED.to_owned(), "permission denied".to_owned());
                 (Outcome::Partial, unread)
             }
             1 => (Outcome::Unchanged, unread),

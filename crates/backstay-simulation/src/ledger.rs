@@ -87,6 +87,8 @@ pub struct Ledger {
     chains: HashMap<String, (i64, String)>,
     /// Good snapshots of each item: when they were taken.
     good: HashMap<String, Vec<i64>>,
+    /// When the newest confirmation of a snapshot was read, by its item and when it was taken.
+    confirmed: HashMap<(String, i64), i64>,
     /// The snapshot of each job, and the job of each snapshot.
     snapshots: HashMap<String, String>,
     /// Snapshots that are shown: their names in the repositories.
@@ -110,6 +112,10 @@ pub struct Counts {
     pub snapshots: u64,
     /// Snapshots without one: published by attempts that were dead.
     pub orphans: u64,
+    /// Backups that confirmed a snapshot in the place of publishing one.
+    pub confirmed: u64,
+    /// Snapshots that miss something that their plan accepts.
+    pub accepted: u64,
     /// Snapshots that were forgotten.
     pub forgotten: u64,
     /// Events.
@@ -139,6 +145,7 @@ impl Ledger {
             told: HashMap::new(),
             chains: HashMap::new(),
             good: HashMap::new(),
+            confirmed: HashMap::new(),
             snapshots: HashMap::new(),
             shown: BTreeSet::new(),
             occurrences_told: HashMap::new(),
@@ -172,6 +179,7 @@ impl Ledger {
         self.leases_since(&written)?;
         self.ends(&changed)?;
         self.snapshots_since(&written)?;
+        self.confirmed_since(&written)?;
         self.overlaps()?;
         self.hints();
         Ok(())

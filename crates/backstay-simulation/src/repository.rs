@@ -29,6 +29,8 @@ pub struct Published {
 pub struct Repositories {
     snapshots: Mutex<HashMap<String, Published>>,
     published: AtomicUsize,
+    /// What agents found as a snapshot has it: which snapshot, by which attempt, read when.
+    confirmed: Mutex<Vec<(String, LeaseKey, Timestamp)>>,
 }
 
 impl Repositories {
@@ -36,6 +38,23 @@ impl Repositories {
     pub fn publish(&self, foreign_id: String, snapshot: Published) {
         self.published.fetch_add(1, SeqCst);
         self.lock().insert(foreign_id, snapshot);
+    }
+
+    /// Notes that an attempt found an item as a snapshot has it.
+    pub fn confirm(&self, foreign_id: String, by: LeaseKey, at: Timestamp) {
+        self.confirmed.lock().expect("no holder panics").push((foreign_id, by, at));
+    }
+
+    /// Returns the attempts that found an item as a snapshot has it, reading at this moment.
+    pub fn confirmed_by(&self, foreign_id: &str, at: Timestamp) -> Vec<LeaseKey> {
+        let all = self.confirmed.lock().expect("no holder panics");
+        all.iter().filter(|row| (row.0.as_str(), row.2) == (foreign_id, at)).map(|row| row.1).collect()
+    }
+
+    /// Returns what a job found as it is: which snapshots, read when.
+    pub fn confirmed_in(&self, job: &str) -> Vec<(String, Timestamp)> {
+        let all = self.confirmed.lock().expect("no holder panics");
+        all.iter().filter(|row| row.1.job_id.to_string() == job).map(|row| (row.0.clone(), row.2)).collect()
     }
 
     /// Removes a snapshot; one that is not there is removed already.

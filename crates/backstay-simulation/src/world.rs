@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::plan::Plan;
@@ -163,6 +164,9 @@ impl World {
 }
 
 /// A plan of the world, in a line.
+/// What of a simulated item is locked on some days.
+pub(crate) const LOCKED: &str = "/home/locked";
+
 struct Wish {
     tenant: usize,
     rhythm: &'static str,
@@ -175,6 +179,17 @@ struct Wish {
     rpo_hours: u64,
     /// How many of the newest snapshots are kept; all when it is zero.
     keep_last: u32,
+    /// Whether what did not change is confirmed, and what the simulated source keeps locked is accepted.
+    is_lenient: bool,
+}
+
+impl Wish {
+    fn backup(&self) -> BackupTerms {
+        match self.is_lenient {
+            true => BackupTerms { priority: 1, accept_unread: vec![LOCKED.to_owned()], skip_if_unchanged: true },
+            false => BackupTerms::default(),
+        }
+    }
 }
 
 const fn wish(tenant: usize, rhythm: &'static str, zone: &'static str, items: usize) -> Wish {
@@ -189,6 +204,7 @@ const fn wish(tenant: usize, rhythm: &'static str, zone: &'static str, items: us
         items,
         rpo_hours: 24 * 5,
         keep_last: 1,
+        is_lenient: false,
     }
 }
 
@@ -196,7 +212,7 @@ const fn wish(tenant: usize, rhythm: &'static str, zone: &'static str, items: us
 fn wishes() -> Vec<Wish> {
     vec![
         // In the hour that summer time leaves out, and that winter time has twice.
-        wish(0, "30 2 * * 0,3", "Europe/Zurich", 2),
+        Wish { is_lenient: true, ..wish(0, "30 2 * * 0,3", "Europe/Zurich", 2) },
         Wish {
             jitter_secs: 900,
             catch_up: CatchUp::Never,
@@ -255,7 +271,6 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             source_id: source.id,
             name: format!("/home/{number}/{place}"),
             vanished_at: None,
-            confirmed_at: None,
         };
         let items: Vec<Item> = (0..wish.items).map(item).collect();
         database.source_add(&source, &items).await?;
@@ -271,6 +286,7 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             repository_id: repositories[wish.tenant].id,
             schedule: schedule.with_start_window(Duration::from_secs(wish.window_secs)).with_catch_up(wish.catch_up),
             retention: kept(wish.keep_last),
+            backup: wish.backup(),
             rpo: Duration::from_secs(wish.rpo_hours * 3_600),
             template: None,
             said: Said::default(),

@@ -11,6 +11,7 @@ use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::archive::publish::Published;
 use backstay_engine::archive::run::archive;
 use backstay_engine::format::id::Id;
+use backstay_engine::format::snapshot::Summary;
 use backstay_engine::repository::Maker;
 use backstay_engine::{EngineError, EngineProgress, Interrupt};
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ const UPLOADS: usize = 8;
 
 /// Runs a backup.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
-    let Work::Backup { source, item, parent, plan_name } = &job.state.work else {
+    let Work::Backup { source, item, parent, plan_name, skip_if_unchanged } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a backup without a source".to_owned() });
     };
     let opened = source_kind(&source.kind)?.open(&source.settings, &item.name).await?;
@@ -38,9 +39,18 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let repository = job.state.repository.clone();
     let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
     let fence = Fence::new(runner, job.lease_key());
-    let thread = move || read_and_publish(&repository, &options, &progress, &interrupt, &fence);
-    let published = tokio::task::spawn_blocking(thread).await??;
-    Ok(result_of(&published, parent.is_some(), taken_at))
+    let ending = if *skip_if_unchanged { Ending::SkipIfUnchanged } else { Ending::Publish };
+    let thread = move || read_and_publish(&repository, &options, ending, (&progress, &interrupt), &fence);
+    Ok(match (tokio::task::spawn_blocking(thread).await??, parent) {
+        (Ended::Unchanged(summary), Some(parent)) => JobResult::Confirmed {
+            snapshot: PublishedSnapshot { foreign_id: parent.to_hex(), taken_at },
+            counts: counts_of(&summary),
+        },
+        (Ended::Unchanged(_), None) => {
+            return Err(RunError::Unsupported { what: "a confirmation of no snapshot".to_owned() });
+        }
+        (Ended::Published(published), parent) => result_of(&published, parent.is_some(), taken_at),
+    })
 }
 
 fn options_of(runner: &Runner, root: PathBuf, parent: Option<Id>, plan_name: &str) -> ArchiveOptions {
@@ -56,13 +66,30 @@ fn options_of(runner: &Runner, root: PathBuf, parent: Option<Id>, plan_name: &st
     }
 }
 
+/// What becomes of an item that is as its parent snapshot has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// A snapshot of the same tree is published.
+    Publish,
+    /// None is; the parent is confirmed.
+    SkipIfUnchanged,
+}
+
+/// How the reading ended, with the lease held just before.
+enum Ended {
+    /// A snapshot is in the repository.
+    Published(Published),
+    /// All of it was read, and it is as the parent has it.
+    Unchanged(Summary),
+}
+
 fn read_and_publish(
     repository: &LeasedRepository,
     options: &ArchiveOptions,
-    progress: &EngineProgress,
-    interrupt: &Interrupt,
+    ending: Ending,
+    (progress, interrupt): (&EngineProgress, &Interrupt),
     fence: &Fence,
-) -> Result<Published, EngineError> {
+) -> Result<Ended, EngineError> {
     let (username, hostname) = (options.username.clone(), options.hostname.clone());
     let leased = repository;
     let repository = open_or_create(leased, Maker { username, hostname, at: options.started_at }, interrupt)?;
@@ -70,11 +97,28 @@ fn read_and_publish(
     let archived = lock.explain(archive(&repository, options, progress, interrupt))?;
     lock.check()?;
     let ended_at = fence.check()?;
+    if ending == Ending::SkipIfUnchanged && archived.is_unchanged() && archived.is_whole() {
+        let left = archived.leave();
+        unlock(lock);
+        return Ok(Ended::Unchanged(left.summary));
+    }
     let published = archived.publish(ended_at)?;
     // Whoever removed our lock meanwhile may have begun to prune: then the snapshot does not count.
     lock.check()?;
     unlock(lock);
-    Ok(published)
+    Ok(Ended::Published(published))
+}
+
+fn counts_of(summary: &Summary) -> JobCounts {
+    JobCounts {
+        files: summary.total_files_processed,
+        files_unmodified: summary.files_unmodified,
+        dirs: summary.dirs_new + summary.dirs_changed + summary.dirs_unmodified,
+        bytes: summary.total_bytes_processed,
+        bytes_added: summary.data_added,
+        bytes_stored: 0,
+        unread: 0,
+    }
 }
 
 fn result_of(published: &Published, has_parent: bool, taken_at: Timestamp) -> JobResult {
@@ -85,15 +129,8 @@ fn result_of(published: &Published, has_parent: bool, taken_at: Timestamp) -> Jo
         (true, true) => Outcome::Unchanged,
         (true, false) => Outcome::Complete,
     };
-    let counts = JobCounts {
-        files: summary.total_files_processed,
-        files_unmodified: summary.files_unmodified,
-        dirs: summary.dirs_new + summary.dirs_changed + summary.dirs_unmodified,
-        bytes: summary.total_bytes_processed,
-        bytes_added: summary.data_added,
-        bytes_stored: published.bytes_stored,
-        unread: published.unread.count,
-    };
+    let counts =
+        JobCounts { bytes_stored: published.bytes_stored, unread: published.unread.count, ..counts_of(summary) };
     let snapshot = PublishedSnapshot { foreign_id: published.id.to_hex(), taken_at };
     JobResult::BackedUp { outcome, snapshot, counts, unread: published.unread.clone() }
 }

@@ -89,7 +89,7 @@ fn job(root: &Path, repository: LeasedRepository, ttl: Duration) -> Job<Leased> 
         retired_at: None,
     };
     let name = root.to_str().unwrap().to_owned();
-    let item = Item { id: ItemId::new(at, [3; 10]), source_id: source.id, name, vanished_at: None, confirmed_at: None };
+    let item = Item { id: ItemId::new(at, [3; 10]), source_id: source.id, name, vanished_at: None };
     Job {
         id: JobId::new(at, [4; 10]),
         tenant_id,
@@ -113,7 +113,7 @@ fn job(root: &Path, repository: LeasedRepository, ttl: Duration) -> Job<Leased> 
             epoch: RepositoryEpoch(0),
             repository,
             checkpoint: None,
-            work: Work::Backup { source, item, parent: None, plan_name: "home".to_owned() },
+            work: Work::Backup { source, item, parent: None, plan_name: "home".to_owned(), skip_if_unchanged: false },
         },
     }
 }

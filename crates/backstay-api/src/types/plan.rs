@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::job::EnqueuedView;
 use super::retention::RetentionView;
-use super::template::{SaidView, ScheduleView};
+use super::template::{BackupTermsView, SaidChange, SaidView, ScheduleView};
 use super::wire::{WireError, change};
 
 /// A plan to declare.
@@ -39,6 +39,9 @@ pub struct PlanCreate {
     /// Which snapshots are kept; the template's rules when left out, all without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionView>,
+    /// How its backups go about their work. Each part that is left out is the template's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupTermsView>,
 }
 
 impl PlanCreate {
@@ -47,7 +50,8 @@ impl PlanCreate {
     /// # Errors
     /// A value that cannot be read.
     pub fn said(&self) -> Result<Said, WireError> {
-        SaidView::new(Some(&self.schedule), self.rpo_ms, self.retention.as_ref()).read()
+        let (schedule, retention, backup) = (Some(self.schedule.clone()), self.retention.clone(), self.backup.clone());
+        SaidView { schedule, rpo_ms: self.rpo_ms, retention, backup }.read()
     }
 }
 
@@ -78,6 +82,10 @@ pub struct PlanUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
     #[schema(value_type = Option<RetentionView>)]
     pub retention: Option<Option<RetentionView>>,
+    /// How its backups go about their work; all that the plan says of it is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<BackupTermsView>)]
+    pub backup: Option<Option<BackupTermsView>>,
 }
 
 impl PlanUpdate {
@@ -86,7 +94,8 @@ impl PlanUpdate {
     /// # Errors
     /// A value that cannot be read.
     pub fn said(&self, was: &Said) -> Result<Option<Said>, WireError> {
-        SaidView::changed(was, self.schedule.as_ref(), self.rpo_ms, self.retention.as_ref())
+        let (schedule, retention, backup) = (self.schedule.clone(), self.retention.clone(), self.backup.clone());
+        SaidChange { schedule, rpo_ms: self.rpo_ms, retention, backup }.over(was)
     }
 }
 
@@ -122,6 +131,9 @@ pub struct PlanView {
     /// Which snapshots are kept.
     #[serde(default)]
     pub retention: RetentionView,
+    /// How its backups go about their work.
+    #[serde(default)]
+    pub backup: BackupTermsView,
     /// What the plan says itself of these.
     #[serde(default)]
     pub said: SaidView,
@@ -151,6 +163,7 @@ impl PlanView {
             schedule: (&plan.schedule).into(),
             rpo_ms: plan.rpo.as_millis() as u64,
             retention: (&plan.retention).into(),
+            backup: (&plan.backup).into(),
             created_at: plan.created_at.to_string(),
             retired_at: plan.retired_at.map(|at| at.to_string()),
         }

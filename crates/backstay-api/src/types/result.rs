@@ -40,6 +40,15 @@ pub enum ResultWire {
         /// What could not be read.
         unread: UnreadView,
     },
+    /// The item is as its newest snapshot has it, and none was published.
+    Confirmed {
+        /// How the repository calls that snapshot.
+        foreign_id: String,
+        /// When the reading began.
+        taken_at: String,
+        /// In numbers.
+        counts: CountsView,
+    },
     /// Data was restored.
     Restored {
         /// `complete` or `partial`.
@@ -280,6 +289,11 @@ impl From<&JobResult> for ResultWire {
                 counts: (*counts).into(),
                 unread: unread.into(),
             },
+            JobResult::Confirmed { snapshot, counts } => Self::Confirmed {
+                foreign_id: snapshot.foreign_id.clone(),
+                taken_at: snapshot.taken_at.to_string(),
+                counts: (*counts).into(),
+            },
             JobResult::Restored { outcome, counts, unread } => {
                 Self::Restored { outcome: outcome.word().to_owned(), counts: (*counts).into(), unread: unread.into() }
             }
@@ -321,6 +335,10 @@ impl ResultWire {
                 snapshot: PublishedSnapshot { foreign_id, taken_at: parse("taken_at", &taken_at)? },
                 counts: counts.into(),
                 unread: unread.into(),
+            },
+            Self::Confirmed { foreign_id, taken_at, counts } => JobResult::Confirmed {
+                snapshot: PublishedSnapshot { foreign_id, taken_at: parse("taken_at", &taken_at)? },
+                counts: counts.into(),
             },
             Self::Restored { outcome: how, counts, unread } => {
                 JobResult::Restored { outcome: outcome(&how)?, counts: counts.into(), unread: unread.into() }

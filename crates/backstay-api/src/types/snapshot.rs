@@ -32,6 +32,11 @@ pub struct SnapshotView {
     pub taken_at: String,
     /// `complete`, `partial` or `unchanged`.
     pub outcome: String,
+    /// Whether it counts for the RPO: nothing is missing, or its plan accepted all that is.
+    pub is_good: bool,
+    /// When a backup last found its item as it has it and published none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<String>,
     /// What it holds.
     pub counts: CountsView,
     /// Nobody may delete it before; none when it is not protected.
@@ -61,6 +66,8 @@ impl SnapshotView {
             foreign_id: snapshot.foreign_id.clone(),
             taken_at: snapshot.taken_at.to_string(),
             outcome: snapshot.outcome.word().to_owned(),
+            is_good: snapshot.is_good,
+            confirmed_at: snapshot.confirmed_at.map(|at| at.to_string()),
             counts: snapshot.counts.into(),
             protected_until: snapshot.protected_until.map(|at| at.to_string()),
             pinned_at: snapshot.pinned_at.map(|at| at.to_string()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, Schedule};
 use backstay_core::domain::template::{Said, Template};
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ pub struct ScheduleView {
 
 impl From<&Schedule> for ScheduleView {
     fn from(schedule: &Schedule) -> Self {
-        let said = Said::all(schedule, Duration::ZERO, &Default::default());
+        let said = Said::all(schedule, Duration::ZERO, &Default::default(), &Default::default());
         // What holds has always been told without this word.
         Self { on_request: false, ..(&said).into() }
     }
@@ -81,6 +82,45 @@ impl ScheduleView {
     }
 }
 
+/// How backups go about their work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupTermsView {
+    /// Which of two jobs that breach at the same moment goes first: the higher one, from -100 to 100; 0 when nobody says
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -100, maximum = 100)]
+    pub priority: Option<i32>,
+    /// Patterns of paths that may stay unread: a snapshot that misses nothing else counts as good. In a pattern `*` stands
+    /// for anything within one folder's name, `**` for anything, `?` for one letter. None when nobody says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
+    pub accept_unread: Option<Vec<String>>,
+    /// Whether a backup that finds nothing changed confirms the newest snapshot and publishes none; no when nobody says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_if_unchanged: Option<bool>,
+}
+
+impl From<&Said> for BackupTermsView {
+    fn from(said: &Said) -> Self {
+        Self {
+            priority: said.priority,
+            accept_unread: said.accept_unread.clone(),
+            skip_if_unchanged: said.skip_if_unchanged,
+        }
+    }
+}
+
+impl From<&BackupTerms> for BackupTermsView {
+    fn from(terms: &BackupTerms) -> Self {
+        Self {
+            priority: Some(terms.priority),
+            accept_unread: Some(terms.accept_unread.clone()),
+            skip_if_unchanged: Some(terms.skip_if_unchanged),
+        }
+    }
+}
+
 /// What a plan or a template says itself; what is left out, the template above says, or nobody.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SaidView {
@@ -93,49 +133,31 @@ pub struct SaidView {
     /// Which snapshots are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionView>,
+    /// How backups go about their work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupTermsView>,
 }
 
 impl From<&Said> for SaidView {
     fn from(said: &Said) -> Self {
-        let schedule = ScheduleView::from(said);
+        let (schedule, backup) = (ScheduleView::from(said), BackupTermsView::from(said));
         Self {
             schedule: (schedule != ScheduleView::default()).then_some(schedule),
             rpo_ms: said.rpo.map(ms),
             retention: said.retention.as_ref().map(RetentionView::from),
+            backup: (backup != BackupTermsView::default()).then_some(backup),
         }
     }
 }
 
 impl SaidView {
-    pub(crate) fn new(schedule: Option<&ScheduleView>, rpo_ms: Option<u64>, retention: Option<&RetentionView>) -> Self {
-        Self { schedule: schedule.cloned(), rpo_ms, retention: retention.cloned() }
-    }
-
-    /// Returns what is said after a change of what was: outside none for what stays, inside none for what is said no more.
-    pub(crate) fn changed(
-        was: &Said,
-        schedule: Option<&Option<ScheduleView>>,
-        rpo_ms: Option<Option<u64>>,
-        retention: Option<&Option<RetentionView>>,
-    ) -> Result<Option<Said>, WireError> {
-        if schedule.is_none() && rpo_ms.is_none() && retention.is_none() {
-            return Ok(None);
-        }
-        let was = Self::from(was);
-        let now = Self {
-            schedule: schedule.cloned().unwrap_or(was.schedule),
-            rpo_ms: rpo_ms.unwrap_or(was.rpo_ms),
-            retention: retention.cloned().unwrap_or(was.retention),
-        };
-        now.read().map(Some)
-    }
-
     /// Reads it.
     ///
     /// # Errors
     /// A word that is none of a field's, two rhythms at once, a rule that is none.
     pub fn read(&self) -> Result<Said, WireError> {
         let schedule = self.schedule.clone().unwrap_or_default();
+        let backup = self.backup.clone().unwrap_or_default();
         let overlap = schedule.overlap.as_deref().map(|text| word("schedule.overlap", text, OverlapKey::from_word));
         let catch_up = schedule.catch_up.as_deref().map(|text| word("schedule.catch_up", text, CatchUp::from_word));
         Ok(Said {
@@ -147,7 +169,37 @@ impl SaidView {
             catch_up: catch_up.transpose()?,
             rpo: self.rpo_ms.map(Duration::from_millis),
             retention: self.retention.as_ref().map(RetentionView::read).transpose()?,
+            priority: backup.priority,
+            accept_unread: backup.accept_unread,
+            skip_if_unchanged: backup.skip_if_unchanged,
         })
+    }
+}
+
+/// A change of what is said: outside none for what stays, inside none for what is said no more.
+#[derive(Debug, Clone)]
+pub(crate) struct SaidChange {
+    pub(crate) schedule: Option<Option<ScheduleView>>,
+    pub(crate) rpo_ms: Option<Option<u64>>,
+    pub(crate) retention: Option<Option<RetentionView>>,
+    pub(crate) backup: Option<Option<BackupTermsView>>,
+}
+
+impl SaidChange {
+    /// Returns all that is said afterwards; none when nothing changes.
+    pub(crate) fn over(self, was: &Said) -> Result<Option<Said>, WireError> {
+        let Self { schedule, rpo_ms, retention, backup } = self;
+        if schedule.is_none() && rpo_ms.is_none() && retention.is_none() && backup.is_none() {
+            return Ok(None);
+        }
+        let was = SaidView::from(was);
+        let now = SaidView {
+            schedule: schedule.unwrap_or(was.schedule),
+            rpo_ms: rpo_ms.unwrap_or(was.rpo_ms),
+            retention: retention.unwrap_or(was.retention),
+            backup: backup.unwrap_or(was.backup),
+        };
+        now.read().map(Some)
     }
 }
 
@@ -171,6 +223,9 @@ pub struct TemplateCreate {
     /// Which snapshots are kept. Rules are taken whole: those of two templates never mix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionView>,
+    /// How backups go about their work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupTermsView>,
 }
 
 impl TemplateCreate {
@@ -179,7 +234,8 @@ impl TemplateCreate {
     /// # Errors
     /// A value that cannot be read.
     pub fn said(&self) -> Result<Said, WireError> {
-        SaidView::new(self.schedule.as_ref(), self.rpo_ms, self.retention.as_ref()).read()
+        let (schedule, retention, backup) = (self.schedule.clone(), self.retention.clone(), self.backup.clone());
+        SaidView { schedule, rpo_ms: self.rpo_ms, retention, backup }.read()
     }
 }
 
@@ -203,6 +259,10 @@ pub struct TemplateUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
     #[schema(value_type = Option<RetentionView>)]
     pub retention: Option<Option<RetentionView>>,
+    /// How backups go about their work; all that it says of it is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change")]
+    #[schema(value_type = Option<BackupTermsView>)]
+    pub backup: Option<Option<BackupTermsView>>,
 }
 
 impl TemplateUpdate {
@@ -211,7 +271,8 @@ impl TemplateUpdate {
     /// # Errors
     /// A value that cannot be read.
     pub fn said(&self, was: &Said) -> Result<Option<Said>, WireError> {
-        SaidView::changed(was, self.schedule.as_ref(), self.rpo_ms, self.retention.as_ref())
+        let (schedule, retention, backup) = (self.schedule.clone(), self.retention.clone(), self.backup.clone());
+        SaidChange { schedule, rpo_ms: self.rpo_ms, retention, backup }.over(was)
     }
 }
 
@@ -236,11 +297,14 @@ pub struct TemplateView {
     /// Which snapshots are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionView>,
+    /// How backups go about their work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupTermsView>,
 }
 
 impl From<&Template> for TemplateView {
     fn from(template: &Template) -> Self {
-        let SaidView { schedule, rpo_ms, retention } = (&template.said).into();
+        let SaidView { schedule, rpo_ms, retention, backup } = (&template.said).into();
         Self {
             id: template.id.to_string(),
             tenant_id: template.tenant_id.to_string(),
@@ -249,6 +313,7 @@ impl From<&Template> for TemplateView {
             schedule,
             rpo_ms,
             retention,
+            backup,
         }
     }
 }
@@ -260,7 +325,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_read_back_and_null_says_nothing_any_more() {
-        let text = r#"{"schedule":{"cron":"@daily","time_zone":"Europe/Zurich"},"rpo_ms":3600000,"retention":{}}"#;
+        let text = r#"{"schedule":{"cron":"@daily","time_zone":"Europe/Zurich"},"rpo_ms":3600000,"retention":{},"backup":{"priority":5,"accept_unread":[]}}"#;
         let view: SaidView = serde_json::from_str(text).unwrap();
         let said = view.read().unwrap();
         assert_eq!((SaidView::from(&said), said.jitter), (view, None));
@@ -274,7 +339,7 @@ mod tests {
         let changed = change(r#"{"schedule":{"on_request":true},"rpo_ms":null}"#).unwrap();
         let expected = Said { rhythm: Some(Rhythm::OnRequest), time_zone: None, rpo: None, ..said.clone() };
         assert_eq!(changed, expected);
-        assert_eq!(change(r#"{"schedule":null,"rpo_ms":null,"retention":null}"#), Some(Said::default()));
+        assert_eq!(change(r#"{"schedule":null,"rpo_ms":null,"retention":null,"backup":null}"#), Some(Said::default()));
         let two = r#"{"schedule":{"cron":"@daily","every_ms":3600000}}"#;
         let wrong = serde_json::from_str::<SaidView>(two).unwrap().read().unwrap_err();
         assert!(wrong.to_string().starts_with("schedule: give one of"));

@@ -120,6 +120,9 @@ pub enum WorkWire {
         parent: Option<SnapshotWire>,
         /// The plan's name.
         plan_name: String,
+        /// Whether the parent is confirmed, and no snapshot published, when nothing changed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        skip_if_unchanged: bool,
     },
     /// Bring a snapshot to a target.
     Restore {
@@ -186,9 +189,6 @@ pub struct ItemWire {
     /// When a discovery did not find it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vanished_at: Option<String>,
-    /// When it was last confirmed unchanged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confirmed_at: Option<String>,
 }
 
 /// A snapshot, whole.
@@ -213,6 +213,9 @@ pub struct SnapshotWire {
     pub taken_at: String,
     /// `complete`, `partial` or `unchanged`.
     pub outcome: String,
+    /// Whether it counts as good.
+    #[serde(default)]
+    pub is_good: bool,
     /// What it holds.
     pub counts: CountsView,
     /// Nobody may delete it before this moment.
@@ -321,7 +324,6 @@ impl From<&Item> for ItemWire {
             source_id: item.source_id.to_string(),
             name: item.name.clone(),
             vanished_at: instant_some(item.vanished_at),
-            confirmed_at: instant_some(item.confirmed_at),
         }
     }
 }
@@ -335,7 +337,6 @@ impl TryFrom<ItemWire> for Item {
             source_id: parse("item.source_id", &wire.source_id)?,
             name: wire.name,
             vanished_at: parse_some("item.vanished_at", wire.vanished_at.as_deref())?,
-            confirmed_at: parse_some("item.confirmed_at", wire.confirmed_at.as_deref())?,
         })
     }
 }
@@ -352,6 +353,7 @@ impl From<&Snapshot> for SnapshotWire {
             parent_id: row.parent_id.map(|id| id.to_string()),
             taken_at: row.taken_at.to_string(),
             outcome: row.outcome.word().to_owned(),
+            is_good: row.is_good,
             counts: row.counts.into(),
             protected_until: instant_some(row.protected_until),
         }
@@ -372,9 +374,11 @@ impl TryFrom<SnapshotWire> for Snapshot {
             parent_id: parse_some("snapshot.parent_id", wire.parent_id.as_deref())?,
             taken_at: parse("snapshot.taken_at", &wire.taken_at)?,
             outcome: word("snapshot.outcome", &wire.outcome, Outcome::from_word)?,
+            is_good: wire.is_good,
             counts: wire.counts.into(),
             protected_until: parse_some("snapshot.protected_until", wire.protected_until.as_deref())?,
             // What keeps it is the control plane's matter: no agent looks at it.
+            confirmed_at: None,
             pinned_at: None,
             held_at: None,
             forgotten_at: None,
@@ -399,11 +403,12 @@ impl TryFrom<ForgetWire> for Forget {
 impl From<&Work> for WorkWire {
     fn from(work: &Work) -> Self {
         match work {
-            Work::Backup { source, item, parent, plan_name } => Self::Backup {
+            Work::Backup { source, item, parent, plan_name, skip_if_unchanged } => Self::Backup {
                 source: source.into(),
                 item: item.into(),
                 parent: parent.as_ref().map(Into::into),
                 plan_name: plan_name.clone(),
+                skip_if_unchanged: *skip_if_unchanged,
             },
             Work::Prune { forget } => Self::Prune { forget: forget.iter().map(Into::into).collect() },
             Work::Restore { snapshot, target, terms } => {
@@ -426,11 +431,12 @@ impl WorkWire {
     /// An id, a name, an instant or a word that is none.
     pub fn read(self) -> Result<Work, WireError> {
         Ok(match self {
-            Self::Backup { source, item, parent, plan_name } => Work::Backup {
+            Self::Backup { source, item, parent, plan_name, skip_if_unchanged } => Work::Backup {
                 source: source.try_into()?,
                 item: item.try_into()?,
                 parent: parent.map(TryInto::try_into).transpose()?,
                 plan_name,
+                skip_if_unchanged,
             },
             Self::Prune { forget } => {
                 Work::Prune { forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? }

@@ -15,6 +15,4 @@ pub struct Item {
     pub name: String,
     /// When a discovery did not find it any more; none while it is there. Its retention lives on.
     pub vanished_at: Option<Timestamp>,
-    /// When the item was last confirmed unchanged without a new snapshot; none when that never happened.
-    pub confirmed_at: Option<Timestamp>,
 }

@@ -485,6 +485,9 @@ pub enum Work {
         parent: Option<Snapshot>,
         /// The plan's name, which the snapshot carries as a tag.
         plan_name: String,
+        /// Whether the parent is confirmed, and no snapshot published, when nothing changed; the parent is a good one
+        /// then.
+        skip_if_unchanged: bool,
     },
     /// Bring a snapshot to a target.
     Restore {

@@ -3,6 +3,7 @@
 //! Read `job` first: everything else serves it. Types here hold no nonsense (they are parsed at the edge), know no
 //! serialisation format, and say in their fields' lines what absence means.
 
+pub mod backup;
 pub mod job;
 pub mod lease;
 pub mod attempt;

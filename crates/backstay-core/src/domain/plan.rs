@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::backup::BackupTerms;
 use super::id::{PlanId, RepositoryId, SourceId, TenantId};
 use super::name::Name;
 use super::retention::RetentionPolicy;
@@ -25,7 +26,7 @@ pub struct Plan {
     pub repository_id: RepositoryId,
     /// The template whose values it takes where it says nothing itself; none for a plan by itself.
     pub template: Option<Name>,
-    /// What it says itself. What holds stands in the three below: nobody who works with a plan asks its templates.
+    /// What it says itself. What holds stands in the four below: nobody who works with a plan asks its templates.
     pub said: Said,
     /// When.
     pub schedule: Schedule,
@@ -33,6 +34,8 @@ pub struct Plan {
     pub rpo: Duration,
     /// Which snapshots of each item are kept; the default keeps everything.
     pub retention: RetentionPolicy,
+    /// How its backups go about their work.
+    pub backup: BackupTerms,
     /// When the plan was made: an item without a snapshot counts its RPO from here.
     pub created_at: Timestamp,
     /// When it was retired: nothing new is made of it then, and what it made stays; none while it lives.

@@ -58,17 +58,16 @@ pub struct Age {
     pub breach_at: Timestamp,
 }
 
-/// Returns an item's age from the moments of its good snapshots and from when the newest of them was last confirmed.
-/// A confirmation without a snapshot confirms nothing.
+/// Returns an item's age from the moments that its good snapshots prove ([`Snapshot::proved_at`]).
+///
+/// [`Snapshot::proved_at`]: super::snapshot::Snapshot::proved_at
 pub fn age(
     rpo: Duration,
     plan_created_at: Timestamp,
     good: impl IntoIterator<Item = Timestamp>,
-    confirmed_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Age {
-    let newest = good.into_iter().filter(|at| *at <= now).max();
-    let newest_at = newest.map(|newest| confirmed_at.filter(|at| *at <= now).map_or(newest, |at| at.max(newest)));
+    let newest_at = good.into_iter().filter(|at| *at <= now).max();
     Age { newest_at, breach_at: breach_at(rpo, newest_at, plan_created_at) }
 }
 
@@ -194,9 +193,9 @@ mod tests {
         assert!(!counts(Outcome::Partial, &unnamed, &accept));
     }
 
-    fn check(good: &str, confirmed: Option<&str>, now: &str, expected: &str) {
+    fn check(good: &str, now: &str, expected: &str) {
         let good = good.split_whitespace().map(at);
-        let age = age(Duration::from_secs(3 * 3_600), at("00:00"), good, confirmed.map(at), at(now));
+        let age = age(Duration::from_secs(3 * 3_600), at("00:00"), good, at(now));
         let breach = age.breach_at.strftime("%H:%M");
         let answer = age
             .overdue_by(at(now))
@@ -206,15 +205,11 @@ mod tests {
 
     #[test]
     fn overdue_comes_from_snapshots_that_exist() {
-        check("", None, "02:59", "breach 03:00");
-        check("", None, "03:00", "overdue by 0m");
-        check("01:00 05:00 04:00", None, "06:00", "breach 08:00");
-        check("01:00", None, "06:00", "overdue by 120m");
-        check("01:00", Some("05:00"), "06:00", "breach 08:00");
-        check("05:00", Some("01:00"), "06:00", "breach 08:00");
-        check("", Some("05:00"), "06:00", "overdue by 180m");
-        check("01:00 23:00", None, "06:00", "overdue by 120m");
-        check("01:00", Some("23:00"), "06:00", "overdue by 120m");
+        check("", "02:59", "breach 03:00");
+        check("", "03:00", "overdue by 0m");
+        check("01:00 05:00 04:00", "06:00", "breach 08:00");
+        check("01:00", "06:00", "overdue by 120m");
+        check("01:00 23:00", "06:00", "overdue by 120m");
     }
 
     fn check_expected(minutes: &[u64], expected: u64) {

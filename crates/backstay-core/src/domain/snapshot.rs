@@ -26,6 +26,11 @@ pub struct Snapshot {
     pub taken_at: Timestamp,
     /// Whether some entries are missing from it.
     pub outcome: Outcome,
+    /// Whether it counts for the RPO and is never dropped as the newest: nothing is missing, or its plan accepted, when
+    /// it was made, all that is.
+    pub is_good: bool,
+    /// When a backup last found its item as it has it; none when none did.
+    pub confirmed_at: Option<Timestamp>,
     /// What it holds.
     pub counts: JobCounts,
     /// Nobody may delete it before this moment; none when it is not protected.
@@ -36,6 +41,14 @@ pub struct Snapshot {
     pub held_at: Option<Timestamp>,
     /// When it was forgotten: its row stays as a fact of the past, and it can be read no more. None while it is there.
     pub forgotten_at: Option<Timestamp>,
+}
+
+impl Snapshot {
+    /// Returns the moment of which it proves the item's state: when it was taken, or last confirmed as far as that is not
+    /// in the future.
+    pub fn proved_at(&self, now: Timestamp) -> Timestamp {
+        self.confirmed_at.filter(|at| *at <= now).map_or(self.taken_at, |at| at.max(self.taken_at))
+    }
 }
 
 /// What keeps a snapshot against all rules of retention.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::backup::{BackupTerms, BackupTermsError, accept_unread_judge, priority_judge};
 use super::digest::time_words;
 use super::id::{TemplateId, TenantId};
 use super::name::Name;
@@ -101,6 +102,15 @@ values! {
     rpo: Duration = RPO_DEFAULT, |length: &Duration| time_words(*length);
     /// What is kept. A policy is taken whole: rules of two policies never mix.
     retention: RetentionPolicy = RetentionPolicy::default(), RetentionPolicy::words;
+    /// Which of two jobs that breach at the same moment goes first.
+    priority: i32 = 0, i32::to_string;
+    /// What may stay unread. A list is taken whole.
+    accept_unread: Vec<String> = Vec::new(), |patterns: &Vec<String>| match patterns.as_slice() {
+        [] => "nothing".to_owned(),
+        patterns => patterns.join(", "),
+    };
+    /// Whether no snapshot is published when nothing changed.
+    skip_if_unchanged: bool = false, |skip: &bool| if *skip { "yes" } else { "no" }.to_owned();
 }
 
 fn pick<T: Clone>(plan: &Said, templates: &[(Name, Said)], of: impl Fn(&Said) -> Option<&T>, default: T) -> Value<T> {
@@ -117,7 +127,7 @@ fn pick<T: Clone>(plan: &Said, templates: &[(Name, Said)], of: impl Fn(&Said) ->
 
 impl Said {
     /// Returns what says each value of its own.
-    pub fn all(schedule: &Schedule, rpo: Duration, retention: &RetentionPolicy) -> Self {
+    pub fn all(schedule: &Schedule, rpo: Duration, retention: &RetentionPolicy, backup: &BackupTerms) -> Self {
         Self {
             rhythm: Some(schedule.rhythm().clone()),
             time_zone: Some(schedule.time_zone().to_owned()),
@@ -127,6 +137,9 @@ impl Said {
             catch_up: Some(schedule.catch_up()),
             rpo: Some(rpo),
             retention: Some(retention.clone()),
+            priority: Some(backup.priority),
+            accept_unread: Some(backup.accept_unread.clone()),
+            skip_if_unchanged: Some(backup.skip_if_unchanged),
         }
     }
 
@@ -136,6 +149,15 @@ impl Said {
     /// Says which part is wrong, by its name on the wire.
     pub fn judge(&self) -> Result<(), ScheduleError> {
         effective(self, &[]).schedule().map(drop)
+    }
+
+    /// Judges what it says of backups.
+    ///
+    /// # Errors
+    /// Says which part is wrong, by its name on the wire.
+    pub fn judge_backup(&self) -> Result<(), BackupTermsError> {
+        self.priority.map_or(Ok(()), priority_judge)?;
+        self.accept_unread.as_deref().map_or(Ok(()), accept_unread_judge)
     }
 }
 
@@ -148,6 +170,15 @@ impl Effective {
         let (rhythm, zone) = (self.rhythm.value.clone(), self.time_zone.value.clone());
         let schedule = Schedule::new(rhythm, zone, self.jitter.value, self.overlap.value)?;
         Ok(schedule.with_start_window(self.start_window.value).with_catch_up(self.catch_up.value))
+    }
+
+    /// Returns how backups go about their work.
+    pub fn backup(&self) -> BackupTerms {
+        BackupTerms {
+            priority: self.priority.value,
+            accept_unread: self.accept_unread.value.clone(),
+            skip_if_unchanged: self.skip_if_unchanged.value,
+        }
     }
 }
 
@@ -245,7 +276,8 @@ pub fn of_plan(plan: &Plan, templates: &Templates) -> Result<Effective, Template
 pub fn settled(plan: &Plan, templates: &Templates) -> Result<Plan, SettleError> {
     let holds = of_plan(plan, templates)?;
     let schedule = holds.schedule()?;
-    Ok(Plan { schedule, rpo: holds.rpo.value, retention: holds.retention.value, ..plan.clone() })
+    let backup = holds.backup();
+    Ok(Plan { schedule, rpo: holds.rpo.value, retention: holds.retention.value, backup, ..plan.clone() })
 }
 
 #[cfg(test)]
@@ -286,7 +318,7 @@ mod tests {
     #[test]
     fn who_says_all_takes_nothing_from_above() {
         let schedule = effective(&Said::default(), &[]).schedule().unwrap();
-        let said = Said::all(&schedule, RPO_DEFAULT, &RetentionPolicy::default());
+        let said = Said::all(&schedule, RPO_DEFAULT, &RetentionPolicy::default(), &BackupTerms::default());
         let above =
             [(name("team"), Said { time_zone: Some("Europe/Zurich".to_owned()), rpo: hours(1), ..said.clone() })];
         assert!(effective(&said, &above).lines().iter().all(|(_, _, said_by)| said_by == "plan"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::lease::access_key;
+use crate::domain::backup::BackupTermsError;
 use crate::domain::channel::SEALED_PREFIX;
 use crate::domain::id::{ItemId, RepositoryId, SourceId, StorageId, TenantId};
 use crate::domain::item::Item;
@@ -63,6 +64,9 @@ pub enum DeclareError {
     /// What is said of the schedule is wrong.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// What is said of backups is wrong.
+    #[error(transparent)]
+    Backup(#[from] BackupTermsError),
     /// Templates do not hold together.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -263,13 +267,7 @@ pub async fn source_declare(
         settings: parsed.settings,
         retired_at: None,
     };
-    let item = |name| Item {
-        id: ItemId::new(now, context.ten()),
-        source_id: source.id,
-        name,
-        vanished_at: None,
-        confirmed_at: None,
-    };
+    let item = |name| Item { id: ItemId::new(now, context.ten()), source_id: source.id, name, vanished_at: None };
     let items: Vec<Item> = parsed.items.into_iter().map(item).collect();
     context.declarations.source_add(&source, &items).await?;
     Ok(source)

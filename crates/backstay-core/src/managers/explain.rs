@@ -16,7 +16,7 @@ use crate::domain::explain::{self, Place, Queue, Running};
 use crate::domain::fairness::{Candidate, Caps};
 use crate::domain::id::{ItemId, PlanId, SnapshotId};
 use crate::domain::item::Item;
-use crate::domain::job::{Job, JobKind, JobState};
+use crate::domain::job::{Job, JobKind, JobState, Outcome};
 use crate::domain::plan::Plan;
 use crate::domain::retention::Verdict;
 use crate::domain::rpo::{Age, DURATIONS_MAX, Forecast, age, expected_duration, forecast};
@@ -134,7 +134,7 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
     let expected = expected(context, item.id).await?;
     for plan in &plans {
         let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-        let age = age(plan.rpo, plan.created_at, newest.map(|snapshot| snapshot.taken_at), item.confirmed_at, now);
+        let age = age(plan.rpo, plan.created_at, newest.map(|snapshot| snapshot.proved_at(now)), now);
         let (foreseen, more) = item_forecast(context, plan, item, (age, expected, now), zone).await?;
         let lines = explain::item(age, foreseen, now, zone).into_iter().chain(more);
         match plans.len() {
@@ -281,6 +281,12 @@ pub async fn snapshot_explain(
     if let Some(at) = snapshot.forgotten_at {
         said.lines.push(format!("it was forgotten at {}: its row stays as a fact of the past", show(at)));
         return Ok(said);
+    }
+    if snapshot.outcome == Outcome::Partial && snapshot.is_good {
+        said.lines.push("all that it misses is what its plan accepted when it was made: it counts as good".to_owned());
+    }
+    if let Some(at) = snapshot.confirmed_at {
+        said.lines.push(format!("a backup found its item as it has it at {}, and published none", show(at)));
     }
     let since = [("pinned", snapshot.pinned_at), ("under a legal hold", snapshot.held_at)];
     for (what, at) in since.into_iter().filter_map(|(what, at)| Some((what, at?))) {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::alert::{Fact, end, take_in};
 use super::context::Context;
 use super::quota::quota_notice;
+use super::saved::made_by;
 use crate::domain::alert::{Notice, Severity, Topic};
 use crate::domain::channel::Channel;
 use crate::domain::event::{Event, EventKind};
@@ -89,6 +90,14 @@ async fn follow(
     Ok(if context.notices.notice_put(&write).await? { (count, told) } else { (0, 0) })
 }
 
+/// Says whether a job left entries out that its plan does not accept.
+async fn is_partial(context: &Context, job: &Job) -> Result<bool, StoreError> {
+    if !matches!(job.state, JobState::Succeeded { outcome: Outcome::Partial, .. }) {
+        return Ok(false);
+    }
+    Ok(made_by(context, job).await?.is_none_or(|snapshot| !snapshot.is_good))
+}
+
 /// What came of the events of one tenant so far. Alerts by subject, each with whether it was changed.
 struct Taken<'a> {
     context: &'a Context,
@@ -120,7 +129,7 @@ impl Taken<'_> {
         }
         let topic = match &job {
             _ if is_bad => Some(Topic::Event(event.kind)),
-            Some(Job { state: JobState::Succeeded { outcome: Outcome::Partial, .. }, .. }) => Some(Topic::Partial),
+            Some(job) if is_partial(self.context, job).await? => Some(Topic::Partial),
             _ => None,
         };
         if event.kind == EventKind::Succeeded {

@@ -7,21 +7,21 @@ use async_trait::async_trait;
 use super::context::Context;
 use super::lease::job_in_hand;
 use super::request::short;
+use super::saved;
 use crate::domain::attempt::{AttemptEnd, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::digest::size_words;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
-use crate::domain::id::{AgentId, EvidenceId, SnapshotId};
+use crate::domain::id::{AgentId, EvidenceId};
 use crate::domain::job::{
     Failure, FailureClass, Job, JobCounts, JobState, Leased, Outcome, Progress, PruneCounts, StateName,
 };
 use crate::domain::lease::LEASE_BATCH_MAX;
 use crate::domain::retry::{AfterFailure, Streak, after_attempt};
-use crate::domain::snapshot::{PublishedSnapshot, Snapshot};
 use crate::domain::unread::Unread;
 use crate::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
-use crate::ports::store::{Page, Pruned, Settlement, SnapshotFilter, StoreError, StoredAfter};
+use crate::ports::store::{Pruned, Settlement, StoreError, StoredAfter};
 
 /// How often a settlement is decided anew when the rows that it rests on moved: each try means that somebody else
 /// got on.
@@ -61,6 +61,7 @@ impl JobManager {
             counts: JobCounts::default(),
             unread: Unread::default(),
             snapshot: None,
+            confirmed: None,
             evidence: None,
             pruned: None,
             event: None,
@@ -68,8 +69,14 @@ impl JobManager {
         match result {
             JobResult::BackedUp { outcome, snapshot, counts, unread } => {
                 rows.state = succeeded(*outcome);
-                rows.snapshot = self.snapshot_row(job, snapshot, *outcome, *counts);
+                let is_good = saved::is_good(&self.context, job, *outcome, unread).await?;
+                rows.snapshot = saved::snapshot_row(&self.context, job, (snapshot, *outcome, is_good), *counts);
                 (rows.counts, rows.unread) = (*counts, unread.clone());
+            }
+            JobResult::Confirmed { snapshot, counts } => {
+                rows.state = succeeded(Outcome::Unchanged);
+                rows.confirmed = Some(saved::confirmation(&self.context, job, snapshot).await?);
+                rows.counts = *counts;
             }
             JobResult::Restored { outcome, counts, unread } => {
                 rows.state = succeeded(*outcome);
@@ -118,16 +125,13 @@ impl JobManager {
         }
         let same = match (result, &job.state) {
             (JobResult::BackedUp { outcome, snapshot, counts, .. }, JobState::Succeeded { outcome: known, .. }) => {
-                let filter = SnapshotFilter {
-                    item_id: job.item_id,
-                    repository_id: Some(job.repository_id),
-                    ..SnapshotFilter::default()
-                };
-                let rows = self.context.history.snapshot_list(filter, Page::first()).await?;
-                let made = rows.iter().find(|row| row.job_id == job.id);
+                let made = saved::made_by(&self.context, &job).await?;
                 outcome == known
                     && *counts == job.counts
                     && made.is_some_and(|row| row.foreign_id == snapshot.foreign_id)
+            }
+            (JobResult::Confirmed { counts, .. }, JobState::Succeeded { outcome: Outcome::Unchanged, .. }) => {
+                *counts == job.counts && saved::made_by(&self.context, &job).await?.is_none()
             }
             (JobResult::Restored { outcome, counts, .. }, JobState::Succeeded { outcome: known, .. }) => {
                 outcome == known && *counts == job.counts
@@ -165,32 +169,6 @@ impl JobManager {
                 JobState::Waiting { wake_at, reason: message }
             }
         }
-    }
-
-    /// Returns the row of a published snapshot; none for a job on no item.
-    fn snapshot_row(
-        &self,
-        job: &Job,
-        published: &PublishedSnapshot,
-        outcome: Outcome,
-        counts: JobCounts,
-    ) -> Option<Snapshot> {
-        Some(Snapshot {
-            id: SnapshotId::new(self.context.now(), self.context.ten()),
-            tenant_id: job.tenant_id,
-            item_id: job.item_id?,
-            repository_id: job.repository_id,
-            job_id: job.id,
-            foreign_id: published.foreign_id.clone(),
-            parent_id: None,
-            taken_at: published.taken_at,
-            outcome,
-            counts,
-            protected_until: None,
-            pinned_at: None,
-            held_at: None,
-            forgotten_at: None,
-        })
     }
 
     /// Returns the signed record of a verify, chained to the item's newest; none for a job on no snapshot.
@@ -239,10 +217,16 @@ impl JobManager {
             JobState::Succeeded { outcome, .. } => {
                 let unread = match rows.unread.count {
                     0 => String::new(),
+                    count if rows.snapshot.as_ref().is_some_and(|row| row.is_good) => {
+                        format!(", {count} entries could not be read, which its plan accepts")
+                    }
                     count => format!(", {count} entries could not be read"),
                 };
-                let snapshot = rows.snapshot.as_ref();
-                let made = snapshot.map_or_else(String::new, |row| format!(", snapshot {}", short(&row.foreign_id)));
+                let made = match (&rows.snapshot, &rows.confirmed) {
+                    (Some(row), _) => format!(", snapshot {}", short(&row.foreign_id)),
+                    (None, Some(_)) => ", its newest snapshot is confirmed".to_owned(),
+                    (None, None) => String::new(),
+                };
                 (EventKind::Succeeded, format!("{kind} {}{made}{unread}", outcome.word()))
             }
             JobState::Failed { message, .. } => (EventKind::Failed, format!("{kind} failed: {message}")),
@@ -301,6 +285,7 @@ impl Jobs for JobManager {
             counts: job.counts,
             unread: Unread::default(),
             snapshot: None,
+            confirmed: None,
             evidence: None,
             pruned: None,
             event: None,

@@ -115,11 +115,13 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
             let read = source_and_item(context, job.item_id);
             let plan = async {
                 let Some(id) = job.plan_id else { return Ok(None) };
-                context.declarations.plan_get(id).await.map(|plan| Some(plan.name.to_string()))
+                context.declarations.plan_get(id).await.map(Some)
             };
-            let ((source, item), parent, plan_name) = try_join3(read, newest(context, job), plan).await?;
-            let plan_name = plan_name.unwrap_or_else(|| source.name.to_string());
-            Ok(Work::Backup { source, item, parent, plan_name })
+            let ((source, item), parent, plan) = try_join3(read, newest(context, job), plan).await?;
+            let plan_name = plan.as_ref().map_or(&source.name, |plan| &plan.name).to_string();
+            let wants_skip = plan.is_some_and(|plan| plan.backup.skip_if_unchanged);
+            let skip_if_unchanged = wants_skip && parent.as_ref().is_some_and(|parent| parent.is_good);
+            Ok(Work::Backup { source, item, parent, plan_name, skip_if_unchanged })
         }
         Instruction::Restore { snapshot_id, target, terms } => Ok(Work::Restore {
             snapshot: snapshot_there(context, *snapshot_id).await?,
@@ -140,7 +142,7 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
 
 /// Returns an item's newest snapshot in a repository, partial or not: what it has of a file it has whole, so an unchanged
 /// file need not be read again because another one could not be read then.
-async fn newest(context: &Context, job: &Job) -> Result<Option<Snapshot>, StoreError> {
+pub(super) async fn newest(context: &Context, job: &Job) -> Result<Option<Snapshot>, StoreError> {
     let repository_id = Some(job.repository_id);
     let filter = SnapshotFilter { item_id: job.item_id, repository_id, ..SnapshotFilter::default() };
     let rows = context.history.snapshot_list(filter, Page { before: None, rows_max: 1 }).await?;

@@ -19,6 +19,7 @@ pub mod rescue;
 pub mod retry;
 pub mod browse;
 pub mod access;
+mod saved;
 pub mod schedule;
 mod starts;
 pub mod retention;

@@ -7,6 +7,7 @@
 use super::context::Context;
 use super::declaration::{DeclareError, RPO_MIN};
 use super::retry::plan_lift;
+use crate::domain::backup::BackupTerms;
 use crate::domain::id::{PlanId, RepositoryId, SourceId, TemplateId, TenantId};
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
@@ -46,6 +47,7 @@ pub struct PlanChange {
 /// Judges what is said.
 fn judge(said: &Said) -> Result<(), DeclareError> {
     said.judge()?;
+    said.judge_backup()?;
     match said.rpo {
         Some(given) if given < RPO_MIN => Err(DeclareError::Rpo { given }),
         _ => Ok(()),
@@ -127,6 +129,7 @@ pub async fn plan_declare(
         schedule: Schedule::on_request(),
         rpo: RPO_DEFAULT,
         retention: RetentionPolicy::default(),
+        backup: BackupTerms::default(),
         created_at: now,
         retired_at: None,
     };
@@ -208,7 +211,7 @@ pub fn origins(plan: &Plan, templates: &Templates) -> Vec<(&'static str, String,
     match template::of_plan(plan, templates) {
         Ok(holds) => holds.lines(),
         Err(TemplateError::Unknown { name } | TemplateError::Deep { name }) => {
-            let all = Said::all(&plan.schedule, plan.rpo, &plan.retention);
+            let all = Said::all(&plan.schedule, plan.rpo, &plan.retention, &plan.backup);
             let own = template::effective(&plan.said, &[]).lines();
             let held = template::effective(&all, &[]).lines().into_iter().zip(own);
             let line = |((value, text, _), (_, _, said_by)): ((_, _, _), (_, _, String))| {

@@ -70,12 +70,8 @@ async fn backup_request(
     let now = asking.at();
     let id = asking.job_id(&item.id.to_string());
     let newest_at = newest_at(context, plan, item).await?;
-    let job = Job {
-        priority: PRIORITY_REQUEST,
-        set,
-        trace: asking.trace(),
-        ..backup_job(plan, (item, newest_at), (id, Trigger::Request, now))
-    };
+    let job = Job { set, trace: asking.trace(), ..backup_job(plan, (item, newest_at), (id, Trigger::Request, now)) };
+    let job = Job { priority: job.priority + PRIORITY_REQUEST, ..job };
     let about = (job.tenant_id, Some(job.id), job.item_id);
     let enqueued = context.event(EventKind::Enqueued, about, now, format!("backup of {} was asked for", item.name));
     let words = format!("backup of {} was asked for while another one of it is not finished", item.name);
@@ -83,10 +79,11 @@ async fn backup_request(
     context.jobs.job_enqueue(&job, &enqueued, Some(&skipped)).await
 }
 
-/// Returns the moment of an item's newest good snapshot in its plan's repository.
+/// Returns the moment that an item's newest good snapshot in its plan's repository proves.
 pub(super) async fn newest_at(context: &Context, plan: &Plan, item: &Item) -> Result<Option<Timestamp>, StoreError> {
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-    Ok(newest.map(|snapshot| snapshot.taken_at))
+    let now = context.now();
+    Ok(newest.map(|snapshot| snapshot.proved_at(now)))
 }
 
 /// Returns the queued backup of an item, with the moment of its newest good snapshot, its own name, its cause and the
@@ -96,7 +93,6 @@ pub(super) fn backup_job(
     (item, newest_at): (&Item, Option<Timestamp>),
     (id, trigger, now): (JobId, Trigger, Timestamp),
 ) -> Job {
-    let newest_at = newest_at.max(item.confirmed_at);
     Job {
         id,
         tenant_id: plan.tenant_id,
@@ -107,7 +103,7 @@ pub(super) fn backup_job(
         instruction: Instruction::Backup,
         trigger,
         breach_at: breach_at(plan.rpo, newest_at, plan.created_at),
-        priority: 0,
+        priority: plan.backup.priority,
         overlap: plan.schedule.overlap(),
         attempt_token: AttemptToken(0),
         streak: None,

@@ -21,7 +21,7 @@ use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
 use crate::domain::id::{ItemId, JobId, PlanId, RepositoryId, SnapshotId};
 use crate::domain::item::Item;
-use crate::domain::job::{Forget, Instruction, Job, JobCounts, JobState, Outcome, Trigger};
+use crate::domain::job::{Forget, Instruction, Job, JobCounts, JobState, Trigger};
 use crate::domain::plan::Plan;
 use crate::domain::repository::Repository;
 use crate::domain::retention::{Candidate, Preview, Reason, Verdict, keep};
@@ -124,7 +124,7 @@ fn judge(plans: &[Plan], snapshots: &[Snapshot], wanted: &BTreeSet<SnapshotId>, 
             parent: row.parent_id,
             taken_at: row.taken_at.to_zoned(zone.clone()),
             tags: Vec::new(),
-            is_good: matches!(row.outcome, Outcome::Complete | Outcome::Unchanged),
+            is_good: row.is_good,
             is_pinned: row.pinned_at.is_some() || wanted.contains(&row.id) || is_left(row),
             is_held: row.held_at.is_some(),
             protected_until: row.protected_until,

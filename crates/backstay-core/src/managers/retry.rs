@@ -79,12 +79,12 @@ async fn again(context: &Context, asking: &Asking, job: &Job) -> Result<JobId, S
             let newest_at = newest_at(context, &plan, &item).await?;
             backup_job(&plan, (&item, newest_at), (id, Trigger::Request, now))
         }
-        _ => Job { breach_at: now, ..job.clone() },
+        _ => Job { breach_at: now, priority: 0, ..job.clone() },
     };
     let next = Job {
         id,
         trigger: Trigger::Request,
-        priority: PRIORITY_REQUEST,
+        priority: next.priority + PRIORITY_REQUEST,
         // It takes the place of the one before in the set.
         set: job.set,
         attempt_token: AttemptToken(0),

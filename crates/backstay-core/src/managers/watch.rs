@@ -128,8 +128,7 @@ async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timesta
     };
     let item = context.declarations.item_get(seen.item_id).await?;
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-    let taken = newest.map(|row| row.taken_at);
-    let item_age = age(plan.rpo, plan.created_at, taken, item.confirmed_at, now);
+    let item_age = age(plan.rpo, plan.created_at, newest.map(|row| row.proved_at(now)), now);
     let alerts = context.notices.alert_find(plan.tenant_id, &subject_of(plan.id, item.id)).await?;
     if plan.retired_at.is_some() {
         return retired(context, known.channels.as_deref(), (plan, &item), &alerts, now).await;

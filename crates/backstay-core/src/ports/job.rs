@@ -59,6 +59,13 @@ pub enum JobResult {
         /// What could not be read.
         unread: Unread,
     },
+    /// The item is as its newest snapshot has it, and none was published: its plan wants it so.
+    Confirmed {
+        /// The snapshot, and when the reading began.
+        snapshot: PublishedSnapshot,
+        /// In numbers.
+        counts: JobCounts,
+    },
     /// Data was restored.
     Restored {
         /// How it went.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::attempt::{Attempt, LeaseKey};
+use crate::domain::backup::Confirmation;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
 use crate::domain::event::Event;
@@ -362,6 +363,8 @@ pub struct Settlement {
     pub unread: Unread,
     /// The snapshot that it published.
     pub snapshot: Option<Snapshot>,
+    /// The snapshot that it confirmed in the place of publishing one.
+    pub confirmed: Option<Confirmation>,
     /// The record that it earned.
     pub evidence: Option<Evidence>,
     /// What it removed; none for a job that is no prune.

@@ -17,7 +17,6 @@ pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) name_hash: String,
     pub(crate) vanished_at: Option<i64>,
-    pub(crate) confirmed_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -33,7 +32,6 @@ impl Model {
             name: item.name.clone(),
             name_hash: data_encoding::HEXLOWER.encode(&Sha256::digest(&item.name)),
             vanished_at: item.vanished_at.map(Timestamp::as_microsecond),
-            confirmed_at: item.confirmed_at.map(Timestamp::as_microsecond),
         }
     }
 
@@ -43,7 +41,6 @@ impl Model {
             id: row.parse("id", &self.id)?,
             source_id: row.parse("source_id", &self.source_id)?,
             vanished_at: row.instant_some("vanished_at", self.vanished_at)?,
-            confirmed_at: row.instant_some("confirmed_at", self.confirmed_at)?,
             name: self.name,
         })
     }

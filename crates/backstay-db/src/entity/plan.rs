@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::retention::RetentionPolicy;
 use backstay_core::domain::template::Said;
@@ -9,7 +10,7 @@ use backstay_core::ports::store::StoreError;
 use sea_orm::entity::prelude::*;
 
 use crate::row::{Row, json_cell, ms_cell};
-use crate::twin::{RetentionTwin, SaidTwin, ScheduleTwin};
+use crate::twin::{BackupTermsTwin, RetentionTwin, SaidTwin, ScheduleTwin};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "plan")]
@@ -32,6 +33,8 @@ pub(crate) struct Model {
     pub(crate) template_name: Option<String>,
     /// What it says itself; none in rows of before there were templates: such a plan says all that its row holds.
     pub(crate) said_json: Option<String>,
+    /// How its backups go about their work; none for the default.
+    pub(crate) backup_json: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -42,6 +45,11 @@ impl ActiveModelBehavior for ActiveModel {}
 /// Returns a policy as a row holds it.
 fn retention_cell(policy: &RetentionPolicy) -> Option<String> {
     (*policy != RetentionPolicy::default()).then(|| json_cell(&RetentionTwin::of(policy)))
+}
+
+/// Returns how backups go about their work as a row holds it.
+fn backup_cell(terms: &BackupTerms) -> Option<String> {
+    (*terms != BackupTerms::default()).then(|| json_cell(&BackupTermsTwin::of(terms)))
 }
 
 impl Model {
@@ -59,6 +67,7 @@ impl Model {
             retired_at: plan.retired_at.map(|at| at.as_microsecond()),
             retired_mark: plan.retired_at.map_or_else(String::new, |_| plan.id.to_string()),
             template_name: plan.template.as_ref().map(ToString::to_string),
+            backup_json: backup_cell(&plan.backup),
             said_json: Some(json_cell(&SaidTwin::of(&plan.said))),
         }
     }
@@ -71,9 +80,13 @@ impl Model {
             Some(text) => row.json::<RetentionTwin>("retention_json", text)?.read(row)?,
             None => RetentionPolicy::default(),
         };
+        let backup = match &self.backup_json {
+            Some(text) => row.json::<BackupTermsTwin>("backup_json", text)?.read(),
+            None => BackupTerms::default(),
+        };
         let said = match &self.said_json {
             Some(text) => row.json::<SaidTwin>("said_json", text)?.read(row)?,
-            None => Said::all(&schedule, rpo, &retention),
+            None => Said::all(&schedule, rpo, &retention, &backup),
         };
         Ok(Plan {
             id: row.parse("id", &self.id)?,
@@ -86,6 +99,7 @@ impl Model {
             schedule,
             rpo,
             retention,
+            backup,
             created_at: row.instant("created_at", self.created_at)?,
             retired_at: row.instant_some("retired_at", self.retired_at)?,
         })

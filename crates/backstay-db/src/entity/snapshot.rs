@@ -21,6 +21,9 @@ pub(crate) struct Model {
     pub(crate) parent_id: Option<String>,
     pub(crate) taken_at: i64,
     pub(crate) outcome: String,
+    /// 1 when it counts for the RPO, else 0.
+    pub(crate) good: i64,
+    pub(crate) confirmed_at: Option<i64>,
     pub(crate) protected_until_at: Option<i64>,
     pub(crate) pinned_at: Option<i64>,
     pub(crate) held_at: Option<i64>,
@@ -52,6 +55,8 @@ impl Model {
             parent_id: snapshot.parent_id.map(|id| id.to_string()),
             taken_at: snapshot.taken_at.as_microsecond(),
             outcome: snapshot.outcome.word().to_owned(),
+            good: i64::from(snapshot.is_good),
+            confirmed_at: snapshot.confirmed_at.map(Timestamp::as_microsecond),
             protected_until_at: snapshot.protected_until.map(Timestamp::as_microsecond),
             pinned_at: snapshot.pinned_at.map(Timestamp::as_microsecond),
             held_at: snapshot.held_at.map(Timestamp::as_microsecond),
@@ -77,6 +82,8 @@ impl Model {
             parent_id: row.parse_some("parent_id", self.parent_id.as_deref())?,
             taken_at: row.instant("taken_at", self.taken_at)?,
             outcome: row.word("outcome", &self.outcome, Outcome::from_word)?,
+            is_good: self.good != 0,
+            confirmed_at: row.instant_some("confirmed_at", self.confirmed_at)?,
             counts: JobCounts {
                 files: row.count("file_count", self.file_count)?,
                 files_unmodified: row.count("file_unmodified_count", self.file_unmodified_count)?,

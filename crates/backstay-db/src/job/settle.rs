@@ -1,6 +1,7 @@
 //! Ends a live lease with all its rows, in one transaction: an attempt's result is there whole or not at all.
 
 use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
+use backstay_core::domain::backup::Confirmation;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{JobId, TenantId};
 use backstay_core::domain::job::{JobCounts, StateName};
@@ -55,6 +56,9 @@ pub(super) async fn settle(
         snapshot_add(tx, snapshot).await?;
         let stored = StoredChange::More(snapshot.counts.bytes_stored);
         usage_move(tx, &row.repository_id, UsageChange { stored, snapshots: 1 }).await?;
+    }
+    if let Some(confirmed) = &settlement.confirmed {
+        snapshot_confirm(tx, &row, confirmed).await?;
     }
     if let Some(evidence) = &settlement.evidence {
         evidence_add(tx, evidence).await?;
@@ -125,6 +129,28 @@ async fn snapshot_add(tx: &DatabaseTransaction, snapshot: &Snapshot) -> Result<(
     let insert = snapshot::Entity::insert(snapshot::Model::of(snapshot).into_active_model());
     let done = insert.exec_without_returning(tx).await;
     done.map(drop).map_err(|error| insert_error(error, "snapshot", snapshot.foreign_id.as_str()))
+}
+
+/// Writes when a snapshot of the job's item was confirmed. One that is forgotten proves nothing any more.
+async fn snapshot_confirm(
+    tx: &DatabaseTransaction,
+    job: &job::Model,
+    confirmed: &Confirmation,
+) -> Result<(), StoreError> {
+    let done = snapshot::Entity::update_many()
+        .col_expr(snapshot::Column::ConfirmedAt, Expr::val(confirmed.at.as_microsecond()))
+        .filter(snapshot::Column::Id.eq(confirmed.snapshot_id.to_string()))
+        .filter(snapshot::Column::ItemId.eq(job.item_id.as_deref()))
+        .filter(snapshot::Column::RepositoryId.eq(&job.repository_id))
+        .filter(snapshot::Column::Good.eq(1))
+        .filter(snapshot::Column::ForgottenAt.is_null())
+        .exec(tx)
+        .await
+        .map_err(store_error)?;
+    match done.rows_affected {
+        0 => Err(StoreError::NotFound { noun: "good snapshot", key: confirmed.snapshot_id.to_string() }),
+        _ => Ok(()),
+    }
 }
 
 /// Adds a record at the end of its item's chain, and nowhere else: it was signed with the hash before it inside.

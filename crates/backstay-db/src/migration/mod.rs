@@ -35,6 +35,7 @@ mod m20261122_000017_template;
 mod m20261122_000018_set;
 mod m20261122_000019_storage;
 mod m20261122_000020_lease;
+mod m20261122_000021_backup;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000018_set::Set),
             Box::new(m20261122_000019_storage::Storage),
             Box::new(m20261122_000020_lease::Lease),
+            Box::new(m20261122_000021_backup::Backup),
         ]
     }
 }

@@ -15,7 +15,7 @@ async fn a_plan_of_before_says_all_it_has(raw: DatabaseConnection, stores: Store
     let store = &world.stores.declarations;
     assert_eq!(raw.execute_unprepared("UPDATE plan SET said_json = NULL").await.unwrap().rows_affected(), 1);
     let seen = store.plan_get(world.plan.id).await.unwrap();
-    let said = Said::all(&world.plan.schedule, world.plan.rpo, &world.plan.retention);
+    let said = Said::all(&world.plan.schedule, world.plan.rpo, &world.plan.retention, &world.plan.backup);
     assert_eq!(seen, Plan { said, ..world.plan.clone() });
     let renamed = Plan { name: "weekly".parse().unwrap(), ..seen.clone() };
     assert!(store.plan_replace(&seen, &renamed).await.unwrap());

@@ -51,6 +51,10 @@ fn what_is_said_must_hold_together() {
         "templates: {t: {schedule: {every: 3s}, rpo: 5s}}\n",
         &["1:35 `3s` is shorter than 1m", "1:45 `5s` is shorter than 1m"],
     );
+    check(
+        "templates: {t: {backup: {priority: 101, accept_unread: ['/tmp/**', '*.sock']}}}\n",
+        &["1:36 `101` is not a number from -100 to 100", "1:68 `*.sock` can match no path; begin it with `/` or `**`"],
+    );
     check("sources: {a: {settings: {path: home}}}\n", &["1:26 `path`: `home` is not an absolute path"]);
     check("storages: {a: }\n", &["1:12 the storage a needs `kind`", "1:12 the storage a needs `settings`"]);
     check(

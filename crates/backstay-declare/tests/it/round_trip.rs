@@ -108,7 +108,12 @@ fn settled(noun: Noun, mut record: Record) -> Record {
                 schedule.remove("on_request");
             }
         }
-        record.retain(|key, value| key != "schedule" || value != &json!({}));
+        if let Some(patterns) = record.get_mut("backup").and_then(|backup| backup.get_mut("accept_unread")) {
+            for pattern in patterns.as_array_mut().into_iter().flatten() {
+                *pattern = format!("/{}", pattern.as_str().unwrap_or_default()).into();
+            }
+        }
+        record.retain(|key, value| !["schedule", "backup"].contains(&key.as_str()) || value != &json!({}));
     };
     match noun {
         Noun::Storage => {

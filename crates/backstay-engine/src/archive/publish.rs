@@ -91,6 +91,11 @@ impl<'a> Archived<'a> {
         self.parent.as_ref().is_some_and(|(_, parent)| parent.tree == self.tree)
     }
 
+    /// Says whether everything could be read.
+    pub fn is_whole(&self) -> bool {
+        self.unread.is_empty()
+    }
+
     /// Returns what was read and written, and publishes nothing. What was written stays, in no snapshot, until a prune.
     pub fn leave(self) -> Rehearsed {
         Rehearsed { tree: self.tree, summary: self.summary, unread: self.unread, bytes_stored: self.bytes_stored }

@@ -122,7 +122,7 @@ pub(super) async fn job_finish(
 /// Says whether a job of this kind can end so: a backup that ended as something else would be one without a snapshot.
 const fn fits(kind: JobKind, result: &JobResult) -> bool {
     match result {
-        JobResult::BackedUp { .. } => matches!(kind, JobKind::Backup),
+        JobResult::BackedUp { .. } | JobResult::Confirmed { .. } => matches!(kind, JobKind::Backup),
         JobResult::Restored { .. } => matches!(kind, JobKind::Restore),
         JobResult::Verified { .. } => matches!(kind, JobKind::Verify),
         JobResult::Pruned { .. } => matches!(kind, JobKind::Prune),

@@ -329,6 +329,7 @@ impl From<DeclareError> for ApiError {
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
             DeclareError::Path(error) => Self::invalid("path", error),
             DeclareError::Schedule(error) => error.into(),
+            DeclareError::Backup(error) => Self::invalid(&error.field(), error),
             DeclareError::Template(error) => Self::template("template", &error),
         }
     }

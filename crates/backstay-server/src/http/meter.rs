@@ -90,7 +90,7 @@ async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(
     let mut figures = Vec::new();
     for plan in plans.iter().take(PLANS_MAX) {
         let tenant = names.get(&plan.tenant_id).map_or("", String::as_str);
-        figures.push((tenant, plan.name.as_str(), plan.rpo.as_secs_f64(), oldest_newest(state, plan).await?));
+        figures.push((tenant, plan.name.as_str(), plan.rpo.as_secs_f64(), oldest_newest(state, plan, now).await?));
     }
     page.head("backstay_plan_rpo_seconds", "How old the newest good snapshot of an item may be.");
     for (tenant, plan, rpo, _) in &figures {
@@ -106,14 +106,14 @@ async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(
 }
 
 /// Returns when the item of a plan that is worst off was last saved well or confirmed; none while one never was.
-async fn oldest_newest(state: &ServerState, plan: &Plan) -> Result<Option<Timestamp>, StoreError> {
+async fn oldest_newest(state: &ServerState, plan: &Plan, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let mut oldest = None;
     for item in state.context.declarations.item_list(plan.source_id).await? {
         if item.vanished_at.is_some() {
             continue;
         }
         let newest = state.context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-        let Some(at) = newest.map(|row| row.taken_at).max(item.confirmed_at) else { return Ok(None) };
+        let Some(at) = newest.map(|row| row.proved_at(now)) else { return Ok(None) };
         oldest = Some(oldest.map_or(at, |known: Timestamp| known.min(at)));
     }
     Ok(oldest)

@@ -1,5 +1,6 @@
 //! Promises about what happened: the chain of events has no hole, and a snapshot is shown only when it is good.
 
+use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::event::{Event, EventKind, chain_hash};
 
 use super::log::{Done, Written, of};
@@ -19,7 +20,7 @@ impl Ledger {
             self.counts.forgotten += 1;
             let (item, taken_at, foreign) = (row.text("item_id"), row.number("taken_at"), row.text("foreign_id"));
             keep(self.world.repositories.get(&foreign).is_none(), "what is told as forgotten is gone", || foreign)?;
-            if row.text("outcome") != "partial" {
+            if row.number("good") == 1 {
                 let good = self.good.entry(item.clone()).or_default();
                 good.retain(|at| *at != taken_at);
                 gone.push((item, taken_at));
@@ -29,6 +30,35 @@ impl Ledger {
             let newer = self.good[&item].iter().find(|at| (taken_at..=now).contains(*at));
             keep(newer.is_some(), "the newest good snapshot is never forgotten", || {
                 format!("item {item}: {taken_at} is forgotten at {now}, and of {:?} stay", self.good[&item])
+            })?;
+        }
+        Ok(())
+    }
+
+    fn accepts(&self, item: &str) -> bool {
+        let mut plans = self.world.plans.iter();
+        let plan = plans.find(|(_, items)| items.iter().any(|row| row.id.to_string() == item));
+        plan.is_some_and(|(plan, _)| !plan.backup.accept_unread.is_empty())
+    }
+
+    /// Takes in confirmations; each was made by the attempt that finished its job.
+    pub(super) fn confirmed_since(&mut self, written: &[Written]) -> Result<(), Broken> {
+        for row in of("snapshot", written).filter(|row| row.done == Done::Changed) {
+            let Some(at) = row.count("confirmed_at") else { continue };
+            let place = (row.text("item_id"), row.number("taken_at"));
+            if self.confirmed.insert(place, at) == Some(at) {
+                continue;
+            }
+            self.counts.confirmed += 1;
+            let foreign = row.text("foreign_id");
+            let by = self.world.repositories.confirmed_by(&foreign, instant(at));
+            let ended = |key: &LeaseKey| {
+                let id = key.job_id.to_string();
+                self.jobs.get(&id).is_some_and(|seen| seen.token == key.token.0)
+                    && self.endings.get(&(id, key.token.0)).cloned().flatten().as_deref() == Some("finished")
+            };
+            keep(by.iter().any(ended), "a confirmation is by the attempt that finished its job", || {
+                format!("{foreign} was confirmed at {at} by {by:?}")
             })?;
         }
         Ok(())
@@ -109,7 +139,15 @@ impl Ledger {
                 },
             )?;
             self.shown.insert(foreign);
-            if row.text("outcome") != "partial" {
+            let (is_partial, is_good) = (row.text("outcome") == "partial", row.number("good") == 1);
+            let accepts = self.accepts(&item);
+            keep(
+                is_good == (!is_partial || accepts),
+                "a snapshot that misses something is good when its plan accepts it",
+                || format!("snapshot of item {item} at {}", row.number("taken_at")),
+            )?;
+            self.counts.accepted += u64::from(is_partial && is_good);
+            if is_good {
                 self.good.entry(item).or_default().push(row.number("taken_at"));
             }
         }

@@ -158,10 +158,22 @@ impl Ledger {
             if job.kind == "backup" && job.state == "succeeded" {
                 let sql = format!("SELECT count(*) AS n FROM snapshot WHERE job_id = '{id}'");
                 let count = self.table.rows(sql)[0].number("n");
-                keep(count == 1, "a backup that succeeded has its snapshot", || format!("job {id} has {count}"))?;
+                let is_there = count == 1 || count == 0 && self.confirmed_one(id);
+                keep(is_there, "a backup that succeeded has its snapshot", || format!("job {id} has {count}"))?;
             }
         }
         Ok(())
+    }
+
+    /// Says whether a job found its item as a snapshot has it whose row says so.
+    fn confirmed_one(&self, job: &str) -> bool {
+        self.world.repositories.confirmed_in(job).into_iter().any(|(foreign, at)| {
+            let at = at.as_microsecond();
+            let sql = format!(
+                "SELECT count(*) AS n FROM snapshot WHERE foreign_id = '{foreign}' AND good = 1 AND confirmed_at = {at}"
+            );
+            self.table.rows(sql)[0].number("n") == 1
+        })
     }
 
     /// Two plans of one overlap key never run together.

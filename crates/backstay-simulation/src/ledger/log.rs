@@ -30,7 +30,7 @@ const WATCHED: &[(&str, &[&str])] = &[
     ("lease", &["job_id", "token", "agent_id", "progressed_at", "disowned_at"]),
     ("attempt", &["job_id", "token", "ending"]),
     ("agent", &["id", "expires_at"]),
-    ("snapshot", &["job_id", "item_id", "foreign_id", "taken_at", "outcome", "forgotten_at"]),
+    ("snapshot", &["job_id", "item_id", "foreign_id", "taken_at", "outcome", "forgotten_at", "good", "confirmed_at"]),
     ("plan_schedule", &["plan_id", "next_due_at"]),
 ];
 

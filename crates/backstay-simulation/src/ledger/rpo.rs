@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backstay_core::domain::id::ItemId;
 use backstay_core::domain::rpo::age;
 use backstay_core::ports::store::HistoryStore as _;
 
@@ -14,18 +15,25 @@ impl Ledger {
         let now = self.stage().now();
         for (plan, items) in &self.world.plans {
             for item in items {
-                let good = self.good.get(&item.id.to_string()).map_or(&[][..], Vec::as_slice);
-                let newest = good.iter().copied().filter(|at| *at <= now.as_microsecond()).max();
+                let newest = self.proved_at(item.id, now.as_microsecond());
                 let breach = newest.unwrap_or(plan.created_at.as_microsecond()) + micros(plan.rpo);
                 let stored = self.stage().block(self.world.database.snapshot_newest_good(item.id, plan.repository_id));
-                let stored = stored.ok().flatten().map(|snapshot| snapshot.taken_at);
-                let told = age(plan.rpo, plan.created_at, stored, item.confirmed_at, now);
+                let stored = stored.ok().flatten().map(|snapshot| snapshot.proved_at(now));
+                let told = age(plan.rpo, plan.created_at, stored, now);
                 keep(told.breach_at == instant(breach), "overdue is what a naive look finds", || {
                     format!("item {}: {told:?}, naive breach {}", item.id, instant(breach))
                 })?;
             }
         }
         Ok(())
+    }
+
+    /// Returns the moment that an item's newest good snapshot proves: when it was taken, or confirmed after that.
+    fn proved_at(&self, item: ItemId, now: i64) -> Option<i64> {
+        let item = item.to_string();
+        let taken_at = self.good.get(&item)?.iter().copied().filter(|at| *at <= now).max()?;
+        let confirmed = self.confirmed.get(&(item, taken_at)).copied().filter(|at| *at <= now);
+        Some(confirmed.map_or(taken_at, |at| at.max(taken_at)))
     }
 
     /// After a calm of this length every item is younger than the RPO of its plan, if that is shorter.
@@ -36,8 +44,7 @@ impl Ledger {
         let now = self.stage().now().as_microsecond();
         for (plan, items) in self.world.plans.iter().filter(|(plan, _)| plan.rpo < calm) {
             for item in items {
-                let good = self.good.get(&item.id.to_string()).map_or(&[][..], Vec::as_slice);
-                let newest = good.iter().copied().filter(|at| *at <= now).max();
+                let newest = self.proved_at(item.id, now);
                 keep(
                     newest.is_some_and(|at| now - at <= micros(plan.rpo)),
                     "when all is well, every item is younger than its plan's RPO",

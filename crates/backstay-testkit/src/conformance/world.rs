@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
+use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::event::{Event, EventKind, chain_hash};
 use backstay_core::domain::id::{
     AgentId, EventId, ItemId, JobId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId,
@@ -109,7 +110,6 @@ impl World {
             source_id: source.id,
             name: format!("/home/ada/{number:03}"),
             vanished_at: None,
-            confirmed_at: None,
         };
         let items: Vec<Item> = (0..items).map(item).collect();
         let repository = repository(tenant.id, RepositoryId::new(now, ten_bytes(&random)), "home");
@@ -124,6 +124,7 @@ impl World {
             schedule: Schedule::on_request(),
             rpo: Duration::from_secs(86_400),
             retention: RetentionPolicy::default(),
+            backup: BackupTerms::default(),
             created_at: now,
             retired_at: None,
         };
@@ -261,6 +262,8 @@ impl World {
             parent_id: None,
             taken_at: self.now(),
             outcome,
+            is_good: outcome != Outcome::Partial,
+            confirmed_at: None,
             counts: JobCounts { files: 3, files_unmodified: 1, dirs: 1, bytes: 30, ..JobCounts::default() },
             protected_until: None,
             pinned_at: None,
@@ -309,6 +312,7 @@ pub fn settlement(state: JobState) -> Settlement {
         counts: JobCounts::default(),
         unread: Unread::default(),
         snapshot: None,
+        confirmed: None,
         evidence: None,
         pruned: None,
         event: None,

@@ -6,7 +6,7 @@ use backstay_api::types::channel::ChannelRuleView;
 use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::repository::RepositoryView;
 use backstay_api::types::retention::RetentionView;
-use backstay_api::types::template::ScheduleView;
+use backstay_api::types::template::{BackupTermsView, ScheduleView};
 use backstay_api::{Client, ClientError};
 use backstay_core::ports::storage::StorageJudge;
 use backstay_declare::file::rules_plain;
@@ -81,6 +81,12 @@ fn schedule(view: Option<&ScheduleView>) -> Value {
         ("start_window", json!(start_window_ms)),
         ("catch_up", json!(catch_up)),
     ]))
+}
+
+/// Returns how backups go about their work as files say it; nothing for what says nothing.
+fn backup(view: Option<&BackupTermsView>) -> Value {
+    let Some(view) = view.filter(|view| **view != BackupTermsView::default()) else { return Value::Null };
+    json!(view)
 }
 
 /// Returns a schedule as the API takes it.
@@ -174,6 +180,7 @@ impl Server {
                 ("schedule", schedule(row.schedule.as_ref())),
                 ("rpo", json!(row.rpo_ms)),
                 ("retention", retention(row.retention.as_ref())),
+                ("backup", backup(row.backup.as_ref())),
             ]);
             self.put(Key::new(Noun::Template, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
         }
@@ -190,6 +197,7 @@ impl Server {
                 ("schedule", schedule(row.said.schedule.as_ref())),
                 ("rpo", json!(row.said.rpo_ms)),
                 ("retention", retention(row.said.retention.as_ref())),
+                ("backup", backup(row.said.backup.as_ref())),
             ]);
             self.put(Key::new(Noun::Plan, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
         }

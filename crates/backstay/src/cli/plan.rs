@@ -152,8 +152,9 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let changed = look(common, async |client| {
                 let id = any_id_of(client, &id).await?;
                 let was = client.plan_show(&id).await?;
-                let Said { schedule, rpo_ms, retention } = words.over(was.said, unsaid)?;
-                let body = PlanUpdate { name, repository_id: repository, template, schedule, rpo_ms, retention };
+                let Said { schedule, rpo_ms, retention, backup } = words.over(was.said, unsaid)?;
+                let body =
+                    PlanUpdate { name, repository_id: repository, template, schedule, rpo_ms, retention, backup };
                 let changed = client.plan_update(&id, &body).await?;
                 let warnings = warnings(client, &id).await;
                 Ok((changed, warnings))
@@ -209,9 +210,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             return retire::run(common, retire::Noun::Plan, &plan, yes, screen).await;
         }
         Verb::Create { name, source, repository, template, words, tenant } => {
-            let SaidView { schedule, rpo_ms, retention } = words.read()?;
+            let SaidView { schedule, rpo_ms, retention, backup } = words.read()?;
             let (source_id, repository_id, schedule) = (source, repository, schedule.unwrap_or_default());
-            let body = PlanCreate { tenant, name, source_id, repository_id, template, schedule, rpo_ms, retention };
+            let body =
+                PlanCreate { tenant, name, source_id, repository_id, template, schedule, rpo_ms, retention, backup };
             let (made, warnings) = look(common, async |client| {
                 let made = client.plan_create(&body).await?;
                 let warnings = warnings(client, &made.id).await;

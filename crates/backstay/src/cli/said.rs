@@ -1,7 +1,7 @@
 //! What a plan or a template says, as options of the command line.
 
 use backstay_api::types::retention::RetentionView;
-use backstay_api::types::template::{SaidView, ScheduleView};
+use backstay_api::types::template::{BackupTermsView, SaidView, ScheduleView};
 
 use super::error::{CliError, Exit};
 
@@ -15,13 +15,15 @@ pub(crate) struct Words {
     when: When,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    work: Work,
 }
 
 /// What is no longer said, by options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Unsaid {
-    /// Say nothing more of schedule, rpo or retention: it is taken from the template above, or is ours
-    #[arg(long, value_name = "VALUE", value_parser = ["schedule", "rpo", "retention"])]
+    /// Say nothing more of schedule, rpo, retention or backup: it is taken from the template above, or is ours
+    #[arg(long, value_name = "VALUE", value_parser = ["schedule", "rpo", "retention", "backup"])]
     inherit: Vec<String>,
 }
 
@@ -31,6 +33,7 @@ pub(super) struct Said {
     pub(super) schedule: Option<Option<ScheduleView>>,
     pub(super) rpo_ms: Option<Option<u64>>,
     pub(super) retention: Option<Option<RetentionView>>,
+    pub(super) backup: Option<Option<BackupTermsView>>,
 }
 
 impl Words {
@@ -38,7 +41,7 @@ impl Words {
     pub(super) fn read(self) -> Result<SaidView, CliError> {
         let said = self.over(SaidView::default(), Unsaid { inherit: Vec::new() })?;
         let (schedule, rpo_ms) = (said.schedule.flatten(), said.rpo_ms.flatten());
-        Ok(SaidView { schedule, rpo_ms, retention: said.retention.flatten() })
+        Ok(SaidView { schedule, rpo_ms, retention: said.retention.flatten(), backup: said.backup.flatten() })
     }
 
     /// Returns what is to change of what was said.
@@ -47,12 +50,14 @@ impl Words {
             schedule: self.when.over(was.schedule.unwrap_or_default())?.map(Some),
             rpo_ms: self.rpo.map(|text| length_ms("--rpo", &text)).transpose()?.map(Some),
             retention: self.keep.over(was.retention.unwrap_or_default()).map(Some),
+            backup: self.work.over(was.backup.unwrap_or_default()).map(Some),
         };
         let gone = |value: &str| unsaid.inherit.iter().any(|gone| gone == value);
         Ok(Said {
             schedule: if gone("schedule") { Some(None) } else { given.schedule },
             rpo_ms: if gone("rpo") { Some(None) } else { given.rpo_ms },
             retention: if gone("retention") { Some(None) } else { given.retention },
+            backup: if gone("backup") { Some(None) } else { given.backup },
         })
     }
 }
@@ -165,6 +170,33 @@ impl Keep {
             keep_within: self.keep_within.or_else(|| was.keep_within.clone()),
             minimum: self.keep_minimum.or(was.minimum),
             ..was.clone()
+        };
+        (given != was).then_some(given)
+    }
+}
+
+/// How backups go about their work.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Work {
+    /// Which of two jobs that breach at the same moment goes first: the higher one, from -100 to 100
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// A path that may stay unread, such as '/home/*/.cache/**'; may be given several times, and '' for none
+    #[arg(long, value_name = "PATTERN")]
+    accept_unread: Vec<String>,
+    /// Confirm the newest snapshot when nothing changed, and publish none; true when given without a value
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    skip_if_unchanged: Option<bool>,
+}
+
+impl Work {
+    /// Returns the terms with what was given in the place of what was there; none when nothing was given.
+    fn over(self, was: BackupTermsView) -> Option<BackupTermsView> {
+        let patterns = self.accept_unread.iter().filter(|pattern| !pattern.is_empty()).cloned().collect();
+        let given = BackupTermsView {
+            priority: self.priority.or(was.priority),
+            accept_unread: if self.accept_unread.is_empty() { was.accept_unread.clone() } else { Some(patterns) },
+            skip_if_unchanged: self.skip_if_unchanged.or(was.skip_if_unchanged),
         };
         (given != was).then_some(given)
     }

@@ -90,6 +90,7 @@ async fn create(client: &Client, server: &Server, key: &Key, record: &Record) ->
                 schedule: record.get("schedule").map(|said| schedule_view(Some(said))),
                 rpo_ms: field(record, "rpo")?,
                 retention: field(record, "retention")?,
+                backup: field(record, "backup")?,
             };
             client.template_create(&body).await?.id
         }
@@ -103,6 +104,7 @@ async fn create(client: &Client, server: &Server, key: &Key, record: &Record) ->
                 schedule: schedule_view(record.get("schedule")),
                 rpo_ms: field(record, "rpo")?,
                 retention: field(record, "retention")?,
+                backup: field(record, "backup")?,
             };
             client.plan_create(&body).await?.id
         }
@@ -171,7 +173,7 @@ fn caps(server: &Server, record: &Record) -> Result<CapsPut, CliError> {
 /// Returns what a view says of its own: what holds for a plan follows its template, which a step before may have changed.
 fn said_of(key: &Key, mut view: Value) -> Value {
     if let Some(values) = view.as_object_mut().filter(|_| key.noun == Noun::Plan) {
-        values.retain(|field, _| !["schedule", "rpo_ms", "retention", "origins"].contains(&field.as_str()));
+        values.retain(|field, _| !["schedule", "rpo_ms", "retention", "backup", "origins"].contains(&field.as_str()));
     }
     view
 }
@@ -214,6 +216,7 @@ async fn update(client: &Client, server: &Server, step: &Step, id: &str, record:
                 schedule: said("schedule").then(|| record.get("schedule").map(|said| schedule_view(Some(said)))),
                 rpo_ms: if said("rpo") { Some(field(record, "rpo")?) } else { None },
                 retention: if said("retention") { Some(field(record, "retention")?) } else { None },
+                backup: if said("backup") { Some(field(record, "backup")?) } else { None },
             };
             change::<TemplateView>(client, server, key, id, (Operation::TemplateShow, Operation::TemplateUpdate), &body)
                 .await
@@ -233,6 +236,7 @@ async fn update(client: &Client, server: &Server, step: &Step, id: &str, record:
                 schedule: said("schedule").then(|| record.get("schedule").map(|said| schedule_view(Some(said)))),
                 rpo_ms: if said("rpo") { Some(field(record, "rpo")?) } else { None },
                 retention: if said("retention") { Some(field(record, "retention")?) } else { None },
+                backup: if said("backup") { Some(field(record, "backup")?) } else { None },
             };
             change::<PlanView>(client, server, key, id, (Operation::PlanShow, Operation::PlanUpdate), &body).await
         }

@@ -72,8 +72,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             show(screen, &shown.await?);
         }
         Verb::Create { name, above, words, tenant } => {
-            let SaidView { schedule, rpo_ms, retention } = words.read()?;
-            let body = TemplateCreate { tenant, name, above, schedule, rpo_ms, retention };
+            let SaidView { schedule, rpo_ms, retention, backup } = words.read()?;
+            let body = TemplateCreate { tenant, name, above, schedule, rpo_ms, retention, backup };
             let made = look(common, async |client| Ok(client.template_create(&body).await?)).await?;
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
         }
@@ -81,10 +81,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let above = if no_above { Some(None) } else { above.map(Some) };
             let changed = look(common, async |client| {
                 let id = id_of(client, &template).await?;
-                let TemplateView { schedule, rpo_ms, retention, .. } = client.template_show(&id).await?;
-                let Said { schedule, rpo_ms, retention } =
-                    words.over(SaidView { schedule, rpo_ms, retention }, unsaid)?;
-                Ok(client.template_update(&id, &TemplateUpdate { above, schedule, rpo_ms, retention }).await?)
+                let TemplateView { schedule, rpo_ms, retention, backup, .. } = client.template_show(&id).await?;
+                let was = SaidView { schedule, rpo_ms, retention, backup };
+                let Said { schedule, rpo_ms, retention, backup } = words.over(was, unsaid)?;
+                let body = TemplateUpdate { above, schedule, rpo_ms, retention, backup };
+                Ok(client.template_update(&id, &body).await?)
             });
             show(screen, &changed.await?);
         }
@@ -98,8 +99,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 
 /// Returns which values a template says.
 fn said_words(row: &TemplateView) -> String {
-    let all =
-        [("schedule", row.schedule.is_some()), ("rpo", row.rpo_ms.is_some()), ("retention", row.retention.is_some())];
+    let all = [
+        ("schedule", row.schedule.is_some()),
+        ("rpo", row.rpo_ms.is_some()),
+        ("retention", row.retention.is_some()),
+        ("backup", row.backup.is_some()),
+    ];
     let said: Vec<&str> = all.into_iter().filter(|(_, said)| *said).map(|(value, _)| value).collect();
     if said.is_empty() { "nothing".to_owned() } else { said.join(", ") }
 }

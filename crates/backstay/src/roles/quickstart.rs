@@ -206,6 +206,7 @@ async fn plan_ensure(client: &Client, folder: &Path, repository: &RepositoryView
         schedule: Default::default(),
         rpo_ms: Some(RPO_MS),
         retention: None,
+        backup: None,
     };
     Ok(client.plan_create(&declared).await?)
 }

@@ -32,6 +32,7 @@ mod secrets;
 mod service;
 mod show_call;
 mod template;
+mod terms;
 mod tenant;
 mod tls;
 mod traces;

@@ -60,7 +60,7 @@ fn a_second_run_reads_nothing_again_and_a_change_is_seen() {
 }
 
 /// Makes a file with an attribute that restic's trees cannot name, so that something of it stays unread also for root.
-fn half_readable(path: &Path) {
+pub(crate) fn half_readable(path: &Path) {
     std::fs::write(path, "a").unwrap();
     rustix::fs::setxattr(path, c"user.\xff", b"x", rustix::fs::XattrFlags::empty()).unwrap();
 }

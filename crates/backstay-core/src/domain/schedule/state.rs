@@ -139,6 +139,7 @@ mod tests {
             said: crate::domain::template::Said::default(),
             schedule: schedule.unwrap(),
             retention: crate::domain::retention::RetentionPolicy::default(),
+            backup: crate::domain::backup::BackupTerms::default(),
             rpo: Duration::from_secs(86_400),
             created_at: at("01T00:00"),
             retired_at: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::{self, Findings, Verdict};
@@ -10,9 +11,11 @@ use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{
     Failure, FailureClass, Instruction, Job, JobCounts, JobState, Outcome, Reconciliation, StateName, Target, Work,
 };
+use backstay_core::domain::plan::Plan;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retry::{FAILURES_BEFORE_PARKED, Streak};
 use backstay_core::domain::sample::SampleRule;
+use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{JobResult, Jobs};
 use backstay_core::ports::store::{Enqueued, Page, SnapshotFilter};
@@ -35,6 +38,80 @@ pub async fn a_partial_backup_is_never_the_newest_good_one(harness: JobsHarness)
     assert_eq!(list.iter().map(|row| (row.job_id, row.outcome)).collect::<Vec<_>>(), [(key.job_id, Outcome::Partial)]);
     let good = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap();
     assert_eq!(good, None);
+}
+
+/// Says of the plan how its backups go about their work.
+async fn plan_says(world: &World, backup: BackupTerms) {
+    let changed = Plan { backup, ..world.plan.clone() };
+    assert!(world.stores.declarations.plan_replace(&world.plan, &changed).await.unwrap());
+    assert_eq!(world.stores.declarations.plan_get(world.plan.id).await.unwrap(), changed);
+}
+
+/// A backup is partial and good when its plan accepts each path that it could not read.
+///
+/// Red when `saved::is_good` does not ask the plan.
+pub async fn a_partial_backup_that_its_plan_accepts_is_good(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let accept_unread = vec!["/home/ada/.cache/**".to_owned()];
+    plan_says(&world, BackupTerms { accept_unread, ..BackupTerms::default() }).await;
+    let mut newest = Vec::new();
+    for (foreign_id, path) in [("ab", "/home/ada/.cache/lock"), ("cd", "/home/ada/letter")] {
+        world.clock.advance(Duration::from_secs(1));
+        let key = leased(&*jobs, &world, 0, world.agent()).await.lease_key();
+        let mut unread = Unread::default();
+        unread.push(path.to_owned(), "permission denied".to_owned());
+        let state = jobs.job_finish(key, &backed_up(&world, Outcome::Partial, foreign_id, unread)).await.unwrap();
+        assert!(matches!(state, JobState::Succeeded { outcome: Outcome::Partial, .. }), "never shown green: {state:?}");
+        let good = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap();
+        newest.push(good.unwrap().foreign_id);
+    }
+    assert_eq!(newest, ["ab", "ab"], "a letter is not accepted");
+    let messages: Vec<String> = world.events().await.into_iter().map(|row| row.event.message).collect();
+    assert!(messages.iter().any(|words| words.contains("1 entries could not be read, which its plan accepts")));
+}
+
+/// A backup that found nothing changed confirms the newest snapshot and publishes none, when its plan says so and that
+/// snapshot is good.
+///
+/// Red when a lease does not look at the plan or at the parent, and when the confirmation is not written.
+pub async fn what_did_not_change_is_confirmed(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    plan_says(&world, BackupTerms { skip_if_unchanged: true, ..BackupTerms::default() }).await;
+    let skips = |work: &Work| matches!(work, Work::Backup { skip_if_unchanged: true, .. });
+    let agent = world.agent();
+    let first = leased(&*jobs, &world, 0, agent).await;
+    assert!(!skips(&first.state.work), "there is nothing to confirm yet");
+    let mut unread = Unread::default();
+    unread.push("/home/ada/letter".to_owned(), "permission denied".to_owned());
+    jobs.job_finish(first.lease_key(), &backed_up(&world, Outcome::Partial, "ab", unread)).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    let second = leased(&*jobs, &world, 0, agent).await;
+    assert!(!skips(&second.state.work), "a snapshot that misses something is not confirmed");
+    let made = backed_up(&world, Outcome::Complete, "cd", Unread::default());
+    jobs.job_finish(second.lease_key(), &made).await.unwrap();
+    let taken_at = world.now();
+
+    world.clock.advance(Duration::from_secs(3_600));
+    let third = leased(&*jobs, &world, 0, agent).await;
+    assert!(skips(&third.state.work));
+    let confirmed = |foreign_id: &str| JobResult::Confirmed {
+        snapshot: PublishedSnapshot { foreign_id: foreign_id.to_owned(), taken_at: world.now() },
+        counts: JobCounts { files: 3, files_unmodified: 3, ..JobCounts::default() },
+    };
+    let wrong = jobs.job_finish(third.lease_key(), &confirmed("ab")).await;
+    assert!(wrong.is_err(), "only the newest good one is confirmed: {wrong:?}");
+    // Its answer may be lost on the way: it is told twice.
+    for _ in 0..2 {
+        let state = jobs.job_finish(third.lease_key(), &confirmed("cd")).await.unwrap();
+        assert_eq!(state, JobState::Succeeded { outcome: Outcome::Unchanged, finished_at: world.now() });
+    }
+    let rows = world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.foreign_id.as_str()).collect::<Vec<_>>(), ["cd", "ab"]);
+    assert_eq!((rows[0].taken_at, rows[0].confirmed_at), (taken_at, Some(world.now())));
+    assert_eq!((rows[0].proved_at(world.now()), rows[0].proved_at(taken_at)), (world.now(), taken_at));
+    let listed = world.stores.schedules.schedule_list_items(&[world.plan.id]).await.unwrap();
+    assert_eq!(listed[0].newest_at, Some(world.now()));
+    assert_eq!(jobs.job_finish(second.lease_key(), &confirmed("cd")).await.ok(), None, "it ended otherwise");
 }
 
 /// Makes a snapshot of the first item and returns its row's id.

@@ -64,7 +64,6 @@ pub async fn declarations_are_read_back_sorted_by_name(stores: Stores) {
         source_id: source.id,
         name: name.to_owned(),
         vanished_at: Some(now),
-        confirmed_at: Some(now),
     };
     let long = "/x".repeat(3_000);
     let items = [item("/a"), item("/A"), item(&long)];

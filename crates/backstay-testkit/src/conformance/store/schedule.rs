@@ -35,7 +35,6 @@ async fn plan_beside(world: &World, name: &str, schedule: Schedule, items: Optio
             source_id: source.id,
             name: format!("/srv/{name}/{number}"),
             vanished_at: None,
-            confirmed_at: None,
         };
         let items: Vec<Item> = (0..count).map(item).collect();
         world.stores.declarations.source_add(&source, &items).await.unwrap();

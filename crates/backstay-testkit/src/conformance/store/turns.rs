@@ -49,7 +49,6 @@ impl House {
             source_id: source.id,
             name: format!("/srv/{number:03}"),
             vanished_at: None,
-            confirmed_at: None,
         };
         let items: Vec<Item> = (0..items).map(item).collect();
         let storage =

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{EvidenceId, ItemId, JobId, RepositoryId, SnapshotId, TenantId};
-use backstay_core::domain::job::Outcome;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::store::{
     ChainedEvent, EvidenceFilter, HistoryStore, PAGE_ROWS_MAX, Page, SnapshotFilter, StoreError,
@@ -33,7 +32,7 @@ impl Rows {
                 && row.taken_at <= now
                 && row.forgotten_at.is_none()
                 && row.repository_id == repository
-                && matches!(row.outcome, Outcome::Complete | Outcome::Unchanged)
+                && row.is_good
         };
         self.snapshots.iter().filter(good).max_by_key(|row| (row.taken_at, row.id))
     }

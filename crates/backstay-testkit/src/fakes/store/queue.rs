@@ -405,6 +405,15 @@ impl JobStore for FakeStores {
                 usage.bytes = usage.bytes.saturating_add(snapshot.counts.bytes_stored);
                 usage.snapshots += 1;
             }
+            if let Some(confirmed) = &settlement.confirmed {
+                let of_job = (rows.jobs[&key.job_id].item_id, rows.jobs[&key.job_id].repository_id);
+                let row = rows.snapshots.iter_mut().find(|row| row.id == confirmed.snapshot_id).filter(|row| {
+                    row.is_good && row.forgotten_at.is_none() && (Some(row.item_id), row.repository_id) == of_job
+                });
+                let key = confirmed.snapshot_id.to_string();
+                let row = row.ok_or(StoreError::NotFound { noun: "good snapshot", key })?;
+                row.confirmed_at = Some(confirmed.at);
+            }
             settlement.evidence.iter().try_for_each(|record| rows.evidence_add(record))?;
             let repository = rows.jobs[&key.job_id].repository_id;
             settlement.pruned.iter().for_each(|pruned| rows.pruned_put(repository, pruned, now));

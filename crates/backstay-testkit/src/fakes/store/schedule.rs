@@ -62,7 +62,9 @@ impl ScheduleStore for FakeStores {
                 items.filter(|item| item.vanished_at.is_none()).map(|item| ScheduledItem {
                     plan_id: plan.id,
                     item: item.clone(),
-                    newest_at: rows.newest_good(item.id, plan.repository_id, now).map(|snapshot| snapshot.taken_at),
+                    newest_at: rows
+                        .newest_good(item.id, plan.repository_id, now)
+                        .map(|snapshot| snapshot.proved_at(now)),
                 })
             });
             Ok(items.collect())
