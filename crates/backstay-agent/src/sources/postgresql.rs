@@ -59,7 +59,7 @@ impl SourceKind for Postgresql {
     fn parse(&self, settings: &Value) -> Result<ParsedSource, SettingsError> {
         let (server, has_globals) = said(settings)?;
         let items = items(&server, has_globals);
-        Ok(server.parsed(items, has_globals.then(|| ("globals", json!(true)))))
+        Ok(server.parsed(items, has_globals.then_some(("globals", json!(true)))))
     }
 
     async fn discover(&self, settings: &Value) -> Result<Vec<String>, SourceError> {

@@ -71,7 +71,10 @@ pub(super) async fn snapshot_restore(
         (Some(path), false) => (directory(path, body.name.as_deref())?, terms),
         (None, true) => home(&state, &snapshot, body.name, terms).await?,
         _ => {
-            return Err(ApiError::invalid("target_path", "name a folder, or have it go back with to_source".to_owned()));
+            return Err(ApiError::invalid(
+                "target_path",
+                "name a folder, or have it go back with to_source".to_owned(),
+            ));
         }
     };
     let job = request::restore_request(&state.context, &asking, snapshot.id, target, terms).await?;

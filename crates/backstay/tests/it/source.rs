@@ -174,9 +174,14 @@ fn a_command_that_fails_is_a_failed_job_without_a_snapshot() {
         ("at-its-end", "seq 3000; exec >&-; sleep 0.2; exit 1", "exited with 1"),
         ("too-long", "seq 3000; sleep 1000", "longer than its time limit of 1 s"),
     ];
-    for (name, script, words) in scripts {
+    // In the middle of its first piece, of a blob, at a boundary of the pipe, after packs were uploaded.
+    let places = [1u64, 4_095, 65_536, 1_048_577, 9_000_001, 40_000_000];
+    let dying = places.map(|bytes| (format!("after-{bytes}"), format!("head -c {bytes} /dev/urandom; kill -9 $$")));
+    let dying = dying.iter().map(|(name, script)| (name.as_str(), script.as_str(), "signal 9"));
+    for (name, script, words) in scripts.into_iter().chain(dying) {
+        let limit = if name == "too-long" { "1s" } else { "10m" };
         let text = format!(
-            "sources: {{{name}: {{kind: command, settings: {{argv: [sh, -c, '{script}'], filename: x, time_limit: 1s}}}}}}\n{}",
+            "sources: {{{name}: {{kind: command, settings: {{argv: [sh, -c, '{script}'], filename: x, time_limit: {limit}}}}}}}\n{}",
             plan(name)
         );
         let done = apply(&place, &text);
