@@ -129,7 +129,7 @@ fn what_a_server_never_changes_is_refused_at_its_place() {
         told,
         [
             "2:43 `path` of the repository home cannot be changed: the server has `home`, the file `x`",
-            "3:17 the source home would lose `/home`, and snapshots of it are of this source",
+            "3:18 the source home would lose `/home`, and snapshots of it are of this source",
         ]
     );
 }
