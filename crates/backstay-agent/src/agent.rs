@@ -28,6 +28,15 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// without a renewal.
 const FINISH_TRIES: u32 = 60;
 
+/// Whether an agent runs commands that sources name. Whoever may write sources does then what the agent's user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commands {
+    /// It does.
+    Allowed,
+    /// It does not; such a job fails and says so.
+    Refused,
+}
+
 /// What an agent is and how it works.
 #[derive(Clone)]
 pub struct AgentOptions {
@@ -51,6 +60,8 @@ pub struct AgentOptions {
     pub username: String,
     /// What snapshots say they were made by.
     pub program_version: String,
+    /// Whether it runs commands that sources name.
+    pub commands: Commands,
     /// The present moment.
     pub clock: Arc<dyn Clock>,
     /// Wakes it when there may be work.

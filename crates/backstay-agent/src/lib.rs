@@ -13,6 +13,6 @@ pub mod sources;
 pub mod reader;
 mod repository;
 
-pub use agent::{AgentOptions, run};
+pub use agent::{AgentOptions, Commands, run};
 pub use reader::EngineReader;
 pub use sources::SOURCE_KINDS;

@@ -36,7 +36,7 @@ use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
-use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
@@ -556,6 +556,8 @@ calls! {
     repository_retire(id: &str) -> () = get(RepositoryRetire, id);
     /// Declares a source.
     source_create(body: &SourceCreate) -> SourceView = tell(SourceCreate, "", body);
+    /// Gives a source other settings.
+    source_update(id: &str, body: &SourceUpdate) -> SourceView = tell(SourceUpdate, id, body);
     /// Returns all sources.
     source_list() -> Rows<SourceView> = get(SourceList, "");
     /// Returns all sources, with those that were retired when that is asked for.

@@ -32,6 +32,8 @@ pub enum Operation {
     SourceList,
     /// One source.
     SourceShow,
+    /// Changes a source.
+    SourceUpdate,
     /// A source's items.
     ItemList,
     /// One item.
@@ -263,7 +265,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::RepositoryPrune, "repository_prune", (Run, POST, "/api/v1/repositories/{id}/prune", 202), "repository prune", "Asks for a prune: what retention does not keep is forgotten, data that nothing refers to is removed. While one is not finished, that one is the answer."),
     row(Operation::SourceCreate, "source_create", (Declare, POST, "/api/v1/sources", 201), "source create", "Declares a source."),
     row(Operation::SourceList, "source_list", (Look, GET, "/api/v1/sources", 200), "source list", "Returns all sources."),
-    row(Operation::SourceShow, "source_show", (Look, GET, "/api/v1/sources/{id}", 200), "source show", "Returns one source."),
+    row(Operation::SourceShow, "source_show", (Look, GET, "/api/v1/sources/{id}", 200), "source show", "Returns one source; its ETag goes with a change of it."),
+    row(Operation::SourceUpdate, "source_update", (Declare, PATCH, "/api/v1/sources/{id}", 200), "source update", "Gives a source other settings, from the next job on. They may name more items than before, never fewer. If-Match with its ETag refuses it when somebody else changed the source."),
     row(Operation::ItemList, "item_list", (Look, GET, "/api/v1/sources/{id}/items", 200), "source items", "Returns a source's items."),
     row(Operation::ItemShow, "item_show", (Look, GET, "/api/v1/items/{id}", 200), "item show", "Returns one item."),
     row(Operation::PlanCreate, "plan_create", (Declare, POST, "/api/v1/plans", 201), "plan create", "Declares a plan."),

@@ -38,7 +38,7 @@ use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
 use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
-use crate::types::source::{ItemView, SourceCreate, SourceView};
+use crate::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use crate::types::tenant::{TenantCreate, TenantView};
@@ -108,6 +108,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::RepositoryShow => takes_none(body::<RepositoryView>()),
         Operation::RepositoryPrune => takes_none(body::<JobAccepted>()),
         Operation::SourceShow => takes_none(body::<SourceView>()),
+        Operation::SourceUpdate => takes_body::<SourceUpdate>(body::<SourceView>()),
         Operation::ItemShow => takes_none(body::<ItemView>()),
         Operation::PlanShow => takes_none(body::<PlanView>()),
         Operation::PlanUpdate => takes_body::<PlanUpdate>(body::<PlanView>()),

@@ -21,9 +21,11 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Qu
 use crate::database::commit;
 use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
+use crate::event::tenant_locked;
 use crate::notice::{cursor_add, watch_plan};
 use crate::quota::usage_add;
 use crate::retire::plan_permit;
+use crate::row::json_cell;
 use crate::schedule::{schedule_add, schedule_changed};
 use crate::storage::repository_permit;
 use crate::template::{changing, holds};
@@ -89,17 +91,22 @@ impl DeclarationStore for Database {
         let insert = source::Entity::insert(source::Model::of(source).into_active_model());
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "source", source.name.as_str()))?;
-        for item in items {
-            let insert = item::Entity::insert(item::Model::of(item).into_active_model());
-            let done = insert.exec_without_returning(&tx).await;
-            done.map_err(|error| insert_error(error, "item", item.name.as_str()))?;
-        }
+        items_add(&tx, items).await?;
         commit(tx).await
     }
 
     async fn source_get(&self, id: SourceId) -> Result<Source, StoreError> {
         let row = source::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
         found(row, "source", id)?.read()
+    }
+
+    async fn source_settings_put(
+        &self,
+        old: &Source,
+        settings: &serde_json::Value,
+        added: &[Item],
+    ) -> Result<bool, StoreError> {
+        self.retrying(|| self.source_settings_put_once(old, settings, added)).await
     }
 
     async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
@@ -224,7 +231,47 @@ impl DeclarationStore for Database {
     }
 }
 
+/// Adds the items of a source.
+async fn items_add(tx: &DatabaseTransaction, items: &[Item]) -> Result<(), StoreError> {
+    for item in items {
+        let insert = item::Entity::insert(item::Model::of(item).into_active_model());
+        let done = insert.exec_without_returning(tx).await;
+        done.map_err(|error| insert_error(error, "item", item.name.as_str()))?;
+    }
+    Ok(())
+}
+
 impl Database {
+    async fn source_settings_put_once(
+        &self,
+        old: &Source,
+        settings: &serde_json::Value,
+        added: &[Item],
+    ) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        tenant_locked(&tx, old.tenant_id).await?;
+        let update = source::Entity::update_many()
+            .col_expr(source::Column::SettingsJson, Expr::val(json_cell(settings)))
+            .filter(source::Column::Id.eq(old.id.to_string()))
+            .filter(source::Column::RetiredMark.eq(""))
+            .filter(source::Column::SettingsJson.eq(json_cell(&old.settings)));
+        if update.exec(&tx).await.map_err(store_error)?.rows_affected != 1 {
+            return Ok(false);
+        }
+        items_add(&tx, added).await?;
+        if !added.is_empty() {
+            let source = old.id.to_string();
+            let plans = plan::Entity::find()
+                .filter(plan::Column::SourceId.eq(&source))
+                .filter(plan::Column::RetiredMark.eq(""));
+            for row in plans.all(&tx).await.map_err(store_error)? {
+                watch_plan(&tx, row.read()?.id, &source).await?;
+            }
+        }
+        commit(tx).await?;
+        Ok(true)
+    }
+
     async fn plan_replace_once(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
         plan_permit(&tx, new).await?;

@@ -5,7 +5,6 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -60,6 +59,10 @@ pub(crate) enum TargetTwin {
     Directory(String),
     /// A path that is not UTF-8, byte by byte.
     DirectoryBytes(Vec<u8>),
+    Source {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
 }
 
 impl InstructionTwin {
@@ -67,9 +70,9 @@ impl InstructionTwin {
         match instruction {
             Instruction::Backup => Self::Backup,
             Instruction::Prune => Self::Prune,
-            Instruction::Restore { snapshot_id, target: Target::Directory(path), terms } => Self::Restore {
+            Instruction::Restore { snapshot_id, target, terms } => Self::Restore {
                 snapshot_id: snapshot_id.uuid(),
-                target: TargetTwin::of(path),
+                target: TargetTwin::of(target),
                 reconciliation: terms.reconciliation.word().to_owned(),
                 path: terms.path.clone(),
                 include: terms.include.clone(),
@@ -94,7 +97,7 @@ impl InstructionTwin {
             Self::Restore { snapshot_id, target, reconciliation, path, include, exclude, special, read_back } => {
                 Instruction::Restore {
                     snapshot_id: SnapshotId::from_uuid(snapshot_id),
-                    target: Target::Directory(target.path()),
+                    target: target.read(),
                     terms: RestoreTerms {
                         path,
                         include,
@@ -119,17 +122,21 @@ impl InstructionTwin {
 }
 
 impl TargetTwin {
-    fn of(path: &Path) -> Self {
-        match path.to_str() {
-            Some(text) => Self::Directory(text.to_owned()),
-            None => Self::DirectoryBytes(path.as_os_str().as_bytes().to_vec()),
+    fn of(target: &Target) -> Self {
+        match target {
+            Target::Directory(path) => match path.to_str() {
+                Some(text) => Self::Directory(text.to_owned()),
+                None => Self::DirectoryBytes(path.as_os_str().as_bytes().to_vec()),
+            },
+            Target::Source { name } => Self::Source { name: name.clone() },
         }
     }
 
-    fn path(self) -> PathBuf {
+    fn read(self) -> Target {
         match self {
-            Self::Directory(text) => text.into(),
-            Self::DirectoryBytes(bytes) => OsString::from_vec(bytes).into(),
+            Self::Directory(text) => Target::Directory(text.into()),
+            Self::DirectoryBytes(bytes) => Target::Directory(OsString::from_vec(bytes).into()),
+            Self::Source { name } => Target::Source { name },
         }
     }
 }

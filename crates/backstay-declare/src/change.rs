@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use backstay_core::ports::source::SourceKind;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -241,6 +242,24 @@ fn one(wanted: &Wanted, there: Option<&Found>, now: Timestamp, all: &mut Changes
     all.steps.push(Step { key: key.clone(), act, changes });
 }
 
+/// Has the kinds of sources judge changes of settings: those that leave out an item become refused ones.
+pub fn sources_judge(all: &mut Changes, declared: &Declared, kinds: &[&dyn SourceKind]) {
+    let items = |record: &Record| {
+        let kind = kinds.iter().find(|kind| Some(kind.name()) == record.get("kind").and_then(Value::as_str))?;
+        kind.parse(record.get("settings")?).ok().map(|parsed| parsed.items)
+    };
+    let gone = |step: &Step| {
+        let Act::Update { was, record, .. } = &step.act else { return None };
+        let (was, now) = (items(was)?, items(record)?);
+        let gone = was.into_iter().find(|item| !now.contains(item))?;
+        let wanted = declared.rows.iter().find(|row| row.key == step.key && row.key.noun == Noun::Source)?;
+        let told = format!("the {} would lose `{gone}`, and snapshots of it are of this source", step.key);
+        let hint = "Declare a source of another name, and a plan that reads it.";
+        Some(Mistake::new(wanted.place("settings"), told).hint(hint))
+    };
+    all.refused.extend(all.steps.iter().filter_map(gone).collect::<Vec<_>>());
+}
+
 /// Says at its place that a key cannot be changed.
 fn refused(wanted: &Wanted, change: &Change) -> Mistake {
     let word = |said: &Option<String>| said.as_ref().map_or_else(|| "nothing".to_owned(), |said| format!("`{said}`"));
@@ -253,9 +272,7 @@ fn refused(wanted: &Wanted, change: &Change) -> Mistake {
     let hint = match key.noun {
         Noun::Plan => "A plan's history is of one source. Declare a plan of another name for the other source.",
         Noun::Channel => "Declare a channel of another name.",
-        Noun::Source => {
-            "Snapshots of before are of the old place. Declare a source of another name, and a plan that reads it."
-        }
+        Noun::Source => "Snapshots of before are of another kind. Declare a source of another name.",
         _ => "What lies there does not move by a change of a row. Declare another one under a new name.",
     };
     Mistake::new(wanted.place(field), told).hint(hint)

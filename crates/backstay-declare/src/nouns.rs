@@ -118,7 +118,8 @@ impl Noun {
             Self::Storage => field == "credentials",
             Self::Plan => field != "source",
             Self::Channel => field != "kind",
-            Self::Tenant | Self::Repository | Self::Source => false,
+            Self::Source => field == "settings",
+            Self::Tenant | Self::Repository => false,
         }
     }
 }

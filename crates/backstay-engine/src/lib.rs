@@ -12,6 +12,8 @@ pub mod error;
 pub mod interrupt;
 pub mod pattern;
 pub mod progress;
+pub mod size;
+pub mod process;
 pub mod system;
 pub mod repository;
 mod blob;

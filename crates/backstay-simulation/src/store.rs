@@ -146,6 +146,14 @@ impl DeclarationStore for SteppedStore {
     async fn source_get(&self, id: SourceId) -> Result<Source, StoreError> {
         self.reads("source_get", self.database.source_get(id)).await
     }
+    async fn source_settings_put(
+        &self,
+        old: &Source,
+        settings: &serde_json::Value,
+        added: &[Item],
+    ) -> Result<bool, StoreError> {
+        self.writes("source_settings_put", self.database.source_settings_put(old, settings, added)).await
+    }
     async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
         self.reads("source_list", self.database.source_list(tenant)).await
     }

@@ -1,15 +1,12 @@
 //! Makes a snapshot of an item: open the source, read it into the repository, make sure of the lease, publish.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository, Outcome, Work};
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::ports::job::JobResult;
-use backstay_core::ports::source::Opened;
 use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::archive::publish::Published;
-use backstay_engine::archive::run::archive;
 use backstay_engine::format::id::Id;
 use backstay_engine::format::snapshot::Summary;
 use backstay_engine::repository::Maker;
@@ -17,9 +14,9 @@ use backstay_engine::{EngineError, EngineProgress, Interrupt};
 use jiff::Timestamp;
 
 use super::fence::Fence;
+use super::open::Reading;
 use super::{RunError, Runner};
 use crate::repository::{lock_shared, open_or_create, unlock};
-use crate::sources::source_kind;
 
 /// Packs that are uploaded at once at the most: 128 MiB of them. A disk gets fewer.
 const UPLOADS: usize = 8;
@@ -29,18 +26,15 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let Work::Backup { source, item, parent, plan_name, skip_if_unchanged } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a backup without a source".to_owned() });
     };
-    let opened = source_kind(&source.kind)?.open(&source.settings, &item.name).await?;
-    let Opened::Path(root) = opened else {
-        return Err(RunError::Unsupported { what: "a source that is not read by path".to_owned() });
-    };
+    let reading = Reading::of(runner, source, &item.name).await?;
     let parent = parent.as_ref().and_then(|snapshot| Id::from_hex(&snapshot.foreign_id));
-    let options = options_of(runner, root, parent, plan_name);
+    let options = options_of(runner, &reading, parent, plan_name);
     let taken_at = options.started_at;
     let repository = job.state.repository.clone();
     let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
     let fence = Fence::new(runner, job.lease_key());
     let ending = if *skip_if_unchanged { Ending::SkipIfUnchanged } else { Ending::Publish };
-    let thread = move || read_and_publish(&repository, &options, ending, (&progress, &interrupt), &fence);
+    let thread = move || read_and_publish(&repository, reading, &options, ending, (&progress, &interrupt), &fence);
     Ok(match (tokio::task::spawn_blocking(thread).await??, parent) {
         (Ended::Unchanged(summary), Some(parent)) => JobResult::Confirmed {
             snapshot: PublishedSnapshot { foreign_id: parent.to_hex(), taken_at },
@@ -53,7 +47,7 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     })
 }
 
-fn options_of(runner: &Runner, root: PathBuf, parent: Option<Id>, plan_name: &str) -> ArchiveOptions {
+fn options_of(runner: &Runner, reading: &Reading, parent: Option<Id>, plan_name: &str) -> ArchiveOptions {
     let options = &runner.options;
     ArchiveOptions {
         parent,
@@ -62,7 +56,8 @@ fn options_of(runner: &Runner, root: PathBuf, parent: Option<Id>, plan_name: &st
         tags: vec![format!("plan:{plan_name}")],
         workers: options.threads,
         uploads: UPLOADS,
-        ..ArchiveOptions::new(vec![root], options.program_version.clone(), options.clock.now())
+        excludes: reading.excludes(),
+        ..ArchiveOptions::new(reading.roots(), options.program_version.clone(), options.clock.now())
     }
 }
 
@@ -85,6 +80,7 @@ enum Ended {
 
 fn read_and_publish(
     repository: &LeasedRepository,
+    reading: Reading,
     options: &ArchiveOptions,
     ending: Ending,
     (progress, interrupt): (&EngineProgress, &Interrupt),
@@ -94,7 +90,7 @@ fn read_and_publish(
     let leased = repository;
     let repository = open_or_create(leased, Maker { username, hostname, at: options.started_at }, interrupt)?;
     let lock = lock_shared(&repository, leased, fence.key, &options.username, interrupt)?;
-    let archived = lock.explain(archive(&repository, options, progress, interrupt))?;
+    let archived = lock.explain(reading.archive(&repository, options, progress, interrupt))?;
     lock.check()?;
     let ended_at = fence.check()?;
     if ending == Ending::SkipIfUnchanged && archived.is_unchanged() && archived.is_whole() {

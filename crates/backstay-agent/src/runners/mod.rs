@@ -4,7 +4,9 @@
 //! plane's. Engine calls block, so they run on threads of their own.
 
 mod backup;
+mod open;
 mod restore;
+mod back;
 mod verify;
 mod prune;
 mod fence;

@@ -4,16 +4,24 @@ use std::sync::Arc;
 
 use backstay_core::domain::job::{Job, JobCounts, Leased, Outcome, Reconciliation, Target, Work};
 use backstay_core::ports::job::JobResult;
+use backstay_core::ports::source::WayBack;
 use backstay_engine::pattern::Patterns;
 use backstay_engine::restore::{Reconcile, RestoreOptions, Special, restore};
 
-use super::{RunError, Runner};
+use super::{RunError, Runner, back};
 use crate::repository::{ended, lock_to_read, open};
 
 /// Runs a restore.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
-    let Work::Restore { snapshot, target: Target::Directory(target), terms } = &job.state.work else {
+    let Work::Restore { snapshot, target, terms, home } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a restore without a snapshot".to_owned() });
+    };
+    let target = match target {
+        Target::Directory(target) => target,
+        Target::Source { name } => {
+            let way = WayBack { name: name.clone(), reconciliation: terms.reconciliation };
+            return back::run(runner, job, home.as_deref(), &snapshot.foreign_id, way).await;
+        }
     };
     let reconcile = match terms.reconciliation {
         Reconciliation::Fail => Reconcile::Fail,

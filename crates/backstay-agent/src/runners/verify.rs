@@ -17,7 +17,9 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
         return Err(RunError::Unsupported { what: "a verify without a snapshot".to_owned() });
     };
     let root = match source_kind(&source.kind)?.open(&source.settings, &item.name).await {
-        Ok(Opened::Path(root)) => Some(root),
+        // Only what is in the snapshot is compared: what the source leaves out is nothing that is missing.
+        Ok(Opened::Path { path, .. }) => Some(path),
+        // A stream is never the same twice: its snapshot is read back and compared with nothing.
         Ok(_) => None,
         Err(error) => {
             tracing::warn!(job_id = %job.id, error = %error, "the source cannot be opened; nothing to compare with");

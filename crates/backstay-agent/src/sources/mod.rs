@@ -3,12 +3,21 @@
 //! A kind reads one sort of source and judges its settings; the port says what each must do, its conformance suite holds
 //! it to that. Nothing else in the product names a kind: the API, the command line and the agent look into the slice.
 
+mod settings;
+mod run;
+mod private;
+mod database;
 pub mod filesystem;
+pub mod command;
+pub mod sqlite;
+pub mod postgresql;
+pub mod mariadb;
 
 use backstay_core::ports::source::{SettingsError, SourceError, SourceKind};
 
 /// Every source kind that there is.
-pub const SOURCE_KINDS: &[&dyn SourceKind] = &[&filesystem::Filesystem];
+pub const SOURCE_KINDS: &[&dyn SourceKind] =
+    &[&filesystem::Filesystem, &command::Command, &sqlite::Sqlite, &postgresql::Postgresql, &mariadb::Mariadb];
 
 /// Returns the kind of this name.
 ///

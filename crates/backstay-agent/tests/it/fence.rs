@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use backstay_agent::heartbeat::{Held, beat};
 use backstay_agent::runners::RUNNER_KINDS;
-use backstay_agent::{AgentOptions, run};
+use backstay_agent::{AgentOptions, Commands, run};
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, SourceId, TenantId};
@@ -130,6 +130,7 @@ fn options(ttl: Duration) -> AgentOptions {
         hostname: "host".to_owned(),
         username: "ada".to_owned(),
         program_version: "test".to_owned(),
+        commands: Commands::Refused,
         clock: Arc::new(ManualClock::default()),
         wake: Arc::new(Notify::new()),
     }

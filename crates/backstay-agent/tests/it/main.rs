@@ -7,12 +7,17 @@ mod fence;
 use std::sync::Arc;
 
 use backstay_agent::EngineReader;
+use backstay_agent::sources::command::Command;
 use backstay_agent::sources::filesystem::Filesystem;
+use backstay_agent::sources::mariadb::Mariadb;
+use backstay_agent::sources::postgresql::Postgresql;
+use backstay_agent::sources::sqlite::Sqlite;
 use backstay_core::domain::id::{RepositoryId, TenantId};
 use backstay_core::domain::job::LeasedRepository;
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::storage::StorageSettings;
+use backstay_core::ports::source::SourceKind;
 use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::archive::run::archive;
 use backstay_engine::repository::Maker;
@@ -23,6 +28,7 @@ use backstay_testkit::conformance::{clock, source};
 use backstay_testkit::fakes::clock::ManualClock;
 use backstay_testkit::fakes::snapshot::FakeReader;
 use backstay_testkit::fakes::source::FakeSource;
+use backstay_testkit::peers::database::Engine;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -36,6 +42,32 @@ async fn the_filesystem_source_and_the_fake_keep_the_promises_of_a_source_kind()
     let fake = FakeSource { root: home.path().to_owned() };
     let (good, absent) = (json!({ "items": ["item"] }), json!({ "items": ["absent"] }));
     source::exercise(&source::SourceHarness { kind: &fake, good, absent }).await;
+}
+
+#[tokio::test]
+async fn sources_that_stream_keep_the_promises_of_a_source_kind() {
+    let home = tempfile::tempdir().unwrap();
+    let (good, absent) =
+        (json!({ "argv": ["seq", "9"], "filename": "x" }), json!({ "argv": ["/none"], "filename": "x" }));
+    source::exercise(&source::SourceHarness { kind: &Command, good, absent }).await;
+    let database = home.path().join("a.sqlite");
+    let made = std::process::Command::new("sqlite3").arg(&database).arg("CREATE TABLE t(x)").status().unwrap();
+    assert!(made.success());
+    let (good, absent) = (json!({ "path": database }), json!({ "path": home.path().join("none") }));
+    source::exercise(&source::SourceHarness { kind: &Sqlite, good, absent }).await;
+    for (engine, kind) in [(Engine::Postgresql, &Postgresql as &dyn SourceKind), (Engine::Mariadb, &Mariadb)] {
+        let Some(server) = engine.up() else { continue };
+        let database = server.create();
+        let address = database.address();
+        let (head, name) = address.rsplit_once('/').unwrap();
+        let password = head.split_once("backstay:").unwrap().1.rsplit_once('@').unwrap().0;
+        let file = home.path().join("password");
+        std::fs::write(&file, password).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let settings = |port: u16| json!({ "databases": [name], "host": "127.0.0.1", "port": port, "user": "backstay", "password_file": file });
+        let (good, absent) = (settings(database.port()), settings(1));
+        source::exercise(&source::SourceHarness { kind, good, absent }).await;
+    }
 }
 
 #[test]

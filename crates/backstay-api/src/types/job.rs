@@ -100,8 +100,12 @@ impl JobView {
         let state = StateView::of(&job.state);
         let (snapshot_id, target_path) = match &job.instruction {
             Instruction::Backup | Instruction::Prune => (None, None),
-            Instruction::Restore { snapshot_id, target: Target::Directory(path), .. } => {
-                (Some(snapshot_id.to_string()), Some(path.display().to_string()))
+            Instruction::Restore { snapshot_id, target, .. } => {
+                let path = match target {
+                    Target::Directory(path) => Some(path.display().to_string()),
+                    Target::Source { .. } => None,
+                };
+                (Some(snapshot_id.to_string()), path)
             }
             Instruction::Verify { snapshot_id, .. } => (Some(snapshot_id.to_string()), None),
         };

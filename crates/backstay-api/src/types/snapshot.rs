@@ -133,8 +133,16 @@ impl From<&Entry> for EntryView {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotRestore {
-    /// Absolute path of a new or empty folder on the agent's machine; the tree lies below it by its absolute path.
-    pub target_path: String,
+    /// Absolute path of a new or empty folder on the agent's machine; the tree lies below it by its absolute path. Left
+    /// out with `to_source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_path: Option<String>,
+    /// Whether it goes back to the source that the snapshot is of, where its kind can do that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub to_source: bool,
+    /// What it is to be called in the source, such as the name of a new database; what the kind calls it when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// How it meets what is there: `fail` (when left out), `skip`, `overwrite`, `overwrite_if_changed`, `rename`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation: Option<String>,
@@ -161,7 +169,7 @@ impl SnapshotRestore {
     /// # Errors
     /// A word that is none, and what no restore can do.
     pub fn terms(&self) -> Result<RestoreTerms, WireError> {
-        let Self { target_path: _, reconciliation, path, include, exclude, special, read_back } = self.clone();
+        let Self { reconciliation, path, include, exclude, special, read_back, .. } = self.clone();
         let terms = RestoreTerms {
             path: path.unwrap_or_default(),
             include,

@@ -20,6 +20,15 @@ pub struct SourceCreate {
     pub settings: serde_json::Value,
 }
 
+/// Other settings for a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceUpdate {
+    /// All settings, in the place of those that it had; never a secret.
+    #[schema(value_type = Object)]
+    pub settings: serde_json::Value,
+}
+
 /// A source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceView {

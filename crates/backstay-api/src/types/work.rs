@@ -92,6 +92,12 @@ pub enum TargetWire {
     Directory(String),
     /// A folder whose path is not UTF-8, base64.
     DirectoryBase64(String),
+    /// The source that the snapshot is of.
+    Source {
+        /// What it is to be called there; what the kind calls it when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
 }
 
 /// How much is read back.
@@ -133,6 +139,12 @@ pub enum WorkWire {
         /// What of it, and how it meets what is there.
         #[serde(flatten)]
         terms: RestoreTermsWire,
+        /// The source that takes it back, when it goes there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<Box<SourceWire>>,
+        /// The item that the snapshot is of, when it goes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<Box<ItemWire>>,
     },
     /// Read back and compare.
     Verify {
@@ -225,20 +237,23 @@ pub struct SnapshotWire {
 
 impl From<&Target> for TargetWire {
     fn from(target: &Target) -> Self {
-        let Target::Directory(path) = target;
-        match path.to_str() {
-            Some(text) => Self::Directory(text.to_owned()),
-            None => Self::DirectoryBase64(base64(path.as_os_str().as_bytes())),
+        match target {
+            Target::Directory(path) => match path.to_str() {
+                Some(text) => Self::Directory(text.to_owned()),
+                None => Self::DirectoryBase64(base64(path.as_os_str().as_bytes())),
+            },
+            Target::Source { name } => Self::Source { name: name.clone() },
         }
     }
 }
 
 impl TargetWire {
     fn read(&self) -> Result<Target, WireError> {
-        Ok(Target::Directory(match self {
-            Self::Directory(text) => PathBuf::from(text),
-            Self::DirectoryBase64(text) => OsString::from_vec(bytes("target", text)?).into(),
-        }))
+        Ok(match self {
+            Self::Directory(text) => Target::Directory(PathBuf::from(text)),
+            Self::DirectoryBase64(text) => Target::Directory(OsString::from_vec(bytes("target", text)?).into()),
+            Self::Source { name } => Target::Source { name: name.clone() },
+        })
     }
 }
 
@@ -411,9 +426,13 @@ impl From<&Work> for WorkWire {
                 skip_if_unchanged: *skip_if_unchanged,
             },
             Work::Prune { forget } => Self::Prune { forget: forget.iter().map(Into::into).collect() },
-            Work::Restore { snapshot, target, terms } => {
-                Self::Restore { snapshot: snapshot.into(), target: target.into(), terms: terms.into() }
-            }
+            Work::Restore { snapshot, target, terms, home } => Self::Restore {
+                snapshot: snapshot.into(),
+                target: target.into(),
+                terms: terms.into(),
+                source: home.as_deref().map(|(source, _)| Box::new(source.into())),
+                item: home.as_deref().map(|(_, item)| Box::new(item.into())),
+            },
             Work::Verify { snapshot, sample, source, item } => Self::Verify {
                 snapshot: snapshot.into(),
                 sample: (*sample).into(),
@@ -441,9 +460,15 @@ impl WorkWire {
             Self::Prune { forget } => {
                 Work::Prune { forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? }
             }
-            Self::Restore { snapshot, target, terms } => {
-                Work::Restore { snapshot: snapshot.try_into()?, target: target.read()?, terms: terms.read()? }
-            }
+            Self::Restore { snapshot, target, terms, source, item } => Work::Restore {
+                snapshot: snapshot.try_into()?,
+                target: target.read()?,
+                terms: terms.read()?,
+                home: match (source, item) {
+                    (Some(source), Some(item)) => Some(Box::new(((*source).try_into()?, (*item).try_into()?))),
+                    _ => None,
+                },
+            },
             Self::Verify { snapshot, sample, source, item } => Work::Verify {
                 snapshot: snapshot.try_into()?,
                 sample: sample.into(),

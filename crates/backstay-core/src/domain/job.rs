@@ -317,6 +317,11 @@ words!(Reconciliation: Fail = "fail", Skip = "skip", Overwrite = "overwrite", Ov
 pub enum Target {
     /// A folder that the agent can write, by its absolute path.
     Directory(std::path::PathBuf),
+    /// The source that the snapshot is of, which takes the stream back.
+    Source {
+        /// What it is to be called there; none for what the source's kind calls it.
+        name: Option<String>,
+    },
 }
 
 /// What a job is told besides what its plan, item and repository say.
@@ -497,6 +502,8 @@ pub enum Work {
         target: Target,
         /// What of it, and how it meets what is there.
         terms: RestoreTerms,
+        /// The source and the item that the snapshot is of, for [`Target::Source`]; none for other targets.
+        home: Option<Box<(Source, Item)>>,
     },
     /// Read back and compare.
     Verify {

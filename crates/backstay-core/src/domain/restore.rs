@@ -64,6 +64,24 @@ impl RestoreTerms {
     }
 }
 
+impl RestoreTerms {
+    /// Judges terms under which a stream goes back to its source: it goes whole, or not at all.
+    ///
+    /// # Errors
+    /// The field, and what is wrong with it.
+    pub fn judge_stream(&self) -> Result<(), (&'static str, String)> {
+        let part = [("path", self.path.is_empty()), ("include", self.include.is_empty())];
+        let part = part.into_iter().chain([("exclude", self.exclude.is_empty())]).find(|(_, is_empty)| !is_empty);
+        if let Some((field, _)) = part {
+            return Err((field, "what goes back to this source goes back whole".to_owned()));
+        }
+        match self.reconciliation {
+            Reconciliation::Fail | Reconciliation::Overwrite => Ok(()),
+            _ => Err(("reconciliation", "this source can do `fail` and `overwrite`".to_owned())),
+        }
+    }
+}
+
 /// Refuses text that can be no path.
 fn text<'a>(field: &'static str, texts: impl IntoIterator<Item = &'a str>) -> Result<(), (&'static str, String)> {
     for text in texts {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use super::lease::access_key;
 use crate::domain::backup::BackupTermsError;
@@ -18,7 +20,7 @@ use crate::domain::storage::{CredentialReferences, PathError, Storage, StorageSe
 use crate::domain::template::{SettleError, TemplateError};
 use crate::domain::tenant::Tenant;
 use crate::ports::secret::SecretError;
-use crate::ports::source::{SettingsError, SourceKind};
+use crate::ports::source::{ParsedSource, SettingsError, SourceKind};
 use crate::ports::storage::StorageJudge;
 use crate::ports::store::StoreError;
 
@@ -47,6 +49,12 @@ pub enum DeclareError {
     /// The source's or the storage's settings are wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The settings leave out an item of which there may be snapshots.
+    #[error("settings: they do not name the item {item} any more, and its snapshots are of this source")]
+    ItemGone {
+        /// The item's name.
+        item: String,
+    },
     /// The RPO is too short.
     #[error("rpo_ms is {} ms; the shortest RPO is {} ms", given.as_millis(), RPO_MIN.as_millis())]
     Rpo {
@@ -254,10 +262,7 @@ pub async fn source_declare(
     kind: &str,
     settings: &serde_json::Value,
 ) -> Result<Source, DeclareError> {
-    let known = || kinds.iter().map(|kind| kind.name()).collect();
-    let judge = kinds.iter().find(|row| row.name() == kind);
-    let judge = judge.ok_or_else(|| DeclareError::SourceKind { given: kind.to_owned(), known: known() })?;
-    let parsed = judge.parse(settings)?;
+    let parsed = source_judge(kinds, kind, settings)?;
     let now = context.now();
     let source = Source {
         id: SourceId::new(now, context.ten()),
@@ -267,8 +272,49 @@ pub async fn source_declare(
         settings: parsed.settings,
         retired_at: None,
     };
-    let item = |name| Item { id: ItemId::new(now, context.ten()), source_id: source.id, name, vanished_at: None };
-    let items: Vec<Item> = parsed.items.into_iter().map(item).collect();
+    let items: Vec<Item> = parsed.items.into_iter().map(|name| item_new(context, source.id, name, now)).collect();
     context.declarations.source_add(&source, &items).await?;
     Ok(source)
+}
+
+/// Gives other settings to a source that must still be as `seen`, from the next job on; none when somebody else changed
+/// it. They may name more items than before, and never fewer: the snapshots of an item are of its source.
+///
+/// # Errors
+/// [`DeclareError`]: a wrong setting, an item that they leave out; [`StoreError::Retired`].
+pub async fn source_change(
+    context: &Context,
+    kinds: &[&dyn SourceKind],
+    seen: &Source,
+    settings: &serde_json::Value,
+) -> Result<Option<Source>, DeclareError> {
+    if seen.retired_at.is_some() {
+        return Err(StoreError::Retired { noun: "source", key: seen.name.to_string() }.into());
+    }
+    let parsed = source_judge(kinds, &seen.kind, settings)?;
+    let known = context.declarations.item_list(seen.id).await?;
+    if let Some(gone) = known.iter().find(|item| !parsed.items.contains(&item.name)) {
+        return Err(DeclareError::ItemGone { item: gone.name.clone() });
+    }
+    let now = context.now();
+    let new = parsed.items.into_iter().filter(|name| known.iter().all(|item| item.name != *name));
+    let added: Vec<Item> = new.map(|name| item_new(context, seen.id, name, now)).collect();
+    let changed = context.declarations.source_settings_put(seen, &parsed.settings, &added).await?;
+    Ok(changed.then(|| Source { settings: parsed.settings, ..seen.clone() }))
+}
+
+/// Has a source's kind judge its settings.
+fn source_judge(
+    kinds: &[&dyn SourceKind],
+    kind: &str,
+    settings: &serde_json::Value,
+) -> Result<ParsedSource, DeclareError> {
+    let known = || kinds.iter().map(|kind| kind.name()).collect();
+    let judge = kinds.iter().find(|row| row.name() == kind);
+    let judge = judge.ok_or_else(|| DeclareError::SourceKind { given: kind.to_owned(), known: known() })?;
+    Ok(judge.parse(settings)?)
+}
+
+fn item_new(context: &Context, source_id: SourceId, name: String, now: Timestamp) -> Item {
+    Item { id: ItemId::new(now, context.ten()), source_id, name, vanished_at: None }
 }

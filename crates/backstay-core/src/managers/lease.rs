@@ -12,7 +12,7 @@ use super::request::snapshot_there;
 use super::retention::forget_list;
 use crate::domain::id::{AgentId, ItemId};
 use crate::domain::item::Item;
-use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Work};
+use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Target, Work};
 use crate::domain::repository::Repository;
 use crate::domain::secret::SecretReference;
 use crate::domain::snapshot::Snapshot;
@@ -127,6 +127,10 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
             snapshot: snapshot_there(context, *snapshot_id).await?,
             target: target.clone(),
             terms: terms.clone(),
+            home: match target {
+                Target::Directory(_) => None,
+                Target::Source { .. } => Some(Box::new(source_and_item(context, job.item_id).await?)),
+            },
         }),
         Instruction::Verify { snapshot_id, sample } => {
             let (source, item) = source_and_item(context, job.item_id).await?;

@@ -173,6 +173,14 @@ pub trait DeclarationStore: Send + Sync {
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError>;
     /// Returns a source.
     async fn source_get(&self, id: SourceId) -> Result<Source, StoreError>;
+    /// Puts `settings` in the place of those of `old`, which must still be as it was seen, and adds items that they name
+    /// besides, which the plans of the source watch from then on; false when it is not, or when it is retired.
+    async fn source_settings_put(
+        &self,
+        old: &Source,
+        settings: &serde_json::Value,
+        added: &[Item],
+    ) -> Result<bool, StoreError>;
     /// Returns all sources by name; of one tenant or of all.
     async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError>;
 

@@ -5,7 +5,7 @@ use backstay_declare::file::{Declared, Missing};
 use backstay_declare::refer;
 use backstay_declare::row::Found;
 
-use crate::kinds::{good, now};
+use crate::kinds::{good, now, sources_judged};
 
 const FILE: &str = "\
 storages: {nas: {kind: local, settings: {path: /nas}}}
@@ -120,17 +120,28 @@ fn what_is_missing_stays_unless_the_file_says_otherwise() {
 fn what_a_server_never_changes_is_refused_at_its_place() {
     let found = applied(&good(FILE));
     let other = FILE.replace("path: /home", "path: /srv").replace("{storage: nas,", "{storage: nas, path: x,");
-    let all = changes(&good(&other), &found, Missing::Keep, now());
+    let other = good(&other);
+    let mut all = changes(&other, &found, Missing::Keep, now());
+    sources_judged(&mut all, &other);
     let told: Vec<String> =
         all.refused.iter().map(|one| format!("{}:{} {}", one.at.line, one.at.column, one.message)).collect();
     assert_eq!(
         told,
         [
             "2:43 `path` of the repository home cannot be changed: the server has `home`, the file `x`",
-            "3:29 `settings.path` of the source home cannot be changed: the server has `/home`, the file `/srv`",
+            "3:18 the source home would lose `/home`, and snapshots of it are of this source",
         ]
     );
-    assert_eq!(all.steps, []);
+}
+
+/// What a source leaves out is no part of what it is.
+#[test]
+fn other_settings_of_a_source_that_keep_its_items_are_a_change() {
+    let found = applied(&good(FILE));
+    let other = good(&FILE.replace("{path: /home}", "{path: /home, exclude: ['*.tmp']}"));
+    let mut all = changes(&other, &found, Missing::Keep, now());
+    sources_judged(&mut all, &other);
+    assert_eq!((steps(&all), all.refused), (vec!["~ source home".to_owned()], vec![]));
 }
 
 #[test]

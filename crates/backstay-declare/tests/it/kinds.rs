@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use backstay_core::domain::job::Target;
 use backstay_core::ports::source::{Opened, ParsedSource, SettingsError, SourceError, SourceKind};
 use backstay_core::ports::storage::StorageJudge;
+use backstay_declare::change::{Changes, sources_judge};
 use backstay_declare::file::{Declared, Kinds, read};
 use backstay_declare::mistake::Mistake;
 use jiff::Timestamp;
@@ -35,7 +36,8 @@ impl SourceKind for Kind {
     }
 
     fn parse(&self, settings: &Value) -> Result<ParsedSource, SettingsError> {
-        Ok(ParsedSource { settings: judged(settings)?, items: Vec::new() })
+        let items = settings["path"].as_str().map(str::to_owned).into_iter().collect();
+        Ok(ParsedSource { settings: judged(settings)?, items })
     }
 
     async fn discover(&self, _: &Value) -> Result<Vec<String>, SourceError> {
@@ -85,6 +87,11 @@ pub(crate) fn good(text: &str) -> Declared {
     let (declared, mistakes) = file(text);
     assert_eq!(mistakes, [], "{text}");
     declared
+}
+
+/// Has the kind `filesystem` judge changes of sources.
+pub(crate) fn sources_judged(all: &mut Changes, declared: &Declared) {
+    sources_judge(all, declared, &[&Kind("filesystem")]);
 }
 
 /// The moment at which tests happen.

@@ -66,7 +66,7 @@ impl Stream {
     }
 
     /// Returns the stream of a reader that `stop` makes end soon.
-    pub(super) fn with_stop(reader: impl Read + Send + 'static, stop: impl FnOnce() + Send + 'static) -> Self {
+    pub fn with_stop(reader: impl Read + Send + 'static, stop: impl FnOnce() + Send + 'static) -> Self {
         Self { reader: Box::new(reader), stop: Box::new(stop) }
     }
 }

@@ -25,6 +25,7 @@ mod metadata;
 mod mark;
 mod stage;
 pub mod stream;
+pub mod command;
 pub mod tar;
 
 use backstay_core::domain::unread::Unread;

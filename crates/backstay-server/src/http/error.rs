@@ -325,6 +325,12 @@ impl From<DeclareError> for ApiError {
                 error,
                 "The kind's schema says what is expected.",
             ),
+            DeclareError::ItemGone { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                error,
+                "Declare a source of another name, and a plan that reads it.",
+            ),
             DeclareError::Rpo { .. } => Self::invalid("rpo_ms", error),
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
             DeclareError::Path(error) => Self::invalid("path", error),

@@ -126,6 +126,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::RepositoryShow => get(repository::repository_show),
         Operation::RepositoryPrune => post(repository::repository_prune),
         Operation::SourceShow => get(source::source_show),
+        Operation::SourceUpdate => patch(source::source_update),
         Operation::ItemShow => get(source::item_show),
         Operation::PlanShow => get(plan::plan_show),
         Operation::PlanUpdate => patch(plan::plan_update),

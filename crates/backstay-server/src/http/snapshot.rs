@@ -11,8 +11,10 @@ use backstay_api::types::snapshot::{
     EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
 };
 use backstay_core::domain::job::Target;
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::{browse, request};
 use backstay_core::ports::store::SnapshotFilter;
 
@@ -64,14 +66,63 @@ pub(super) async fn snapshot_restore(
     Own(snapshot): Own<Snapshot>,
     Body(body): Body<SnapshotRestore>,
 ) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
-    let target = PathBuf::from(&body.target_path);
-    if !target.is_absolute() {
-        return Err(ApiError::invalid("target_path", format!("`{}` is not an absolute path", body.target_path)));
-    }
     let terms = body.terms()?;
-    let job = request::restore_request(&state.context, &asking, snapshot.id, Target::Directory(target), terms).await?;
+    let (target, terms) = match (&body.target_path, body.to_source) {
+        (Some(path), false) => (directory(path, body.name.as_deref())?, terms),
+        (None, true) => home(&state, &snapshot, body.name, terms).await?,
+        _ => {
+            return Err(ApiError::invalid(
+                "target_path",
+                "name a folder, or have it go back with to_source".to_owned(),
+            ));
+        }
+    };
+    let job = request::restore_request(&state.context, &asking, snapshot.id, target, terms).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
+}
+
+/// Returns the folder that a restore goes to.
+fn directory(path: &str, name: Option<&str>) -> Result<Target, ApiError> {
+    if name.is_some() {
+        return Err(ApiError::invalid("name", "goes with to_source".to_owned()));
+    }
+    let target = PathBuf::from(path);
+    if !target.is_absolute() {
+        return Err(ApiError::invalid("target_path", format!("`{path}` is not an absolute path")));
+    }
+    Ok(Target::Directory(target))
+}
+
+/// Returns where the kind of a snapshot's source takes it back, and on which terms.
+async fn home(
+    state: &ServerState,
+    snapshot: &Snapshot,
+    name: Option<String>,
+    mut terms: RestoreTerms,
+) -> Result<(Target, RestoreTerms), ApiError> {
+    let item = state.context.declarations.item_get(snapshot.item_id).await?;
+    let source = state.context.declarations.source_get(item.source_id).await?;
+    let Some(kind) = state.source_kinds.iter().find(|kind| kind.name() == source.kind) else {
+        return Err(ApiError::invalid("to_source", format!("this server knows no source kind {}", source.kind)));
+    };
+    let target = kind.target(&source.settings, &item.name).map_err(DeclareError::from)?;
+    match target {
+        Target::Directory(_) if name.is_some() => {
+            Err(ApiError::invalid("name", format!("a source of kind {} goes back to its own path", source.kind)))
+        }
+        Target::Directory(path) => {
+            // Its content comes to lie where it was read.
+            if terms.path.is_empty() {
+                terms.path = item.name;
+            }
+            Ok((Target::Directory(path), terms))
+        }
+        Target::Source { .. } => {
+            terms.judge_stream().map_err(|(field, words)| ApiError::invalid(field, words))?;
+            Ok((Target::Source { name }, terms))
+        }
+    }
 }
 
 pub(super) async fn snapshot_verify(

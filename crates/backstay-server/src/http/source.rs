@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use backstay_api::types::list::{RetiredQuery, Rows};
-use backstay_api::types::source::{ItemView, SourceCreate, SourceView};
+use backstay_api::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::source::Source;
 use backstay_core::managers::{declaration, retire};
@@ -14,6 +15,7 @@ use super::caller::{Caller, Own};
 use super::error::ApiError;
 use super::extract::{Ask, Body};
 use super::state::ServerState;
+use super::tag::{as_seen, tagged};
 
 pub(super) async fn source_create(
     State(state): State<ServerState>,
@@ -26,8 +28,19 @@ pub(super) async fn source_create(
     Ok((StatusCode::CREATED, Json(SourceView::from(&made))))
 }
 
-pub(super) async fn source_show(Own(source): Own<Source>) -> Json<SourceView> {
-    Json((&source).into())
+pub(super) async fn source_show(Own(source): Own<Source>) -> impl IntoResponse {
+    tagged(SourceView::from(&source))
+}
+
+pub(super) async fn source_update(
+    State(state): State<ServerState>,
+    Own(seen): Own<Source>,
+    headers: HeaderMap,
+    Body(body): Body<SourceUpdate>,
+) -> Result<impl IntoResponse, ApiError> {
+    as_seen(&headers, &SourceView::from(&seen))?;
+    let changed = declaration::source_change(&state.context, state.source_kinds, &seen, &body.settings).await?;
+    Ok(tagged(SourceView::from(&changed.ok_or_else(ApiError::changed)?)))
 }
 
 pub(super) async fn item_show(Own(item): Own<Item>) -> Json<ItemView> {

@@ -212,6 +212,7 @@ fn case(house: &House, operation: Operation) -> Case {
         }
         Operation::SourceList => (none(), None, Foreign::WithoutIt),
         Operation::SourceShow | Operation::ItemList => (own(&world.source.id), None, Foreign::Missing),
+        Operation::SourceUpdate => (own(&world.source.id), Some(json!({ "settings": {} })), Foreign::Missing),
         Operation::ItemShow => (own(&world.items[0].id), None, Foreign::Missing),
         Operation::PlanCreate => {
             let (source, repository) = (own(&world.source.id), own(&world.repository.id));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use backstay_core::domain::job::Target;
-use backstay_core::ports::source::{Opened, SourceKind};
+use backstay_core::ports::source::{Opened, SourceKind, SourceStream};
 use serde_json::{Value, json};
 
 /// A kind with settings to try it on.
@@ -61,12 +61,27 @@ async fn items_are_found_and_opened(harness: &SourceHarness<'_>) {
     }
     for item in &found {
         match harness.kind.open(&parsed.settings, item).await.unwrap() {
-            Opened::Path(path) => assert!(path.is_dir(), "{}", path.display()),
+            Opened::Path { path, .. } => assert!(path.is_dir(), "{}", path.display()),
+            Opened::Stream(stream) => {
+                assert!(stream.path.is_absolute(), "{}", stream.path.display());
+                whole(stream);
+            }
             other => panic!("the suite does not know this shape yet: {other:?}"),
         }
-        let Target::Directory(target) = harness.kind.target(&parsed.settings, item).unwrap();
-        assert!(target.is_absolute());
+        match harness.kind.target(&parsed.settings, item).unwrap() {
+            Target::Directory(target) => assert!(target.is_absolute()),
+            Target::Source { name } => assert_eq!(name, None, "the kind says what it is called there"),
+        }
     }
+}
+
+/// A stream is read to its end, and stopping one that is over is nothing.
+fn whole(stream: SourceStream) {
+    let mut begun = (stream.begin)().unwrap();
+    let mut bytes = Vec::new();
+    begun.reader.read_to_end(&mut bytes).unwrap();
+    assert!(!bytes.is_empty());
+    (begun.stop)();
 }
 
 /// A source that is not there is an error as a whole: an empty list would make every item vanish.
@@ -74,5 +89,12 @@ async fn an_absent_source_is_an_error_and_no_empty_list(harness: &SourceHarness<
     let parsed = harness.kind.parse(&harness.absent).unwrap();
     assert!(harness.kind.discover(&parsed.settings).await.is_err());
     let item = parsed.items.first().cloned().unwrap_or_else(|| "item".to_owned());
-    assert!(harness.kind.open(&parsed.settings, &item).await.is_err());
+    match harness.kind.open(&parsed.settings, &item).await {
+        // What is not there is found when a stream is read, at the latest at its end.
+        Ok(Opened::Stream(stream)) => {
+            let read = (stream.begin)().and_then(|mut begun| begun.reader.read_to_end(&mut Vec::new()));
+            assert!(read.is_err(), "{read:?}");
+        }
+        opened => assert!(opened.is_err(), "{opened:?}"),
+    }
 }

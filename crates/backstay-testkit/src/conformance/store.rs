@@ -33,6 +33,7 @@ macro_rules! store_promises {
             declaration::a_taken_name_is_refused,
             declaration::declarations_are_read_back_sorted_by_name,
             declaration::a_source_comes_with_all_its_items_or_not_at_all,
+            declaration::settings_of_a_source_change_as_they_were_seen,
             declaration::what_is_missing_is_named,
             queue::a_job_is_read_back_as_it_was_enqueued,
             queue::a_second_backup_of_an_item_overlaps,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use backstay_core::domain::job::Target;
-use backstay_core::ports::source::{Opened, ParsedSource, SettingsError, SourceError, SourceKind};
+use backstay_core::ports::source::{LeftOut, Opened, ParsedSource, SettingsError, SourceError, SourceKind};
 use serde_json::{Value, json};
 
 /// The fake.
@@ -54,7 +54,10 @@ impl SourceKind for FakeSource {
 
     async fn open(&self, _: &Value, item: &str) -> Result<Opened, SourceError> {
         let path = self.root.join(item);
-        if path.is_dir() { Ok(Opened::Path(path)) } else { Err(SourceError::Missing { place: item.to_owned() }) }
+        match path.is_dir() {
+            true => Ok(Opened::Path { path, left_out: LeftOut::default() }),
+            false => Err(SourceError::Missing { place: item.to_owned() }),
+        }
     }
 
     fn target(&self, _: &Value, item: &str) -> Result<Target, SettingsError> {

@@ -1,9 +1,12 @@
 //! `backstay agent …`.
 
+use backstay_agent::Commands;
+
 use super::args::Common;
 use super::connect::{client, look};
 use super::error::{CliError, Exit};
 use super::screen::Screen;
+use crate::roles::installation::commands_of;
 
 /// What can be asked of agents.
 #[derive(Debug, clap::Subcommand)]
@@ -26,7 +29,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         let client = client(common, url, token)?;
         // It would ask again for ever: what only a person can mend is said at once.
         client.certificate_trusted().await?;
-        crate::roles::agent::run(&client, screen).await;
+        let commands = commands_of(common.told(), Commands::Refused);
+        crate::roles::agent::run(&client, commands, screen).await;
         return Ok(Exit::Done);
     }
     let list = look(common, async |client| Ok(client.agent_list().await?)).await?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backstay_agent::SOURCE_KINDS;
 use backstay_api::Client;
-use backstay_declare::change::{Change, Changes, Step, changes};
+use backstay_declare::change::{Change, Changes, Step, changes, sources_judge};
 use backstay_declare::file::{Declared, Kinds, Missing, read};
 use backstay_declare::mistake::{Mistake, shown};
 use backstay_declare::nouns::Noun;
@@ -91,7 +91,8 @@ async fn run(
     let mut server = Server::read(client).await?;
     let mut mistakes = mistakes.to_vec();
     mistakes.extend(refer::check(declared, &server.found, missing));
-    let all = changes(declared, &server.found, missing, Timestamp::now());
+    let mut all = changes(declared, &server.found, missing, Timestamp::now());
+    sources_judge(&mut all, declared, SOURCE_KINDS);
     if mistakes.is_empty() {
         mistakes.extend(all.refused.iter().cloned());
     }

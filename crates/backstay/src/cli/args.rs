@@ -136,7 +136,7 @@ pub(crate) enum Noun {
     #[command(subcommand)]
     Tenant(super::tenant::Verb),
     /// Kinds of sources and storages that there are
-    Kinds,
+    Kinds(super::kinds::Verb),
     /// Where snapshots lie
     #[command(subcommand)]
     Repository(super::repository::Verb),

@@ -1,13 +1,14 @@
 //! Whom a verb speaks to: the server that was named, the process that works in the data directory, or an installation
 //! that this command starts for itself.
 
+use backstay_agent::Commands;
 use backstay_api::Client;
 use backstay_core::domain::secret::Secret;
 
 use super::args::Common;
 use super::error::{CliError, Exit};
 use crate::roles::data_dir::DataDirError;
-use crate::roles::installation::{Installation, StartError, WithAgent};
+use crate::roles::installation::{Installation, StartError, WithAgent, commands_of};
 use crate::roles::telemetry;
 
 /// A client, and what must live as long as it is used.
@@ -39,7 +40,7 @@ impl Connection {
                 own: None,
             });
         }
-        match Installation::start(&data, with_agent).await {
+        match Installation::start(&data, with_agent, commands_of(common.told(), Commands::Allowed)).await {
             Ok(own) => Ok(Self { client: own.client.clone(), own: Some(own) }),
             // It began in the meantime; now it can be spoken to.
             Err(StartError::DataDir(error @ DataDirError::Busy { .. })) => match data.server_file_read() {

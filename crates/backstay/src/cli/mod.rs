@@ -128,7 +128,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Export(verb) => apply::export(&common, verb, screen).await,
         Noun::Config(verb) => config::run(&common, verb, screen).await,
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
-        Noun::Kinds => kinds::run(&common, screen).await,
+        Noun::Kinds(verb) => kinds::run(&common, verb, screen).await,
         Noun::Repository(verb) => repository::run(&common, verb, screen).await,
         Noun::Storage(verb) => storage::run(&common, verb, screen).await,
         Noun::Source(verb) => source::run(&common, verb, screen).await,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use backstay_agent::Commands;
 use backstay_core::domain::evidence::verify_file;
 
 use super::args::Common;
@@ -9,6 +10,7 @@ use super::error::{CliError, Exit};
 use super::human;
 use super::screen::Screen;
 use super::watch::Watch;
+use crate::roles::installation::commands_of;
 use crate::roles::quickstart::{self, Outcome};
 
 /// Which folder is protected.
@@ -28,7 +30,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     }
     let data = common.data_dir()?;
     let mut watch = Watch::new(screen);
-    let outcome = quickstart::run(&verb.dir, &data, &mut watch).await?;
+    let commands = commands_of(common.told(), Commands::Allowed);
+    let outcome = quickstart::run(&verb.dir, &data, commands, &mut watch).await?;
     if screen.json() {
         screen.value(&outcome);
     } else {

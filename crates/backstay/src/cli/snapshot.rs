@@ -1,6 +1,6 @@
 //! `backstay snapshot …`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backstay_api::types::snapshot::{
     EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
@@ -39,13 +39,19 @@ pub(crate) enum Verb {
         #[arg(default_value = "/")]
         path: String,
     },
-    /// Restore a snapshot, or a part of it, to a folder
+    /// Restore a snapshot, or a part of it, to a folder or to its source
     Restore {
         /// The snapshot's id, or the beginning of its restic id
         snapshot: String,
         /// The folder; the tree lies below it by its absolute path, as restic restores it
-        #[arg(long, value_name = "DIR")]
-        target: PathBuf,
+        #[arg(long, value_name = "DIR", required_unless_present = "to_source")]
+        target: Option<PathBuf>,
+        /// Bring it back to the source that it is of: a folder to its place, a dump into a database
+        #[arg(long, conflicts_with = "target")]
+        to_source: bool,
+        /// What it is to be called in the source, such as the name of a new database
+        #[arg(long = "as", value_name = "NAME", requires = "to_source")]
+        name: Option<String>,
         #[command(flatten)]
         terms: RestoreArgs,
     },
@@ -137,16 +143,20 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["mode", "size", "modified", "name"], rows, "the folder is empty");
             Ok(Exit::Done)
         }
-        Verb::Restore { snapshot, target, terms } => {
-            let target = std::path::absolute(&target)
-                .map_err(|error| CliError::from_error(Exit::Input, &error).hint("Name a folder with --target."))?;
-            // The wire is JSON, which has no other text: half a name would restore to a folder that nobody meant.
-            let target_path = target.to_str().map(str::to_owned).ok_or_else(|| {
-                CliError::new(Exit::Input, format!("the name of {} is not valid UTF-8", target.display()))
-                    .hint("Name another folder with --target.")
-            })?;
+        Verb::Restore { snapshot, target, to_source, name, terms } => {
+            let target_path = target.as_deref().map(target_path).transpose()?;
             let RestoreArgs { path, include, exclude, reconciliation, special, verify: read_back } = terms;
-            let body = SnapshotRestore { target_path, reconciliation, path, include, exclude, special, read_back };
+            let body = SnapshotRestore {
+                target_path,
+                to_source,
+                name,
+                reconciliation,
+                path,
+                include,
+                exclude,
+                special,
+                read_back,
+            };
             ask_and_wait(common, &snapshot, screen, "restoring", async |client, id| {
                 Ok(client.snapshot_restore(id, &body).await?.job_id)
             })
@@ -180,6 +190,17 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             .await
         }
     }
+}
+
+/// Returns a folder as the wire carries it.
+fn target_path(target: &Path) -> Result<String, CliError> {
+    let target = std::path::absolute(target)
+        .map_err(|error| CliError::from_error(Exit::Input, &error).hint("Name a folder with --target."))?;
+    // The wire is JSON, which has no other text: half a name would restore to a folder that nobody meant.
+    target.to_str().map(str::to_owned).ok_or_else(|| {
+        CliError::new(Exit::Input, format!("the name of {} is not valid UTF-8", target.display()))
+            .hint("Name another folder with --target.")
+    })
 }
 
 /// Sets or lifts what keeps a snapshot, and shows it.

@@ -1,7 +1,8 @@
 //! `backstay source …`.
 
 use backstay_api::types::list::RetiredQuery;
-use backstay_api::types::source::SourceCreate;
+use backstay_api::types::source::{SourceCreate, SourceUpdate, SourceView};
+use backstay_api::{Client, Operation};
 use serde_json::{Map, Value};
 
 use super::args::Common;
@@ -39,6 +40,17 @@ pub(crate) enum Verb {
         #[arg(long)]
         yes: bool,
     },
+    /// Give a source other settings, from the next job on: what is not named stays as it is
+    Update {
+        /// The source's name or id
+        source: String,
+        /// A setting, such as exclude='["*.tmp"]'; may be given several times
+        #[arg(long = "set", value_name = "NAME=VALUE", required_unless_present = "unset")]
+        settings: Vec<String>,
+        /// A setting that is said no more; may be given several times
+        #[arg(long, value_name = "NAME")]
+        unset: Vec<String>,
+    },
     /// Declare a source
     Create {
         /// Its name
@@ -70,11 +82,30 @@ pub(super) fn settings_of(given: &[String]) -> Result<Value, CliError> {
     Ok(Value::Object(settings))
 }
 
+/// Returns settings with others over them, and without some.
+fn overlaid(settings: &Value, over: &Value, without: &[String]) -> Value {
+    let mut all = settings.as_object().cloned().unwrap_or_default();
+    all.retain(|name, _| !without.contains(name));
+    all.extend(over.as_object().cloned().unwrap_or_default());
+    Value::Object(all)
+}
+
+/// Returns the id of the source that has this name or id.
+async fn id_of(client: &Client, source: &str) -> Result<String, CliError> {
+    let rows = client.source_list_by(&RetiredQuery { retired: true }).await?.rows;
+    let is_meant = |row: &SourceView| row.id == source || row.name == source && row.retired_at.is_none();
+    let found = rows.into_iter().find(is_meant).map(|row| row.id);
+    found.ok_or_else(|| {
+        CliError::new(Exit::NotFound, format!("there is no source {source}"))
+            .hint("`backstay source list` shows what there is.")
+    })
+}
+
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List { retired } => {
             let list = look(common, async |client| Ok(client.source_list_by(&RetiredQuery { retired }).await?)).await?;
-            let row = |row: &backstay_api::types::source::SourceView| {
+            let row = |row: &SourceView| {
                 vec![
                     retire::marked(&row.name, row.retired_at.as_deref()),
                     row.kind.clone(),
@@ -94,6 +125,16 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Retire { source, yes } => {
             return retire::run(common, retire::Noun::Source, &source, yes, screen).await;
         }
+        Verb::Update { source, settings, unset } => {
+            let said = settings_of(&settings)?;
+            let changed = look(common, async |client| {
+                let id = id_of(client, &source).await?;
+                let seen = client.seen::<SourceView>(Operation::SourceShow, &id).await?;
+                let body = SourceUpdate { settings: overlaid(&seen.view.settings, &said, &unset) };
+                Ok(client.change_as_seen::<_, SourceView>(Operation::SourceUpdate, &id, &body, &seen.tag).await?)
+            });
+            show(screen, &changed.await?);
+        }
         Verb::Create { name, kind, settings, tenant } => {
             let body = SourceCreate { tenant, name, kind, settings: settings_of(&settings)? };
             let made = look(common, async |client| Ok(client.source_create(&body).await?)).await?;
@@ -111,6 +152,8 @@ mod tests {
     fn settings_are_read() {
         let read = |given: &[&str]| settings_of(&given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
         assert_eq!(read(&["path=/a=b", "deep=3"]).unwrap().to_string(), r#"{"deep":3,"path":"/a=b"}"#);
+        let (was, over) = (read(&["path=/a", "exclude=x"]).unwrap(), read(&["deep=1"]).unwrap());
+        assert_eq!(overlaid(&was, &over, &["exclude".to_owned()]).to_string(), r#"{"deep":1,"path":"/a"}"#);
         assert_eq!(read(&["path"]).unwrap_err().heading(), "--set path: expected NAME=VALUE");
     }
 }

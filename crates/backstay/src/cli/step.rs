@@ -6,7 +6,7 @@ use backstay_api::types::maintenance::MaintenanceCreate;
 use backstay_api::types::plan::{PlanCreate, PlanUpdate, PlanView};
 use backstay_api::types::quota::QuotaPut;
 use backstay_api::types::repository::{RepositoryCreate, StorageView};
-use backstay_api::types::source::SourceCreate;
+use backstay_api::types::source::{SourceCreate, SourceUpdate, SourceView};
 use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use backstay_api::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use backstay_api::types::tenant::TenantCreate;
@@ -250,7 +250,11 @@ async fn update(client: &Client, server: &Server, step: &Step, id: &str, record:
             change::<ChannelView>(client, server, key, id, (Operation::ChannelShow, Operation::ChannelUpdate), &body)
                 .await
         }
-        Noun::Tenant | Noun::Repository | Noun::Source | Noun::Maintenance => {
+        Noun::Source => {
+            let body = SourceUpdate { settings: field(record, "settings")? };
+            change::<SourceView>(client, server, key, id, (Operation::SourceShow, Operation::SourceUpdate), &body).await
+        }
+        Noun::Tenant | Noun::Repository | Noun::Maintenance => {
             Err(CliError::new(Exit::Failed, format!("a {} cannot be changed", key.noun.word())))
         }
     }

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use backstay_agent::Commands;
+
 use super::args::Common;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 use crate::roles::config::Typed;
 use crate::roles::door::Door;
-use crate::roles::installation::WithAgent;
+use crate::roles::installation::{WithAgent, commands_of};
 
 /// What an installation is told.
 #[derive(Debug, clap::Args)]
@@ -71,6 +73,7 @@ pub(super) async fn run(common: &Common, screen: &Screen) -> Result<Exit, CliErr
         }
         None => None,
     };
-    crate::roles::up::run(&data, with_agent, door, screen).await?;
+    let alone = if door.is_some() { Commands::Refused } else { Commands::Allowed };
+    crate::roles::up::run(&data, with_agent, commands_of(config, alone), door, screen).await?;
     Ok(Exit::Done)
 }

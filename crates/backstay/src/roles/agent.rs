@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backstay_agent::Commands;
 use backstay_api::{Client, JobsClient};
 use backstay_core::domain::id::AgentId;
 use backstay_core::ports::clock::Clock as _;
@@ -15,12 +16,13 @@ use crate::cli::screen::Screen;
 use crate::cli::signal::Signals;
 
 /// Works until a signal. Running jobs are given back to the queue; a server that does not answer is asked again.
-pub(crate) async fn run(client: &Client, screen: &Screen) {
+pub(crate) async fn run(client: &Client, commands: Commands, screen: &Screen) {
     let mut signals = Signals::listen();
     let id = AgentId::new(SystemClock.now(), ten_bytes(&SystemRandom));
     let end = CancellationToken::new();
     let jobs = Arc::new(JobsClient::new(&client.tracing(backstay_trace::current)));
-    let working = tokio::spawn(backstay_agent::run(jobs, agent_options(id, Arc::new(Notify::new())), end.clone()));
+    let working =
+        tokio::spawn(backstay_agent::run(jobs, agent_options(id, commands, Arc::new(Notify::new())), end.clone()));
     screen.say(&format!("agent {id} works for {}", client.server()));
     signals.next().await;
     screen.say("ending: running jobs go back to the queue");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_agent::runners::RUNNER_KINDS;
-use backstay_agent::{AgentOptions, EngineReader, SOURCE_KINDS};
+use backstay_agent::{AgentOptions, Commands, EngineReader, SOURCE_KINDS};
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::lease::{LEASE_TTL, STALL_LIMIT};
@@ -35,6 +35,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::config::Config;
 use super::data_dir::{DataDir, DataDirError, DataDirLock, ServerFile};
 use super::door::{Certificate, Door, OpenDoor};
 use super::master_key::KeyError;
@@ -198,8 +199,8 @@ impl Installation {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub(crate) async fn start(data: &DataDir, with_agent: WithAgent) -> Result<Self, StartError> {
-        Self::start_with(data, with_agent, None).await
+    pub(crate) async fn start(data: &DataDir, with_agent: WithAgent, commands: Commands) -> Result<Self, StartError> {
+        Self::start_with(data, with_agent, commands, None).await
     }
 
     /// As [`Installation::start`], with a door for others beside that for this machine's own commands: whatever name is in
@@ -210,6 +211,7 @@ impl Installation {
     pub(crate) async fn start_with(
         data: &DataDir,
         with_agent: WithAgent,
+        commands: Commands,
         door: Option<Door>,
     ) -> Result<Self, StartError> {
         let lock = data.lock()?;
@@ -233,7 +235,7 @@ impl Installation {
         let plane = ControlPlane::start(&parts, doors, Some(&own), with_agent);
         if with_agent == WithAgent::Yes {
             let id = AgentId::new(parts.context.now(), parts.context.ten());
-            let options = agent_options(id, Arc::clone(&plane.wake));
+            let options = agent_options(id, commands, Arc::clone(&plane.wake));
             plane.tasks.spawn(backstay_agent::run(plane.jobs.clone(), options, plane.end.clone()));
         }
         Ok(Self { client, url, door, plane, lock })
@@ -304,7 +306,7 @@ async fn take_over(context: &Context, _alone: &DataDirLock) -> Result<(), StoreE
 }
 
 /// Returns how an agent on this machine works.
-pub(crate) fn agent_options(agent_id: AgentId, wake: Arc<Notify>) -> AgentOptions {
+pub(crate) fn agent_options(agent_id: AgentId, commands: Commands, wake: Arc<Notify>) -> AgentOptions {
     AgentOptions {
         agent_id,
         kinds: RUNNER_KINDS.to_vec(),
@@ -316,8 +318,19 @@ pub(crate) fn agent_options(agent_id: AgentId, wake: Arc<Notify>) -> AgentOption
         hostname: hostname(),
         username: username(),
         program_version: concat!("backstay ", env!("CARGO_PKG_VERSION")).to_owned(),
+        commands,
         clock: Arc::new(SystemClock),
         wake,
+    }
+}
+
+/// Returns whether an agent runs commands that sources name, by what was said, else by who can write sources: where nobody
+/// else listens, that is whoever may read the data directory (decision 0037).
+pub(crate) fn commands_of(config: &Config, otherwise: Commands) -> Commands {
+    match config.text("agent.commands") {
+        None => otherwise,
+        Some(_) if config.is_on("agent.commands") => Commands::Allowed,
+        Some(_) => Commands::Refused,
     }
 }
 

@@ -48,7 +48,7 @@ fn rate(text: &str) -> Result<Option<u64>, String> {
     if text == "none" {
         return Ok(None);
     }
-    let read = crate::cli::engine::size::bytes(text.strip_suffix("iB").unwrap_or(text))?;
+    let read = backstay_engine::size::bytes(text.strip_suffix("iB").unwrap_or(text))?;
     if read > 0 { Ok(Some(read)) } else { Err("nothing would pass".to_owned()) }
 }
 

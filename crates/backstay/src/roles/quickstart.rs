@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use backstay_agent::Commands;
 use backstay_api::Client;
 use backstay_api::types::evidence::{EvidenceQuery, EvidenceView};
 use backstay_api::types::job::JobDetail;
@@ -100,9 +101,14 @@ fn real_place(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`CliError`], with the exit code that says what went wrong.
-pub(crate) async fn run(folder: &Path, data: &DataDir, watch: &mut Watch) -> Result<Outcome, CliError> {
+pub(crate) async fn run(
+    folder: &Path,
+    data: &DataDir,
+    commands: Commands,
+    watch: &mut Watch,
+) -> Result<Outcome, CliError> {
     let folder = folder_check(folder, data)?;
-    let installation = Installation::start(data, WithAgent::Yes).await?;
+    let installation = Installation::start(data, WithAgent::Yes, commands).await?;
     let answer = protect(&installation.client, &folder, data, watch).await;
     installation.stop().await;
     answer

@@ -1,5 +1,7 @@
 //! Server and agent in one process on 127.0.0.1, until told to end.
 
+use backstay_agent::Commands;
+
 use super::data_dir::DataDir;
 use super::door::Door;
 use super::installation::{Installation, WithAgent};
@@ -16,11 +18,12 @@ use crate::cli::signal::Signals;
 pub(crate) async fn run(
     data: &DataDir,
     with_agent: WithAgent,
+    commands: Commands,
     door: Option<Door>,
     screen: &Screen,
 ) -> Result<(), CliError> {
     let (mut signals, service) = (Signals::listen(), Service::of_environment());
-    let installation = Installation::start_with(data, with_agent, door).await?;
+    let installation = Installation::start_with(data, with_agent, commands, door).await?;
     let place = human::shown(&data.path().display().to_string());
     screen.say(&format!("backstay works in {place} and answers at {}", installation.url));
     if let Some(door) = &installation.door {

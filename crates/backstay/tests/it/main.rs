@@ -31,6 +31,8 @@ mod same_story;
 mod secrets;
 mod service;
 mod show_call;
+mod source;
+mod source_database;
 mod template;
 mod terms;
 mod tenant;

@@ -188,8 +188,8 @@ pub async fn a_verify_leaves_signed_and_chained_evidence(harness: JobsHarness) {
 pub async fn a_restore_succeeds_as_it_went(harness: JobsHarness) {
     let (jobs, world) = harness.world(1).await;
     let snapshot_id = snapshot_made(&*jobs, &world).await;
-    for outcome in [Outcome::Complete, Outcome::Partial] {
-        let target = Target::Directory("/srv/restored".into());
+    let targets = [Target::Directory("/srv/restored".into()), Target::Source { name: Some("wiki ü".to_owned()) }];
+    for (outcome, target) in [Outcome::Complete, Outcome::Partial].into_iter().zip(targets) {
         let terms = RestoreTerms {
             path: "/etc/ä".to_owned(),
             include: vec!["*.conf".to_owned()],
@@ -200,7 +200,13 @@ pub async fn a_restore_succeeds_as_it_went(harness: JobsHarness) {
         };
         let instruction = Instruction::Restore { snapshot_id, target: target.clone(), terms: terms.clone() };
         let (key, work) = leased_on(&*jobs, &world, instruction).await;
-        let Work::Restore { snapshot, target: goes_to, terms: how } = work else { panic!("{work:?}") };
+        let Work::Restore { snapshot, target: goes_to, terms: how, home } = work else { panic!("{work:?}") };
+        // Whoever takes it back comes with it.
+        let expected = match &target {
+            Target::Directory(_) => None,
+            Target::Source { .. } => Some((world.source.clone(), world.items[0].clone())),
+        };
+        assert_eq!(home.map(|home| *home), expected);
         assert_eq!((snapshot.id, goes_to, how), (snapshot_id, target, terms));
         let counts = JobCounts { files: 9, ..JobCounts::default() };
         let result = JobResult::Restored { outcome, counts, unread: Unread::default() };

@@ -8,7 +8,7 @@ use backstay_core::domain::plan::Plan;
 use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
 use backstay_core::domain::source::Source;
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::ports::store::StoreError;
+use backstay_core::ports::store::{Retirable, StoreError};
 use serde_json::json;
 
 use crate::conformance::world::{Stores, World, repository};
@@ -108,6 +108,32 @@ pub async fn a_source_comes_with_all_its_items_or_not_at_all(stores: Stores) {
     assert!(matches!(store.source_get(id).await, Err(StoreError::NotFound { noun: "source", .. })));
     assert_eq!(store.item_list(id).await.unwrap(), []);
     store.source_add(&source, &[item()]).await.unwrap();
+}
+
+/// Settings of a source change when it is as it was seen, and what they name besides is watched by its plans; one that is
+/// retired stays as it is.
+///
+/// Red without the old settings in `source_settings_put`, without its items, and without `watch_plan`.
+pub async fn settings_of_a_source_change_as_they_were_seen(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let (store, notices) = (&world.stores.declarations, &world.stores.notices);
+    let watched = async || notices.watch_list_due(world.now(), 100).await.unwrap().len();
+    let (before, settings) = (watched().await, serde_json::json!({ "path": "/a", "exclude": ["*.tmp"] }));
+    assert!(store.source_settings_put(&world.source, &settings, &[]).await.unwrap());
+    let changed = Source { settings: settings.clone(), ..world.source.clone() };
+    assert_eq!(store.source_get(world.source.id).await.unwrap(), changed);
+    assert_eq!(store.item_list(world.source.id).await.unwrap(), world.items);
+    assert!(!store.source_settings_put(&world.source, &settings, &[]).await.unwrap(), "it is as it was seen no more");
+    let item = Item { id: ItemId::new(world.now(), world.ten()), name: "more".to_owned(), ..world.items[0].clone() };
+    assert!(store.source_settings_put(&changed, &settings, std::slice::from_ref(&item)).await.unwrap());
+    assert_eq!(store.item_list(world.source.id).await.unwrap().len(), world.items.len() + 1);
+    assert_eq!(watched().await, before + 1);
+    assert_taken(store.source_settings_put(&changed, &settings, &[item]).await.map(drop), "item");
+    let at = world.now();
+    assert!(store.retire(Retirable::Plan(world.plan.id), at).await.unwrap().is_empty());
+    assert!(store.retire(Retirable::Source(world.source.id), at).await.unwrap().is_empty());
+    let retired = store.source_get(world.source.id).await.unwrap();
+    assert!(!store.source_settings_put(&retired, &settings, &[]).await.unwrap());
 }
 
 /// A row that is not there is named by noun and key, and so is a row that refers to one.

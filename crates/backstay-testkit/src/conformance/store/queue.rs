@@ -25,9 +25,9 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
     let world = World::new(stores, 1).await;
     let snapshot_id = SnapshotId::new(world.now(), world.ten());
     let not_utf8 = OsString::from_vec(vec![b'/', 0xff, 0xfe]).into();
-    let restore = |path| Instruction::Restore {
+    let restore = |target| Instruction::Restore {
         snapshot_id,
-        target: Target::Directory(path),
+        target,
         terms: RestoreTerms {
             path: "/home/ä".to_owned(),
             include: vec!["*.txt".to_owned(), "/home/ä/\\[x]".to_owned()],
@@ -39,8 +39,10 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
     };
     let instructions = [
         Instruction::Backup,
-        restore("/srv/back ü".into()),
-        restore(not_utf8),
+        restore(Target::Directory("/srv/back ü".into())),
+        restore(Target::Directory(not_utf8)),
+        restore(Target::Source { name: None }),
+        restore(Target::Source { name: Some("wiki ü".to_owned()) }),
         Instruction::Verify { snapshot_id, sample: SampleRule::everything() },
         Instruction::Verify { snapshot_id, sample: SampleRule::first_sample(u64::MAX) },
     ];

@@ -144,6 +144,29 @@ impl DeclarationStore for FakeStores {
         self.read(|rows| found(rows.sources.get(&id), "source", id))
     }
 
+    async fn source_settings_put(
+        &self,
+        old: &Source,
+        settings: &serde_json::Value,
+        added: &[Item],
+    ) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let Some(row) = rows.sources.get_mut(&old.id).filter(|row| *row == old && row.retired_at.is_none()) else {
+                return Ok(false);
+            };
+            row.settings = settings.clone();
+            for item in added {
+                let same = |row: &Item| row.source_id == item.source_id && row.name == item.name;
+                free(rows.items.values().any(same), "item", &item.name)?;
+                rows.items.insert(item.id, item.clone());
+            }
+            let of_source = |row: &&Plan| row.source_id == old.id && row.retired_at.is_none();
+            let plans: Vec<Plan> = rows.plans.values().filter(of_source).cloned().collect();
+            plans.iter().for_each(|plan| rows.watch_plan(plan));
+            Ok(true)
+        })
+    }
+
     async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
         let of_tenant = |row: &&Source| tenant.is_none_or(|id| row.tenant_id == id);
         Ok(self.read(|rows| by_name(rows.sources.values().filter(of_tenant), |row| (row.name.clone(), row.id))))

@@ -23,12 +23,12 @@ use super::error;
 use super::progress::{Live, Shape};
 use super::restore::entries;
 use super::roots::{self, Input, RootArgs};
-use super::size::bytes;
 use super::view::{Grouping, short};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
 use crate::roles::engine::{username, variable};
 use crate::roles::system;
+use backstay_engine::size::bytes;
 
 /// Packs that are uploaded at once at the most, unless it is said: 128 MiB of them.
 const UPLOADS: usize = 8;

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error;
-use super::size::bytes;
 use super::view::short;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
+use backstay_engine::size::bytes;
 
 /// What is looked at.
 #[derive(Debug, clap::Args)]

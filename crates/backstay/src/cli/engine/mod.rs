@@ -16,7 +16,6 @@ mod init;
 mod backup;
 mod restore;
 mod roots;
-pub(crate) mod size;
 mod snapshots;
 mod ls;
 mod cat;

@@ -10,9 +10,9 @@ use super::args::duration;
 use super::context::{Context, Guard, Opened};
 use super::error;
 use super::prices::{Estimate, PriceArgs};
-use super::size::bytes;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
+use backstay_engine::size::bytes;
 
 /// What is removed.
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,10 @@
-//! Sizes as restic's options write them.
+//! Sizes as restic's options write them: read, and written so that they are read as the same.
 
 /// Reads a count of bytes: `500`, `500k`, `20M`, `1G`, `2T`, in steps of 1,024.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What is wrong with it, and how it would be right.
+pub fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size; write 500k, 20M or 1G");
     let trimmed = text.trim_end_matches(['b', 'B']);
     let (digits, shift) = match trimmed.char_indices().next_back() {
@@ -13,6 +16,13 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+/// Writes a count of bytes in the largest step that leaves no rest.
+pub fn words(bytes: u64) -> String {
+    let steps = [(40, 'T'), (30, 'G'), (20, 'M'), (10, 'k')];
+    let step = steps.into_iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+    step.map_or_else(|| bytes.to_string(), |(shift, letter)| format!("{}{letter}", bytes >> shift))
 }
 
 #[cfg(test)]
@@ -28,5 +38,13 @@ mod tests {
         for wrong in ["", "k", "-1", "1.5M", "99999999T"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_size_is_written_as_it_is_read() {
+        for text in ["0", "77", "1025", "500k", "20M", "1G", "2T", "1500M"] {
+            assert_eq!(words(bytes(text).unwrap()), text);
+        }
+        assert_eq!(words(bytes("1024k").unwrap()), "1M");
     }
 }
