@@ -199,6 +199,10 @@ pub(crate) enum Noun {
     Caps(super::caps::Verb),
     /// Make any call of the API by its name, and print the answer as JSON
     Call(super::call::Verb),
+    /// Print the script by which a shell completes verbs, options and names: source <(backstay completion bash)
+    Completion(super::completion::Verb),
+    /// Print or write the manual's pages
+    Man(super::man::Verb),
     /// Work on a restic repository in this process, with no server: restic's commands by restic's names
     Engine(super::engine::Engine),
 }
