@@ -97,14 +97,17 @@ fn with_names(command: Command, noun: &str) -> Command {
         let noun = if below.has_subcommands() { format!("{noun} {name}").trim().to_owned() } else { noun.to_owned() };
         with_names(below, &noun)
     });
-    let place = |id: &str| PLACES.iter().find(|(of, argument, _)| *argument == id && (*of == noun || of.is_empty()));
-    let found: Vec<(String, What)> = command
-        .get_arguments()
-        .filter(|argument| noun != "engine" && argument.get_action().takes_values())
-        .filter_map(|argument| Some((argument.get_id().to_string(), place(argument.get_id().as_str())?.2)))
-        .collect();
-    found.into_iter().fold(command, |command, (id, what)| {
-        command.mut_arg(id, |argument| argument.add(ArgValueCandidates::new(move || candidates(what))))
+    if noun == "engine" {
+        return command;
+    }
+    let is_place = |of: &str| of == noun || of.is_empty();
+    command.mut_args(|argument| {
+        let id = argument.get_id().as_str();
+        let place = PLACES.iter().find(|(of, place, _)| *place == id && is_place(of));
+        match place.filter(|_| argument.get_action().takes_values()) {
+            Some((.., what)) => argument.add(ArgValueCandidates::new(|| candidates(*what))),
+            None => argument,
+        }
     })
 }
 
@@ -133,6 +136,7 @@ mod tests {
 
     #[test]
     fn each_place_is_one() {
+        command().debug_assert();
         let mut found = BTreeSet::new();
         places(&command(), "", &mut found);
         for (noun, argument, _) in PLACES {

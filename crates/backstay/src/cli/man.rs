@@ -37,11 +37,11 @@ pub(super) fn run(verb: &Verb, screen: &Screen) -> Result<Exit, CliError> {
     for page in std::fs::read_dir(dir).map_err(told)? {
         let name = page.map_err(told)?.file_name().to_string_lossy().into_owned();
         if name.starts_with("backstay") && name.ends_with(".1") {
-            pages.push(name);
+            pages.push(dir.join(name).display().to_string());
         }
     }
     pages.sort();
-    let rows = pages.iter().map(|name| vec![dir.join(name).display().to_string()]).collect();
+    let rows = pages.iter().map(|page| vec![page.clone()]).collect();
     screen.rows(&pages, &["page"], rows, "");
     Ok(Exit::Done)
 }

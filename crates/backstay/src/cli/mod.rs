@@ -18,6 +18,9 @@ mod install;
 mod completion;
 mod candidates;
 mod man;
+mod doctor;
+mod support_bundle;
+mod recovery;
 mod server;
 mod apply;
 mod declared;
@@ -139,6 +142,9 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Install(verb) => install::run(&verb, screen),
         Noun::Completion(verb) => completion::run(&verb, screen),
         Noun::Man(verb) => man::run(&verb, screen),
+        Noun::Doctor => doctor::run(&common, screen).await,
+        Noun::SupportBundle(verb) => support_bundle::run(&common, verb, screen).await,
+        Noun::Recovery(verb) => recovery::run(&common, verb, screen).await,
         Noun::Server(verb) => server::run(common.told(), verb, screen).await,
         Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
         Noun::Export(verb) => apply::export(&common, verb, screen).await,

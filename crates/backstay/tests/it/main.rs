@@ -26,6 +26,7 @@ mod interrupted;
 mod job_set;
 mod look_into;
 mod quickstart;
+mod recovery;
 mod restore_part;
 mod retention;
 mod same_story;
