@@ -157,7 +157,7 @@ pub(crate) fn certificate(config: &Config, now: Timestamp) -> Option<Finding> {
 pub(crate) fn tools(path: Option<&std::ffi::OsStr>) -> Finding {
     let folders: Vec<PathBuf> = path.map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
     let is_there = |tool: &&&str| folders.iter().any(|folder| folder.join(tool).is_file());
-    let (there, missing): (Vec<&str>, Vec<&str>) = TOOLS.iter().partition(|tool| is_there(&tool));
+    let (there, missing): (Vec<&str>, Vec<&str>) = TOOLS.iter().partition(|tool| is_there(tool));
     let words = |tools: &[&str]| if tools.is_empty() { "none".to_owned() } else { tools.join(", ") };
     let says = format!("there: {}; not there: {}", words(&there), words(&missing));
     Finding::new("tools", Verdict::Info, says, "")
