@@ -3,14 +3,23 @@
 //! The snapshots looked at last stay open: opening one costs a key derivation and its repository's index.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use backstay_core::domain::job::LeasedRepository;
-use backstay_core::ports::snapshot::{Entry, EntryKind, READ_BYTES_MAX, ReadError, SnapshotReader};
+use backstay_core::ports::snapshot::{
+    Difference, Differences, Entry, EntryKind, FoundEntries, MetadataToo, OneSide, READ_BYTES_MAX, ReadError, Rows,
+    SnapshotReader,
+};
 use backstay_engine::browse::{Found, find, list, read_range};
 use backstay_engine::format::id::Id;
 use backstay_engine::format::index::Index;
 use backstay_engine::format::node::NodeKind;
+use backstay_engine::format::time::FileTime;
+use backstay_engine::inspect::diff::{self, Change, Metadata, Side, compare};
+use backstay_engine::inspect::entry::Entry as StoredEntry;
+use backstay_engine::inspect::walk::{Flow, Step, walk};
+use backstay_engine::pattern::Patterns;
 use backstay_engine::repository::BlobReader;
 use backstay_engine::{EngineError, Interrupt, Repository};
 use backstay_storage::ReadCache;
@@ -26,6 +35,16 @@ struct OpenSnapshot {
     repository: Repository,
     index: Index,
     tree: Id,
+    opened_at: Instant,
+}
+
+/// Raises an interrupt when whoever asked is gone: a request that was given up reads no further.
+struct Asked(Interrupt);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
 }
 
 /// A reader in this process.
@@ -43,28 +62,43 @@ impl EngineReader {
         let repository = crate::repository::open(leased, &Interrupt::default())?;
         let index = repository.index_load(&Interrupt::default())?;
         let (_, file) = repository.snapshot_read(foreign_id, &Interrupt::default())?;
-        let open = Arc::new(OpenSnapshot { name, repository, index, tree: file.tree });
+        let open = Arc::new(OpenSnapshot { name, repository, index, tree: file.tree, opened_at: Instant::now() });
         let mut all = self.lock();
         all.truncate(OPEN_MAX - 1);
         all.insert(0, Arc::clone(&open));
         Ok(open)
     }
 
-    /// Runs a look on a thread of its own. A failure closes the snapshot: a prune may have moved its blobs, and the next
-    /// look reads the index anew.
+    /// Looks into one snapshot.
     async fn look<T: Send + 'static>(
         &self,
         leased: &LeasedRepository,
         foreign_id: &str,
-        look: impl FnOnce(&OpenSnapshot) -> Result<T, EngineError> + Send + 'static,
+        look: impl FnOnce(&OpenSnapshot, &Interrupt) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let (reader, leased, foreign_id) = (self.clone(), leased.clone(), foreign_id.to_owned());
+        self.look_at(leased, [foreign_id], move |[open], interrupt| look(open, interrupt)).await
+    }
+
+    /// Runs a look on a thread of its own. A failure closes the snapshots: a prune may have moved their blobs, and the next
+    /// look reads the index anew.
+    async fn look_at<T: Send + 'static, const N: usize>(
+        &self,
+        leased: &LeasedRepository,
+        foreign_ids: [&str; N],
+        look: impl FnOnce([&OpenSnapshot; N], &Interrupt) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let (reader, leased, foreign_ids) = (self.clone(), leased.clone(), foreign_ids.map(str::to_owned));
         let name = leased.repository.name.to_string();
+        let asked = Asked(Interrupt::default());
+        let interrupt = asked.0.clone();
         let thread = move || {
-            let open = reader.open(&leased, &foreign_id)?;
-            let answer = look(&open);
+            let mut opened = Vec::with_capacity(N);
+            for foreign_id in &foreign_ids {
+                opened.push(reader.open(&leased, foreign_id)?);
+            }
+            let answer = look(std::array::from_fn(|at| &*opened[at]), &interrupt);
             if answer.is_err() {
-                reader.lock().retain(|other| other.name != open.name);
+                reader.lock().retain(|other| opened.iter().all(|open| open.name != other.name));
             }
             answer
         };
@@ -91,7 +125,9 @@ impl SnapshotReader for EngineReader {
         path: &[u8],
     ) -> Result<Vec<Entry>, ReadError> {
         let path = path.to_vec();
-        let look = move |open: &OpenSnapshot| list(&open.repository, &mut blobs_of(open), open.tree, &path);
+        let look = move |open: &OpenSnapshot, interrupt: &Interrupt| {
+            list(&open.repository, &mut blobs_of(open, interrupt), open.tree, &path)
+        };
         let found = self.look(repository, snapshot_foreign_id, look).await?;
         Ok(found.into_iter().map(entry_of).collect())
     }
@@ -103,8 +139,35 @@ impl SnapshotReader for EngineReader {
         path: &[u8],
     ) -> Result<Entry, ReadError> {
         let path = path.to_vec();
-        let look = move |open: &OpenSnapshot| find(&open.repository, &mut blobs_of(open), open.tree, &path);
+        let look = move |open: &OpenSnapshot, interrupt: &Interrupt| {
+            find(&open.repository, &mut blobs_of(open, interrupt), open.tree, &path)
+        };
         self.look(repository, snapshot_foreign_id, look).await.map(entry_of)
+    }
+
+    async fn snapshot_find(
+        &self,
+        repository: &LeasedRepository,
+        snapshot_foreign_id: &str,
+        pattern: &str,
+        rows: Rows,
+    ) -> Result<FoundEntries, ReadError> {
+        let patterns = Patterns::new([pattern]);
+        let patterns = patterns.map_err(|error| ReadError::Pattern { problem: error.to_string() })?;
+        let look = move |open: &OpenSnapshot, interrupt: &Interrupt| found(open, &patterns, rows, interrupt);
+        self.look(repository, snapshot_foreign_id, look).await
+    }
+
+    async fn snapshot_diff(
+        &self,
+        repository: &LeasedRepository,
+        first_foreign_id: &str,
+        second_foreign_id: &str,
+        metadata: MetadataToo,
+        rows: Rows,
+    ) -> Result<Differences, ReadError> {
+        let look = move |both: [&OpenSnapshot; 2], interrupt: &Interrupt| differences(both, metadata, rows, interrupt);
+        self.look_at(repository, [first_foreign_id, second_foreign_id], look).await
     }
 
     async fn snapshot_read(
@@ -117,8 +180,8 @@ impl SnapshotReader for EngineReader {
     ) -> Result<Vec<u8>, ReadError> {
         let path = path.to_vec();
         let length = length_bytes.min(READ_BYTES_MAX) as usize;
-        let look = move |open: &OpenSnapshot| {
-            let mut blobs = blobs_of(open);
+        let look = move |open: &OpenSnapshot, interrupt: &Interrupt| {
+            let mut blobs = blobs_of(open, interrupt);
             let file = find(&open.repository, &mut blobs, open.tree, &path)?;
             read_range(&mut blobs, &file, offset_bytes, length)
         };
@@ -126,8 +189,103 @@ impl SnapshotReader for EngineReader {
     }
 }
 
-fn blobs_of(open: &OpenSnapshot) -> BlobReader<'_> {
-    BlobReader::new(&open.repository, &open.index, ReadCache::Use, &Interrupt::default())
+fn blobs_of<'a>(open: &'a OpenSnapshot, interrupt: &Interrupt) -> BlobReader<'a> {
+    BlobReader::new(&open.repository, &open.index, ReadCache::Use, interrupt)
+}
+
+/// Goes through a snapshot for the entries that patterns match, up to one more than is wanted.
+fn found(
+    open: &OpenSnapshot,
+    patterns: &Patterns,
+    rows: Rows,
+    interrupt: &Interrupt,
+) -> Result<FoundEntries, EngineError> {
+    let (mut found, mut place) = (FoundEntries::default(), 0);
+    walk(&open.repository, &mut blobs_of(open, interrupt), open.tree, interrupt, &mut |step| {
+        let (path, entry) = match step {
+            Step::Entry { path, entry, .. } => (path, entry),
+            Step::Unreadable { path, .. } => {
+                if found.unreadable.len() < rows.count_max as usize {
+                    found.unreadable.push(rooted(path));
+                }
+                return Ok(Flow::Into);
+            }
+        };
+        let said = patterns.look(path);
+        if said.matched {
+            if place == rows.end() {
+                found.has_more = true;
+                return Ok(Flow::Stop);
+            }
+            if rows.takes(place) {
+                found.rows.push((rooted(path), stored_entry(entry)));
+            }
+            place += 1;
+        }
+        Ok(if said.matched || said.child_may_match { Flow::Into } else { Flow::Past })
+    })?;
+    Ok(found)
+}
+
+/// Compares two snapshots of one repository by the index of the one that was opened last, which knows the blobs of both.
+fn differences(
+    [first, second]: [&OpenSnapshot; 2],
+    metadata: MetadataToo,
+    rows: Rows,
+    interrupt: &Interrupt,
+) -> Result<Differences, EngineError> {
+    let newer = if first.opened_at > second.opened_at { first } else { second };
+    let metadata = match metadata {
+        MetadataToo::Yes => Metadata::Tell,
+        MetadataToo::No => Metadata::Ignore,
+    };
+    let (mut told, mut place) = (Differences::default(), 0);
+    let mut each = |Change { path, modifier }: Change| {
+        if rows.takes(place) {
+            told.rows.push((path, difference(modifier)));
+        }
+        told.has_more |= place >= rows.end();
+        place += 1;
+    };
+    let (trees, blobs) = ([first.tree, second.tree], &mut blobs_of(newer, interrupt));
+    let totals: diff::Totals = compare(&newer.repository, blobs, trees, metadata, interrupt, &mut each)?;
+    let side = |side: Side| OneSide { files: side.files, dirs: side.dirs, others: side.others, bytes: side.bytes };
+    (told.changed_files, told.added, told.removed) = (totals.changed_files, side(totals.added), side(totals.removed));
+    Ok(told)
+}
+
+/// Puts the engine's letters in the port's words.
+fn difference(modifier: &str) -> Difference {
+    match modifier {
+        "+" => Difference::Added,
+        "-" => Difference::Removed,
+        "M" => Difference::Modified,
+        "M?" => Difference::ModifiedUnseen,
+        "T" | "TU" => Difference::Retyped,
+        _ => Difference::Metadata,
+    }
+}
+
+/// Returns a path of a walk as paths are told.
+fn rooted(path: &[u8]) -> Vec<u8> {
+    [b"/", path].concat()
+}
+
+fn stored_entry(entry: &StoredEntry) -> Entry {
+    let modified = FileTime::read(&entry.shown.mtime).unwrap_or_default();
+    let nanoseconds = i32::try_from(modified.nanoseconds).unwrap_or(0);
+    Entry {
+        name: entry.name.clone(),
+        kind: match entry.shown.kind.as_str() {
+            "file" => EntryKind::File,
+            "dir" => EntryKind::Dir,
+            "symlink" => EntryKind::Symlink,
+            _ => EntryKind::Other,
+        },
+        size_bytes: if entry.is_file() { entry.shown.size } else { 0 },
+        modified_at: Timestamp::new(modified.seconds, nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH),
+        mode: entry.shown.mode & 0o7777,
+    }
 }
 
 fn entry_of(found: Found) -> Entry {

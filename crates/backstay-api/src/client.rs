@@ -21,7 +21,7 @@ use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
-use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
+use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
 use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
@@ -29,13 +29,16 @@ use crate::types::lease::{
 };
 use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
-use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
+use crate::types::snapshot::{
+    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
+    SnapshotView,
+};
 use crate::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
@@ -403,6 +406,24 @@ impl Client {
         }
     }
 
+    /// Returns figures in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        self.show::<_, ()>(Operation::Metrics, "", &(), None)?;
+        let mut asked = 0;
+        loop {
+            let (place, server) = self.servers.current();
+            let request = self.request::<_, ()>(server, Operation::Metrics, "", &(), None).timeout(self.time_max);
+            let url = format!("{server}{}", endpoint(Operation::Metrics).path);
+            let answer = sent(request, &url).await;
+            if !self.turns(place, &answer, &mut asked) {
+                return answer?.text().await.map_err(|source| ClientError::Transport { url, source });
+            }
+        }
+    }
+
     /// Makes a call of any row with what a document says, and returns the answer's document. For what is typed by hand and
     /// for tests that walk the table; verbs have a function each.
     ///
@@ -601,7 +622,7 @@ calls! {
     /// Asks for a backup of each item of a plan.
     plan_request(id: &str) -> PlanRequested = get(PlanRequest, id);
     /// Returns how far a plan's schedule is.
-    plan_schedule(id: &str) -> PlanScheduleView = get(PlanSchedule, id);
+    plan_schedule(id: &str, query: &ScheduleQuery) -> PlanScheduleView = ask(PlanSchedule, id, query);
     /// Holds a plan back.
     plan_pause(id: &str) -> PlanScheduleView = get(PlanPause, id);
     /// Lets a plan go on.
@@ -618,6 +639,8 @@ calls! {
     job_list(query: &JobQuery) -> Rows<JobView> = ask(JobList, "", query);
     /// Returns one job.
     job_show(id: &str) -> JobDetail = get(JobShow, id);
+    /// Returns what is stored of a job, in the order of time.
+    job_log(id: &str) -> JobLogView = get(JobLog, id);
     /// Asks for a job's end.
     job_cancel(id: &str) -> JobView = get(JobCancel, id);
     /// Tries a job again.
@@ -650,6 +673,10 @@ calls! {
     snapshot_list(query: &SnapshotQuery) -> Rows<SnapshotView> = ask(SnapshotList, "", query);
     /// Returns the entries of a folder in a snapshot.
     snapshot_entries(id: &str, query: &EntryQuery) -> Rows<EntryView> = ask(SnapshotEntries, id, query);
+    /// Returns entries of a snapshot whose path a pattern matches.
+    snapshot_find(id: &str, query: &FindQuery) -> FoundView = ask(SnapshotFind, id, query);
+    /// Returns what differs between two snapshots.
+    snapshot_diff(id: &str, query: &DiffQuery) -> DiffView = ask(SnapshotDiff, id, query);
     /// Asks for a restore.
     snapshot_restore(id: &str, body: &SnapshotRestore) -> JobAccepted = tell(SnapshotRestore, id, body);
     /// Keeps a snapshot, whatever the rules say.

@@ -66,6 +66,8 @@ pub enum Operation {
     JobList,
     /// One job.
     JobShow,
+    /// What is stored of a job, in the order of time.
+    JobLog,
     /// Asks for a job's end.
     JobCancel,
     /// Tries a job again.
@@ -88,6 +90,10 @@ pub enum Operation {
     SnapshotShow,
     /// Entries of a folder in a snapshot.
     SnapshotEntries,
+    /// Entries of a snapshot by a pattern.
+    SnapshotFind,
+    /// What differs between two snapshots.
+    SnapshotDiff,
     /// Asks for a restore.
     SnapshotRestore,
     /// Asks for a verify.
@@ -283,6 +289,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::MaintenanceRemove, "maintenance_remove", (Oversee, DELETE, "/api/v1/maintenance/{id}", 204), "maintenance remove", "Takes a maintenance window away; what it held back starts."),
     row(Operation::JobList, "job_list", (Look, GET, "/api/v1/jobs", 200), "job list", "Returns jobs, newest first."),
     row(Operation::JobShow, "job_show", (Look, GET, "/api/v1/jobs/{id}", 200), "job show", "Returns one job with its progress, attempts and what it could not read."),
+    row(Operation::JobLog, "job_log", (Look, GET, "/api/v1/jobs/{id}/log", 200), "job log", "Returns what is stored of a job in the order of time: its events, attempts, and what it could not read."),
     row(Operation::JobCancel, "job_cancel", (Run, POST, "/api/v1/jobs/{id}/cancel", 202), "job cancel", "Asks for a job's end."),
     row(Operation::JobRetry, "job_retry", (Run, POST, "/api/v1/jobs/{id}/retry", 202), "job retry", "Tries a job again: a parked one goes back in the queue, for a failed or cancelled one the same work is asked for as a new job, which is the answer."),
     row(Operation::JobLease, "job_lease", (Work, POST, "/api/v1/agents/{id}/lease", 200), "", "Leases jobs to an agent, each with all that it needs, secrets included. Counts as a heartbeat."),
@@ -294,6 +301,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::SnapshotList, "snapshot_list", (Look, GET, "/api/v1/snapshots", 200), "snapshot list", "Returns snapshots, newest first."),
     row(Operation::SnapshotShow, "snapshot_show", (Look, GET, "/api/v1/snapshots/{id}", 200), "snapshot show", "Returns one snapshot."),
     row(Operation::SnapshotEntries, "snapshot_entries", (Browse, GET, "/api/v1/snapshots/{id}/entries", 200), "snapshot ls", "Returns the entries of a folder in a snapshot."),
+    row(Operation::SnapshotFind, "snapshot_find", (Browse, GET, "/api/v1/snapshots/{id}/find", 200), "snapshot find", "Returns entries of a snapshot whose path a pattern matches, by page."),
+    row(Operation::SnapshotDiff, "snapshot_diff", (Browse, GET, "/api/v1/snapshots/{id}/diff", 200), "snapshot diff", "Returns what differs between two snapshots of one repository, by page, with the sums of all."),
     row(Operation::SnapshotRestore, "snapshot_restore", (Restore, POST, "/api/v1/snapshots/{id}/restore", 202), "snapshot restore", "Asks for a restore of a snapshot to a folder."),
     row(Operation::SnapshotVerify, "snapshot_verify", (Run, POST, "/api/v1/snapshots/{id}/verify", 202), "snapshot verify", "Asks for a sample of a snapshot to be read back and compared."),
     row(Operation::SnapshotPin, "snapshot_pin", (Run, POST, "/api/v1/snapshots/{id}/pin", 200), "snapshot pin", "Keeps a snapshot, whatever the rules say. It may be asked again."),

@@ -23,7 +23,7 @@ use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
-use crate::types::job::{JobAccepted, JobDetail, JobQuery, JobView};
+use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
 use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
 use crate::types::lease::{
@@ -31,13 +31,16 @@ use crate::types::lease::{
 };
 use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
-use crate::types::snapshot::{EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView};
+use crate::types::snapshot::{
+    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
+    SnapshotView,
+};
 use crate::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
@@ -165,15 +168,15 @@ fn shape(operation: Operation) -> Shape {
         Operation::PlanCreate => takes_body::<PlanCreate>(body::<PlanView>()),
         Operation::PlanList => takes_query::<RetiredQuery>(rows::<PlanView>()),
         Operation::PlanRequest => takes_none(body::<PlanRequested>()),
-        Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume => {
-            takes_none(body::<PlanScheduleView>())
-        }
+        Operation::PlanSchedule => takes_query::<ScheduleQuery>(body::<PlanScheduleView>()),
+        Operation::PlanPause | Operation::PlanResume => takes_none(body::<PlanScheduleView>()),
         Operation::PlanRetention => takes_none(rows::<ItemRetentionView>()),
         Operation::MaintenanceList => takes_none(rows::<MaintenanceView>()),
         Operation::MaintenanceCreate => takes_body::<MaintenanceCreate>(body::<MaintenanceView>()),
         Operation::MaintenanceRemove => gives_none(takes_none(body::<Problem>())),
         Operation::JobList => takes_query::<JobQuery>(rows::<JobView>()),
         Operation::JobShow => takes_none(body::<JobDetail>()),
+        Operation::JobLog => takes_none(body::<JobLogView>()),
         Operation::JobCancel | Operation::JobRetry => takes_none(body::<JobView>()),
         Operation::PlanExplain | Operation::ItemExplain | Operation::JobExplain | Operation::SnapshotExplain => {
             takes_query::<ExplainQuery>(body::<ExplainView>())
@@ -188,6 +191,8 @@ fn shape(operation: Operation) -> Shape {
         Operation::JobFinish => takes_body::<FinishTell>(body::<StateWire>()),
         Operation::SnapshotList => takes_query::<SnapshotQuery>(rows::<SnapshotView>()),
         Operation::SnapshotEntries => takes_query::<EntryQuery>(rows::<EntryView>()),
+        Operation::SnapshotFind => takes_query::<FindQuery>(body::<FoundView>()),
+        Operation::SnapshotDiff => takes_query::<DiffQuery>(body::<DiffView>()),
         Operation::SnapshotRestore => takes_body::<SnapshotRestore>(body::<JobAccepted>()),
         Operation::SnapshotVerify => takes_body::<SnapshotVerify>(body::<JobAccepted>()),
         Operation::EvidenceList => takes_query::<EvidenceQuery>(rows::<EvidenceView>()),

@@ -2,6 +2,7 @@
 
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobState, Progress, Target, Trigger};
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread, UnreadEntry};
+use backstay_core::managers::job_log::{JobLog, Line};
 use backstay_core::ports::store::Enqueued;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -271,6 +272,40 @@ pub struct AttemptView {
     /// How it ended: `finished`, `waited` or `lost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
+}
+
+/// What is stored of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobLogView {
+    /// In the order of time.
+    pub lines: Vec<JobLogLine>,
+    /// Entries that could not be read beside those that are named.
+    pub unread_unnamed: u64,
+    /// Whether there were more events than are looked at.
+    pub has_more: bool,
+}
+
+/// One line of what is stored of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobLogLine {
+    /// When.
+    pub at: String,
+    /// What it is about: `event`, `attempt` or `unread`.
+    pub kind: String,
+    /// In words.
+    pub text: String,
+}
+
+impl From<&JobLog> for JobLogView {
+    fn from(log: &JobLog) -> Self {
+        let line = |line: &Line| JobLogLine {
+            at: line.at.to_string(),
+            kind: line.kind.word().to_owned(),
+            text: line.text.clone(),
+        };
+        let lines = log.lines.iter().map(line).collect();
+        Self { lines, unread_unnamed: log.unread_unnamed, has_more: log.has_more }
+    }
 }
 
 /// What became of a wish to enqueue a job.

@@ -8,12 +8,12 @@ use backstay_core::domain::template::{Said, Templates};
 use backstay_core::managers::plan::origins;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::job::EnqueuedView;
 use super::retention::RetentionView;
 use super::template::{BackupTermsView, SaidChange, SaidView, ScheduleView};
-use super::wire::{WireError, change};
+use super::wire::{WireError, change, wrong};
 
 /// A plan to declare.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -201,19 +201,47 @@ pub struct OccurrenceView {
     pub planned_at: String,
     /// When it starts: later by the plan's share of the jitter.
     pub start_at: String,
+    /// What will hold it back then, as far as is known now; none when nothing will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
-/// Occurrences that a look at a schedule shows.
-const NEXT_SHOWN: usize = 5;
+/// Occurrences that a look at a schedule shows when nobody says how many.
+const NEXT_SHOWN: u32 = 5;
+
+/// Most occurrences that a look at a schedule shows: more is a calendar's work.
+const NEXT_SHOWN_MAX: u32 = 100;
+
+/// How far a look at a schedule goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct ScheduleQuery {
+    /// How many of the next occurrences are shown, from 1 to 100; 5 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+}
+
+impl ScheduleQuery {
+    /// Returns how many occurrences are shown.
+    ///
+    /// # Errors
+    /// None at all, or too many.
+    pub fn count(&self) -> Result<usize, WireError> {
+        match self.count.unwrap_or(NEXT_SHOWN) {
+            count @ 1..=NEXT_SHOWN_MAX => Ok(count as usize),
+            count => Err(wrong("count", format!("{count} is not between 1 and {NEXT_SHOWN_MAX}"))),
+        }
+    }
+}
 
 impl PlanScheduleView {
-    /// Returns the view of a plan and its state at a moment, with what holds it back.
-    pub fn new(plan: &Plan, state: &ScheduleState, calendar: &Calendar, now: Timestamp) -> Self {
+    /// Returns the view of a plan and its state at a moment, with what holds it back, and with `count` occurrences to come.
+    pub fn new(plan: &Plan, state: &ScheduleState, calendar: &Calendar, now: Timestamp, count: usize) -> Self {
         let waiting = state.waiting.as_ref();
-        let next = schedule::next(&state.planned(plan), now, NEXT_SHOWN).into_iter();
+        let next = schedule::next(&state.planned(plan), now, count).into_iter();
+        let held = |at: Timestamp| calendar.held(plan.tenant_id, at).map(|held| held.reason);
         Self {
             paused_at: state.paused_at.map(|at| at.to_string()),
-            held: calendar.held(plan.tenant_id, now).map(|held| held.reason),
+            held: held(now),
             last_planned_at: state.last_planned_at.map(|at| at.to_string()),
             waiting_planned_at: waiting.map(|waiting| waiting.planned_at.to_string()),
             waiting_until: waiting.filter(|_| state.skipped_before == 0).map(|waiting| waiting.start_by.to_string()),
@@ -222,6 +250,7 @@ impl PlanScheduleView {
                 .map(|(planned_at, start_at)| OccurrenceView {
                     planned_at: planned_at.to_string(),
                     start_at: start_at.to_string(),
+                    held: held(start_at),
                 })
                 .collect(),
         }

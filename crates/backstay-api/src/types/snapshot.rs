@@ -3,7 +3,7 @@
 use backstay_core::domain::job::Reconciliation;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::snapshot::Snapshot;
-use backstay_core::ports::snapshot::Entry;
+use backstay_core::ports::snapshot::{Difference, Differences, Entry, FoundEntries, OneSide};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -127,6 +127,143 @@ impl From<&Entry> for EntryView {
             mode: entry.mode,
         }
     }
+}
+
+/// What is looked for in a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct FindQuery {
+    /// A pattern as restic has them, such as `*.conf` or `/etc/hosts`.
+    pub pattern: String,
+    /// How many rows were seen already; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Most rows, at most 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// What was found in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundView {
+    /// In the order of names.
+    pub rows: Vec<FoundEntryView>,
+    /// Folders that cannot be read: what is in them was not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
+    /// Give it as `from` to get the next page; none when there is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_from: Option<u64>,
+}
+
+/// An entry that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundEntryView {
+    /// From the root on; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// `file`, `dir`, `symlink` or `other`.
+    pub kind: String,
+    /// Bytes of a regular file.
+    pub size_bytes: u64,
+    /// When it was last modified.
+    pub modified_at: String,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+impl FoundView {
+    /// Makes a page of what was found; `from` rows were seen before.
+    pub fn new(found: &FoundEntries, from: u64) -> Self {
+        let row = |(path, entry): &(Vec<u8>, Entry)| {
+            let EntryView { name: _, kind, size_bytes, modified_at, mode } = entry.into();
+            FoundEntryView { path: shown(path), kind, size_bytes, modified_at, mode }
+        };
+        let next_from = found.has_more.then(|| from + found.rows.len() as u64);
+        let unreadable = found.unreadable.iter().map(|path| shown(path)).collect();
+        Self { rows: found.rows.iter().map(row).collect(), unreadable, next_from }
+    }
+}
+
+/// With what a snapshot is compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct DiffQuery {
+    /// Id of the second snapshot, in the same repository.
+    pub with: String,
+    /// Also entries that differ in metadata alone; left out when not said.
+    #[serde(default)]
+    pub metadata: bool,
+    /// How many rows were seen already; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Most rows, at most 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// What differs between two snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiffView {
+    /// In the order of names.
+    pub rows: Vec<DifferenceView>,
+    /// Files with other bytes, in all.
+    pub changed_files: u64,
+    /// What only the second has, in all.
+    pub added: OneSideView,
+    /// What only the first has, in all.
+    pub removed: OneSideView,
+    /// Give it as `from` to get the next page; none when there is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_from: Option<u64>,
+}
+
+/// An entry that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DifferenceView {
+    /// From the root on, a folder's with `/` at its end; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// `added`, `removed`, `modified`, `modified_unseen` (other bytes, and nothing else says so), `retyped`, `metadata`.
+    pub difference: String,
+}
+
+/// What one of two snapshots has and the other has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OneSideView {
+    /// Regular files.
+    pub files: u64,
+    /// Folders.
+    pub dirs: u64,
+    /// Links, devices and the like.
+    pub others: u64,
+    /// Bytes of blobs, before compression.
+    pub bytes: u64,
+}
+
+impl From<OneSide> for OneSideView {
+    fn from(side: OneSide) -> Self {
+        let OneSide { files, dirs, others, bytes } = side;
+        Self { files, dirs, others, bytes }
+    }
+}
+
+impl DiffView {
+    /// Makes a page of what differs; `from` rows were seen before.
+    pub fn new(told: &Differences, from: u64) -> Self {
+        let row = |(path, difference): &(Vec<u8>, Difference)| DifferenceView {
+            path: shown(path),
+            difference: difference.word().to_owned(),
+        };
+        Self {
+            rows: told.rows.iter().map(row).collect(),
+            changed_files: told.changed_files,
+            added: told.added.into(),
+            removed: told.removed.into(),
+            next_from: told.has_more.then(|| from + told.rows.len() as u64),
+        }
+    }
+}
+
+/// Returns a path as JSON can have it.
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
 }
 
 /// A restore to ask for.

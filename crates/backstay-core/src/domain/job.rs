@@ -258,6 +258,17 @@ impl JobState {
         }
     }
 
+    /// Returns when it ended; none while it may go on.
+    pub const fn finished_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Succeeded { finished_at, .. }
+            | Self::Failed { finished_at, .. }
+            | Self::Damaged { finished_at, .. }
+            | Self::Cancelled { finished_at } => Some(*finished_at),
+            _ => None,
+        }
+    }
+
     /// Returns the state's name.
     pub const fn name(&self) -> StateName {
         match self {

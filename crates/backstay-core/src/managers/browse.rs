@@ -3,9 +3,11 @@
 use super::context::Context;
 use super::lease::leased;
 use crate::domain::id::SnapshotId;
+use crate::domain::job::LeasedRepository;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::storage::Purpose;
 use crate::ports::secret::SecretError;
-use crate::ports::snapshot::{Entry, ReadError, SnapshotReader};
+use crate::ports::snapshot::{Differences, Entry, FoundEntries, MetadataToo, ReadError, Rows, SnapshotReader};
 use crate::ports::store::StoreError;
 
 /// Why a snapshot could not be looked into.
@@ -20,6 +22,9 @@ pub enum BrowseError {
     /// The reader could not read it.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Two snapshots that share no blobs.
+    #[error("the snapshots lie in two repositories")]
+    Apart,
 }
 
 /// Returns the entries of a folder in a snapshot, sorted by the bytes of their names.
@@ -33,7 +38,45 @@ pub async fn snapshot_entries(
     path: &[u8],
 ) -> Result<Vec<Entry>, BrowseError> {
     let snapshot = context.history.snapshot_get(id).await?;
-    let repository = context.declarations.repository_get(snapshot.repository_id).await?;
-    let repository = leased(context, repository, &[Purpose::Watch, Purpose::Read], true).await?;
+    let repository = opened(context, &snapshot).await?;
     Ok(reader.snapshot_list(&repository, &snapshot.foreign_id, path).await?)
+}
+
+/// Returns entries of a snapshot whose path a pattern matches.
+///
+/// # Errors
+/// [`BrowseError`].
+pub async fn snapshot_find(
+    context: &Context,
+    reader: &dyn SnapshotReader,
+    snapshot: &Snapshot,
+    pattern: &str,
+    rows: Rows,
+) -> Result<FoundEntries, BrowseError> {
+    let repository = opened(context, snapshot).await?;
+    Ok(reader.snapshot_find(&repository, &snapshot.foreign_id, pattern, rows).await?)
+}
+
+/// Returns what differs between two snapshots of one repository.
+///
+/// # Errors
+/// [`BrowseError`].
+pub async fn snapshot_diff(
+    context: &Context,
+    reader: &dyn SnapshotReader,
+    [first, second]: [&Snapshot; 2],
+    metadata: MetadataToo,
+    rows: Rows,
+) -> Result<Differences, BrowseError> {
+    if first.repository_id != second.repository_id {
+        return Err(BrowseError::Apart);
+    }
+    let repository = opened(context, first).await?;
+    Ok(reader.snapshot_diff(&repository, &first.foreign_id, &second.foreign_id, metadata, rows).await?)
+}
+
+/// Brings a snapshot's repository together with what a look needs.
+async fn opened(context: &Context, snapshot: &Snapshot) -> Result<LeasedRepository, BrowseError> {
+    let repository = context.declarations.repository_get(snapshot.repository_id).await?;
+    Ok(leased(context, repository, &[Purpose::Watch, Purpose::Read], true).await?)
 }

@@ -136,7 +136,7 @@ async fn digest_of(
 }
 
 /// Returns the place of a tenant's last event before a moment: by halves, because events come in the order of time.
-async fn place_before(context: &Context, tenant: TenantId, at: Timestamp) -> Result<i64, StoreError> {
+pub(super) async fn place_before(context: &Context, tenant: TenantId, at: Timestamp) -> Result<i64, StoreError> {
     let (mut low, mut step) = (0, 1);
     let is_before = async |place: i64| {
         let found = context.history.event_list(tenant, place, 1).await?;

@@ -5,7 +5,7 @@
 //! repositories pruned, `quota` keeps backups from starting that a tenant has no room for, `retire` ends what is no longer
 //! wanted,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
-//! where to, `deliver` sends. `explain` answers why, `queue` keeps by what the queue is gone through. `browse` looks into
+//! where to, `deliver` sends. `explain` answers why, `job_log` tells a job's story, `queue` keeps by what the queue is gone through. `browse` looks into
 //! snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in, `sweep` deletes what is over
 //! long enough. Nobody here knows HTTP, SQL or a file.
 
@@ -14,6 +14,7 @@ pub mod declaration;
 pub mod plan;
 pub mod request;
 pub mod job;
+pub mod job_log;
 pub mod lease;
 pub mod rescue;
 pub mod retry;

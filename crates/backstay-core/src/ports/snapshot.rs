@@ -42,6 +42,103 @@ pub struct Entry {
     pub mode: u32,
 }
 
+/// Most rows of one answer about a whole snapshot; the next ones are asked for by how many were seen.
+pub const ROWS_MAX: u32 = 500;
+
+/// Which rows of an answer are wanted: it is gone through from its beginning each time, and always in the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    /// How many were seen already.
+    pub from: u64,
+    /// How many more, at most [`ROWS_MAX`].
+    pub count_max: u32,
+}
+
+impl Rows {
+    /// Returns the first of them.
+    pub const fn first() -> Self {
+        Self { from: 0, count_max: ROWS_MAX }
+    }
+
+    /// Says of the row at a place, from zero, whether it is wanted.
+    pub fn takes(&self, place: u64) -> bool {
+        (self.from..self.end()).contains(&place)
+    }
+
+    /// Returns the place behind the last one that is wanted.
+    pub fn end(&self) -> u64 {
+        self.from.saturating_add(u64::from(self.count_max.min(ROWS_MAX)))
+    }
+}
+
+/// Entries that were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundEntries {
+    /// Each with its path from the root on, in the order of names.
+    pub rows: Vec<(Vec<u8>, Entry)>,
+    /// Folders on the way whose entries cannot be read: what is in them was not looked at.
+    pub unreadable: Vec<Vec<u8>>,
+    /// Whether there are more.
+    pub has_more: bool,
+}
+
+/// How an entry differs between two snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Difference {
+    /// Only the second has it.
+    Added,
+    /// Only the first has it.
+    Removed,
+    /// A file has other bytes.
+    Modified,
+    /// A file has other bytes, and nothing else says that it changed.
+    ModifiedUnseen,
+    /// It is of another kind.
+    Retyped,
+    /// Its metadata is another.
+    Metadata,
+}
+
+crate::domain::job::words!(Difference: Added = "added", Removed = "removed", Modified = "modified",
+    ModifiedUnseen = "modified_unseen", Retyped = "retyped", Metadata = "metadata");
+
+/// Whether entries that differ in metadata alone are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataToo {
+    /// They are.
+    Yes,
+    /// They are not.
+    No,
+}
+
+/// What one of two snapshots has and the other has not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OneSide {
+    /// Regular files.
+    pub files: u64,
+    /// Folders.
+    pub dirs: u64,
+    /// Links, devices and the like.
+    pub others: u64,
+    /// Bytes of blobs, before compression.
+    pub bytes: u64,
+}
+
+/// What differs between two snapshots.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Each with its path from the root on; a folder's ends with `/`.
+    pub rows: Vec<(Vec<u8>, Difference)>,
+    /// Files with other bytes, in all.
+    pub changed_files: u64,
+    /// What only the second has, in all.
+    pub added: OneSide,
+    /// What only the first has, in all.
+    pub removed: OneSide,
+    /// Whether there are more rows.
+    pub has_more: bool,
+}
+
 /// Reads what a snapshot holds. Paths are absolute in the snapshot, as bytes; `/` is its root.
 #[async_trait]
 pub trait SnapshotReader: Send + Sync {
@@ -66,6 +163,31 @@ pub trait SnapshotReader: Send + Sync {
         snapshot_foreign_id: &str,
         path: &[u8],
     ) -> Result<Entry, ReadError>;
+
+    /// Returns entries whose path a pattern of restic's matches, such as `*.conf` or `/etc/hosts`.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::Pattern`] for a text that is no pattern.
+    async fn snapshot_find(
+        &self,
+        repository: &LeasedRepository,
+        snapshot_foreign_id: &str,
+        pattern: &str,
+        rows: Rows,
+    ) -> Result<FoundEntries, ReadError>;
+
+    /// Returns what differs between two snapshots of one repository.
+    ///
+    /// # Errors
+    /// [`ReadError`], also when a folder cannot be read: half a comparison would be a wrong one.
+    async fn snapshot_diff(
+        &self,
+        repository: &LeasedRepository,
+        first_foreign_id: &str,
+        second_foreign_id: &str,
+        metadata: MetadataToo,
+        rows: Rows,
+    ) -> Result<Differences, ReadError>;
 
     /// Returns a range of a file: shorter than asked at the file's end, empty beyond it, never more than
     /// [`READ_BYTES_MAX`].
@@ -104,6 +226,12 @@ pub enum ReadError {
         path: String,
         /// What it would have to be.
         wanted: &'static str,
+    },
+    /// A text that is no pattern.
+    #[error("{problem}")]
+    Pattern {
+        /// What is wrong with it.
+        problem: String,
     },
     /// The repository could not be opened or read.
     #[error("the repository {name} cannot be read")]

@@ -401,6 +401,8 @@ impl From<BrowseError> for ApiError {
                 let hint = "Is the storage mounted and readable?";
                 Self::new(StatusCode::BAD_GATEWAY, "repository_unreadable", chain(&error), hint)
             }
+            BrowseError::Read(error @ ReadError::Pattern { .. }) => Self::invalid("pattern", error),
+            error @ BrowseError::Apart => Self::invalid("with", error),
             BrowseError::Read(error) => {
                 Self::new(StatusCode::NOT_FOUND, "no_path", error, "Look at the folder above it.")
             }

@@ -3,11 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use backstay_api::types::job::{AttemptView, JobDetail, JobQuery, JobView};
+use backstay_api::types::job::{AttemptView, JobDetail, JobLogView, JobQuery, JobView};
 use backstay_api::types::list::Rows;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::job::{Job, JobKind, StateName};
-use backstay_core::managers::{request, retry};
+use backstay_core::managers::{job_log, request, retry};
 use backstay_core::ports::store::{JobFilter, StoreError};
 
 use super::caller::{Asked, Caller, Own};
@@ -65,6 +65,13 @@ fn attempt_view(attempt: &Attempt) -> AttemptView {
         ended_at: attempt.ended.map(|(at, _)| at.to_string()),
         end: attempt.ended.map(|(_, end)| end.word().to_owned()),
     }
+}
+
+pub(super) async fn job_log(
+    State(state): State<ServerState>,
+    Own(job): Own<Job>,
+) -> Result<Json<JobLogView>, ApiError> {
+    Ok(Json(JobLogView::from(&job_log::job_log(&state.context, &job).await?)))
 }
 
 pub(super) async fn job_cancel(

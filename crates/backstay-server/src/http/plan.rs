@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
 use backstay_api::types::list::{RetiredQuery, Rows};
-use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView};
+use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use backstay_api::types::retention::ItemRetentionView;
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::plan::Plan;
@@ -116,18 +116,24 @@ pub(super) async fn plan_request(
 }
 
 /// Returns how far a plan is, as it is now.
-async fn schedule_view(state: &ServerState, plan: &Plan) -> Result<Json<PlanScheduleView>, ApiError> {
+async fn schedule_view(
+    state: &ServerState,
+    plan: &Plan,
+    query: &ScheduleQuery,
+) -> Result<Json<PlanScheduleView>, ApiError> {
+    let count = query.count()?;
     let schedules = &state.context.schedules;
     let now = schedules.clock_read().await?;
     let (calendar, row) = (schedules.calendar_get(now).await?, schedules.schedule_get(plan.id).await?);
-    Ok(Json(PlanScheduleView::new(plan, &row, &calendar, now)))
+    Ok(Json(PlanScheduleView::new(plan, &row, &calendar, now, count)))
 }
 
 pub(super) async fn plan_schedule(
     State(state): State<ServerState>,
     Own(plan): Own<Plan>,
+    Ask(query): Ask<ScheduleQuery>,
 ) -> Result<Json<PlanScheduleView>, ApiError> {
-    schedule_view(&state, &plan).await
+    schedule_view(&state, &plan, &query).await
 }
 
 pub(super) async fn plan_retention(
@@ -143,7 +149,7 @@ pub(super) async fn plan_pause(
     Own(plan): Own<Plan>,
 ) -> Result<Json<PlanScheduleView>, ApiError> {
     schedule::plan_pause(&state.context, plan.id, PauseWish::Pause).await?;
-    schedule_view(&state, &plan).await
+    schedule_view(&state, &plan, &ScheduleQuery::default()).await
 }
 
 pub(super) async fn plan_resume(
@@ -151,7 +157,7 @@ pub(super) async fn plan_resume(
     Own(plan): Own<Plan>,
 ) -> Result<Json<PlanScheduleView>, ApiError> {
     schedule::plan_pause(&state.context, plan.id, PauseWish::Resume).await?;
-    schedule_view(&state, &plan).await
+    schedule_view(&state, &plan, &ScheduleQuery::default()).await
 }
 
 pub(super) async fn plan_retire(

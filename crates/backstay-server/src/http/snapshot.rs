@@ -8,7 +8,8 @@ use axum::http::StatusCode;
 use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::Rows;
 use backstay_api::types::snapshot::{
-    EntryQuery, EntryView, SnapshotQuery, SnapshotRestore, SnapshotVerify, SnapshotView,
+    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
+    SnapshotView,
 };
 use backstay_core::domain::job::Target;
 use backstay_core::domain::restore::RestoreTerms;
@@ -16,11 +17,12 @@ use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::{browse, request};
+use backstay_core::ports::snapshot::{self as reader, MetadataToo};
 use backstay_core::ports::store::SnapshotFilter;
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body, page};
+use super::extract::{Ask, Body, page, rows};
 use super::state::ServerState;
 
 pub(super) async fn snapshot_list(
@@ -58,6 +60,36 @@ pub(super) async fn snapshot_entries(
     let path = query.path.unwrap_or_else(|| "/".to_owned());
     let entries = browse::snapshot_entries(&state.context, &*state.reader, snapshot.id, path.as_bytes()).await?;
     Ok(Json(Rows::whole(entries.iter().map(EntryView::from).collect())))
+}
+
+pub(super) async fn snapshot_find(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+    Ask(query): Ask<FindQuery>,
+) -> Result<Json<FoundView>, ApiError> {
+    let wanted = wanted(query.from, query.limit)?;
+    let found = browse::snapshot_find(&state.context, &*state.reader, &snapshot, &query.pattern, wanted).await?;
+    Ok(Json(FoundView::new(&found, wanted.from)))
+}
+
+pub(super) async fn snapshot_diff(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Own(first): Own<Snapshot>,
+    Ask(query): Ask<DiffQuery>,
+) -> Result<Json<DiffView>, ApiError> {
+    let wanted = wanted(query.from, query.limit)?;
+    // As the first one: another tenant's is not there.
+    let id = query.with.parse().map_err(|error| ApiError::invalid("with", error))?;
+    let second: Snapshot = caller.own(&state, id).await?;
+    let metadata = if query.metadata { MetadataToo::Yes } else { MetadataToo::No };
+    let told = browse::snapshot_diff(&state.context, &*state.reader, [&first, &second], metadata, wanted).await?;
+    Ok(Json(DiffView::new(&told, wanted.from)))
+}
+
+/// Judges which rows of an answer about a whole snapshot are asked for.
+fn wanted(from: Option<u64>, limit: Option<u32>) -> Result<reader::Rows, ApiError> {
+    Ok(reader::Rows { from: from.unwrap_or(0), count_max: rows(limit)? })
 }
 
 pub(super) async fn snapshot_restore(

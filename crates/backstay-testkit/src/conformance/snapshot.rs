@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use backstay_core::domain::job::LeasedRepository;
-use backstay_core::ports::snapshot::{EntryKind, READ_BYTES_MAX, ReadError, SnapshotReader};
+use backstay_core::ports::snapshot::{
+    Differences, EntryKind, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
+};
 
 /// Bytes of the large file of [`tree`]: several blobs, and more than one read returns.
 pub const LARGE_BYTES: usize = 6 << 20;
@@ -59,6 +61,8 @@ pub async fn exercise(harness: &ReaderHarness) {
     a_folder_is_listed_sorted_and_whole(harness).await;
     entries_say_what_they_are(harness).await;
     ranges_are_cut_at_the_end_and_at_the_most(harness).await;
+    names_are_found_by_pattern_and_by_page(harness).await;
+    a_snapshot_does_not_differ_from_itself(harness).await;
     what_is_not_there_is_said(harness).await;
 }
 
@@ -102,6 +106,45 @@ async fn ranges_are_cut_at_the_end_and_at_the_most(harness: &ReaderHarness) {
     assert!(most == large[..READ_BYTES_MAX as usize]);
     assert_eq!(harness.read("empty", 0, 10).await.unwrap(), b"");
     assert_eq!(harness.read("a/deep/file.txt", 5, 10).await.unwrap(), b"down");
+}
+
+async fn names_are_found_by_pattern_and_by_page(harness: &ReaderHarness) {
+    let find = async |pattern: &str, rows: Rows| {
+        let reader = &harness.reader;
+        let found = reader.snapshot_find(&harness.repository, &harness.foreign_id, pattern, rows).await;
+        found.map(|found| {
+            let names = found.rows.into_iter().map(|(path, entry)| {
+                assert!(path.ends_with(&entry.name) && path.starts_with(b"/"), "{path:?}");
+                String::from_utf8(entry.name).unwrap()
+            });
+            (names.collect::<Vec<_>>(), found.has_more)
+        })
+    };
+    assert_eq!(find("*.txt", Rows::first()).await.unwrap(), (vec!["file.txt".to_owned()], false));
+    assert_eq!(find("link", Rows::first()).await.unwrap(), (vec!["link".to_owned()], false));
+    assert_eq!(find("no-such-name", Rows::first()).await.unwrap(), (Vec::new(), false));
+    let (all, more) = find("*e", Rows::first()).await.unwrap();
+    assert_eq!((all.contains(&"large".to_owned()), more), (true, false), "{all:?}");
+    let (mut paged, mut from) = (Vec::new(), 0);
+    loop {
+        let (names, has_more) = find("*e", Rows { from, count_max: 1 }).await.unwrap();
+        from += names.len() as u64;
+        paged.extend(names);
+        if !has_more {
+            break;
+        }
+    }
+    assert_eq!(paged, all);
+    assert!(matches!(find("", Rows::first()).await, Err(ReadError::Pattern { .. })));
+}
+
+async fn a_snapshot_does_not_differ_from_itself(harness: &ReaderHarness) {
+    let diff = async |other: &str| {
+        let (reader, own) = (&harness.reader, &harness.foreign_id);
+        reader.snapshot_diff(&harness.repository, own, other, MetadataToo::Yes, Rows::first()).await
+    };
+    assert_eq!(diff(&harness.foreign_id).await.unwrap(), Differences::default());
+    assert!(matches!(diff(&"0".repeat(64)).await, Err(ReadError::NoSnapshot { .. })));
 }
 
 async fn what_is_not_there_is_said(harness: &ReaderHarness) {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use backstay_core::domain::job::LeasedRepository;
-use backstay_core::ports::snapshot::{Entry, EntryKind, READ_BYTES_MAX, ReadError, SnapshotReader};
+use backstay_core::ports::snapshot::{
+    Differences, Entry, EntryKind, FoundEntries, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
+};
 use jiff::Timestamp;
 
 use crate::conformance::snapshot::Planted;
@@ -63,6 +65,50 @@ impl SnapshotReader for FakeReader {
     async fn snapshot_stat(&self, _: &LeasedRepository, foreign_id: &str, path: &[u8]) -> Result<Entry, ReadError> {
         let (path, planted) = self.look(foreign_id, path)?;
         Ok(entry(path.rsplit('/').next().unwrap_or_default(), &planted))
+    }
+
+    /// Knows patterns that are a name, or end with it behind `*`.
+    async fn snapshot_find(
+        &self,
+        _: &LeasedRepository,
+        foreign_id: &str,
+        pattern: &str,
+        rows: Rows,
+    ) -> Result<FoundEntries, ReadError> {
+        self.look(foreign_id, b"")?;
+        if pattern.is_empty() {
+            return Err(ReadError::Pattern { problem: "the pattern `` is empty".to_owned() });
+        }
+        let (mut found, mut place) = (FoundEntries::default(), 0);
+        for (path, planted) in &self.tree {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let matches = match pattern.strip_prefix('*') {
+                Some(end) => name.ends_with(end),
+                None => name == pattern,
+            };
+            if matches {
+                if rows.takes(place) {
+                    found.rows.push((path.clone().into_bytes(), entry(name, planted)));
+                }
+                found.has_more |= place >= rows.end();
+                place += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Knows one snapshot, which does not differ from itself.
+    async fn snapshot_diff(
+        &self,
+        _: &LeasedRepository,
+        first_foreign_id: &str,
+        second_foreign_id: &str,
+        _: MetadataToo,
+        _: Rows,
+    ) -> Result<Differences, ReadError> {
+        self.look(first_foreign_id, b"")?;
+        self.look(second_foreign_id, b"")?;
+        Ok(Differences::default())
     }
 
     async fn snapshot_read(

@@ -27,6 +27,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("saphyr-parser", &["backstay-declare"]),
     ("strsim", &["backstay-declare"]),
     ("clap", &["backstay"]),
+    ("clap_complete", &["backstay"]),
+    ("clap_mangen", &["backstay"]),
     ("indicatif", &["backstay"]),
     ("comfy-table", &["backstay"]),
     ("tracing-subscriber", &["backstay", "backstay-trace"]),

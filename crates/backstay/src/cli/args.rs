@@ -199,6 +199,17 @@ pub(crate) enum Noun {
     Caps(super::caps::Verb),
     /// Make any call of the API by its name, and print the answer as JSON
     Call(super::call::Verb),
+    /// Look at this machine's installation, or at a server elsewhere, and say what is not well and what to do
+    Doctor,
+    /// Write a folder of text files that helps somebody else to see what is wrong, without a secret in it
+    SupportBundle(super::support_bundle::Verb),
+    /// For the day when this machine is gone
+    #[command(subcommand)]
+    Recovery(super::recovery::Verb),
+    /// Print the script by which a shell completes verbs, options and names: source <(backstay completion bash)
+    Completion(super::completion::Verb),
+    /// Print or write the manual's pages
+    Man(super::man::Verb),
     /// Work on a restic repository in this process, with no server: restic's commands by restic's names
     Engine(super::engine::Engine),
 }

@@ -138,19 +138,27 @@ fn value_of(config: &Config, row: &Setting) -> (Option<String>, String) {
     }
 }
 
+/// Returns what the processes are told as a document, without secrets.
+pub(super) fn document(config: &Config) -> serde_json::Value {
+    let one = |row: &Setting| {
+        let (value, said_by) = value_of(config, row);
+        json!({ "key": row.key, "value": value, "said_by": said_by })
+    };
+    let file = config.file.as_ref().map(|path| path.display().to_string());
+    json!({ "file": file, "settings": SETTINGS.iter().map(one).collect::<Vec<_>>() })
+}
+
 fn show(config: &Config, screen: &Screen) -> Result<Exit, CliError> {
     if let Some((paper, mistakes)) = config.mistakes.first() {
         return Err(paper.refuse(mistakes, screen));
     }
-    let (mut rows, mut documents) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for row in SETTINGS {
         let (value, said_by) = value_of(config, row);
-        documents.push(json!({ "key": row.key, "value": value, "said_by": said_by }));
         rows.push(vec![row.key.to_owned(), value.unwrap_or_else(|| "(nothing)".to_owned()), said_by]);
     }
+    screen.rows(&document(config), &["key", "value", "said by"], rows, "");
     let file = config.file.as_ref().map(|path| path.display().to_string());
-    let document = json!({ "file": file, "settings": documents });
-    screen.rows(&document, &["key", "value", "said by"], rows, "");
     screen.say(&file.map_or_else(
         || "no file of settings was found; `backstay config init` begins one".to_owned(),
         |file| format!("the file is {}", shown(&file)),

@@ -67,6 +67,16 @@ impl Connection {
     }
 }
 
+/// Returns the client of a server that is there already: the one that was named, or the process that works in the data
+/// directory. None when there is none, or what opens it cannot be read.
+pub(super) fn running(common: &Common) -> Option<Client> {
+    if let Some(url) = common.server() {
+        return client(common, &url, common.told().token().ok()??).ok();
+    }
+    let server = common.data_dir().ok()?.server_file_read()?;
+    Client::new(&server.url, Secret::from(server.token)).ok()
+}
+
 /// Makes the client of a server that was named: it trusts the authorities that settings name, else those of the system.
 pub(super) fn client(common: &Common, url: &str, token: Secret) -> Result<Client, CliError> {
     let Some(path) = common.told().text("client.ca_file") else { return Ok(Client::new(url, token)?) };

@@ -1,6 +1,6 @@
 //! `backstay job …`.
 
-use backstay_api::types::job::{JobDetail, JobQuery, JobView};
+use backstay_api::types::job::{JobDetail, JobLogView, JobQuery, JobView};
 
 use super::args::Common;
 use super::connect::look;
@@ -41,6 +41,16 @@ pub(crate) enum Verb {
         id: String,
         #[command(flatten)]
         zone: Zone,
+    },
+    /// Watch jobs until they end: how far each is, and how long it will still take
+    Watch {
+        /// Ids of jobs; all that run or wait when left out
+        ids: Vec<String>,
+    },
+    /// Tell what is stored of a job in the order of time: events, attempts, and what it could not read
+    Log {
+        /// The job's id
+        id: String,
     },
     /// Try a job again: a parked one goes on, for a failed or cancelled one a new job does the same work
     Retry {
@@ -94,6 +104,11 @@ pub(crate) fn exit_of(job: &JobView) -> Exit {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::Set(verb) => return super::job_set::run(common, verb, screen).await,
+        Verb::Watch { ids } => return super::job_watch::run(common, &ids, screen).await,
+        Verb::Log { id } => {
+            let log = look(common, async |client| Ok(client.job_log(&id).await?)).await?;
+            log_show(screen, &log);
+        }
         Verb::List { kind, state, set, limit } => {
             let query = JobQuery { kind, state, set, limit: Some(limit), ..JobQuery::default() };
             let list = look(common, async |client| Ok(client.job_list(&query).await?)).await?;
@@ -117,6 +132,18 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
     }
     Ok(Exit::Done)
+}
+
+/// Prints what is stored of a job.
+fn log_show(screen: &Screen, log: &JobLogView) {
+    let rows = log.lines.iter().map(|line| vec![human::instant(&line.at), line.text.clone()]).collect();
+    screen.rows(log, &["at", "what"], rows, "nothing is stored of it any more");
+    if log.unread_unnamed > 0 {
+        screen.say(&format!("{} more entries could not be read; they are not named", human::count(log.unread_unnamed)));
+    }
+    if log.has_more {
+        screen.say("its tenant has more events than are looked at; `backstay event list` has them all");
+    }
 }
 
 /// Prints one job.

@@ -15,6 +15,12 @@ mod connect;
 mod quickstart;
 mod up;
 mod install;
+mod completion;
+mod candidates;
+mod man;
+mod doctor;
+mod support_bundle;
+mod recovery;
 mod server;
 mod apply;
 mod declared;
@@ -24,14 +30,21 @@ mod tenant;
 mod kinds;
 mod maintenance;
 mod repository;
+mod repository_verify;
+mod repository_stats;
 mod storage;
 mod source;
 mod plan;
+mod plan_next;
 mod said;
 mod template;
 pub(crate) mod job;
 mod job_set;
+mod job_watch;
 mod snapshot;
+mod snapshots_of;
+mod snapshot_find;
+mod snapshot_diff;
 mod evidence;
 mod event;
 mod item;
@@ -67,6 +80,9 @@ const END_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Parses the command line, does what it says, and returns how it went.
 pub(crate) fn run() -> ExitCode {
+    if completion::answered() {
+        return Exit::Done.into();
+    }
     let mut args = Args::parse();
     if let Err(error) = told(&mut args) {
         return error.print();
@@ -99,6 +115,7 @@ fn told(args: &mut Args) -> Result<(), CliError> {
     let typed = match &args.noun {
         Noun::Engine(_) => return Ok(()),
         Noun::Config(config::Verb::Init { .. } | config::Verb::Schema) | Noun::Install(_) => return Ok(()),
+        Noun::Completion(_) | Noun::Man(_) => return Ok(()),
         Noun::Server(server) => server.typed(),
         Noun::Up(up) => up.typed(),
         _ => Vec::new(),
@@ -123,6 +140,11 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
         Noun::Up(_) => up::run(&common, screen).await,
         Noun::Install(verb) => install::run(&verb, screen),
+        Noun::Completion(verb) => completion::run(&verb, screen),
+        Noun::Man(verb) => man::run(&verb, screen),
+        Noun::Doctor => doctor::run(&common, screen).await,
+        Noun::SupportBundle(verb) => support_bundle::run(&common, verb, screen).await,
+        Noun::Recovery(verb) => recovery::run(&common, verb, screen).await,
         Noun::Server(verb) => server::run(common.told(), verb, screen).await,
         Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
         Noun::Export(verb) => apply::export(&common, verb, screen).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backstay_api::Client;
 use backstay_api::types::explain::ExplainQuery;
 use backstay_api::types::list::RetiredQuery;
-use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ValueView};
+use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery, ValueView};
 use backstay_api::types::template::SaidView;
 use backstay_core::domain::id::PlanId;
 
@@ -15,6 +15,7 @@ use super::error::{CliError, Exit};
 use super::explain::{self, Zone};
 use super::human;
 use super::job::exit_of;
+use super::plan_next;
 use super::retire;
 use super::said::{Said, Unsaid, Words};
 use super::screen::Screen;
@@ -73,6 +74,14 @@ pub(crate) enum Verb {
     Schedule {
         /// The plan's name or id
         plan: String,
+    },
+    /// Say when a plan starts next, in its time zone and here, and what will hold it back
+    Next {
+        /// The plan's name or id
+        plan: String,
+        /// How many starts
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+        count: u32,
     },
     /// Hold a plan back: its occurrences are skipped and told
     Pause {
@@ -192,8 +201,20 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             Ok(Exit::Done)
         }
         Verb::Schedule { plan } => {
-            let view = look(common, async |client| Ok(client.plan_schedule(&id_of(client, &plan).await?).await?));
+            let query = ScheduleQuery::default();
+            let view =
+                look(common, async |client| Ok(client.plan_schedule(&id_of(client, &plan).await?, &query).await?));
             schedule_show(screen, &view.await?);
+            Ok(Exit::Done)
+        }
+        Verb::Next { plan, count } => {
+            let query = ScheduleQuery { count: Some(count) };
+            let (plan, view) = look(common, async |client| {
+                let id = id_of(client, &plan).await?;
+                Ok((client.plan_show(&id).await?, client.plan_schedule(&id, &query).await?))
+            })
+            .await?;
+            plan_next::show(screen, &plan, &view);
             Ok(Exit::Done)
         }
         Verb::Pause { plan } => {

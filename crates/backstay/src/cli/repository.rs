@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use backstay_api::Client;
 use backstay_api::types::list::RetiredQuery;
-use backstay_api::types::repository::{RepositoryCreate, StorageView};
+use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageView};
 
 use backstay_core::domain::storage::Purpose;
 
@@ -33,6 +33,13 @@ pub(crate) enum Verb {
     Show {
         /// The repository's id
         id: String,
+    },
+    /// Read back the newest snapshot of each item, a sample or all of it, and say whether harm was found
+    Verify(super::repository_verify::Verify),
+    /// Say how many snapshots a repository holds, how large they are, and what was written for them
+    Stats {
+        /// The repository's name or id
+        repository: String,
     },
     /// Forget what retention does not keep, and remove data that nothing refers to
     Prune {
@@ -82,7 +89,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::List { retired } => {
             let list =
                 look(common, async |client| Ok(client.repository_list_by(&RetiredQuery { retired }).await?)).await?;
-            let row = |row: &backstay_api::types::repository::RepositoryView| {
+            let row = |row: &RepositoryView| {
                 let place = row.storage.settings["path"].as_str().unwrap_or_default();
                 vec![
                     retire::marked(&row.name, row.retired_at.as_deref()),
@@ -96,6 +103,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["name", "kind", "storage", "place", "id"], rows, "there is no repository yet");
         }
         Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.repository_show(&id).await?)).await?),
+        Verb::Verify(verb) => return super::repository_verify::run(common, &verb, screen).await,
+        Verb::Stats { repository } => return super::repository_stats::run(common, &repository, screen).await,
         Verb::Prune { repository } => {
             let connection = Connection::open(common, WithAgent::Yes).await?;
             let answer = prune(&connection.client, &repository, screen).await;
@@ -141,14 +150,19 @@ pub(super) fn credentials_of(given: &[String]) -> BTreeMap<String, String> {
     all
 }
 
-/// Asks for a prune and waits for its end.
-async fn prune(client: &Client, repository: &str, screen: &Screen) -> Result<Exit, CliError> {
-    let rows = client.repository_list().await?.rows;
-    let found = rows.into_iter().find(|row| row.name == repository || row.id == repository);
-    let found = found.ok_or_else(|| {
+/// Returns the repository that has this name or id; a retired one by its id alone.
+pub(super) async fn named(client: &Client, repository: &str) -> Result<RepositoryView, CliError> {
+    let rows = client.repository_list_by(&RetiredQuery { retired: true }).await?.rows;
+    let is_meant = |row: &RepositoryView| row.id == repository || row.name == repository && row.retired_at.is_none();
+    rows.into_iter().find(is_meant).ok_or_else(|| {
         CliError::new(Exit::NotFound, format!("there is no repository {repository}"))
             .hint("`backstay repository list` shows what there is.")
-    })?;
+    })
+}
+
+/// Asks for a prune and waits for its end.
+async fn prune(client: &Client, repository: &str, screen: &Screen) -> Result<Exit, CliError> {
+    let found = named(client, repository).await?;
     let job_id = client.repository_prune(&found.id).await?.job_id;
     let mut watch = Watch::new(screen);
     let detail = watch_job(client, &job_id, &format!("pruning {}", found.name), &mut watch).await?;

@@ -39,6 +39,11 @@ pub(crate) enum Verb {
         #[arg(default_value = "/")]
         path: String,
     },
+    /// Find files and folders by a pattern, in the newest snapshot of each item or in more
+    Find(super::snapshot_find::Find),
+    /// Compare two snapshots of a repository: + added, - removed, M other bytes, M? other bytes and nothing else says so,
+    /// T another kind, U other metadata
+    Diff(super::snapshot_diff::Diff),
     /// Restore a snapshot, or a part of it, to a folder or to its source
     Restore {
         /// The snapshot's id, or the beginning of its restic id
@@ -143,6 +148,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["mode", "size", "modified", "name"], rows, "the folder is empty");
             Ok(Exit::Done)
         }
+        Verb::Find(verb) => super::snapshot_find::run(common, &verb, screen).await,
+        Verb::Diff(verb) => super::snapshot_diff::run(common, &verb, screen).await,
         Verb::Restore { snapshot, target, to_source, name, terms } => {
             let target_path = target.as_deref().map(target_path).transpose()?;
             let RestoreArgs { path, include, exclude, reconciliation, special, verify: read_back } = terms;
@@ -242,7 +249,7 @@ async fn ask_and_wait(
 }
 
 /// Returns the id of the snapshot that is meant: by its id, or by the beginning of what restic calls it.
-async fn find(client: &backstay_api::Client, given: &str) -> Result<String, CliError> {
+pub(super) async fn find(client: &backstay_api::Client, given: &str) -> Result<String, CliError> {
     if given.len() == 36 {
         return Ok(given.to_owned());
     }
@@ -277,7 +284,7 @@ fn row(snapshot: &SnapshotView) -> Vec<String> {
     ]
 }
 
-fn entry_row(entry: &EntryView) -> Vec<String> {
+pub(super) fn entry_row(entry: &EntryView) -> Vec<String> {
     let letter = match entry.kind.as_str() {
         "dir" => 'd',
         "symlink" => 'l',

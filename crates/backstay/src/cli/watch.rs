@@ -12,14 +12,14 @@ use super::screen::Screen;
 use super::signal::Signals;
 
 /// How often a job is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Failed looks in a row after which the watch ends. A look that fails says nothing of the job, which goes on: a database
 /// that is busy or a network that falters answers again within two seconds, and what is really gone does not.
-const LOOKS_FAILED_MAX: u32 = 10;
+pub(super) const LOOKS_FAILED_MAX: u32 = 10;
 
 /// How often a line is printed where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// What a file costs besides its bytes, in bytes: for an estimate that small files do not fool.
 const FILE_COST_BYTES: u64 = 16 << 10;
@@ -168,7 +168,7 @@ pub(crate) async fn watch_job(
 }
 
 /// Says whether nothing more will happen by itself.
-fn has_ended(detail: &JobDetail) -> bool {
+pub(super) fn has_ended(detail: &JobDetail) -> bool {
     detail.job.finished_at.is_some() || detail.job.state == "parked"
 }
 

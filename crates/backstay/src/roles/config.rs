@@ -234,6 +234,12 @@ impl Config {
         }
     }
 
+    /// Returns the values that must not be shown.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let said = SETTINGS.iter().filter(|row| row.is_secret()).filter_map(|row| self.text(row.key));
+        said.map(Secret::from).collect()
+    }
+
     /// Returns the token for a server, when there is one.
     ///
     /// # Errors

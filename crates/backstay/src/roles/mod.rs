@@ -3,7 +3,7 @@
 //! `data_dir` is where an installation on one machine keeps everything, `installation` puts its parts together,
 //! `quickstart` and `up` are its roles; `server` is one of several on a database that they share (`database_url`), `agent`
 //! does the jobs of servers elsewhere, and `master_key` opens what is sealed. `config` is what all of them are told, and by whom;
-//! `door` is where one listens for others, with its certificate, `service` and `unit` are for systemd. `engine` is for one process without a control plane, `limit`
+//! `door` is where one listens for others, with its certificate (`certificate_dates` reads until when), `doctor` looks at all of it, `service` and `unit` are for systemd. `engine` is for one process without a control plane, `limit`
 //! its options of bytes a second.
 
 pub(crate) mod data_dir;
@@ -17,6 +17,8 @@ pub(crate) mod master_key;
 pub(crate) mod database_url;
 pub(crate) mod config;
 pub(crate) mod door;
+pub(crate) mod doctor;
+mod certificate_dates;
 pub(crate) mod service;
 pub(crate) mod unit;
 pub(crate) mod server;

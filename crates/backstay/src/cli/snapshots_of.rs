@@ -1,0 +1,65 @@
+//! Which snapshots a verb means that takes several: all of a plan, an item or a repository, or the newest of each item.
+
+use std::collections::BTreeSet;
+
+use backstay_api::types::list::RetiredQuery;
+use backstay_api::types::snapshot::{SnapshotQuery, SnapshotView};
+use backstay_api::{Client, ClientError};
+
+use super::error::{CliError, Exit};
+
+/// Rows of a page: as many as the server gives.
+const PAGE_ROWS: u32 = 500;
+
+/// Whose snapshots are meant; all when nothing is said.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Whose {
+    /// Only snapshots of this plan: its name or id
+    #[arg(long)]
+    plan: Option<String>,
+    /// Only snapshots of this item: its name or id
+    #[arg(long)]
+    item: Option<String>,
+}
+
+/// Returns all snapshots that a query names and that are not forgotten, newest first.
+pub(super) async fn all(client: &Client, mut query: SnapshotQuery) -> Result<Vec<SnapshotView>, ClientError> {
+    query.limit = Some(PAGE_ROWS);
+    let mut rows = Vec::new();
+    loop {
+        let page = client.snapshot_list(&query).await?;
+        rows.extend(page.rows);
+        match page.next_before {
+            Some(before) => query.before = Some(before),
+            None => return Ok(rows),
+        }
+    }
+}
+
+/// Returns the snapshots that are meant, newest first.
+pub(super) async fn of(client: &Client, whose: &Whose) -> Result<Vec<SnapshotView>, CliError> {
+    let (mut query, mut items) = (SnapshotQuery::default(), None);
+    if let Some(plan) = &whose.plan {
+        let plans = client.plan_list_by(&RetiredQuery { retired: true }).await?.rows;
+        let found = plans.into_iter().find(|row| row.name == *plan || row.id == *plan).ok_or_else(|| {
+            CliError::new(Exit::NotFound, format!("there is no plan {plan}"))
+                .hint("`backstay plan list` shows what there is.")
+        })?;
+        query.repository_id = Some(found.repository_id);
+        let rows = client.item_list(&found.source_id).await?.rows;
+        items = Some(rows.into_iter().map(|row| row.id).collect::<BTreeSet<_>>());
+    }
+    let is_meant = |row: &SnapshotView| {
+        let of_item = |item: &String| row.item_id == *item || row.item_name.as_ref() == Some(item);
+        items.as_ref().is_none_or(|items| items.contains(&row.item_id)) && whose.item.as_ref().is_none_or(of_item)
+    };
+    let mut rows = all(client, query).await?;
+    rows.retain(is_meant);
+    Ok(rows)
+}
+
+/// Keeps the newest snapshot of each item in each repository; the rows are newest first.
+pub(super) fn newest(rows: Vec<SnapshotView>) -> Vec<SnapshotView> {
+    let mut seen = BTreeSet::new();
+    rows.into_iter().filter(|row| seen.insert((row.item_id.clone(), row.repository_id.clone()))).collect()
+}

@@ -1,0 +1,176 @@
+//! Verbs for every day, on a real server: what a shell completes, the manual, what runs and what comes next.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::show_call::Up;
+use crate::support::{BINARY, Place, Ran};
+
+/// A folder that is protected once.
+pub(crate) fn protected() -> Place {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    std::fs::write(place.source().join("a"), "a").unwrap();
+    std::fs::write(place.source().join("notes.txt"), "first").unwrap();
+    let ran = place.quickstart();
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    place
+}
+
+/// Starts `backstay up` and waits until it answers.
+pub(crate) fn up(place: &Place) -> Up {
+    let _ = std::fs::remove_file(place.data().join("server.json"));
+    let child = place.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !place.data().join("server.json").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Up(child)
+}
+
+pub(crate) fn rows(list: &Value) -> &[Value] {
+    list["rows"].as_array().unwrap()
+}
+
+/// Asks bash how a line goes on, as it does when somebody presses Tab behind its last word.
+fn completed(place: &Place, words: &[&str]) -> Ran {
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let script = format!(
+        "source <(backstay completion bash) || exit 9\nCOMP_WORDS=({}) COMP_CWORD={} COMP_TYPE=9\n\
+         $(complete -p backstay | sed 's/.*-F \\([^ ]*\\).*/\\1/') backstay \"${{COMP_WORDS[COMP_CWORD]}}\"\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        quoted.join(" "),
+        words.len() - 1
+    );
+    let mut command = Command::new("bash");
+    let folder = Path::new(BINARY).parent().unwrap();
+    let path = std::env::join_paths([folder, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+    command.args(["--noprofile", "--norc", "-c", &script]).env("PATH", path);
+    Ran::of(command.env("BACKSTAY_DATA_DIR", place.data()).env_remove("BACKSTAY_SERVER"))
+}
+
+/// Red when names are not asked for, when options on the line are not read, or when anything is said on the terminal.
+#[test]
+fn a_shell_completes_verbs_and_the_names_that_a_server_knows() {
+    let place = protected();
+    let plan = place.json(&["plan", "list"])["rows"][0]["name"].as_str().unwrap().to_owned();
+    let check = |words: &[&str], expected: &[&str]| {
+        let ran = completed(&place, words);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{words:?}: {}", ran.out);
+        let found: Vec<&str> = ran.out.split_whitespace().collect();
+        for word in expected {
+            assert!(found.contains(word), "{words:?} has no {word}: {}", ran.out);
+        }
+        ran.out
+    };
+    check(&["backstay", "snap"], &["snapshot"]);
+    check(&["backstay", "plan", "ne"], &["next"]);
+    // Nobody runs: silence, and no server is started for it.
+    let out = check(&["backstay", "plan", "show", ""], &[]);
+    assert!(!out.contains(&plan), "{out}");
+    let up = up(&place);
+    check(&["backstay", "plan", "show", ""], &[&plan]);
+    check(&["backstay", "repository", "stats", "lo"], &["local"]);
+    let snapshot = place.json(&["snapshot", "list"])["rows"][0]["foreign_id"].as_str().unwrap()[..8].to_owned();
+    check(&["backstay", "snapshot", "pin", ""], &[&snapshot]);
+    let job = place.json(&["job", "list"])["rows"][0]["id"].as_str().unwrap().to_owned();
+    check(&["backstay", "job", "show", ""], &[&job]);
+    let elsewhere = place.path("nothing").display().to_string();
+    let out = check(&["backstay", "--data-dir", &elsewhere, "plan", "show", ""], &[]);
+    assert!(!out.contains(&plan), "the line names another data directory: {out}");
+    let key = std::fs::read_to_string(place.data().join("keys/local.key")).unwrap();
+    place.run(&["secret", "put", "kept", "--from-file", place.data().join("keys/local.key").to_str().unwrap()]);
+    let out = check(&["backstay", "secret", "remove", ""], &["kept"]);
+    assert!(!out.contains(key.trim()));
+    drop(up);
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        let ran = place.run(&["completion", shell]);
+        assert!(ran.code == Some(0) && ran.out.contains("COMPLETE"), "{shell}: {}{}", ran.out, ran.err);
+    }
+    let ran = place.run(&["completion", "tcsh"]);
+    assert!(ran.code == Some(2) && ran.err.contains("bash"), "{}", ran.err);
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_verb_and_groff_reads_them() {
+    let place = Place::new();
+    let dir = place.path("man1");
+    let pages = place.json(&["man", "--dir", dir.to_str().unwrap()]);
+    let pages: Vec<&str> = pages.as_array().unwrap().iter().map(|page| page.as_str().unwrap()).collect();
+    for name in ["backstay.1", "backstay-plan-next.1", "backstay-engine-backup.1"] {
+        assert!(pages.iter().any(|page| page.ends_with(name)), "{name} is missing of {}", pages.len());
+    }
+    for page in pages.iter().filter(|page| page.contains("plan")) {
+        let Ok(output) = Command::new("groff").args(["-man", "-Tascii", "-ww", page]).output() else { break };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("error"), "{page}: {said}");
+    }
+    let printed = place.run(&["man"]);
+    assert!(printed.out.contains(".TH backstay 1"), "{}", printed.out);
+    let file = place.path("file");
+    std::fs::write(&file, "").unwrap();
+    let ran = place.run(&["man", "--dir", file.to_str().unwrap()]);
+    assert!(ran.code == Some(1) && ran.err.contains("Name a folder"), "{}", ran.err);
+}
+
+/// Red when starts are told in another zone than the plan's, or when what holds one back is not.
+#[test]
+fn the_next_starts_are_told_in_the_plan_s_zone_with_what_holds_them() {
+    let place = protected();
+    let plan = place.json(&["plan", "list"])["rows"][0].clone();
+    let (id, name) = (plan["id"].as_str().unwrap(), plan["name"].as_str().unwrap());
+    let ran = place.run(&["plan", "next", name]);
+    assert!(ran.out.contains("on request only"), "{}", ran.out);
+    let zone = ["--cron", "30 2 * * *", "--time-zone", "Asia/Tokyo"];
+    let ran = place.run(&[&["plan", "update", id], &zone[..]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let next = place.json(&["plan", "next", name, "--count", "7"]);
+    let starts = next["next"].as_array().unwrap();
+    assert_eq!((starts.len(), next["time_zone"].as_str()), (7, Some("Asia/Tokyo")));
+    assert!(starts.iter().all(|start| start["planned_at"].as_str().unwrap().contains("T17:30:00")), "{next}");
+    assert!(starts.iter().all(|start| start["held"].is_null()));
+    let ran = place.run(&["plan", "next", name]);
+    assert!(ran.out.contains("02:30:00") && ran.out.to_lowercase().contains("asia/tokyo"), "{}", ran.out);
+    place.json(&["maintenance", "create", "move"]);
+    let held = place.json(&["plan", "next", name, "--count", "1"]);
+    assert!(held["next"][0]["held"].as_str().unwrap().contains("move"), "{held}");
+    assert!(place.run(&["plan", "next", name]).out.contains("paused: move"));
+    let ran = place.run(&["plan", "next", "no-such-plan"]);
+    assert!(ran.code == Some(25) && ran.err.contains("no-such-plan"), "{}", ran.err);
+    assert_eq!(place.run(&["plan", "next", name, "--count", "101"]).code, Some(2));
+}
+
+/// Red when the watch ends before its jobs, forgets how they ended, or waits for nobody.
+#[test]
+fn jobs_are_watched_to_their_end_and_their_story_is_told() {
+    let place = protected();
+    let plan = place.json(&["plan", "list"])["rows"][0]["id"].as_str().unwrap().to_owned();
+    let ran = place.run(&["job", "watch"]);
+    assert!(ran.code == Some(0) && ran.err.contains("nothing runs or waits"), "{}", ran.err);
+    // Asked for while nobody runs: the watch says so instead of waiting for ever.
+    let job = place.json(&["call", "plan_request", &plan])["items"][0]["job_id"].as_str().unwrap().to_owned();
+    let ran = place.run(&["job", "watch", &job]);
+    assert!(ran.code == Some(1) && ran.err.contains("backstay up"), "{}", ran.err);
+    let up = up(&place);
+    let watched = place.json(&["job", "watch", &job]);
+    assert_eq!((&watched[0]["job"]["id"], &watched[0]["job"]["state"]), (&job.as_str().into(), &"succeeded".into()));
+    let log = place.json(&["job", "log", &job]);
+    let told: Vec<&str> = log["lines"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
+    assert!(told[0].starts_with("enqueued"), "{told:?}");
+    let at =
+        |part: &str| told.iter().position(|text| text.contains(part)).unwrap_or_else(|| panic!("{part}: {told:?}"));
+    assert!(at("attempt 1 began") < at("attempt 1 ended") && at("attempt 1 began") < at("succeeded"), "{told:?}");
+    assert!(place.run(&["job", "log", &job]).out.contains("attempt 1 began on agent"));
+    // One that fails is watched to that end too, and the watch exits as it did.
+    std::fs::rename(place.source(), place.path("away")).unwrap();
+    let job = place.json(&["call", "plan_request", &plan])["items"][0]["job_id"].as_str().unwrap().to_owned();
+    place.run(&["job", "cancel", &job]);
+    let ran = place.run(&["job", "watch", &job]);
+    assert!(ran.code != Some(0), "{}{}", ran.out, ran.err);
+    let missing = "0190b0c0-0000-7000-8000-000000000000";
+    for verb in ["watch", "log"] {
+        let ran = place.run(&["job", verb, missing]);
+        assert!(ran.code == Some(25) && ran.err.contains(missing), "{verb}: {}", ran.err);
+    }
+    drop(up);
+}
