@@ -1,6 +1,8 @@
 //! Running the programs of kinds: streams of what they write, and places that take a stream.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,10 +12,23 @@ use backstay_core::ports::source::{SourceError, StreamReader, StreamSink};
 use backstay_engine::archive::command::CommandReader;
 use backstay_engine::restore::command::CommandWriter;
 
+/// What variables of this program begin with: some hold secrets, and none is meant for the programs that it runs.
+const OWN_VARIABLES: &[u8] = b"BACKSTAY_";
+
+/// Keeps this program's own variables from a command, except those that it was given by name.
+pub(super) fn closed(mut command: Command) -> Command {
+    let given: Vec<OsString> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    let own = std::env::vars_os().map(|(name, _)| name);
+    for name in own.filter(|name| name.as_bytes().starts_with(OWN_VARIABLES) && !given.contains(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Begins a stream of what a command writes.
 pub(super) fn begun(command: Command, time_limit: Option<Duration>) -> io::Result<StreamReader> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let started = CommandReader::start(command, time_limit);
+    let started = CommandReader::start(closed(command), time_limit);
     let reader = started.map_err(|error| io::Error::new(error.kind(), format!("{program} does not start: {error}")))?;
     let stopper = reader.process.stopper();
     Ok(StreamReader { reader: Box::new(reader), stop: Box::new(move || stopper.stop()) })
@@ -48,7 +63,9 @@ impl Sink {
     /// Starts it.
     pub(super) fn start(command: Command, time_limit: Option<Duration>) -> Result<Self, SourceError> {
         let what = format!("{} does not start", command.get_program().to_string_lossy());
-        CommandWriter::start(command, time_limit).map(Self).map_err(|source| SourceError::Failed { what, source })
+        CommandWriter::start(closed(command), time_limit)
+            .map(Self)
+            .map_err(|source| SourceError::Failed { what, source })
     }
 }
 

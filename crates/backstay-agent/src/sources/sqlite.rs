@@ -19,7 +19,7 @@ use backstay_engine::process::Stopper;
 use serde_json::{Map, Value, json};
 
 use super::private::PrivateFolder;
-use super::run::tool;
+use super::run::{closed, tool};
 use super::settings::{Fields, plain_path};
 
 /// The settings that there are; the first is needed.
@@ -160,7 +160,7 @@ impl Stopping {
             if state.0 {
                 return Err(io::Error::other("it was asked to stop"));
             }
-            let reader = CommandReader::start(command, None)?;
+            let reader = CommandReader::start(closed(command), None)?;
             state.1 = Some(reader.process.stopper());
             reader
         };

@@ -123,13 +123,13 @@ fn a_source_that_is_wrong_is_refused_at_its_place() {
     assert!(done.code == Some(20) && done.err.contains("would lose"), "{:?} {}", done.code, done.err);
 }
 
-/// Red when a stream is not whole, when another file than its own comes back, or when it goes back though it failed.
+/// Red when a stream is not whole, when the program's own variables reach the command, when another file than its own comes back, or when it goes back though it failed.
 #[test]
 fn what_a_command_writes_is_a_file_that_goes_back() {
     let place = place();
     let taken = place.path("taken");
     let text = format!(
-        "sources:\n  wiki:\n    kind: command\n    settings:\n      argv: [sh, -c, 'echo dump of $NAME; seq 100000']\n      \
+        "sources:\n  wiki:\n    kind: command\n    settings:\n      argv: [sh, -c, 'echo dump of $NAME; env | grep -c ^BACKSTAY_; seq 100000']\n      \
          filename: db/wiki.sql\n      env: {{NAME: wiki}}\n      time_limit: 10m\n      \
          restore_argv: [sh, -c, 'cat > {}.$BACKSTAY_NAME']\n{}",
         taken.display(),
@@ -141,8 +141,10 @@ fn what_a_command_writes_is_a_file_that_goes_back() {
     let ran = back_up(&place, "wiki");
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
     let (id, foreign_id) = newest(&place);
-    let expected: String =
-        std::iter::once("dump of wiki\n".to_owned()).chain((1..=100_000).map(|n| format!("{n}\n"))).collect();
+    let expected: String = ["dump of wiki\n".to_owned(), "0\n".to_owned()]
+        .into_iter()
+        .chain((1..=100_000).map(|n| format!("{n}\n")))
+        .collect();
     for restic in restics() {
         assert!(place.restic(&restic, &["dump", &foreign_id, "/db/wiki.sql"]) == expected, "{}", restic.display());
         place.restic(&restic, &["check", "--read-data"]);
