@@ -195,19 +195,35 @@ async fn stories(client: &Client) -> Result<String, ClientError> {
 async fn events(client: &Client) -> Result<String, ClientError> {
     let mut all = serde_json::Map::new();
     for tenant in client.tenant_list().await?.rows {
-        let (mut from, mut newest) = (1, Vec::new());
-        loop {
-            let query =
-                EventQuery { tenant: Some(tenant.name.clone()), from_sequence: Some(from), limit: Some(ROWS_MAX) };
-            let page = client.event_list(&query).await?.rows;
-            let Some(last) = page.last() else { break };
-            from = last.sequence + 1;
-            newest.extend(page);
-            newest.drain(..newest.len().saturating_sub(ROWS_MAX as usize));
-        }
-        all.insert(tenant.name, serde_json::to_value(newest).expect("views are JSON"));
+        let asked = |from: i64, rows: u32| EventQuery {
+            tenant: Some(tenant.name.clone()),
+            from_sequence: Some(from),
+            limit: Some(rows),
+        };
+        let there = async |from: i64| Ok::<_, ClientError>(!client.event_list(&asked(from, 1)).await?.rows.is_empty());
+        let from = last_where(there).await?.saturating_sub(i64::from(ROWS_MAX) - 1).max(1);
+        let newest = client.event_list(&asked(from, ROWS_MAX)).await?.rows;
+        all.insert(tenant.name.clone(), serde_json::to_value(newest).expect("views are JSON"));
     }
     Ok(document(&all))
+}
+
+/// Returns the last number from 1 on for which something is so that, once it is not, never is again; 0 when it never is.
+/// Asks twice as often as the number has binary digits.
+async fn last_where<E>(is_so: impl AsyncFn(i64) -> Result<bool, E>) -> Result<i64, E> {
+    let (mut last, mut beyond) = (0, 1);
+    while is_so(beyond).await? {
+        (last, beyond) = (beyond, beyond.saturating_mul(2));
+    }
+    while beyond - last > 1 {
+        let middle = last + (beyond - last) / 2;
+        if is_so(middle).await? {
+            last = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    Ok(last)
 }
 
 fn document(value: &impl Serialize) -> String {
@@ -229,6 +245,19 @@ fn readme() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_newest_of_many_is_found_in_few_questions() {
+        for last in [0, 1, 2, 3, 499, 500, 501, 26_000_000] {
+            let asked = std::cell::Cell::new(0);
+            let is_so = async |number: i64| {
+                asked.set(asked.get() + 1);
+                Ok::<_, ()>(number <= last)
+            };
+            assert_eq!(last_where(is_so).await, Ok(last));
+            assert!(asked.get() <= 52, "{last} took {}", asked.get());
+        }
+    }
 
     #[test]
     fn a_known_secret_is_taken_out_wherever_it_stands() {

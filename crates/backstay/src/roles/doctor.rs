@@ -23,7 +23,8 @@ const FREE_BYTES_BAD: u64 = 256 << 20;
 const CERTIFICATE_WARN: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Tools of other systems that people restore with, or that sources call.
-const TOOLS: [&str; 7] = ["restic", "pg_dump", "pg_restore", "mariadb-dump", "mysqldump", "fusermount3", "systemctl"];
+const TOOLS: [&str; 8] =
+    ["restic", "sqlite3", "pg_dump", "pg_restore", "mariadb-dump", "mysqldump", "fusermount3", "systemctl"];
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -179,7 +180,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("restic"), "").unwrap();
         let says = tools(Some(home.path().as_os_str())).says;
-        assert!(says.starts_with("there: restic; not there: pg_dump"), "{says}");
+        assert!(says.starts_with("there: restic; not there: sqlite3, pg_dump"), "{says}");
         assert!(tools(None).says.starts_with("there: none"));
     }
 }
