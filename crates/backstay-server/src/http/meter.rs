@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::IntoResponse;
+use backstay_api::openapi::document;
 use backstay_core::domain::id::TenantId;
 use backstay_core::domain::plan::Plan;
 use backstay_core::ports::store::StoreError;
@@ -24,6 +26,12 @@ const PLANS_MAX: usize = 1_000;
 
 /// The media type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Returns the document of the API: the one that `docs/reference/openapi.json` is.
+pub(super) async fn openapi() -> impl IntoResponse {
+    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_json().expect("a document is JSON"));
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], TEXT.as_str())
+}
 
 /// Says that the process answers.
 pub(super) async fn healthz() -> &'static str {

@@ -90,7 +90,8 @@ fn routes(state: ServerState, shared: &Arc<Shared>) -> Router {
         router = router.route(row.path, handler(row.operation).route_layer(from_fn_with_state(door, guard)));
     }
     router
-        // The two that are asked without a token: they tell nothing but yes and no.
+        // Those that are asked without a token: what the API is, and of the others nothing but yes and no.
+        .route("/api/v1/openapi.json", get(meter::openapi))
         .route("/healthz", get(meter::healthz))
         .route("/readyz", get(meter::readyz))
         .method_not_allowed_fallback(|| async { ApiError::wrong_method() })

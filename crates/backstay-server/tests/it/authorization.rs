@@ -463,6 +463,10 @@ async fn figures_and_streams_have_their_doors_too() {
     for path in ["GET /healthz", "GET /readyz"] {
         assert_eq!(house.served.http(path, &[], "", "").await.status, 200);
     }
+    let told = house.served.http("GET /api/v1/openapi.json", &[], "", "").await;
+    let committed = include_str!("../../../../docs/reference/openapi.json");
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert!(told.status == 200 && read(&told.body) == read(committed), "{}", told.status);
     let token = house.served.token(Role::Operator, None).await;
     let bearer = format!("authorization: Bearer {}", token.expose_secret());
     let text = house.served.http("GET /metrics", &[&bearer], "", "").await.body;

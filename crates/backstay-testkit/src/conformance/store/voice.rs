@@ -8,6 +8,7 @@ use backstay_core::domain::event::EventKind;
 use backstay_core::domain::job::{FailureClass, Job, JobKind, JobState, Outcome};
 use backstay_core::domain::message::{Message, Purpose};
 use backstay_core::domain::quota::Quota;
+use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::alert::{alert_acknowledge, alert_silence};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::deliver::{CLAIM_TTL, Delivered, deliver_next};
@@ -71,6 +72,11 @@ impl Voice {
 
     /// Has a backup of an item end well, after a time.
     async fn save(&self, item: usize, outcome: Outcome, takes: Duration) {
+        self.save_as(item, (outcome, outcome != Outcome::Partial), takes).await;
+    }
+
+    /// Has a backup of an item succeed; its snapshot is as good as is said.
+    async fn save_as(&self, item: usize, (outcome, is_good): (Outcome, bool), takes: Duration) {
         let world = &self.world;
         world.queued(item).await;
         let claimed = world.jobs.job_lease(world.agent(), JobKind::ALL, &[], 1, takes + TTL).await.unwrap();
@@ -81,7 +87,7 @@ impl Voice {
         let event = world.event(EventKind::Succeeded, &job);
         let state = JobState::Succeeded { outcome, finished_at: world.now() };
         let rows = Settlement {
-            snapshot: Some(world.snapshot(&job, &foreign_id, outcome)),
+            snapshot: Some(Snapshot { is_good, ..world.snapshot(&job, &foreign_id, outcome) }),
             event: Some(event),
             ..settlement(state)
         };
@@ -197,7 +203,8 @@ pub async fn what_will_be_too_late_is_told_before(stores: Stores) {
 
 /// What happened is told once, also by two replicas at once and after a restart; a success ends it.
 ///
-/// Red when the cursor is not compared, or is moved by another write than the messages'.
+/// Red when the cursor is not compared, is moved by another write than the messages', or `is_partial` does not ask for the
+/// snapshot.
 pub async fn events_are_told_once_whoever_follows(stores: Stores) {
     let voice = Voice::new(stores, 2).await;
     let job = voice.fail(0).await;
@@ -209,6 +216,13 @@ pub async fn events_are_told_once_whoever_follows(stores: Stores) {
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert_eq!(heard[0].subject, "Failed: /home/ada/000");
     assert!(heard[0].next_steps[0].contains(&job.id.to_string()), "{heard:?}");
+    voice.save(1, Outcome::Partial, HOUR).await;
+    voice.follow().await;
+    assert_eq!(voice.subjects().await, ["Not all was read: /home/ada/001"]);
+    // All that it misses is what its plan accepts.
+    voice.save_as(1, (Outcome::Partial, true), HOUR).await;
+    voice.follow().await;
+    assert_eq!(voice.subjects().await, ["Well again: /home/ada/001 (was partial)"]);
     voice.save(1, Outcome::Partial, HOUR).await;
     voice.follow().await;
     assert_eq!(voice.subjects().await, ["Not all was read: /home/ada/001"]);
