@@ -93,7 +93,7 @@ fn read_and_publish(
     let archived = lock.explain(reading.archive(&repository, options, progress, interrupt))?;
     lock.check()?;
     let ended_at = fence.check()?;
-    if ending == Ending::SkipIfUnchanged && archived.is_unchanged() && archived.is_whole() {
+    if ending == Ending::SkipIfUnchanged && archived.is_unchanged_below() && archived.is_whole() {
         let left = archived.leave();
         unlock(lock);
         return Ok(Ended::Unchanged(left.summary));

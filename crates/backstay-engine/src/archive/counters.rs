@@ -14,6 +14,8 @@ pub(super) struct Counters {
     pub(super) dirs_new: AtomicU64,
     pub(super) dirs_changed: AtomicU64,
     pub(super) dirs_unmodified: AtomicU64,
+    /// Roots that the parent has not, or with other metadata.
+    pub(super) roots_changed: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) data_blobs: AtomicU64,
     pub(super) tree_blobs: AtomicU64,

@@ -24,6 +24,7 @@ pub struct Archived<'a> {
     summary: Summary,
     unread: Unread,
     bytes_stored: u64,
+    roots_changed: u64,
     seen: SeenIndex,
 }
 
@@ -81,14 +82,22 @@ impl<'a> Archived<'a> {
             total_bytes_processed: get(&counters.bytes),
             ..Summary::default()
         };
-        let bytes_stored = get(&counters.stored);
+        let (bytes_stored, roots_changed) = (get(&counters.stored), get(&counters.roots_changed));
         let unread = counters.unread.into_inner().expect("no holder panics");
-        Self { repository, options, paths, tree, parent, summary, unread, bytes_stored, seen }
+        Self { repository, options, paths, tree, parent, summary, unread, bytes_stored, roots_changed, seen }
     }
 
     /// Says whether the parent snapshot has the same tree, bit for bit: publishing it would say nothing new.
     pub fn is_unchanged(&self) -> bool {
         self.parent.as_ref().is_some_and(|(_, parent)| parent.tree == self.tree)
+    }
+
+    /// Says whether the parent snapshot has all that was read as it is, whatever became of the folders above it: their
+    /// times stand in the snapshot too, and change with what others do there.
+    pub fn is_unchanged_below(&self) -> bool {
+        let Summary { files_new, files_changed, dirs_new, dirs_changed, .. } = self.summary;
+        let changed = files_new + files_changed + dirs_new + dirs_changed + self.roots_changed;
+        self.is_unchanged() || self.parent.is_some() && changed == 0
     }
 
     /// Says whether everything could be read.

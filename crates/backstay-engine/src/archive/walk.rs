@@ -101,6 +101,19 @@ const fn kind_of(kind: FileType) -> NodeKind {
     }
 }
 
+/// Says whether an entry of a folder is one of the roots that the backup was told.
+fn is_root(folder: &Folder, name: &[u8]) -> bool {
+    matches!(&folder.origin, Origin::Told(places) if matches!(places.get(name), Some(Place::Root { .. })))
+}
+
+/// Says whether a root's own metadata is as the parent has it: the change of its inode tells of all that is not compared.
+fn is_same_root(entry: &Entry, before: &Node<'_>) -> bool {
+    let (now, then) = (entry.metadata.get(), &before.metadata);
+    before.kind == entry.kind
+        && (now.mode, now.uid, now.gid) == (then.mode, then.uid, then.gid)
+        && (now.modified, now.changed) == (then.modified, then.changed)
+}
+
 impl Worker<'_> {
     /// Lists a folder, takes unchanged files from the parent, and queues what is left.
     pub(super) fn list(&mut self, folder: &Arc<Folder>) {
@@ -176,6 +189,9 @@ impl Worker<'_> {
                 None => return found.to_read.push((place, before.is_some())),
             },
             _ => {}
+        }
+        if is_root(folder, name) && !before.is_some_and(|node| is_same_root(entry, node)) {
+            add(&self.run.counters.roots_changed, 1);
         }
         let attributes = before.and_then(|node| self.attributes_before(entry, node));
         let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, opened, name));

@@ -1,5 +1,7 @@
 //! How backups of a plan go about their work: what may stay unread, and what becomes of what did not change.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use crate::quickstart::half_readable;
@@ -43,6 +45,8 @@ fn what_did_not_change_is_confirmed_and_what_is_accepted_may_stay_unread() {
 
     assert_eq!(run().code, Some(0));
     let (whole, before) = (newest(&place), count(&place));
+    // What others do beside the source is not its.
+    std::fs::write(place.path("beside"), "x").unwrap();
     assert_eq!((&whole["is_good"], &whole["confirmed_at"]), (&json!(true), &Value::Null));
     let ran = run();
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -61,6 +65,12 @@ fn what_did_not_change_is_confirmed_and_what_is_accepted_may_stay_unread() {
     std::fs::write(place.source().join("letter"), "dear").unwrap();
     assert_eq!(run().code, Some(0));
     assert_eq!(count(&place), before + 1);
+    for path in [place.source(), place.source().join("letter")] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let before = count(&place);
+        assert_eq!(run().code, Some(0));
+        assert_eq!(count(&place), before + 1, "another mode of {}", path.display());
+    }
 
     let wrong = place.run(&["plan", "update", &plan, "--accept-unread", "/tmp/**", "--accept-unread", "*.sock"]);
     assert!(wrong.code != Some(0) && wrong.err.contains("backup.accept_unread[1]"), "{wrong:?}");
