@@ -6,7 +6,7 @@ use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository, Outco
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::ports::job::JobResult;
 use backstay_engine::archive::options::ArchiveOptions;
-use backstay_engine::archive::publish::Published;
+use backstay_engine::archive::publish::{Published, Rehearsed};
 use backstay_engine::format::id::Id;
 use backstay_engine::format::snapshot::Summary;
 use backstay_engine::repository::Maker;
@@ -36,9 +36,9 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let ending = if *skip_if_unchanged { Ending::SkipIfUnchanged } else { Ending::Publish };
     let thread = move || read_and_publish(&repository, reading, &options, ending, (&progress, &interrupt), &fence);
     Ok(match (tokio::task::spawn_blocking(thread).await??, parent) {
-        (Ended::Unchanged(summary), Some(parent)) => JobResult::Confirmed {
+        (Ended::Unchanged(left), Some(parent)) => JobResult::Confirmed {
             snapshot: PublishedSnapshot { foreign_id: parent.to_hex(), taken_at },
-            counts: counts_of(&summary),
+            counts: JobCounts { bytes_stored: left.bytes_stored, ..counts_of(&left.summary) },
         },
         (Ended::Unchanged(_), None) => {
             return Err(RunError::Unsupported { what: "a confirmation of no snapshot".to_owned() });
@@ -75,7 +75,7 @@ enum Ended {
     /// A snapshot is in the repository.
     Published(Published),
     /// All of it was read, and it is as the parent has it.
-    Unchanged(Summary),
+    Unchanged(Rehearsed),
 }
 
 fn read_and_publish(
@@ -96,7 +96,7 @@ fn read_and_publish(
     if ending == Ending::SkipIfUnchanged && archived.is_unchanged_below() && archived.is_whole() {
         let left = archived.leave();
         unlock(lock);
-        return Ok(Ended::Unchanged(left.summary));
+        return Ok(Ended::Unchanged(left));
     }
     let published = archived.publish(ended_at)?;
     // Whoever removed our lock meanwhile may have begun to prune: then the snapshot does not count.
