@@ -5,8 +5,8 @@ use super::id::SnapshotId;
 /// Most patterns of what may stay unread.
 pub const ACCEPT_UNREAD_MAX: usize = 100;
 
-/// Most bytes of such a pattern: what the system takes as a path.
-pub const ACCEPT_UNREAD_BYTES_MAX: usize = 4_096;
+/// Most bytes of such a pattern: what a match costs grows with them.
+pub const ACCEPT_UNREAD_BYTES_MAX: usize = 256;
 
 /// The highest priority of a plan, and below zero the lowest one.
 pub const PRIORITY_MAX: i32 = 100;
@@ -38,7 +38,7 @@ pub enum BackupTermsError {
         count: usize,
     },
     /// It can match no path.
-    #[error("`{pattern}` can match no path; begin it with `/` or `**`")]
+    #[error("`{pattern}` can match no path; begin it with `/` or `**`, in at most {ACCEPT_UNREAD_BYTES_MAX} bytes")]
     Pattern {
         /// Its place in the list.
         index: usize,
@@ -63,7 +63,7 @@ impl BackupTermsError {
 /// # Errors
 /// [`BackupTermsError::Priority`].
 pub fn priority_judge(given: i32) -> Result<(), BackupTermsError> {
-    if given.abs() <= PRIORITY_MAX { Ok(()) } else { Err(BackupTermsError::Priority { given }) }
+    if (-PRIORITY_MAX..=PRIORITY_MAX).contains(&given) { Ok(()) } else { Err(BackupTermsError::Priority { given }) }
 }
 
 /// Judges patterns of what may stay unread: each path is absolute, so a pattern begins with `/` or with what stands for
@@ -107,10 +107,14 @@ mod tests {
     #[test]
     fn terms_are_judged_by_themselves() {
         check(&["/home/*/.cache/**", "**/*.sock"], "good");
-        check(&["/tmp/**", "*.sock"], "backup.accept_unread[1]: `*.sock` can match no path; begin it with `/` or `**`");
-        check(&[""], "backup.accept_unread[0]: `` can match no path; begin it with `/` or `**`");
+        check(
+            &["/tmp/**", "*.sock"],
+            "backup.accept_unread[1]: `*.sock` can match no path; begin it with `/` or `**`, in at most 256 bytes",
+        );
+        check(&[""], "backup.accept_unread[0]: `` can match no path; begin it with `/` or `**`, in at most 256 bytes");
         check(&["/a"; ACCEPT_UNREAD_MAX + 1], "backup.accept_unread: 101 patterns are more than 100");
         assert_eq!((priority_judge(100), priority_judge(-100)), (Ok(()), Ok(())));
+        assert!(priority_judge(i32::MIN).is_err() && priority_judge(i32::MAX).is_err());
         assert_eq!(priority_judge(-101).unwrap_err().to_string(), "-101 is not from -100 to 100");
     }
 }

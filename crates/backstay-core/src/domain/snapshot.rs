@@ -68,3 +68,42 @@ pub struct PublishedSnapshot {
     /// When its data was read.
     pub taken_at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(hour * 3_600).unwrap()
+    }
+
+    fn check(taken: i64, confirmed: Option<i64>, now: i64, expected: i64) {
+        let snapshot = Snapshot {
+            id: SnapshotId::new(at(0), [1; 10]),
+            tenant_id: TenantId::new(at(0), [2; 10]),
+            item_id: ItemId::new(at(0), [3; 10]),
+            repository_id: RepositoryId::new(at(0), [4; 10]),
+            job_id: JobId::new(at(0), [5; 10]),
+            foreign_id: String::new(),
+            parent_id: None,
+            taken_at: at(taken),
+            outcome: Outcome::Complete,
+            is_good: true,
+            confirmed_at: confirmed.map(at),
+            counts: JobCounts::default(),
+            protected_until: None,
+            pinned_at: None,
+            held_at: None,
+            forgotten_at: None,
+        };
+        assert_eq!(snapshot.proved_at(at(now)), at(expected), "{taken} {confirmed:?} {now}");
+    }
+
+    #[test]
+    fn a_confirmation_makes_a_snapshot_younger_and_never_older() {
+        check(1, None, 6, 1);
+        check(1, Some(5), 6, 5);
+        check(5, Some(1), 6, 5);
+        check(1, Some(23), 6, 1);
+    }
+}

@@ -53,7 +53,10 @@ fn what_is_said_must_hold_together() {
     );
     check(
         "templates: {t: {backup: {priority: 101, accept_unread: ['/tmp/**', '*.sock']}}}\n",
-        &["1:36 `101` is not a number from -100 to 100", "1:68 `*.sock` can match no path; begin it with `/` or `**`"],
+        &[
+            "1:36 `101` is not a number from -100 to 100",
+            "1:68 `*.sock` can match no path; begin it with `/` or `**`, in at most 256 bytes",
+        ],
     );
     check("sources: {a: {settings: {path: home}}}\n", &["1:26 `path`: `home` is not an absolute path"]);
     check("storages: {a: }\n", &["1:12 the storage a needs `kind`", "1:12 the storage a needs `settings`"]);
