@@ -1,7 +1,10 @@
 //! What databases say differently, one named function each. Every other statement is the same on all of them.
 
-use sea_orm::sea_query::{ColumnDef, LockType, OnConflict};
-use sea_orm::{ActiveModelTrait, ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait};
+use sea_orm::sea_query::extension::postgres::PgFunc;
+use sea_orm::sea_query::{ColumnDef, Expr, ExprTrait as _, LockType, OnConflict};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+};
 
 use crate::error::is_taken;
 
@@ -39,6 +42,23 @@ pub(crate) fn parent_lock(backend: DbBackend) -> LockType {
         DbBackend::Postgres => LockType::NoKeyUpdate,
         _ => LockType::Update,
     }
+}
+
+/// Says whether a column is one of some texts. PostgreSQL gets them as one document, so that the statement is the same
+/// however many there are, and it plans it once.
+pub(crate) fn is_among<C, I>(backend: DbBackend, column: C, texts: I) -> Expr
+where
+    C: ColumnTrait,
+    I: IntoIterator,
+    I::Item: Into<String>,
+{
+    let texts = texts.into_iter().map(Into::into);
+    if backend != DbBackend::Postgres {
+        return column.is_in(texts);
+    }
+    let document = serde_json::Value::from_iter(texts).to_string();
+    let words = "ARRAY(SELECT json_array_elements_text(CAST($1 AS json)))";
+    Expr::col(column.as_column_ref()).eq(PgFunc::any(Expr::cust_with_values(words, [document])))
 }
 
 /// Inserts a row unless *any* of its unique keys is taken, and says whether it did.

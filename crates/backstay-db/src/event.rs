@@ -7,11 +7,11 @@ use backstay_core::domain::id::TenantId;
 use backstay_core::ports::store::{ChainedEvent, StoreError};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Order, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait, FromQueryResult, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 
-use crate::dialect::parent_lock;
+use crate::dialect::{is_among, parent_lock};
 use crate::entity::{event, event_anchor, tenant};
 use crate::error::{insert_error, store_error};
 use crate::insert::insert_rows;
@@ -31,7 +31,7 @@ pub(crate) async fn tenants_locked(tx: &DatabaseTransaction, ids: BTreeSet<Tenan
         return Ok(());
     }
     let query = tenant::Entity::find()
-        .filter(tenant::Column::Id.is_in(ids.iter().map(ToString::to_string)))
+        .filter(is_among(tx.get_database_backend(), tenant::Column::Id, ids.iter().map(ToString::to_string)))
         .order_by_asc(tenant::Column::Id)
         .lock(parent_lock(tx.get_database_backend()));
     query.all(tx).await.map(drop).map_err(store_error)
@@ -46,7 +46,7 @@ struct Tail {
 }
 
 /// Returns the question for the ends of tenants' chains: a look at an index for each.
-pub(crate) fn tails_question(tenants: &BTreeSet<TenantId>) -> SelectStatement {
+pub(crate) fn tails_question(backend: DbBackend, tenants: &BTreeSet<TenantId>) -> SelectStatement {
     let newest = |column: event::Column| {
         Query::select()
             .column((event::Entity, column))
@@ -61,7 +61,7 @@ pub(crate) fn tails_question(tenants: &BTreeSet<TenantId>) -> SelectStatement {
         .expr_as(newest(event::Column::Sequence), "sequence")
         .expr_as(newest(event::Column::Hash), "hash")
         .from(tenant::Entity)
-        .and_where(Expr::col((tenant::Entity, tenant::Column::Id)).is_in(tenants.iter().map(ToString::to_string)))
+        .and_where(is_among(backend, tenant::Column::Id, tenants.iter().map(ToString::to_string)))
         .take()
 }
 
@@ -71,7 +71,8 @@ pub(crate) async fn events_append(tx: &DatabaseTransaction, events: &[&Event]) -
     if tenants.is_empty() {
         return Ok(());
     }
-    let statement = tx.get_database_backend().build(&tails_question(&tenants));
+    let backend = tx.get_database_backend();
+    let statement = backend.build(&tails_question(backend, &tenants));
     let tails = Tail::find_by_statement(statement).all(tx).await.map_err(store_error)?;
     let mut ends: HashMap<String, (i64, String)> =
         tails.into_iter().filter_map(|tail| Some((tail.tenant_id, (tail.sequence?, tail.hash?)))).collect();
@@ -90,7 +91,7 @@ pub(crate) async fn events_append(tx: &DatabaseTransaction, events: &[&Event]) -
         rows.push(event::Model::of(&ChainedEvent { event: (*event).clone(), sequence, hash }).into_active_model());
     }
     insert_rows(tx, rows).await.map_err(|error| insert_error(error, "event", "of many"))?;
-    cursors_behind(tx, &ends).await
+    cursors_behind(tx, &tenants).await
 }
 
 /// Adds an event at the end of its tenant's chain. The place and the hash before it are read in the same transaction;

@@ -2,7 +2,7 @@
 //!
 //! Locks are taken in the order of all writers: the tenant first, then the mark, alerts, messages.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use backstay_core::ports::notice::{
 };
 use backstay_core::ports::store::{Page, StoreError};
 use jiff::Timestamp;
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait as _, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, Select,
@@ -24,9 +24,9 @@ use sea_orm::{
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
-use crate::dialect::insert_unless_taken;
+use crate::dialect::{insert_unless_taken, is_among};
 use crate::entity::alert::subject_hash;
-use crate::entity::{alert, channel, digest, digest_told, event_cursor, item, outbox, watch};
+use crate::entity::{alert, channel, digest, digest_told, event, event_cursor, item, outbox, watch};
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::history::rows_limit;
@@ -79,19 +79,17 @@ pub(crate) async fn cursor_behind(tx: &DatabaseTransaction, tenant: &str, sequen
     update.exec(tx).await.map(drop).map_err(store_error)
 }
 
-/// Notes that tenants have new events, each up to its sequence.
-pub(crate) async fn cursors_behind(
-    tx: &DatabaseTransaction,
-    ends: &HashMap<String, (i64, String)>,
-) -> Result<(), StoreError> {
+/// Notes that tenants have new events, up to the newest of each.
+pub(crate) async fn cursors_behind(tx: &DatabaseTransaction, tenants: &BTreeSet<TenantId>) -> Result<(), StoreError> {
     let tenant = event_cursor::Column::TenantId;
-    let mut place = CaseStatement::new();
-    for (id, (sequence, _)) in ends {
-        place = place.case(tenant.eq(id), *sequence);
-    }
+    let newest = Query::select()
+        .expr(Expr::col((event::Entity, event::Column::Sequence)).max())
+        .from(event::Entity)
+        .and_where(Expr::col((event::Entity, event::Column::TenantId)).equals((event_cursor::Entity, tenant)))
+        .take();
     let update = event_cursor::Entity::update_many()
-        .col_expr(event_cursor::Column::BehindSequence, place.into())
-        .filter(tenant.is_in(ends.keys()));
+        .col_expr(event_cursor::Column::BehindSequence, Expr::from(newest))
+        .filter(is_among(tx.get_database_backend(), tenant, tenants.iter().map(ToString::to_string)));
     update.exec(tx).await.map(drop).map_err(store_error)
 }
 

@@ -20,6 +20,7 @@ use sea_orm::{
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
+use crate::dialect::is_among;
 use crate::entity::{maintenance, plan, plan_schedule};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
@@ -37,7 +38,8 @@ impl Database {
     /// Returns states with their plans; one that cannot be read is logged and passed over.
     async fn with_plans(&self, states: Vec<plan_schedule::Model>) -> Result<Vec<ScheduledPlan>, StoreError> {
         let ids = states.iter().map(|state| state.plan_id.as_str());
-        let plans = plan::Entity::find().filter(plan::Column::Id.is_in(ids)).all(&self.reader).await;
+        let theirs = is_among(self.reader.get_database_backend(), plan::Column::Id, ids);
+        let plans = plan::Entity::find().filter(theirs).all(&self.reader).await;
         let mut plans: std::collections::HashMap<String, plan::Model> =
             plans.map_err(store_error)?.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
         let mut rows = Vec::with_capacity(states.len());

@@ -11,19 +11,19 @@ use backstay_core::domain::job::{Job, StateName};
 use backstay_core::ports::schedule::{ScheduledItem, Start};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
-use sea_orm::sea_query::{Asterisk, CaseStatement, Expr, ExprTrait as _, OnConflict, Order, Query, SelectStatement};
+use sea_orm::sea_query::{Asterisk, CaseStatement, Expr, ExprTrait as _, Order, Query, SelectStatement};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
-    QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait, FromQueryResult,
+    IntoActiveModel, QueryFilter, QuerySelect,
 };
 
 use crate::Database;
 use crate::database::commit;
-use crate::dialect::insert_unless_taken;
+use crate::dialect::{insert_unless_taken, is_among};
 use crate::entity::{item, job, job_due, job_set, plan, plan_schedule, snapshot};
 use crate::error::{insert_error, is_taken, store_error};
 use crate::event::{events_append, tenants_locked};
-use crate::insert::insert_rows;
+use crate::insert::{insert_rows, replace_rows};
 use crate::job::{due_of, places_put};
 use crate::row::Row;
 
@@ -54,7 +54,7 @@ impl ItemRow {
 }
 
 /// Returns the question for the items of plans, each with the moment of its newest good snapshot as of `now`.
-pub(crate) fn items_question(plans: &[PlanId], now: Timestamp) -> SelectStatement {
+pub(crate) fn items_question(backend: DbBackend, plans: &[PlanId], now: Timestamp) -> SelectStatement {
     let of = |column| Expr::col((snapshot::Entity, column));
     // What `Snapshot::proved_at` says.
     let confirmed = of(snapshot::Column::ConfirmedAt).lte(now.as_microsecond());
@@ -83,7 +83,7 @@ pub(crate) fn items_question(plans: &[PlanId], now: Timestamp) -> SelectStatemen
             item::Entity,
             Expr::col((item::Entity, item::Column::SourceId)).equals((plan::Entity, plan::Column::SourceId)),
         )
-        .and_where(Expr::col((plan::Entity, plan::Column::Id)).is_in(plans.iter().map(ToString::to_string)))
+        .and_where(is_among(backend, plan::Column::Id, plans.iter().map(ToString::to_string)))
         .and_where(Expr::col((item::Entity, item::Column::VanishedAt)).is_null())
         .take()
 }
@@ -92,7 +92,8 @@ impl Database {
     /// Returns the items of plans.
     pub(crate) async fn items_of_plans(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
         let now = self.now.read(&self.reader).await?;
-        let statement = self.reader.get_database_backend().build(&items_question(plans, now));
+        let backend = self.reader.get_database_backend();
+        let statement = backend.build(&items_question(backend, plans, now));
         let rows = ItemRow::find_by_statement(statement).all(&self.reader).await.map_err(store_error)?;
         let mut items = rows.into_iter().map(ItemRow::read).collect::<Result<Vec<_>, _>>()?;
         items.sort_by(|a, b| (a.plan_id, &a.item.name).cmp(&(b.plan_id, &b.item.name)));
@@ -123,7 +124,7 @@ async fn states_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, 
     for some in starts.chunks(INSERT_ROWS) {
         let ids = some.iter().map(|start| start.state.plan_id.to_string());
         let there = plan_schedule::Entity::find()
-            .filter(Column::PlanId.is_in(ids))
+            .filter(is_among(tx.get_database_backend(), Column::PlanId, ids))
             .lock_exclusive()
             .all(tx)
             .await
@@ -139,22 +140,7 @@ async fn states_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, 
             rows.push(plan_schedule::Model { revision, ..row }.into_active_model());
         }
         // All of them are there, and locked: each takes the place of one.
-        let place = OnConflict::column(Column::PlanId)
-            .update_columns([
-                Column::LastPlannedAt,
-                Column::NextDueAt,
-                Column::PausedAt,
-                Column::WaitingPlannedAt,
-                Column::WaitingNotBeforeAt,
-                Column::WaitingStartByAt,
-                Column::WaitingLateMs,
-                Column::WaitingMissed,
-                Column::SkippedBefore,
-                Column::Revision,
-            ])
-            .to_owned();
-        let put = plan_schedule::Entity::insert_many(rows).on_conflict(place).exec_without_returning(tx).await;
-        put.map_err(store_error)?;
+        replace_rows(tx, rows).await.map_err(store_error)?;
     }
     Ok(true)
 }
@@ -167,7 +153,7 @@ async fn jobs_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, St
     }
     let plans: BTreeSet<String> = jobs.iter().filter_map(|job| job.plan_id).map(|id| id.to_string()).collect();
     let retired = plan::Entity::find()
-        .filter(plan::Column::Id.is_in(plans))
+        .filter(is_among(tx.get_database_backend(), plan::Column::Id, plans))
         .filter(plan::Column::RetiredMark.ne(""))
         .one(tx)
         .await

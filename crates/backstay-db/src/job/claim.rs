@@ -32,7 +32,7 @@ use super::state::move_to;
 use super::turns::line;
 use crate::Database;
 use crate::declaration::found;
-use crate::dialect::{insert_unless_taken, parent_lock};
+use crate::dialect::{insert_unless_taken, is_among, parent_lock};
 use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
 use crate::error::{insert_error, store_error};
 use crate::row::micros_of;
@@ -67,8 +67,8 @@ pub(super) async fn claim(
         // What is remembered does not decide that there is nothing more.
         due = self::due(Wish { low: None, ..wish }).await?;
     }
-    let ids = due.iter().map(|due| &due.job_id);
-    let rows = job::Entity::find().filter(job::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
+    let theirs = is_among(tx.get_database_backend(), job::Column::Id, due.iter().map(|due| &due.job_id));
+    let rows = job::Entity::find().filter(theirs).all(tx).await.map_err(store_error)?;
     let mut rows: HashMap<String, job::Model> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
     for row in due.into_iter().filter_map(|due| rows.remove(&due.job_id)) {
         if claimed.len() == count_max as usize {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::list_question;
 use crate::Database;
+use crate::dialect::is_among;
 use crate::entity::{attempt, item, job, job_due, lease, repository, source};
 use crate::error::store_error;
 use crate::history::rows_limit;
@@ -123,8 +124,9 @@ pub(super) async fn place_put(tx: &DatabaseTransaction, row: &mut job::Model) ->
 /// Writes into new jobs' rows what they make use of besides their repositories: their sources' hosts and their storages'
 /// endpoints. Its cost is that of three questions.
 pub(crate) async fn places_put(tx: &DatabaseTransaction, rows: &mut [job::Model]) -> Result<(), StoreError> {
+    let backend = tx.get_database_backend();
     let ids: BTreeSet<&String> = rows.iter().map(|row| &row.repository_id).collect();
-    let repositories = repository::Entity::find().filter(repository::Column::Id.is_in(ids));
+    let repositories = repository::Entity::find().filter(is_among(backend, repository::Column::Id, ids));
     let mut endpoints = HashMap::new();
     for repository in repositories.all(tx).await.map_err(store_error)? {
         let cell = Row::of("repository", &repository.id);
@@ -136,10 +138,11 @@ pub(crate) async fn places_put(tx: &DatabaseTransaction, rows: &mut [job::Model]
     let ids: BTreeSet<&String> = rows.iter().filter(reads_source).filter_map(|row| row.item_id.as_ref()).collect();
     let mut hosts = HashMap::new();
     if !ids.is_empty() {
-        let items = item::Entity::find().filter(item::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
+        let items = item::Entity::find().filter(is_among(backend, item::Column::Id, ids));
+        let items = items.all(tx).await.map_err(store_error)?;
         let ids: BTreeSet<&String> = items.iter().map(|item| &item.source_id).collect();
-        let sources =
-            source::Entity::find().filter(source::Column::Id.is_in(ids)).all(tx).await.map_err(store_error)?;
+        let sources = source::Entity::find().filter(is_among(backend, source::Column::Id, ids));
+        let sources = sources.all(tx).await.map_err(store_error)?;
         let mut of_source = HashMap::new();
         for source in &sources {
             let settings = Row::of("source", &source.id).json("settings_json", &source.settings_json)?;
