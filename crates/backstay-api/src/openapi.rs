@@ -109,7 +109,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::TenantCreate => takes_body::<TenantCreate>(body::<TenantView>()),
         Operation::TenantShow => takes_none(body::<TenantView>()),
         Operation::RepositoryShow => takes_none(body::<RepositoryView>()),
-        Operation::RepositoryPrune => takes_none(body::<JobAccepted>()),
+        Operation::RepositoryPrune | Operation::RepositoryAdopt => takes_none(body::<JobAccepted>()),
         Operation::SourceShow => takes_none(body::<SourceView>()),
         Operation::SourceUpdate => takes_body::<SourceUpdate>(body::<SourceView>()),
         Operation::ItemShow => takes_none(body::<ItemView>()),

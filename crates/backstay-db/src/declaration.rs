@@ -88,10 +88,7 @@ impl DeclarationStore for Database {
 
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
         let tx = self.begin().await?;
-        let insert = source::Entity::insert(source::Model::of(source).into_active_model());
-        let done = insert.exec_without_returning(&tx).await;
-        done.map_err(|error| insert_error(error, "source", source.name.as_str()))?;
-        items_add(&tx, items).await?;
+        source_insert(&tx, source, items).await?;
         commit(tx).await
     }
 
@@ -229,6 +226,14 @@ impl DeclarationStore for Database {
     async fn retire(&self, what: Retirable, at: Timestamp) -> Result<Vec<Name>, StoreError> {
         self.retrying(|| self.retire_once(what, at)).await
     }
+}
+
+/// Adds a source with its items.
+pub(crate) async fn source_insert(tx: &DatabaseTransaction, source: &Source, items: &[Item]) -> Result<(), StoreError> {
+    let insert = source::Entity::insert(source::Model::of(source).into_active_model());
+    let done = insert.exec_without_returning(tx).await;
+    done.map_err(|error| insert_error(error, "source", source.name.as_str()))?;
+    items_add(tx, items).await
 }
 
 /// Adds the items of a source.

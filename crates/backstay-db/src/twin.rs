@@ -50,6 +50,7 @@ pub(crate) enum InstructionTwin {
         seed: u64,
     },
     Prune,
+    Discover,
 }
 
 /// Twin of [`Target`].
@@ -70,6 +71,7 @@ impl InstructionTwin {
         match instruction {
             Instruction::Backup => Self::Backup,
             Instruction::Prune => Self::Prune,
+            Instruction::Discover => Self::Discover,
             Instruction::Restore { snapshot_id, target, terms } => Self::Restore {
                 snapshot_id: snapshot_id.uuid(),
                 target: TargetTwin::of(target),
@@ -94,6 +96,7 @@ impl InstructionTwin {
         let instruction = match self {
             Self::Backup => Instruction::Backup,
             Self::Prune => Instruction::Prune,
+            Self::Discover => Instruction::Discover,
             Self::Restore { snapshot_id, target, reconciliation, path, include, exclude, special, read_back } => {
                 Instruction::Restore {
                     snapshot_id: SnapshotId::from_uuid(snapshot_id),

@@ -133,7 +133,7 @@ impl RetentionStore for Database {
                 Instruction::Restore { snapshot_id, .. } | Instruction::Verify { snapshot_id, .. } => {
                     wanted.push(snapshot_id);
                 }
-                Instruction::Backup | Instruction::Prune => {}
+                Instruction::Backup | Instruction::Prune | Instruction::Discover => {}
             }
         }
         Ok(wanted)

@@ -51,7 +51,7 @@ impl Tally {
             | JobResult::Restored { counts, .. }
             | JobResult::Verified { counts, .. } => (counts.bytes, counts.bytes_added, counts.bytes_stored, 0),
             JobResult::Pruned { counts, .. } => (0, 0, 0, counts.bytes_freed),
-            JobResult::Failed(_) | JobResult::Cancelled => (0, 0, 0, 0),
+            JobResult::Discovered { .. } | JobResult::Failed(_) | JobResult::Cancelled => (0, 0, 0, 0),
         };
         let mut counts = self.0.lock().expect("no holder panics");
         *counts.ended.entry((kind.word(), ending)).or_default() += 1;
@@ -82,6 +82,7 @@ impl Tallied {
             JobResult::Restored { .. } => Some(JobKind::Restore),
             JobResult::Verified { .. } => Some(JobKind::Verify),
             JobResult::Pruned { .. } => Some(JobKind::Prune),
+            JobResult::Discovered { .. } => Some(JobKind::Discover),
             JobResult::Failed(_) | JobResult::Cancelled => {
                 self.store.job_get(lease.job_id).await.ok().map(|job| job.kind())
             }

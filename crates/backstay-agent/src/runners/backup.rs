@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backstay_core::domain::adoption::PLAN_TAG;
 use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository, Outcome, Work};
 use backstay_core::domain::snapshot::PublishedSnapshot;
 use backstay_core::ports::job::JobResult;
@@ -53,7 +54,7 @@ fn options_of(runner: &Runner, reading: &Reading, parent: Option<Id>, plan_name:
         parent,
         hostname: options.hostname.clone(),
         username: options.username.clone(),
-        tags: vec![format!("plan:{plan_name}")],
+        tags: vec![format!("{PLAN_TAG}{plan_name}")],
         workers: options.threads,
         uploads: UPLOADS,
         excludes: reading.excludes(),

@@ -9,10 +9,12 @@ mod restore;
 mod back;
 mod verify;
 mod prune;
+mod discover;
 mod fence;
 
 use std::sync::Arc;
 
+use backstay_core::domain::adoption::FOUND_MAX;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Work};
 use backstay_core::managers::job::chain;
@@ -25,7 +27,8 @@ use crate::agent::AgentOptions;
 use crate::heartbeat::Held;
 
 /// The job kinds that there is a runner for.
-pub const RUNNER_KINDS: &[JobKind] = &[JobKind::Backup, JobKind::Restore, JobKind::Prune, JobKind::Verify];
+pub const RUNNER_KINDS: &[JobKind] =
+    &[JobKind::Backup, JobKind::Restore, JobKind::Prune, JobKind::Verify, JobKind::Discover];
 
 /// What a runner works with.
 pub(crate) struct Runner {
@@ -58,6 +61,10 @@ pub(crate) enum RunError {
     Pattern(#[from] PatternError),
     #[error("nothing in the snapshot matches what was asked for; `backstay snapshot ls` shows what is there")]
     NothingFits,
+    #[error(
+        "the repository has {count} snapshots, and {FOUND_MAX} can be taken in; forget some with plain restic first"
+    )]
+    Many { count: usize },
     #[error("the job's thread died")]
     Thread(#[from] tokio::task::JoinError),
 }
@@ -67,6 +74,7 @@ impl RunError {
         let (class, disposition) = match self {
             Self::Engine(error) => (error.class(), error.disposition()),
             Self::Source(error) => (FailureClass::Source, error.disposition()),
+            Self::Many { .. } => (FailureClass::Repository, Disposition::Operator),
             Self::Unsupported { .. } | Self::Pattern(_) | Self::NothingFits => {
                 (FailureClass::Target, Disposition::Operator)
             }
@@ -83,6 +91,7 @@ pub(crate) async fn run(runner: &Runner, job: &Job<Leased>) -> RunEnd {
         Work::Restore { .. } => restore::run(runner, job).await,
         Work::Verify { .. } => verify::run(runner, job).await,
         Work::Prune { .. } => prune::run(runner, job).await,
+        Work::Discover => discover::run(runner, job).await,
     };
     match result {
         Ok(result) => RunEnd::Result(result),

@@ -8,6 +8,7 @@ mod run;
 mod private;
 mod database;
 pub mod filesystem;
+pub mod foreign;
 pub mod command;
 pub mod sqlite;
 pub mod postgresql;
@@ -16,8 +17,14 @@ pub mod mariadb;
 use backstay_core::ports::source::{SettingsError, SourceError, SourceKind};
 
 /// Every source kind that there is.
-pub const SOURCE_KINDS: &[&dyn SourceKind] =
-    &[&filesystem::Filesystem, &command::Command, &sqlite::Sqlite, &postgresql::Postgresql, &mariadb::Mariadb];
+pub const SOURCE_KINDS: &[&dyn SourceKind] = &[
+    &filesystem::Filesystem,
+    &command::Command,
+    &sqlite::Sqlite,
+    &postgresql::Postgresql,
+    &mariadb::Mariadb,
+    &foreign::Foreign,
+];
 
 /// Returns the kind of this name.
 ///

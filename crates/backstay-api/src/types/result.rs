@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backstay_core::domain::adoption::FoundSnapshot;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::evidence::{ClassCount, Difference, Findings};
 use backstay_core::domain::job::{Failure, FailureClass, JobState, Outcome, PruneCounts};
@@ -82,6 +83,13 @@ pub enum ResultWire {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes_left: Option<u64>,
     },
+    /// The snapshots of a repository were read.
+    Discovered {
+        /// All that could be read.
+        found: Vec<FoundSnapshotWire>,
+        /// Those that could not.
+        unread: UnreadView,
+    },
     /// It did not work.
     Failed {
         /// Class of the failure.
@@ -93,6 +101,56 @@ pub enum ResultWire {
     },
     /// It stopped because it was asked to.
     Cancelled,
+}
+
+/// A snapshot as its own file in the repository tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundSnapshotWire {
+    /// How the repository calls it.
+    pub foreign_id: String,
+    /// When its data was read.
+    pub taken_at: String,
+    /// The machine that read it.
+    pub hostname: String,
+    /// Whether that is the machine that found it.
+    pub is_of_this_machine: bool,
+    /// What was read, absolute paths.
+    pub paths: Vec<String>,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// What it holds, as far as it says so.
+    pub counts: CountsView,
+}
+
+impl From<&FoundSnapshot> for FoundSnapshotWire {
+    fn from(found: &FoundSnapshot) -> Self {
+        Self {
+            foreign_id: found.foreign_id.clone(),
+            taken_at: found.taken_at.to_string(),
+            hostname: found.hostname.clone(),
+            is_of_this_machine: found.is_of_this_machine,
+            paths: found.paths.clone(),
+            tags: found.tags.clone(),
+            counts: found.counts.into(),
+        }
+    }
+}
+
+impl TryFrom<FoundSnapshotWire> for FoundSnapshot {
+    type Error = WireError;
+
+    fn try_from(wire: FoundSnapshotWire) -> Result<Self, WireError> {
+        Ok(Self {
+            foreign_id: wire.foreign_id,
+            taken_at: parse("found.taken_at", &wire.taken_at)?,
+            hostname: wire.hostname,
+            is_of_this_machine: wire.is_of_this_machine,
+            paths: wire.paths,
+            tags: wire.tags,
+            counts: wire.counts.into(),
+        })
+    }
 }
 
 /// What a failure asks for.
@@ -308,6 +366,9 @@ impl From<&JobResult> for ResultWire {
                 bytes_rewritten: counts.bytes_rewritten,
                 bytes_left: counts.bytes_left,
             },
+            JobResult::Discovered { found, unread } => {
+                Self::Discovered { found: found.iter().map(Into::into).collect(), unread: unread.into() }
+            }
             JobResult::Failed(failure) => Self::Failed {
                 class: failure.class.word().to_owned(),
                 message: failure.message.clone(),
@@ -352,6 +413,10 @@ impl ResultWire {
                     counts: PruneCounts { bytes_freed, bytes_pending, packs_waiting, bytes_rewritten, bytes_left },
                 }
             }
+            Self::Discovered { found, unread } => JobResult::Discovered {
+                found: found.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+                unread: unread.into(),
+            },
             Self::Failed { class, message, disposition } => JobResult::Failed(Failure {
                 class: word("class", &class, FailureClass::from_word)?,
                 message,

@@ -41,6 +41,8 @@ pub enum InstructionWire {
     },
     /// Forget and remove.
     Prune,
+    /// Find the snapshots of the repository.
+    Discover,
 }
 
 /// What of a snapshot is restored, and how.
@@ -162,6 +164,8 @@ pub enum WorkWire {
         /// What goes, in this order.
         forget: Vec<ForgetWire>,
     },
+    /// Find the snapshots of the repository.
+    Discover,
 }
 
 /// A snapshot that goes.
@@ -274,6 +278,7 @@ impl From<&Instruction> for InstructionWire {
         match instruction {
             Instruction::Backup => Self::Backup,
             Instruction::Prune => Self::Prune,
+            Instruction::Discover => Self::Discover,
             Instruction::Restore { snapshot_id, target, terms } => {
                 Self::Restore { snapshot_id: snapshot_id.to_string(), target: target.into(), terms: terms.into() }
             }
@@ -293,6 +298,7 @@ impl InstructionWire {
         Ok(match self {
             Self::Backup => Instruction::Backup,
             Self::Prune => Instruction::Prune,
+            Self::Discover => Instruction::Discover,
             Self::Restore { snapshot_id, target, terms } => Instruction::Restore {
                 snapshot_id: parse("snapshot_id", snapshot_id)?,
                 target: target.read()?,
@@ -425,6 +431,7 @@ impl From<&Work> for WorkWire {
                 plan_name: plan_name.clone(),
                 skip_if_unchanged: *skip_if_unchanged,
             },
+            Work::Discover => Self::Discover,
             Work::Prune { forget } => Self::Prune { forget: forget.iter().map(Into::into).collect() },
             Work::Restore { snapshot, target, terms, home } => Self::Restore {
                 snapshot: snapshot.into(),
@@ -457,6 +464,7 @@ impl WorkWire {
                 plan_name,
                 skip_if_unchanged,
             },
+            Self::Discover => Work::Discover,
             Self::Prune { forget } => {
                 Work::Prune { forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? }
             }

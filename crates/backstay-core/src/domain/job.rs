@@ -37,7 +37,7 @@ use super::trace::TraceParent;
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
-    /// Finds a source's items.
+    /// Finds what is there: the snapshots of a repository.
     Discover,
     /// Makes a snapshot of an item.
     Backup,
@@ -358,6 +358,8 @@ pub enum Instruction {
     },
     /// Forget what retention does not keep, then remove data that nothing refers to.
     Prune,
+    /// Find the snapshots of the repository, so that those without a row get one.
+    Discover,
 }
 
 impl Instruction {
@@ -368,6 +370,7 @@ impl Instruction {
             Self::Restore { .. } => JobKind::Restore,
             Self::Verify { .. } => JobKind::Verify,
             Self::Prune => JobKind::Prune,
+            Self::Discover => JobKind::Discover,
         }
     }
 }
@@ -532,6 +535,8 @@ pub enum Work {
         /// What goes, children before the parents that they need. Decided when the job was leased, by the store's clock.
         forget: Vec<Forget>,
     },
+    /// Find the snapshots of the repository.
+    Discover,
 }
 
 /// A snapshot that goes.

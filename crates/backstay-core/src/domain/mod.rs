@@ -19,6 +19,7 @@ pub mod rpo;
 pub mod retry;
 pub mod quota;
 pub mod fairness;
+pub mod adoption;
 pub mod alert;
 pub mod message;
 pub mod channel;

@@ -55,6 +55,12 @@ pub enum DeclareError {
         /// The item's name.
         item: String,
     },
+    /// Nobody here reads the source.
+    #[error("{name} stands for what was backed up elsewhere, and nothing here reads it; declare a source for it")]
+    ForeignSource {
+        /// The source's name.
+        name: Name,
+    },
     /// The RPO is too short.
     #[error("rpo_ms is {} ms; the shortest RPO is {} ms", given.as_millis(), RPO_MIN.as_millis())]
     Rpo {

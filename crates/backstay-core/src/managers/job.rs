@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::adopt;
 use super::context::Context;
 use super::lease::job_in_hand;
 use super::request::short;
 use super::saved;
+use crate::domain::adoption::Adoption;
 use crate::domain::attempt::{AttemptEnd, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::digest::size_words;
@@ -64,6 +66,7 @@ impl JobManager {
             confirmed: None,
             evidence: None,
             pruned: None,
+            adopted: Adoption::default(),
             event: None,
         };
         match result {
@@ -95,6 +98,16 @@ impl JobManager {
                 let stored = counts.bytes_left.map_or(StoredAfter::Less(counts.bytes_freed), StoredAfter::Is);
                 rows.pruned = Some(Pruned { forgotten: forgotten.clone(), has_pending, stored });
                 rows.event = Some(self.prune_event(job, forgotten.len(), counts));
+                return Ok(rows);
+            }
+            JobResult::Discovered { found, unread } => {
+                if !unread.is_empty() {
+                    rows.state = succeeded(Outcome::Partial);
+                }
+                rows.adopted = adopt::adoption(&self.context, job, found).await?;
+                rows.event = Some(adopt::told(&self.context, job, found.len(), unread, &rows.adopted));
+                rows.counts = JobCounts { unread: unread.count, ..JobCounts::default() };
+                rows.unread = unread.clone();
                 return Ok(rows);
             }
             JobResult::Failed(failure) => {
@@ -142,7 +155,7 @@ impl JobManager {
             (JobResult::Verified { findings, counts }, JobState::Damaged { message, .. }) => {
                 *message == damage(findings) && *counts == job.counts
             }
-            (JobResult::Pruned { .. }, JobState::Succeeded { .. }) => true,
+            (JobResult::Pruned { .. } | JobResult::Discovered { .. }, JobState::Succeeded { .. }) => true,
             (
                 JobResult::Failed(failure),
                 JobState::Failed { class, message, .. } | JobState::Parked { class, message },
@@ -288,6 +301,7 @@ impl Jobs for JobManager {
             confirmed: None,
             evidence: None,
             pruned: None,
+            adopted: Adoption::default(),
             event: None,
         };
         match self.context.jobs.job_settle(lease, &rows).await {

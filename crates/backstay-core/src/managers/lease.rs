@@ -39,7 +39,7 @@ pub(super) async fn job_in_hand(
     let known = match &work {
         Work::Backup { parent, .. } => parent.is_some(),
         Work::Restore { .. } | Work::Verify { .. } => true,
-        Work::Prune { .. } => false,
+        Work::Prune { .. } | Work::Discover => false,
     };
     let repository = repository_open(context, &job, repository, known).await?;
     let state = Leased { agent_id, ttl, epoch, repository, checkpoint, work };
@@ -141,6 +141,7 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
             let repository = context.declarations.repository_get(job.repository_id).await?;
             Ok(Work::Prune { forget: forget_list(context, &repository).await? })
         }
+        Instruction::Discover => Ok(Work::Discover),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `declaration` and `plan` take in what people declare, `request` and `schedule` put jobs in the queue, `job` is the port `Jobs`
 //! over the stores, `rescue` puts lost jobs back, `retry` what was given up, `retention` says which snapshots go and has
-//! repositories pruned, `quota` keeps backups from starting that a tenant has no room for, `retire` ends what is no longer
+//! repositories pruned, `adopt` takes in snapshots that have no row, `quota` keeps backups from starting that a tenant has no room for, `retire` ends what is no longer
 //! wanted,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
 //! where to, `deliver` sends. `explain` answers why, `job_log` tells a job's story, `queue` keeps by what the queue is gone through. `browse` looks into
@@ -23,6 +23,7 @@ pub mod access;
 mod saved;
 pub mod schedule;
 mod starts;
+pub mod adopt;
 pub mod retention;
 pub mod quota;
 pub mod retire;

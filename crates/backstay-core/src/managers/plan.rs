@@ -7,6 +7,7 @@
 use super::context::Context;
 use super::declaration::{DeclareError, RPO_MIN};
 use super::retry::plan_lift;
+use crate::domain::adoption::FOREIGN_KIND;
 use crate::domain::backup::BackupTerms;
 use crate::domain::id::{PlanId, RepositoryId, SourceId, TemplateId, TenantId};
 use crate::domain::name::Name;
@@ -113,6 +114,9 @@ pub async fn plan_declare(
     let repository = context.declarations.repository_get(declaration.repository_id).await?;
     if source.tenant_id != tenant {
         return Err(DeclareError::OtherTenant { noun: "source", id: source.id.to_string() });
+    }
+    if source.kind == FOREIGN_KIND {
+        return Err(DeclareError::ForeignSource { name: source.name });
     }
     if repository.tenant_id != tenant {
         return Err(DeclareError::OtherTenant { noun: "repository", id: repository.id.to_string() });

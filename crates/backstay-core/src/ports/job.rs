@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::secret::SecretError;
 use super::store::StoreError;
+use crate::domain::adoption::FoundSnapshot;
 use crate::domain::attempt::{AttemptToken, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::disposition::Disposition;
@@ -88,6 +89,13 @@ pub enum JobResult {
         forgotten: Vec<SnapshotId>,
         /// In numbers.
         counts: PruneCounts,
+    },
+    /// The snapshots of a repository were read.
+    Discovered {
+        /// All that could be read.
+        found: Vec<FoundSnapshot>,
+        /// Those that could not, by their names in the repository.
+        unread: Unread,
     },
     /// It did not work.
     Failed(Failure),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::domain::adoption::Adoption;
 use crate::domain::attempt::{Attempt, LeaseKey};
 use crate::domain::backup::Confirmation;
 use crate::domain::checkpoint::Checkpoint;
@@ -377,6 +378,8 @@ pub struct Settlement {
     pub evidence: Option<Evidence>,
     /// What it removed; none for a job that is no prune.
     pub pruned: Option<Pruned>,
+    /// What it found in its repository that had no row.
+    pub adopted: Adoption,
     /// What is told.
     pub event: Option<Event>,
 }

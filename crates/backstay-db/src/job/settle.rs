@@ -1,5 +1,6 @@
 //! Ends a live lease with all its rows, in one transaction: an attempt's result is there whole or not at all.
 
+use backstay_core::domain::adoption::Adoption;
 use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
 use backstay_core::domain::backup::Confirmation;
 use backstay_core::domain::evidence::Evidence;
@@ -16,6 +17,8 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Qu
 use super::due::due_put;
 use super::held::lease_alive;
 use super::state::{job_locked, move_to, put_streak};
+use crate::declaration::source_insert;
+use crate::dialect::insert_unless_taken;
 use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snapshot};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
@@ -66,6 +69,7 @@ pub(super) async fn settle(
     if let Some(pruned) = &settlement.pruned {
         pruned_put(tx, &row.repository_id, pruned, now.read(tx).await?).await?;
     }
+    adopted_put(tx, &row.repository_id, &settlement.adopted).await?;
     if let Some(event) = &settlement.event {
         event_append(tx, event).await?;
     }
@@ -129,6 +133,33 @@ async fn snapshot_add(tx: &DatabaseTransaction, snapshot: &Snapshot) -> Result<(
     let insert = snapshot::Entity::insert(snapshot::Model::of(snapshot).into_active_model());
     let done = insert.exec_without_returning(tx).await;
     done.map(drop).map_err(|error| insert_error(error, "snapshot", snapshot.foreign_id.as_str()))
+}
+
+/// Writes what a look through a repository found. A snapshot that got its row meanwhile, or was forgotten, has it already.
+async fn adopted_put(tx: &DatabaseTransaction, repository: &str, adopted: &Adoption) -> Result<(), StoreError> {
+    for (source, item) in &adopted.sources {
+        source_insert(tx, source, std::slice::from_ref(item)).await?;
+    }
+    let mut new = 0;
+    for found in &adopted.snapshots {
+        let row = snapshot::Model::of(found).into_active_model();
+        let inserted = insert_unless_taken(tx, row).await;
+        new += i64::from(inserted.map_err(|error| insert_error(error, "snapshot", found.foreign_id.as_str()))?);
+    }
+    if new > 0 {
+        // What they take is known with the next prune.
+        usage_move(tx, repository, UsageChange { stored: StoredChange::More(0), snapshots: new }).await?;
+    }
+    for (id, item) in &adopted.moved {
+        snapshot::Entity::update_many()
+            .col_expr(snapshot::Column::ItemId, Expr::val(item.to_string()))
+            .filter(snapshot::Column::Id.eq(id.to_string()))
+            .filter(snapshot::Column::RepositoryId.eq(repository))
+            .exec(tx)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(())
 }
 
 /// Writes when a snapshot of the job's item was confirmed. One that is forgotten proves nothing any more.

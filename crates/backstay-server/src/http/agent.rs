@@ -126,6 +126,7 @@ const fn fits(kind: JobKind, result: &JobResult) -> bool {
         JobResult::Restored { .. } => matches!(kind, JobKind::Restore),
         JobResult::Verified { .. } => matches!(kind, JobKind::Verify),
         JobResult::Pruned { .. } => matches!(kind, JobKind::Prune),
+        JobResult::Discovered { .. } => matches!(kind, JobKind::Discover),
         JobResult::Failed(_) | JobResult::Cancelled => true,
     }
 }

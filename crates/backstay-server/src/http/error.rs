@@ -331,6 +331,7 @@ impl From<DeclareError> for ApiError {
                 error,
                 "Declare a source of another name, and a plan that reads it.",
             ),
+            DeclareError::ForeignSource { .. } => Self::invalid("source_id", error),
             DeclareError::Rpo { .. } => Self::invalid("rpo_ms", error),
             DeclareError::OtherTenant { .. } => Self::invalid("tenant", error),
             DeclareError::Path(error) => Self::invalid("path", error),

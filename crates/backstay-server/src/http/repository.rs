@@ -8,6 +8,7 @@ use backstay_api::types::list::{RetiredQuery, Rows};
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::storage::{Storage, StorageSettings};
+use backstay_core::managers::adopt::adopt_request;
 use backstay_core::managers::declaration::RepositoryPlace;
 use backstay_core::managers::{declaration, retention, retire};
 use backstay_core::ports::store::{Enqueued, Retirable};
@@ -54,6 +55,16 @@ pub(super) async fn repository_prune(
 ) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
     let (Enqueued::New(job) | Enqueued::Overlaps(job) | Enqueued::Known(job)) =
         retention::prune_request(&state.context, &asking, repository.id).await?;
+    state.wake.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
+}
+
+pub(super) async fn repository_adopt(
+    State(state): State<ServerState>,
+    Asked(asking): Asked,
+    Own(repository): Own<Repository>,
+) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
+    let job = adopt_request(&state.context, &asking, repository.id).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }

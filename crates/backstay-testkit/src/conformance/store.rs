@@ -119,6 +119,7 @@ macro_rules! store_promises {
             settle::a_settlement_must_be_a_move,
             settle::the_newest_good_snapshot_is_not_a_partial_one,
             settle::a_confirmation_is_of_a_good_snapshot_that_is_there,
+            settle::what_is_found_gets_a_row_once,
             settle::a_snapshot_of_the_future_does_not_count_yet,
             settle::every_state_is_read_back,
             settle::attempts_tell_how_they_ended,

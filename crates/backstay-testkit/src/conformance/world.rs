@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_core::domain::adoption::Adoption;
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::event::{Event, EventKind, chain_hash};
@@ -315,6 +316,7 @@ pub fn settlement(state: JobState) -> Settlement {
         confirmed: None,
         evidence: None,
         pruned: None,
+        adopted: Adoption::default(),
         event: None,
     }
 }

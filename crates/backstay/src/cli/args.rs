@@ -121,6 +121,8 @@ pub(crate) enum Noun {
     Quickstart(super::quickstart::Verb),
     /// Run server and agent in one process on this machine
     Up(super::up::Up),
+    /// Rebuild the rows of an installation from a repository, after its database is gone
+    Recover(super::recover::Verb),
     /// Make `backstay up` a service of systemd: write its unit, and a file of settings if there is none
     Install(super::install::Install),
     /// Run a server on PostgreSQL or MariaDB, alone or as one of several replicas; agents elsewhere do the jobs

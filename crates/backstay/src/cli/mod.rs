@@ -20,6 +20,7 @@ mod candidates;
 mod man;
 mod doctor;
 mod support_bundle;
+mod recover;
 mod recovery;
 mod server;
 mod apply;
@@ -138,6 +139,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     let (shown_on, screen) = (screen, if common.shows() { &muted } else { screen });
     let ended = match args.noun {
         Noun::Quickstart(verb) => quickstart::run(&common, verb, screen).await,
+        Noun::Recover(verb) => recover::run(&common, verb, screen).await,
         Noun::Up(_) => up::run(&common, screen).await,
         Noun::Install(verb) => install::run(&verb, screen),
         Noun::Completion(verb) => completion::run(&verb, screen),

@@ -46,6 +46,12 @@ pub(crate) enum Verb {
         /// The repository's name or id
         repository: String,
     },
+    /// Take in the snapshots that a repository has besides, such as those of plain restic: one of a plan's own folder
+    /// becomes the plan's, no rule lets the others go
+    Adopt {
+        /// The repository's name or id
+        repository: String,
+    },
     /// Retire a repository: nothing new is made of it, and what it made stays
     Retire {
         /// The repository's name or id
@@ -54,7 +60,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         yes: bool,
     },
-    /// Declare a repository; its first backup makes it
+    /// Declare a repository; its first backup makes it, if it is not there yet
+    #[command(visible_alias = "add")]
     Create {
         /// Its name
         name: String,
@@ -78,6 +85,9 @@ pub(crate) enum Verb {
         /// purpose, given several times
         #[arg(long = "credential", value_name = "[PURPOSE=]REFERENCE")]
         credentials: Vec<String>,
+        /// It is there already: take in its snapshots at once
+        #[arg(long)]
+        existing: bool,
         /// Whose it is
         #[arg(long, default_value = TENANT)]
         tenant: String,
@@ -111,10 +121,16 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             connection.close().await;
             return answer;
         }
+        Verb::Adopt { repository } => {
+            let connection = Connection::open(common, WithAgent::Yes).await?;
+            let answer = adopt(&connection.client, &repository, screen).await;
+            connection.close().await;
+            return answer;
+        }
         Verb::Retire { repository, yes } => {
             return retire::run(common, retire::Noun::Repository, &repository, yes, screen).await;
         }
-        Verb::Create { name, kind, storage, path, settings, password_reference, credentials, tenant } => {
+        Verb::Create { name, kind, storage, path, settings, password_reference, credentials, existing, tenant } => {
             let (settings, credentials) = (settings_of(&settings)?, credentials_of(&credentials));
             let made = look(common, async |client| {
                 let storage_id = match &storage {
@@ -128,6 +144,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                 Ok(client.repository_create(&body).await?)
             });
             let made = made.await?;
+            if existing {
+                let connection = Connection::open(common, WithAgent::Yes).await?;
+                let answer = adopt(&connection.client, &made.id, screen).await;
+                connection.close().await;
+                return answer;
+            }
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
         }
     }
@@ -161,6 +183,15 @@ pub(super) async fn named(client: &Client, repository: &str) -> Result<Repositor
 }
 
 /// Asks for a prune and waits for its end.
+async fn adopt(client: &Client, repository: &str, screen: &Screen) -> Result<Exit, CliError> {
+    let found = named(client, repository).await?;
+    let job_id = client.repository_adopt(&found.id).await?.job_id;
+    let mut watch = Watch::new(screen);
+    let detail = watch_job(client, &job_id, &format!("looking through {}", found.name), &mut watch).await?;
+    super::job::show(screen, &detail);
+    Ok(exit_of(&detail.job))
+}
+
 async fn prune(client: &Client, repository: &str, screen: &Screen) -> Result<Exit, CliError> {
     let found = named(client, repository).await?;
     let job_id = client.repository_prune(&found.id).await?.job_id;

@@ -1,7 +1,7 @@
 //! What the program can be: each role reads its configuration, chooses adapters and starts.
 //!
 //! `data_dir` is where an installation on one machine keeps everything, `installation` puts its parts together,
-//! `quickstart` and `up` are its roles; `server` is one of several on a database that they share (`database_url`), `agent`
+//! `quickstart`, `recover` and `up` are its roles; `server` is one of several on a database that they share (`database_url`), `agent`
 //! does the jobs of servers elsewhere, and `master_key` opens what is sealed. `config` is what all of them are told, and by whom;
 //! `door` is where one listens for others, with its certificate (`certificate_dates` reads until when), `doctor` looks at all of it, `service` and `unit` are for systemd. `engine` is for one process without a control plane, `limit`
 //! its options of bytes a second.
@@ -11,6 +11,7 @@ pub(crate) mod installation;
 pub(crate) mod system;
 pub(crate) mod telemetry;
 pub(crate) mod quickstart;
+pub(crate) mod recover;
 pub(crate) mod up;
 pub(crate) mod agent;
 pub(crate) mod master_key;

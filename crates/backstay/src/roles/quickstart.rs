@@ -34,7 +34,7 @@ pub(crate) const TENANT: &str = "default";
 const REPOSITORY: &str = "local";
 
 /// How old the newest snapshot of a folder may be: a day, which is what people mean by a daily backup.
-const RPO_MS: u64 = 24 * 3_600 * 1_000;
+pub(crate) const RPO_MS: u64 = 24 * 3_600 * 1_000;
 
 /// What came of it.
 #[derive(Debug, Serialize)]

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_core::domain::adoption::{Adoption, FOREIGN_KIND};
 use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::backup::Confirmation;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::{self, Evidence, Place, Verdict};
-use backstay_core::domain::id::{EvidenceId, SnapshotId};
+use backstay_core::domain::id::{EvidenceId, ItemId, SnapshotId, SourceId};
+use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{FailureClass, Job, JobState, Outcome, Progress, StateName};
 use backstay_core::domain::retry::Streak;
+use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::domain::source::Source;
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread};
 use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::store::{Page, Settlement, SnapshotFilter, StoreError};
@@ -278,6 +282,54 @@ pub async fn a_confirmation_is_of_a_good_snapshot_that_is_there(stores: Stores) 
     assert_eq!(newest_at().await, Some(made[0].taken_at));
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(newest_at().await, Some(ahead));
+}
+
+/// What a look through a repository found gets its rows with the job's end: once, however often it is found; and what turns
+/// out to be an item's becomes that item's.
+///
+/// Red without `adopted_put`, without its `insert_unless_taken`, and without its move.
+pub async fn what_is_found_gets_a_row_once(stores: Stores) {
+    let world = World::new(stores, 2).await;
+    let agent = world.agent();
+    let key = world.leased(0, agent).await;
+    let job = world.job(key.job_id).await;
+    let found = |foreign_id: &str| Snapshot { is_good: false, ..world.snapshot(&job, foreign_id, Outcome::Complete) };
+    let source = Source {
+        id: SourceId::new(world.now(), world.ten()),
+        tenant_id: job.tenant_id,
+        name: "elsewhere".parse().unwrap(),
+        kind: FOREIGN_KIND.to_owned(),
+        settings: serde_json::json!({ "hostname": "h", "paths": ["/a", "/b"] }),
+        retired_at: None,
+    };
+    let item = Item {
+        id: ItemId::new(world.now(), world.ten()),
+        source_id: source.id,
+        name: "/a, /b".to_owned(),
+        vanished_at: None,
+    };
+    let foreign = Snapshot { item_id: item.id, ..found("01") };
+    let ours = found("02");
+    let sources = vec![(source.clone(), item.clone())];
+    let adopted = Adoption { sources, snapshots: vec![foreign.clone(), ours.clone()], moved: Vec::new() };
+    world.jobs.job_settle(key, &Settlement { adopted, ..world.success() }).await.unwrap();
+    assert_eq!(world.history.snapshot_get(foreign.id).await.unwrap(), foreign);
+    assert_eq!(world.history.snapshot_get(ours.id).await.unwrap(), ours);
+    assert_eq!(world.stores.declarations.source_get(source.id).await.unwrap(), source);
+    assert_eq!(world.stores.declarations.item_list(source.id).await.unwrap(), [item]);
+    let usage = async || world.stores.notices.usage_get(job.tenant_id).await.unwrap().snapshots;
+    assert_eq!(usage().await, 2);
+
+    let key = world.leased(0, agent).await;
+    let again = Snapshot { id: SnapshotId::new(world.now(), world.ten()), ..foreign.clone() };
+    let moved = vec![(foreign.id, world.items[1].id)];
+    let adopted = Adoption { sources: Vec::new(), snapshots: vec![again.clone()], moved };
+    world.jobs.job_settle(key, &Settlement { adopted, ..world.success() }).await.unwrap();
+    let missing = world.history.snapshot_get(again.id).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
+    let moved = Snapshot { item_id: world.items[1].id, ..foreign.clone() };
+    assert_eq!(world.history.snapshot_get(foreign.id).await.unwrap(), moved);
+    assert_eq!(usage().await, 2);
 }
 
 /// Each state in which a settlement can leave a job comes back with what it knows.

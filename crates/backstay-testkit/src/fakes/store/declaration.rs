@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use super::{FakeStores, Rows};
 
 /// Says that a unique key is taken, if it is.
-fn free(taken: bool, noun: &'static str, key: impl ToString) -> Result<(), StoreError> {
+pub(super) fn free(taken: bool, noun: &'static str, key: impl ToString) -> Result<(), StoreError> {
     if taken { Err(StoreError::Taken { noun, key: key.to_string() }) } else { Ok(()) }
 }
 

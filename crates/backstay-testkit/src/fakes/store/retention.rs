@@ -1,6 +1,7 @@
 //! What retention works on, in memory.
 
 use async_trait::async_trait;
+use backstay_core::domain::adoption::Adoption;
 use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobKind};
 use backstay_core::domain::quota::Usage;
@@ -10,10 +11,31 @@ use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::{PAGE_ROWS_MAX, Pruned, StoreError, StoredAfter};
 use jiff::Timestamp;
 
-use super::declaration::found;
+use super::declaration::{found, free};
 use super::{FakeStores, Rows};
 
 impl Rows {
+    /// Writes what a look through a repository found.
+    pub(super) fn adopt(&mut self, repository: RepositoryId, adopted: &Adoption) -> Result<(), StoreError> {
+        for (source, item) in &adopted.sources {
+            free(self.sources.values().any(|row| row.name == source.name), "source", &source.name)?;
+            self.sources.insert(source.id, source.clone());
+            self.items.insert(item.id, item.clone());
+        }
+        for new in &adopted.snapshots {
+            let same = |row: &Snapshot| (row.repository_id, &row.foreign_id) == (repository, &new.foreign_id);
+            if !self.snapshots.iter().any(same) {
+                self.snapshots.push(new.clone());
+                self.usage.entry(repository).or_default().snapshots += 1;
+            }
+        }
+        for (id, item) in &adopted.moved {
+            let mut theirs = self.snapshots.iter_mut().filter(|row| row.id == *id && row.repository_id == repository);
+            theirs.by_ref().for_each(|row| row.item_id = *item);
+        }
+        Ok(())
+    }
+
     /// Writes what a prune removed of a repository.
     pub(super) fn pruned_put(&mut self, repository: RepositoryId, pruned: &Pruned, now: Timestamp) {
         let gone = |row: &&mut Snapshot| {
@@ -66,7 +88,7 @@ impl RetentionStore for FakeStores {
     async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError> {
         let wanted = |job: &Job| match job.instruction {
             Instruction::Restore { snapshot_id, .. } | Instruction::Verify { snapshot_id, .. } => Some(snapshot_id),
-            Instruction::Backup | Instruction::Prune => None,
+            Instruction::Backup | Instruction::Prune | Instruction::Discover => None,
         };
         let live = |job: &&Job| job.repository_id == repository && !job.state.name().is_final();
         Ok(self.read(|rows| rows.jobs.values().filter(live).filter_map(wanted).collect()))

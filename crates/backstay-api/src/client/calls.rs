@@ -1,0 +1,248 @@
+//! The operations: a line each.
+
+use super::{Client, ClientError};
+use crate::endpoint::Operation;
+use crate::types::agent::AgentView;
+use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, DigestView};
+use crate::types::caps::{CapsPut, CapsView};
+use crate::types::change::ChangeView;
+use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
+use crate::types::event::{EventQuery, EventView};
+use crate::types::evidence::{EvidenceQuery, EvidenceView};
+use crate::types::explain::{ExplainQuery, ExplainView};
+use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
+use crate::types::job_set::{JobSetDetail, JobSetView};
+use crate::types::kind::KindView;
+use crate::types::lease::{
+    CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
+};
+use crate::types::list::{PageQuery, RetiredQuery, Rows};
+use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
+use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::quota::{QuotaPut, QuotaView};
+use crate::types::repository::{RepositoryCreate, RepositoryView};
+use crate::types::result::{FinishTell, StateWire};
+use crate::types::retention::ItemRetentionView;
+use crate::types::secret::{SecretPut, SecretView};
+use crate::types::snapshot::{
+    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
+    SnapshotView,
+};
+use crate::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
+use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
+use crate::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
+use crate::types::tenant::{TenantCreate, TenantView};
+use crate::types::token::{TokenCreate, TokenMade, TokenView};
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $answer:ty = $how:ident($operation:ident $(, $given:expr)*);)+) => {
+        #[expect(clippy::missing_errors_doc, reason = "the type's own line says it for all")]
+        impl Client {$(
+            $(#[$doc])*
+            pub async fn $name(&self $(, $argument: $type)*) -> Result<$answer, ClientError> {
+                self.$how(Operation::$operation $(, $given)*).await
+            }
+        )+}
+    };
+}
+
+calls! {
+    /// Returns all tenants.
+    tenant_list() -> Rows<TenantView> = get(TenantList, "");
+    /// Declares a tenant.
+    tenant_create(body: &TenantCreate) -> TenantView = tell(TenantCreate, "", body);
+    /// Returns one tenant.
+    tenant_show(id: &str) -> TenantView = get(TenantShow, id);
+    /// Returns one repository.
+    repository_show(id: &str) -> RepositoryView = get(RepositoryShow, id);
+    /// Asks for a prune of a repository.
+    repository_prune(id: &str) -> JobAccepted = get(RepositoryPrune, id);
+    /// Asks for a look through a repository.
+    repository_adopt(id: &str) -> JobAccepted = get(RepositoryAdopt, id);
+    /// Returns one source.
+    source_show(id: &str) -> SourceView = get(SourceShow, id);
+    /// Returns one item.
+    item_show(id: &str) -> ItemView = get(ItemShow, id);
+    /// Returns one plan.
+    plan_show(id: &str) -> PlanView = get(PlanShow, id);
+    /// Changes a plan.
+    plan_update(id: &str, body: &PlanUpdate) -> PlanView = tell(PlanUpdate, id, body);
+    /// Returns one snapshot.
+    snapshot_show(id: &str) -> SnapshotView = get(SnapshotShow, id);
+    /// Returns one record of evidence.
+    evidence_show(id: &str) -> EvidenceView = get(EvidenceShow, id);
+    /// Keeps a secret.
+    secret_put(body: &SecretPut) -> SecretView = tell(SecretPut, "", body);
+    /// Returns the names of all secrets.
+    secret_list() -> Rows<SecretView> = get(SecretList, "");
+    /// Forgets a secret.
+    secret_remove(id: &str) -> () = get(SecretRemove, id);
+    /// Makes a token.
+    token_create(body: &TokenCreate) -> TokenMade = tell(TokenCreate, "", body);
+    /// Returns tokens, newest first.
+    token_list(query: &PageQuery) -> Rows<TokenView> = ask(TokenList, "", query);
+    /// Returns one token.
+    token_show(id: &str) -> TokenView = get(TokenShow, id);
+    /// Revokes a token.
+    token_revoke(id: &str) -> () = get(TokenRevoke, id);
+    /// Declares a channel.
+    channel_create(body: &ChannelCreate) -> ChannelView = tell(ChannelCreate, "", body);
+    /// Returns all channels.
+    channel_list() -> Rows<ChannelView> = get(ChannelList, "");
+    /// Returns one channel.
+    channel_show(id: &str) -> ChannelView = get(ChannelShow, id);
+    /// Changes a channel.
+    channel_update(id: &str, body: &ChannelUpdate) -> ChannelView = tell(ChannelUpdate, id, body);
+    /// Takes a channel away.
+    channel_remove(id: &str) -> () = get(ChannelRemove, id);
+    /// Sends a test to a channel.
+    channel_test(id: &str) -> () = get(ChannelTest, id);
+    /// Returns alerts, newest first.
+    alert_list(query: &AlertQuery) -> Rows<AlertView> = ask(AlertList, "", query);
+    /// Notes that somebody knows of an alert.
+    alert_acknowledge(id: &str) -> AlertView = get(AlertAcknowledge, id);
+    /// Silences an alert for a time.
+    alert_silence(id: &str, body: &AlertSilence) -> AlertView = tell(AlertSilence, id, body);
+    /// Returns what a digest would say.
+    digest_show(query: &DigestQuery) -> DigestView = ask(DigestShow, "", query);
+    /// Returns the agents that are alive.
+    agent_list() -> Rows<AgentView> = get(AgentList, "");
+    /// Returns who asked for changes, newest first.
+    change_list(query: &PageQuery) -> Rows<ChangeView> = ask(ChangeList, "", query);
+    /// Returns how all tenants stand against their quotas.
+    quota_list() -> Rows<QuotaView> = get(QuotaList, "");
+    /// Returns how a tenant stands against its quota.
+    quota_show(tenant_id: &str) -> QuotaView = get(QuotaShow, tenant_id);
+    /// Sets what a tenant may store.
+    quota_put(tenant_id: &str, body: &QuotaPut) -> QuotaView = tell(QuotaPut, tenant_id, body);
+    /// Returns all source kinds.
+    source_kind_list() -> Rows<KindView> = get(SourceKindList, "");
+    /// Returns all storage kinds.
+    storage_kind_list() -> Rows<KindView> = get(StorageKindList, "");
+    /// Declares a repository.
+    repository_create(body: &RepositoryCreate) -> RepositoryView = tell(RepositoryCreate, "", body);
+    /// Returns all repositories.
+    repository_list() -> Rows<RepositoryView> = get(RepositoryList, "");
+    /// Returns all repositories, with those that were retired when that is asked for.
+    repository_list_by(query: &RetiredQuery) -> Rows<RepositoryView> = ask(RepositoryList, "", query);
+    /// Retires a repository.
+    repository_retire(id: &str) -> () = get(RepositoryRetire, id);
+    /// Declares a source.
+    source_create(body: &SourceCreate) -> SourceView = tell(SourceCreate, "", body);
+    /// Gives a source other settings.
+    source_update(id: &str, body: &SourceUpdate) -> SourceView = tell(SourceUpdate, id, body);
+    /// Returns all sources.
+    source_list() -> Rows<SourceView> = get(SourceList, "");
+    /// Returns all sources, with those that were retired when that is asked for.
+    source_list_by(query: &RetiredQuery) -> Rows<SourceView> = ask(SourceList, "", query);
+    /// Retires a source.
+    source_retire(id: &str) -> () = get(SourceRetire, id);
+    /// Returns a source's items.
+    item_list(source_id: &str) -> Rows<ItemView> = get(ItemList, source_id);
+    /// Declares a plan.
+    plan_create(body: &PlanCreate) -> PlanView = tell(PlanCreate, "", body);
+    /// Returns all plans.
+    plan_list() -> Rows<PlanView> = get(PlanList, "");
+    /// Returns all plans, with those that were retired when that is asked for.
+    plan_list_by(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
+    /// Retires a plan.
+    plan_retire(id: &str) -> () = get(PlanRetire, id);
+    /// Returns job sets, newest first.
+    job_set_list(query: &PageQuery) -> Rows<JobSetView> = ask(JobSetList, "", query);
+    /// Returns one job set with its members.
+    job_set_show(id: &str) -> JobSetDetail = get(JobSetShow, id);
+    /// Declares a storage.
+    storage_create(body: &StorageCreate) -> StorageDetail = tell(StorageCreate, "", body);
+    /// Returns the storages that a query names.
+    storage_list(query: &RetiredQuery) -> Rows<StorageDetail> = ask(StorageList, "", query);
+    /// Returns one storage.
+    storage_show(id: &str) -> StorageDetail = get(StorageShow, id);
+    /// Has other keys open a storage.
+    storage_update(id: &str, body: &StorageUpdate) -> StorageDetail = tell(StorageUpdate, id, body);
+    /// Retires a storage.
+    storage_retire(id: &str) -> () = get(StorageRetire, id);
+    /// Declares a template.
+    template_create(body: &TemplateCreate) -> TemplateView = tell(TemplateCreate, "", body);
+    /// Returns all templates.
+    template_list() -> Rows<TemplateView> = get(TemplateList, "");
+    /// Returns one template.
+    template_show(id: &str) -> TemplateView = get(TemplateShow, id);
+    /// Changes a template, and the plans under it.
+    template_update(id: &str, body: &TemplateUpdate) -> TemplateView = tell(TemplateUpdate, id, body);
+    /// Removes a template.
+    template_remove(id: &str) -> () = get(TemplateRemove, id);
+    /// Asks for a backup of each item of a plan.
+    plan_request(id: &str) -> PlanRequested = get(PlanRequest, id);
+    /// Returns how far a plan's schedule is.
+    plan_schedule(id: &str, query: &ScheduleQuery) -> PlanScheduleView = ask(PlanSchedule, id, query);
+    /// Holds a plan back.
+    plan_pause(id: &str) -> PlanScheduleView = get(PlanPause, id);
+    /// Lets a plan go on.
+    plan_resume(id: &str) -> PlanScheduleView = get(PlanResume, id);
+    /// Returns what a plan's retention says of each snapshot of its items.
+    plan_retention(id: &str) -> Rows<ItemRetentionView> = get(PlanRetention, id);
+    /// Returns the maintenance windows that are not over.
+    maintenance_list() -> Rows<MaintenanceView> = get(MaintenanceList, "");
+    /// Declares a maintenance window.
+    maintenance_create(body: &MaintenanceCreate) -> MaintenanceView = tell(MaintenanceCreate, "", body);
+    /// Takes a maintenance window away.
+    maintenance_remove(id: &str) -> () = get(MaintenanceRemove, id);
+    /// Returns jobs, newest first.
+    job_list(query: &JobQuery) -> Rows<JobView> = ask(JobList, "", query);
+    /// Returns one job.
+    job_show(id: &str) -> JobDetail = get(JobShow, id);
+    /// Returns what is stored of a job, in the order of time.
+    job_log(id: &str) -> JobLogView = get(JobLog, id);
+    /// Asks for a job's end.
+    job_cancel(id: &str) -> JobView = get(JobCancel, id);
+    /// Tries a job again.
+    job_retry(id: &str) -> JobView = get(JobRetry, id);
+    /// Says why a plan does what it does.
+    plan_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(PlanExplain, id, query);
+    /// Says how an item stands.
+    item_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(ItemExplain, id, query);
+    /// Says why a job exists, and when it starts.
+    job_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(JobExplain, id, query);
+    /// Says why a snapshot is kept, or goes.
+    snapshot_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(SnapshotExplain, id, query);
+    /// Returns how many jobs may run at a time.
+    caps_show() -> CapsView = get(CapsShow, "");
+    /// Changes how many jobs may run at a time.
+    caps_put(body: &CapsPut) -> CapsView = tell(CapsPut, "", body);
+    /// Leases jobs to an agent.
+    job_lease(agent_id: &str, body: &LeaseAsk) -> LeaseGiven = tell(JobLease, agent_id, body);
+    /// Sends an agent's heartbeat.
+    job_renew(agent_id: &str, body: &RenewAsk) -> Renewed = tell(JobRenew, agent_id, body);
+    /// Tells how far a leased job is.
+    job_progress(id: &str, body: &ProgressTell) -> StandingView = tell(JobProgress, id, body);
+    /// Stores an intent for the job's next attempt.
+    job_checkpoint(id: &str, body: &CheckpointTell) -> () = tell(JobCheckpoint, id, body);
+    /// Gives a leased job back.
+    job_wait(id: &str, body: &WaitTell) -> () = tell(JobWait, id, body);
+    /// Hands a result in.
+    job_finish(id: &str, body: &FinishTell) -> StateWire = tell(JobFinish, id, body);
+    /// Returns snapshots, newest first.
+    snapshot_list(query: &SnapshotQuery) -> Rows<SnapshotView> = ask(SnapshotList, "", query);
+    /// Returns the entries of a folder in a snapshot.
+    snapshot_entries(id: &str, query: &EntryQuery) -> Rows<EntryView> = ask(SnapshotEntries, id, query);
+    /// Returns entries of a snapshot whose path a pattern matches.
+    snapshot_find(id: &str, query: &FindQuery) -> FoundView = ask(SnapshotFind, id, query);
+    /// Returns what differs between two snapshots.
+    snapshot_diff(id: &str, query: &DiffQuery) -> DiffView = ask(SnapshotDiff, id, query);
+    /// Asks for a restore.
+    snapshot_restore(id: &str, body: &SnapshotRestore) -> JobAccepted = tell(SnapshotRestore, id, body);
+    /// Keeps a snapshot, whatever the rules say.
+    snapshot_pin(id: &str) -> SnapshotView = get(SnapshotPin, id);
+    /// Leaves a snapshot to the rules again.
+    snapshot_unpin(id: &str) -> SnapshotView = get(SnapshotUnpin, id);
+    /// Puts a snapshot under a legal hold.
+    snapshot_hold(id: &str) -> SnapshotView = get(SnapshotHold, id);
+    /// Lifts a snapshot's legal hold.
+    snapshot_release(id: &str) -> SnapshotView = get(SnapshotRelease, id);
+    /// Asks for a verify.
+    snapshot_verify(id: &str, body: &SnapshotVerify) -> JobAccepted = tell(SnapshotVerify, id, body);
+    /// Returns evidence, newest first.
+    evidence_list(query: &EvidenceQuery) -> Rows<EvidenceView> = ask(EvidenceList, "", query);
+    /// Returns a tenant's events, oldest first.
+    event_list(query: &EventQuery) -> Rows<EventView> = ask(EventList, "", query);
+}
