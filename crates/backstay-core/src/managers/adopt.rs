@@ -163,20 +163,11 @@ fn snapshot_row(context: &Context, job: &Job, found: &FoundSnapshot, item_id: It
 
 /// Returns what is told of it.
 pub(super) fn told(context: &Context, job: &Job, found: usize, unread: &Unread, adoption: &Adoption) -> Event {
-    let sources: HashSet<ItemId> = adoption.sources.iter().map(|(_, item)| item.id).collect();
-    let foreign = match sources.len() {
-        0 => String::new(),
-        count => format!(", {count} new foreign sources stand for what no plan backs up here"),
-    };
-    let moved = match adoption.moved.len() {
-        0 => String::new(),
-        count => format!(", {count} belong to plans now"),
-    };
-    let unread = match unread.count {
-        0 => String::new(),
-        count => format!(", {count} could not be read"),
-    };
-    let words =
-        format!("discover found {found} snapshots: {} taken in{moved}{foreign}{unread}", adoption.snapshots.len());
+    let some = |count: usize, words: &str| if count == 0 { String::new() } else { format!(", {count} {words}") };
+    let foreign = some(adoption.sources.len(), "foreign sources more for what no plan backs up here");
+    let moved = some(adoption.moved.len(), "given to plans that have come since");
+    let unread = some(usize::try_from(unread.count).unwrap_or(usize::MAX), "could not be read");
+    let new = adoption.snapshots.len();
+    let words = format!("snapshots in the repository: {found} found, {new} of them new here{moved}{foreign}{unread}");
     context.event(EventKind::Succeeded, (job.tenant_id, Some(job.id), None), context.now(), words)
 }

@@ -73,8 +73,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 /// Prints what there is again, and what a person has to say now.
 fn summary(outcome: &Outcome, program: &str, screen: &Screen) {
     let Outcome { repository, snapshots, plans, foreign, job } = outcome;
-    let count = human::count(*snapshots as u64);
-    screen.line(&format!("Recovered  {count} snapshots of repository {}", human::shown(&repository.name)));
+    let count = match snapshots {
+        1 => "1 snapshot".to_owned(),
+        count => format!("{} snapshots", human::count(*count as u64)),
+    };
+    screen.line(&format!("Recovered  {count} of repository {}", human::shown(&repository.name)));
     if job.job.counts.unread > 0 {
         let unread = human::count(job.job.counts.unread);
         screen.line(&format!("           {unread} could not be read: {program} job show {}", job.job.id));

@@ -189,6 +189,11 @@ async fn adopt(client: &Client, repository: &str, screen: &Screen) -> Result<Exi
     let mut watch = Watch::new(screen);
     let detail = watch_job(client, &job_id, &format!("looking through {}", found.name), &mut watch).await?;
     super::job::show(screen, &detail);
+    if !screen.json() {
+        let log = client.job_log(&job_id).await?;
+        let told = log.lines.iter().filter(|line| line.text.contains(" found, "));
+        told.for_each(|line| screen.line(&line.text));
+    }
     Ok(exit_of(&detail.job))
 }
 

@@ -78,6 +78,7 @@ fn a_repository_of_restic_is_taken_in_and_nothing_foreign_goes() {
         ["repository", "add", "theirs", "--existing", "--set", &path, "--password-reference", "file:keys/theirs.key"];
     let ran = place.run(&words);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("4 found, 4 of them new here, 3 foreign sources more"), "{ran:?}");
     let repository = by_name(&place, "repository", "theirs");
     let in_it = || -> Vec<Value> {
         let mut all = rows(&place, &["snapshot", "list"]);
@@ -96,6 +97,7 @@ fn a_repository_of_restic_is_taken_in_and_nothing_foreign_goes() {
     place.json(&["plan", "create", "shop", "--source", &source, "--repository", &repository, "--keep-last", "1"]);
     let ran = place.run(&["repository", "adopt", "theirs"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("4 found, 0 of them new here, 2 given to plans that have come since"), "{ran:?}");
     let item = rows(&place, &["source", "items", &source])[0]["id"].clone();
     let of_plan = || in_it().iter().filter(|row| row["item_id"] == item).count();
     assert_eq!((in_it().len(), of_plan(), foreign(&place)), (4, 2, 3));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backstay_core::domain::adoption::{FOREIGN_KIND, FoundSnapshot};
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::disposition::Disposition;
@@ -21,7 +22,7 @@ use backstay_core::ports::job::{JobResult, Jobs};
 use backstay_core::ports::store::{Enqueued, Page, SnapshotFilter};
 
 use super::{JobsHarness, backed_up, lease, leased};
-use crate::conformance::world::World;
+use crate::conformance::world::{World, distinct_counts};
 
 /// A backup with unread entries succeeds as partial: its snapshot has a row, its unread entries are named, and it is
 /// not the newest good one.
@@ -112,6 +113,48 @@ pub async fn what_did_not_change_is_confirmed(harness: JobsHarness) {
     let listed = world.stores.schedules.schedule_list_items(&[world.plan.id]).await.unwrap();
     assert_eq!(listed[0].newest_at, Some(world.now()));
     assert_eq!(jobs.job_finish(second.lease_key(), &confirmed("cd")).await.ok(), None, "it ended otherwise");
+}
+
+/// A discover gives what it found a row: a plan's own under the plan's item, good as it says; what restic made elsewhere under
+/// a foreign source; what is known already none. Told twice it is told once, and what could not be read makes it partial.
+///
+/// Red when `adoption` does not look at what is known, or `home_of` guesses.
+pub async fn what_a_discover_finds_becomes_somebodys(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    snapshot_made(&*jobs, &world).await;
+    world.clock.advance(Duration::from_secs(60));
+    let found = |foreign_id: &str, hostname: &str, tags: &[&str]| FoundSnapshot {
+        foreign_id: foreign_id.repeat(32),
+        taken_at: world.now(),
+        hostname: hostname.to_owned(),
+        is_of_this_machine: hostname == "here",
+        paths: vec![world.items[0].name.clone()],
+        tags: tags.iter().map(ToString::to_string).collect(),
+        counts: distinct_counts(),
+    };
+    let tag = format!("plan:{}", world.plan.name);
+    let all = vec![found("ef", "here", &[]), found("01", "there", &[&tag]), found("02", "there", &[])];
+    let job = Job { instruction: Instruction::Discover, plan_id: None, item_id: None, ..world.backup(0) };
+    assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+    let leased = lease(&*jobs, world.agent(), 1).await.remove(0);
+    assert!(matches!(leased.state.work, Work::Discover), "{:?}", leased.state.work);
+    let mut unread = Unread::default();
+    unread.push("snapshot 03".to_owned(), "it is damaged".to_owned());
+    let result = JobResult::Discovered { found: all, unread };
+    for _ in 0..2 {
+        let state = jobs.job_finish(leased.lease_key(), &result).await.unwrap();
+        assert!(matches!(state, JobState::Succeeded { outcome: Outcome::Partial, .. }), "{state:?}");
+    }
+    let rows = world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap();
+    let row = |foreign_id: &str| rows.iter().find(|row| row.foreign_id == foreign_id.repeat(32)).unwrap();
+    assert_eq!(rows.len(), 3);
+    let ours = world.items[0].id;
+    assert_eq!((row("01").item_id, row("01").is_good, row("01").counts), (ours, true, distinct_counts()));
+    let foreign = world.stores.declarations.item_get(row("02").item_id).await.unwrap();
+    let source = world.stores.declarations.source_get(foreign.source_id).await.unwrap();
+    assert_eq!((source.kind.as_str(), row("02").is_good), (FOREIGN_KIND, false));
+    assert_eq!(source.settings["hostname"], "there");
+    assert_eq!(world.jobs.job_unread_get(leased.id).await.unwrap().count, 1);
 }
 
 /// Makes a snapshot of the first item and returns its row's id.
