@@ -25,12 +25,15 @@ use super::repair::try_repair_index;
 /// Of so many bytes one is changed: not by a power of two, so that every place of a structure has its turn.
 const EVERY: usize = 7;
 
+/// Judges what was done, and both looks.
+type Judge<'j> = dyn Fn(&str, &Result<(), EngineError>, Seen, Seen) + 'j;
+
 /// Does some work on a repository with each of some bytes changed; `judge` gets what was done and both looks.
 fn whichever_byte_is_changed(
     what: &str,
     small: &Small,
     work: &dyn Fn(&Repository) -> Result<(), EngineError>,
-    judge: &dyn Fn(&str, &Result<(), EngineError>, Seen, Seen),
+    judge: &Judge<'_>,
 ) {
     let (mut flips, mut refused) = (0, 0);
     for key in small.template.keys().iter().filter(|key| !key.starts_with("keys/") && *key != "config") {

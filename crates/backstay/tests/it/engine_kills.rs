@@ -184,6 +184,7 @@ fn kill_in_the_midst(repo: &Repo, words: &[&str], prepare: &dyn Fn(&mut Command)
 fn maintenance_that_is_killed_leaves_a_whole_repository_and_the_next_run_completes() {
     let repo = Repo::new();
     let write = |seed: u64| {
+        std::fs::create_dir_all(repo.place.source()).unwrap();
         for file in 0..12 {
             std::fs::write(repo.place.source().join(format!("file-{file}")), noise(seed + file, 1 << 20)).unwrap();
         }
@@ -193,6 +194,7 @@ fn maintenance_that_is_killed_leaves_a_whole_repository_and_the_next_run_complet
     write(6);
     repo.backup(&[]);
     let other = Repo::new();
+    std::fs::create_dir_all(other.place.source()).unwrap();
     std::fs::write(other.place.source().join("other"), noise(99, 8 << 20)).unwrap();
     other.backup(&[]);
     let from = |command: &mut Command| {
