@@ -13,19 +13,70 @@ use super::FormatError;
 use super::crypto::SEAL_BYTES;
 use super::id::{Id, IdSet};
 use super::pack::{BlobKind, HEADER_BYTES, PackedBlob, header_entry_bytes};
-use super::sorted::{Record, SortedList};
+use super::sorted::{Record, SortedList, number_at};
 
 /// Blobs that one index file names at the most, as restic does.
 pub const INDEX_BLOBS_MAX: usize = 50_000;
 
-/// Bit of [`Record::pack`] that says that the blob holds a tree.
+/// Blobs that are kept in memory, 48 MiB; more lie in a file. A repository of a terabyte of usual files stays in memory.
+const BLOBS_IN_MEMORY: usize = 1 << 20;
+
+/// Bit of [`Known::pack`] that says that the blob holds a tree.
 const TREE_BIT: u32 = 1 << 31;
 
-/// Bit of [`Record::pack`] that says that the pack is about to go: such blobs sort behind all others of their id.
+/// Bit of [`Known::pack`] that says that the pack is about to go: such blobs sort behind all others of their id.
 const PENDING_BIT: u32 = 1 << 30;
 
-/// The pack's number in [`Record::pack`].
+/// The pack's number in [`Known::pack`].
 const NUMBER: u32 = PENDING_BIT - 1;
+
+/// A blob of an index: 48 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Known {
+    id: Id,
+    pack: u32,
+    offset: u32,
+    length: u32,
+    /// Zero when it is not compressed.
+    plain_length: u32,
+}
+
+impl Record for Known {
+    const BYTES: usize = 48;
+
+    fn write(&self, into: &mut [u8]) {
+        into[..32].copy_from_slice(&self.id.0);
+        for (at, number) in [self.pack, self.offset, self.length, self.plain_length].into_iter().enumerate() {
+            into[32 + 4 * at..][..4].copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn read(from: &[u8]) -> Self {
+        let id = Id(*from.first_chunk().expect("a record begins with an id"));
+        let [pack, offset, length, plain_length] = [32, 36, 40, 44].map(|at| number_at(from, at));
+        Self { id, pack, offset, length, plain_length }
+    }
+
+    fn prefix(&self) -> u64 {
+        prefix(&self.id)
+    }
+}
+
+/// Returns the beginning of an id, which sorts as ids do.
+fn prefix(id: &Id) -> u64 {
+    u64::from_be_bytes(*id.0.first_chunk().expect("an id has 32 bytes"))
+}
+
+impl Known {
+    /// Returns it without what stands for other things in its pack's number, and its pack.
+    fn unpacked(self) -> (PackedBlob, PackNumber) {
+        let number = self.pack & NUMBER;
+        let pack = if self.pack & PENDING_BIT == 0 { PackNumber::Known(number) } else { PackNumber::Pending(number) };
+        let kind = if self.pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
+        let plain_length = (self.plain_length > 0).then_some(self.plain_length);
+        (PackedBlob { id: self.id, kind, offset: self.offset, length: self.length, plain_length }, pack)
+    }
+}
 
 /// An index file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -150,6 +201,17 @@ impl BlobPlace {
     }
 }
 
+/// A copy of a blob in an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlobCopy {
+    /// Its place in the sorted list.
+    pub(crate) place: usize,
+    /// What the index says of it.
+    pub(crate) blob: PackedBlob,
+    /// Where it lies.
+    pub(crate) pack: PackNumber,
+}
+
 /// A pack that the index names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownPack {
@@ -180,18 +242,30 @@ pub enum PackNumber {
 }
 
 /// The index of a repository, as it was when it was loaded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
     /// The files that it was read from.
     files: Vec<Id>,
-    blobs: SortedList,
+    blobs: SortedList<Known>,
     packs: Vec<KnownPack>,
     pending: Vec<PendingPack>,
     /// Packs that are about to go by one index file and are like any other by another: a prune died between two writes.
     doubtful: IdSet,
 }
 
+impl Default for Index {
+    fn default() -> Self {
+        Self::with_blobs_in_memory(BLOBS_IN_MEMORY)
+    }
+}
+
 impl Index {
+    /// Makes an empty one that keeps so many blobs in memory, and more in a file.
+    pub(crate) fn with_blobs_in_memory(count: usize) -> Self {
+        let (files, packs, pending) = (Vec::new(), Vec::new(), Vec::new());
+        Self { files, blobs: SortedList::with_run(count), packs, pending, doubtful: IdSet::default() }
+    }
+
     /// Takes in an index file. [`Index::sort`] must follow the last one.
     pub fn take(&mut self, file: IndexFile) {
         for pack in file.packs {
@@ -210,7 +284,7 @@ impl Index {
 
     fn take_blobs(&mut self, number: u32, blobs: &[IndexBlob]) {
         for blob in blobs {
-            self.blobs.push(Record {
+            self.blobs.push(Known {
                 id: blob.id,
                 pack: match blob.kind {
                     IndexBlobKind::Data => number,
@@ -240,6 +314,7 @@ impl Index {
 
     /// Makes the index ready for look-ups.
     pub fn sort(&mut self) {
+        assert!(u32::try_from(self.blobs.len()).is_ok(), "an index names fewer than 2^32 blobs");
         self.blobs.sort();
         let pending: IdSet = self.pending.iter().map(|pack| pack.id).collect();
         self.doubtful = self.packs.iter().map(|pack| pack.id).filter(|id| pending.contains(id)).collect();
@@ -248,17 +323,30 @@ impl Index {
     /// Returns the places of all copies of a blob in the sorted list; those that are about to go come last.
     pub(crate) fn copies(&self, kind: BlobKind, id: &Id) -> std::ops::Range<usize> {
         let bit = if kind == BlobKind::Tree { TREE_BIT } else { 0 };
-        self.blobs.equal(id, |blob| (blob.id, blob.pack & TREE_BIT).cmp(&(*id, bit)))
+        self.blobs.equal(prefix(id), |blob| (blob.id, blob.pack & TREE_BIT).cmp(&(*id, bit)))
     }
 
     /// Returns the blob at a place of the sorted list, and its pack.
     pub(crate) fn blob(&self, place: usize) -> (PackedBlob, PackNumber) {
-        let blob = self.blobs.get(place);
-        let number = blob.pack & NUMBER;
-        let pack = if blob.pack & PENDING_BIT == 0 { PackNumber::Known(number) } else { PackNumber::Pending(number) };
-        let kind = if blob.pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
-        let plain_length = (blob.plain_length > 0).then_some(blob.plain_length);
-        (PackedBlob { id: blob.id, kind, offset: blob.offset, length: blob.length, plain_length }, pack)
+        self.blobs.get(place).unpacked()
+    }
+
+    /// Returns all blobs with their packs, in the order of their places.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = (PackedBlob, PackNumber)> {
+        self.blobs.iter().map(Known::unpacked)
+    }
+
+    /// Returns the copies of each blob, together, in the order of their places.
+    pub(crate) fn copies_of_each(&self) -> impl Iterator<Item = Vec<BlobCopy>> {
+        let mut blobs = self.blobs().enumerate().map(|(place, (blob, pack))| BlobCopy { place, blob, pack }).peekable();
+        std::iter::from_fn(move || {
+            let first = blobs.next()?;
+            let mut copies = vec![first];
+            while let Some(other) = blobs.next_if(|other| other.blob.order() == first.blob.order()) {
+                copies.push(other);
+            }
+            Some(copies)
+        })
     }
 
     /// Returns the id of a pack.
@@ -323,13 +411,11 @@ impl Index {
     pub fn blobs_in(&self, wanted: impl Fn(&Id) -> bool) -> Vec<(BlobKind, Id)> {
         let known: Vec<bool> = self.packs.iter().map(|pack| wanted(&pack.id)).collect();
         let pending: Vec<bool> = self.pending.iter().map(|pack| wanted(&pack.id)).collect();
-        let kind = |pack: u32| if pack & TREE_BIT == 0 { BlobKind::Data } else { BlobKind::Tree };
-        let mut inside = Vec::new();
-        self.blobs.for_each(|blob| {
-            let of = if blob.pack & PENDING_BIT == 0 { &known } else { &pending };
-            inside.extend(of[(blob.pack & NUMBER) as usize].then(|| (kind(blob.pack), blob.id)));
-        });
-        inside
+        let is_inside = |number: &PackNumber| match number {
+            PackNumber::Known(number) => known[*number as usize],
+            PackNumber::Pending(number) => pending[*number as usize],
+        };
+        self.blobs().filter(|(_, pack)| is_inside(pack)).map(|(blob, _)| (blob.kind, blob.id)).collect()
     }
 }
 
@@ -350,6 +436,14 @@ mod tests {
 
     fn blob(kind: BlobKind, id: Id, offset: u32, plain_length: Option<u32>) -> PackedBlob {
         PackedBlob { id, kind, offset, length: 40, plain_length }
+    }
+
+    #[test]
+    fn a_blob_of_an_index_comes_back_from_its_bytes() {
+        let known = Known { id: Id::of(b"x"), pack: TREE_BIT | 5, offset: 2, length: 3, plain_length: u32::MAX };
+        let mut bytes = [0; Known::BYTES];
+        known.write(&mut bytes);
+        assert_eq!((Known::read(&bytes), size_of::<Known>()), (known, Known::BYTES));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod config;
 pub mod chunker;
 pub mod pack;
 pub mod index;
-mod sorted;
+pub(crate) mod sorted;
 pub mod node;
 pub mod tree;
 pub mod name;

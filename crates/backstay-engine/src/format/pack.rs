@@ -23,7 +23,7 @@ pub enum BlobKind {
 }
 
 /// Where a blob lies in a pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PackedBlob {
     /// Hash of the plain blob.
     pub id: Id,
@@ -35,6 +35,13 @@ pub struct PackedBlob {
     pub length: u32,
     /// Its bytes after decompression; none when it is not compressed.
     pub plain_length: Option<u32>,
+}
+
+impl PackedBlob {
+    /// Returns what blobs are in order by in an index; copies of one blob have the same.
+    pub(crate) fn order(&self) -> (Id, bool) {
+        (self.id, self.kind == BlobKind::Tree)
+    }
 }
 
 /// A pack that is being filled.

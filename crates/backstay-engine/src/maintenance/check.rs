@@ -2,8 +2,9 @@
 //! snapshots and paths that it touches.
 //!
 //! Harm is a finding, not an error, and the check goes on. What is in the repository may grow meanwhile: snapshots are
-//! listed first, so all that they need is there when the rest is looked at. Memory is that of the index, 48 bytes a
-//! blob, some for each pack, and two bits a blob; and, while data is read, of the few packs that are read at once.
+//! listed first, so all that they need is there when the rest is looked at. Memory is that of the index, which lies in a
+//! file when it is long, some for each pack, and two bits a blob; and, while data is read, of the few packs that are read
+//! at once.
 
 mod data;
 mod trees;

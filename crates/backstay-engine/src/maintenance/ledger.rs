@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use crate::error::EngineError;
 use crate::format::id::{Id, IdMap};
-use crate::format::index::{Index, IndexFile, PackNumber};
+use crate::format::index::{BlobCopy, Index, IndexFile, PackNumber};
 use crate::format::object::FileKind;
 use crate::format::pack::{HEADER_BYTES, PackedBlob, header_entry_bytes};
 use crate::interrupt::Interrupt;
+use crate::maintenance::by_pack::BlobsByPack;
 use crate::repository::Repository;
 
 /// A pack, however many index files name it.
@@ -49,10 +50,7 @@ pub(super) struct Ledger {
     pub(super) unnamed: Vec<(Id, u64)>,
     known: Vec<u32>,
     pending: Vec<u32>,
-    /// Places of blobs by pack, then offset.
-    order: Vec<u32>,
-    /// Where each pack's places begin in `order`.
-    begins: Vec<u32>,
+    blobs: BlobsByPack,
 }
 
 impl Ledger {
@@ -90,11 +88,19 @@ impl Ledger {
         }
         index.sort();
         let there = repository.pack_list(interrupt)?;
-        Ok((Self::new(index, parts, there), unreadable))
+        Ok((Self::new(index, parts, there, interrupt)?, unreadable))
     }
 
     /// Makes one of a sorted index, its files, and the packs that are there.
-    pub(super) fn new(index: Index, parts: Vec<IndexPart>, there: Vec<(Id, u64)>) -> Self {
+    ///
+    /// # Errors
+    /// [`EngineError::Interrupted`].
+    pub(super) fn new(
+        index: Index,
+        parts: Vec<IndexPart>,
+        there: Vec<(Id, u64)>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, EngineError> {
         let mut packs: Vec<Pack> = Vec::new();
         let mut places: IdMap<u32> = IdMap::default();
         let mut place_of = |id: Id| {
@@ -121,49 +127,64 @@ impl Ledger {
                 None => unnamed.push((id, bytes)),
             }
         }
-        let mut ledger = Self { index, parts, packs, unnamed, known, pending, order: Vec::new(), begins: Vec::new() };
-        ledger.sort_places();
+        let pack_of = |number| Some(place_in(&known, &pending, number));
+        let blobs = BlobsByPack::new(&index, packs.len(), pack_of, interrupt)?;
+        let mut ledger = Self { index, parts, packs, unnamed, known, pending, blobs };
         for place in 0..ledger.packs.len() {
+            interrupt.check()?;
             let blobs = ledger.blobs(place);
             let end = blobs.iter().map(|(_, blob)| u64::from(blob.offset) + u64::from(blob.length)).max();
             let entries = blobs.iter().map(|(_, blob)| header_entry_bytes(blob.plain_length.is_some()));
             ledger.packs[place].named_bytes = end.map(|end| end + HEADER_BYTES + entries.sum::<u64>());
         }
-        ledger
-    }
-
-    fn sort_places(&mut self) {
-        let count = u32::try_from(self.index.blob_count()).expect("an index of 2^32 blobs does not fit in memory");
-        let mut order: Vec<u32> = (0..count).collect();
-        order.sort_unstable_by_key(|place| {
-            let (blob, number) = self.index.blob(*place as usize);
-            (self.pack_of(number), blob.offset, *place)
-        });
-        let mut begins = Vec::with_capacity(self.packs.len() + 1);
-        let mut at = 0;
-        for pack in 0..=self.packs.len() {
-            let before = |place: &u32| self.pack_of(self.index.blob(*place as usize).1) < pack;
-            at += order[at..].partition_point(before);
-            begins.push(at as u32);
-        }
-        (self.order, self.begins) = (order, begins);
+        Ok(ledger)
     }
 
     /// Returns the place of a pack in [`Ledger::packs`].
     pub(super) fn pack_of(&self, number: PackNumber) -> usize {
-        match number {
-            PackNumber::Known(number) => self.known[number as usize] as usize,
-            PackNumber::Pending(number) => self.pending[number as usize] as usize,
-        }
+        place_in(&self.known, &self.pending, number) as usize
+    }
+
+    /// Returns of each blob where the index names it first, and its copies: each once, in the order of packs.
+    pub(super) fn copies_of_each(&self) -> impl Iterator<Item = (usize, Vec<PackCopy>)> {
+        self.index.copies_of_each().map(move |copies| {
+            let copy = |BlobCopy { place, blob, pack }: &BlobCopy| {
+                let (pack, offset, bytes) = (self.pack_of(*pack), blob.offset, u64::from(blob.length));
+                PackCopy { pack, offset, place: *place, bytes }
+            };
+            let mut found: Vec<PackCopy> = copies.iter().map(copy).collect();
+            found.sort_unstable();
+            found.dedup_by_key(|copy| (copy.pack, copy.offset));
+            (copies[0].place, found)
+        })
     }
 
     /// Returns all blobs of a pack in order, each once, with their places in the index.
     pub(super) fn blobs(&self, pack: usize) -> Vec<(usize, PackedBlob)> {
-        let places = &self.order[self.begins[pack] as usize..self.begins[pack + 1] as usize];
-        let mut blobs: Vec<(usize, PackedBlob)> =
-            places.iter().map(|place| (*place as usize, self.index.blob(*place as usize).0)).collect();
+        let mut blobs = self.blobs.of(pack);
         // Two index files may name the same blob of the same pack.
         blobs.dedup_by(|b, a| a.1 == b.1);
         blobs
+    }
+}
+
+/// A copy of a blob, in the order of where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PackCopy {
+    /// The place of its pack in [`Ledger::packs`].
+    pub(super) pack: usize,
+    /// Where it begins there.
+    pub(super) offset: u32,
+    /// Its place in the index.
+    pub(super) place: usize,
+    /// Its sealed bytes.
+    pub(super) bytes: u64,
+}
+
+/// Returns the place of a pack by the places of those that index files name.
+fn place_in(known: &[u32], pending: &[u32], number: PackNumber) -> u32 {
+    match number {
+        PackNumber::Known(number) => known[number as usize],
+        PackNumber::Pending(number) => pending[number as usize],
     }
 }

@@ -1,7 +1,10 @@
 //! Blobs that move from pack to pack: fetched in runs, opened and hashed, sealed anew and looked at, and named in index
 //! files once their packs are there. Who comes in: prune, repair, rewrite and copy.
 
+use std::sync::Mutex;
+
 use backstay_storage::ReadCache;
+use jiff::Timestamp;
 
 use crate::error::EngineError;
 use crate::format::FormatError;
@@ -147,13 +150,13 @@ impl<'a> Opener<'a> {
     }
 }
 
-/// Seals blobs into new packs, and names these in index files.
+/// Seals blobs into new packs, and has these named once they are there.
 pub(super) struct Repacker<'a> {
     repository: &'a Repository,
-    /// What names the packs.
-    pub(super) index: IndexWriter<'a>,
+    index: &'a IndexWriter<'a>,
     data: PackWriter,
     trees: PackWriter,
+    opened: Vec<u8>,
     /// Packs that were written.
     pub(super) packs: u64,
     /// Their bytes.
@@ -161,15 +164,9 @@ pub(super) struct Repacker<'a> {
 }
 
 impl<'a> Repacker<'a> {
-    pub(super) fn new(repository: &'a Repository, guard: &'a LockGuard, interrupt: &'a Interrupt) -> Self {
-        Self {
-            repository,
-            index: IndexWriter { repository, guard, interrupt, file: IndexFile::default() },
-            data: PackWriter::new(Vec::new()),
-            trees: PackWriter::new(Vec::new()),
-            packs: 0,
-            bytes: 0,
-        }
+    pub(super) fn new(repository: &'a Repository, index: &'a IndexWriter<'a>) -> Self {
+        let (data, trees) = (PackWriter::new(Vec::new()), PackWriter::new(Vec::new()));
+        Self { repository, index, data, trees, opened: Vec::new(), packs: 0, bytes: 0 }
     }
 
     /// Seals a blob; `stored` is the plain blob, or its compressed bytes where `plain_length` says how many it has without.
@@ -185,8 +182,9 @@ impl<'a> Repacker<'a> {
             BlobKind::Tree => &mut self.trees,
         };
         let new = writer.push(self.repository.key(), kind, id, stored, plain_length);
-        let mut again = writer.sealed(&new).to_vec();
-        let opened = self.repository.key().open_in_place(&mut again, "blob");
+        self.opened.clear();
+        self.opened.extend_from_slice(writer.sealed(&new));
+        let opened = self.repository.key().open_in_place(&mut self.opened, "blob");
         if !opened.is_ok_and(|opened| *opened == *stored) {
             return Err(EngineError::Machine { id });
         }
@@ -218,31 +216,63 @@ impl<'a> Repacker<'a> {
         (self.packs, self.bytes) = (self.packs + 1, self.bytes + pack.body.len() as u64);
         let part = pack_part(&pack);
         self.repository.pack_write(&pack.id, pack.body.into(), part, self.index.interrupt)?;
-        self.index.file.push(pack.id, &pack.blobs);
-        self.index.flush_if_full()
+        self.index.push(pack.id, &pack.blobs)
     }
 }
 
-/// Writes index files of restic's size.
+/// Writes index files of restic's size. Several threads may hand it packs.
 pub(super) struct IndexWriter<'a> {
     repository: &'a Repository,
     guard: &'a LockGuard,
     interrupt: &'a Interrupt,
+    packs_max: usize,
     /// The one that is being filled.
-    pub(super) file: IndexFile,
+    file: Mutex<IndexFile>,
 }
 
-impl IndexWriter<'_> {
-    pub(super) fn flush_if_full(&mut self) -> Result<(), EngineError> {
-        let full = self.file.blob_count() >= INDEX_BLOBS_MAX || self.file.pack_count() >= INDEX_PACKS_MAX;
-        if full { self.flush() } else { Ok(()) }
+impl<'a> IndexWriter<'a> {
+    pub(super) fn new(repository: &'a Repository, guard: &'a LockGuard, interrupt: &'a Interrupt) -> Self {
+        Self { repository, guard, interrupt, packs_max: INDEX_PACKS_MAX, file: Mutex::default() }
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), EngineError> {
-        if !self.file.is_empty() {
+    /// Writes a file for so many packs, and not only when it is full.
+    pub(super) fn each(self, packs_max: usize) -> Self {
+        Self { packs_max, ..self }
+    }
+
+    /// Names a pack that is there.
+    pub(super) fn push(&self, pack: Id, blobs: &[PackedBlob]) -> Result<(), EngineError> {
+        self.fill(|file| file.push(pack, blobs))
+    }
+
+    /// Names a pack as one that is about to go, since when.
+    pub(super) fn push_pending(
+        &self,
+        pack: Id,
+        blobs: &[PackedBlob],
+        size_bytes: u64,
+        marked_at: Timestamp,
+    ) -> Result<(), EngineError> {
+        self.fill(|file| file.push_pending(pack, blobs, size_bytes, marked_at))
+    }
+
+    fn fill(&self, name: impl FnOnce(&mut IndexFile)) -> Result<(), EngineError> {
+        let mut file = self.file.lock().expect("no holder panics");
+        name(&mut file);
+        let full = file.blob_count() >= INDEX_BLOBS_MAX || file.pack_count() >= self.packs_max;
+        if full { self.write(&mut file) } else { Ok(()) }
+    }
+
+    /// Writes what is not written yet.
+    pub(super) fn flush(&self) -> Result<(), EngineError> {
+        self.write(&mut self.file.lock().expect("no holder panics"))
+    }
+
+    fn write(&self, file: &mut IndexFile) -> Result<(), EngineError> {
+        if !file.is_empty() {
             // After a sleep somebody else may have pruned: what we would write then names packs that are gone.
             self.guard.check()?;
-            self.repository.file_write(FileKind::Index, &std::mem::take(&mut self.file).write(), self.interrupt)?;
+            self.repository.file_write(FileKind::Index, &std::mem::take(file).write(), self.interrupt)?;
         }
         Ok(())
     }

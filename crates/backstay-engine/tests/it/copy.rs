@@ -21,7 +21,7 @@ use super::restic::restics;
 use super::rewrite::{all, facts};
 use super::tree;
 
-fn try_copy(source: &Repository, target: &Repository) -> Result<(CopyPreview, Copied), EngineError> {
+pub(crate) fn try_copy(source: &Repository, target: &Repository) -> Result<(CopyPreview, Copied), EngineError> {
     // Locks of a process that died before are over.
     alone(target)?.release()?;
     let guard = lock(target, LockMode::Shared)?;
@@ -34,7 +34,7 @@ fn try_copy(source: &Repository, target: &Repository) -> Result<(CopyPreview, Co
     Ok((preview, done))
 }
 
-fn empty_like(source: &Repository, storage: Arc<dyn ObjectStorage>) -> Repository {
+pub(crate) fn empty_like(source: &Repository, storage: Arc<dyn ObjectStorage>) -> Repository {
     Repository::create_like(storage, &password(), maker(), source, &Interrupt::default()).unwrap()
 }
 

@@ -30,10 +30,10 @@ use super::nth::{Described, assert_named, described};
 use super::tree;
 
 /// A small repository of two snapshots, whose key costs nothing to try.
-struct Small {
+pub(crate) struct Small {
     home: TempDir,
-    template: Arc<FakeStorage>,
-    snapshots: [Id; 2],
+    pub(crate) template: Arc<FakeStorage>,
+    pub(crate) snapshots: [Id; 2],
     expected: [Described; 2],
 }
 
@@ -61,7 +61,7 @@ fn make(storage: &FakeStorage) {
     put(&config_key().unwrap(), SealKey::new(Zeroizing::new(master)).seal(&Config::random().write()));
 }
 
-fn small() -> Small {
+pub(crate) fn small() -> Small {
     let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let root = home.path().join("tree");
     fs::create_dir_all(root.join("folder")).unwrap();
@@ -83,57 +83,64 @@ fn small() -> Small {
     Small { home, template, snapshots: [first.0, second.0], expected: [first.1, second.1] }
 }
 
-fn open(storage: &Arc<FakeStorage>) -> Result<Repository, EngineError> {
+pub(crate) fn open(storage: &Arc<FakeStorage>) -> Result<Repository, EngineError> {
     Repository::open(Arc::clone(storage) as Arc<dyn ObjectStorage>, &password(), &Interrupt::default())
 }
 
-fn body_of(storage: &FakeStorage, key: &str) -> Bytes {
+pub(crate) fn body_of(storage: &FakeStorage, key: &str) -> Bytes {
     block_on(storage.object_get(&ObjectKey::new(key).unwrap(), None, ReadCache::Use)).unwrap()
 }
 
 /// What a look at a damaged repository found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     /// Snapshots that are restored whole.
-    whole: usize,
+    pub(crate) whole: usize,
     /// Files that are restored of those that are not.
     rest: usize,
 }
 
-/// Restores all snapshots of a damaged repository: what is there is right, what is not is named, and a check finds harm.
+impl Small {
+    /// Restores both snapshots, as far as they can be had: what is there is right, what is not is named.
+    pub(crate) fn restored(&self, repository: &Repository, context: &str) -> Seen {
+        let mut seen = Seen::default();
+        let (target, root) = (self.home.path().join("restored"), self.home.path().join("tree"));
+        for (id, expected) in self.snapshots.iter().zip(&self.expected) {
+            let hex = id.to_hex();
+            let options =
+                RestoreOptions { sub_path: root.to_str().unwrap().as_bytes(), ..RestoreOptions::new(&hex, &target) };
+            match restore(repository, &options, &EngineProgress::default(), &Interrupt::default()) {
+                Ok(done) => {
+                    let found = described(&target);
+                    assert_named(expected, &found, &done.unread, Path::new("/"), context);
+                    match done.unread.is_empty() {
+                        true => seen.whole += 1,
+                        false => seen.rest += found.len(),
+                    }
+                }
+                Err(error) => {
+                    assert!(error.is_harm() || matches!(error, EngineError::NoSnapshot { .. }), "{context}: {error:?}")
+                }
+            }
+            if target.exists() {
+                fs::remove_dir_all(&target).unwrap();
+            }
+        }
+        seen
+    }
+}
+
+/// Restores all snapshots of a damaged repository, and sees that a check finds harm.
 fn judge(small: &Small, repository: Result<Repository, EngineError>, key: &str, context: &str) -> Seen {
-    let mut seen = Seen::default();
     let repository = match repository {
         Ok(repository) => repository,
         Err(error) => {
             assert!(key == "config" || key.starts_with("keys/"), "{context}: {error:?}");
-            return seen;
+            return Seen::default();
         }
     };
-    let (target, root) = (small.home.path().join("restored"), small.home.path().join("tree"));
-    let interrupt = Interrupt::default();
-    for (id, expected) in small.snapshots.iter().zip(&small.expected) {
-        let hex = id.to_hex();
-        let options =
-            RestoreOptions { sub_path: root.to_str().unwrap().as_bytes(), ..RestoreOptions::new(&hex, &target) };
-        match restore(&repository, &options, &EngineProgress::default(), &interrupt) {
-            Ok(done) => {
-                let found = described(&target);
-                assert_named(expected, &found, &done.unread, Path::new("/"), context);
-                match done.unread.is_empty() {
-                    true => seen.whole += 1,
-                    false => seen.rest += found.len(),
-                }
-            }
-            Err(error) => {
-                assert!(error.is_harm() || matches!(error, EngineError::NoSnapshot { .. }), "{context}: {error:?}")
-            }
-        }
-        if target.exists() {
-            fs::remove_dir_all(&target).unwrap();
-        }
-    }
-    let found = check(&repository, &ReadData::All, &interrupt).unwrap();
+    let seen = small.restored(&repository, context);
+    let found = check(&repository, &ReadData::All, &Interrupt::default()).unwrap();
     // A snapshot that is not there was perhaps forgotten, and a key may have been another's: nothing says that they were.
     let is_silent = key.starts_with("keys/") || context.starts_with("lost snapshots/");
     assert_eq!(found.is_whole(), is_silent, "{context}: {found:?}");

@@ -38,6 +38,8 @@ mod index_files;
 #[cfg(test)]
 mod flips;
 #[cfg(test)]
+mod flips_maintain;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod names;
@@ -49,6 +51,8 @@ mod nth_backup;
 mod nth_restore;
 #[cfg(test)]
 mod nth_check;
+#[cfg(test)]
+mod nth_maintain;
 #[cfg(test)]
 mod restore_half;
 #[cfg(test)]

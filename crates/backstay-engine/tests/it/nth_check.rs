@@ -41,7 +41,7 @@ fn whichever_call_is_the_last_of_a_change_of_keys_nobody_is_locked_out_and_the_n
     let opened = |word: &SecretString| {
         Repository::open(Arc::clone(&bench.storage) as Arc<dyn ObjectStorage>, word, &Interrupt::default()).ok()
     };
-    for fault in [Fault::Death, Fault::LostAnswer] {
+    for fault in [Fault::Death, Fault::LostAnswer, Fault::Error, Fault::Short, Fault::Delay] {
         for nth in 1.. {
             bench.storage.become_copy_of(&bench.template);
             let guard = alone(&bench.house.repository).unwrap();

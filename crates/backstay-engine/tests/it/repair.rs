@@ -9,7 +9,7 @@ use backstay_engine::format::object::FileKind;
 use backstay_engine::format::pack::BlobKind;
 use backstay_engine::lock::LockMode;
 use backstay_engine::maintenance::repair::index::{IndexPreview, PacksRead, apply, plan};
-use backstay_engine::{EngineError, Interrupt, Repository};
+use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
 use backstay_storage::{ObjectKey, ObjectStorage};
 use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
 use futures::executor::block_on;
@@ -165,7 +165,7 @@ impl Patient {
 pub(crate) fn try_repair_index(repository: &Repository, read: PacksRead) -> Result<IndexPreview, EngineError> {
     let guard = alone(repository)?;
     let interrupt = Interrupt::default();
-    let planned = plan(repository, read, &guard, &interrupt)?;
+    let planned = plan(repository, read, &guard, &EngineProgress::default(), &interrupt)?;
     let preview = planned.preview.clone();
     assert_eq!(apply(repository, planned, &guard, &interrupt)?, preview);
     guard.release()?;
@@ -329,7 +329,8 @@ fn a_cut_list_or_a_failed_read_repairs_nothing() {
             let guard = alone(&house.repository).unwrap();
             let (before, keys) = (storage.calls(call), storage.keys());
             storage.harm(call, nth, harm);
-            let answer = plan(&house.repository, PacksRead::All, &guard, &Interrupt::default());
+            let answer =
+                plan(&house.repository, PacksRead::All, &guard, &EngineProgress::default(), &Interrupt::default());
             let hit = storage.calls(call) - before >= nth;
             storage.heal();
             assert_eq!(answer.is_err(), hit, "{call:?} {harm:?} {nth}");
@@ -353,22 +354,25 @@ fn a_repair_without_its_own_lock_does_nothing() {
     };
     let before = keys();
     let shared = super::lock::lock(patient.repository(), LockMode::Shared).unwrap();
-    let preview = plan(patient.repository(), PacksRead::All, &shared, &interrupt).unwrap();
+    let preview = plan(patient.repository(), PacksRead::All, &shared, &EngineProgress::default(), &interrupt).unwrap();
     assert!(!preview.preview.is_idle());
     let lost = |answer| assert!(matches!(answer, Err(EngineError::LockLost { .. })), "{answer:?}");
     lost(apply(patient.repository(), preview, &shared, &interrupt));
     shared.release().unwrap();
     let one = alone(patient.repository()).unwrap();
-    let old = plan(patient.repository(), PacksRead::All, &one, &interrupt).unwrap();
+    let old = plan(patient.repository(), PacksRead::All, &one, &EngineProgress::default(), &interrupt).unwrap();
     one.release().unwrap();
     let two = alone(patient.repository()).unwrap();
     lost(apply(patient.repository(), old, &two, &interrupt));
-    let third = plan(patient.repository(), PacksRead::All, &two, &interrupt).unwrap();
+    let third = plan(patient.repository(), PacksRead::All, &two, &EngineProgress::default(), &interrupt).unwrap();
     block_on(patient.storage.object_remove(&FileKind::Lock.key(&two.id()))).unwrap();
     lost(apply(patient.repository(), third, &two, &interrupt));
     assert_eq!(keys(), before);
     let stop = Interrupt::default();
     stop.raise();
     let three = alone(patient.repository()).unwrap();
-    assert!(matches!(plan(patient.repository(), PacksRead::All, &three, &stop).unwrap_err(), EngineError::Interrupted));
+    assert!(matches!(
+        plan(patient.repository(), PacksRead::All, &three, &EngineProgress::default(), &stop).unwrap_err(),
+        EngineError::Interrupted
+    ));
 }

@@ -14,7 +14,7 @@ use backstay_engine::maintenance::repair::index::{self, PacksRead};
 use backstay_engine::maintenance::repair::{packs, snapshots};
 use backstay_engine::maintenance::rewrite::snapshot::{Counts, Old};
 use backstay_engine::maintenance::rewrite::{self, RewriteOptions};
-use backstay_engine::maintenance::{copy, prune};
+use backstay_engine::maintenance::{copy, key, prune};
 use backstay_engine::repository::Repository;
 use backstay_engine::restore::{RestoreOptions, restore};
 use backstay_engine::select::read_all;
@@ -50,20 +50,43 @@ fn repair_again_and_again(house: &House, over: &AtomicBool) -> u32 {
     let kept = tempfile::tempdir().unwrap();
     while !over.load(Ordering::SeqCst) || rounds < 3 {
         let guard = alone(&repository);
-        let planned = index::plan(&repository, PacksRead::All, &guard, &interrupt).unwrap();
+        let planned = index::plan(&repository, PacksRead::All, &guard, &EngineProgress::default(), &interrupt).unwrap();
         assert!(planned.preview.packs_missing.is_empty() && planned.preview.blobs_lost == 0, "{:?}", planned.preview);
         index::apply(&repository, planned, &guard, &interrupt).unwrap();
         // A pack that a person takes for damaged: all of it is saved.
         if let Some((id, _)) = repository.pack_list(&interrupt).unwrap().first() {
-            let planned = packs::plan(&repository, &[*id], &guard, &interrupt).unwrap();
+            let planned = packs::plan(&repository, &[*id], &guard, &EngineProgress::default(), &interrupt).unwrap();
             assert!(planned.preview.packs[0].lost.is_empty(), "{:?}", planned.preview);
-            packs::apply(&repository, &planned, kept.path(), &guard, &interrupt).unwrap();
+            packs::apply(&repository, &planned, kept.path(), &guard, &EngineProgress::default(), &interrupt).unwrap();
         }
         let all = read_all(&repository, &interrupt).unwrap().read;
         let mut tell = |_: &Id, path: &[u8], loss: &snapshots::Loss| panic!("{path:?}: {loss:?}");
         let chosen = (all.clone(), &all[..]);
-        let planned = snapshots::plan(&repository, chosen, Old::Forget, &mut tell, &guard, &interrupt).unwrap();
-        snapshots::apply(&repository, planned, &guard, &interrupt).unwrap();
+        let planned = snapshots::plan(
+            &repository,
+            chosen,
+            Old::Forget,
+            &mut tell,
+            &guard,
+            &EngineProgress::default(),
+            &interrupt,
+        )
+        .unwrap();
+        snapshots::apply(&repository, planned, &guard, &EngineProgress::default(), &interrupt).unwrap();
+        // A rewrite that finds nothing to leave out, and a key that comes and goes.
+        let mut excludes = Excludes::default();
+        excludes.add(b"no-such-name", Case::Counts).unwrap();
+        let counts = Counts::OfChangedTrees;
+        let told = RewriteOptions { excludes, host: None, time: None, counts, old: Old::Forget };
+        let chosen = (all.clone(), &all[..]);
+        let mut nobody = |_: &Id, _: &[u8]| {};
+        let planned =
+            rewrite::plan(&repository, &told, chosen, &mut nobody, &guard, &EngineProgress::default(), &interrupt)
+                .unwrap();
+        let done = rewrite::apply(&repository, &told, planned, &guard, &EngineProgress::default(), &interrupt);
+        assert!(done.unwrap().forgotten.is_empty());
+        let new = key::add(&repository, &"another password".to_owned().into(), maker(), &interrupt).unwrap();
+        key::remove(&repository, &new, &guard, &interrupt).unwrap();
         let planned = prune::plan(&repository, &thorough(std::time::Duration::ZERO), &guard, &interrupt).unwrap();
         prune::apply(&repository, planned, &guard, &interrupt).unwrap();
         guard.release().unwrap();
@@ -73,13 +96,32 @@ fn repair_again_and_again(house: &House, over: &AtomicBool) -> u32 {
     rounds
 }
 
+/// Copies two snapshots from elsewhere, again and again; those that a prune beside it left are not copied twice.
+fn copy_again_and_again(house: &House) {
+    let (source, _) = House::fake();
+    super::prune::two_snapshots(&source);
+    let (repository, interrupt) = (opened(house), Interrupt::default());
+    let snapshots = read_all(&source.repository, &interrupt).unwrap().read;
+    for _ in 0..ROUNDS {
+        let owner = LockOwner::this_process("copier".to_owned());
+        let guard = repository.lock(LockMode::Shared, &owner, &terms(), &interrupt).unwrap();
+        let there = read_all(&repository, &interrupt).unwrap().read;
+        let both = (&source.repository, &repository);
+        let planned = copy::plan(both, &snapshots, &there, &interrupt).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        copy::apply(both, planned, &guard, &EngineProgress::default(), &interrupt).unwrap();
+        guard.release().unwrap();
+    }
+}
+
 #[test]
-fn two_writers_and_a_repairer_lose_nothing() {
+fn two_writers_a_copier_and_a_repairer_lose_nothing() {
     let house = House::local();
     let good: Mutex<BTreeMap<Id, (String, Contents)>> = Mutex::default();
     let (over, writing) = (AtomicBool::new(false), AtomicU32::new(2));
     std::thread::scope(|scope| {
         let repairer = scope.spawn(|| repair_again_and_again(&house, &over));
+        scope.spawn(|| copy_again_and_again(&house));
         for writer in 0..2u64 {
             let (house, good, over, writing) = (&house, &good, &over, &writing);
             scope.spawn(move || {
@@ -110,6 +152,7 @@ fn two_writers_and_a_repairer_lose_nothing() {
     });
     let checked = check(&house.repository, &ReadData::All, &Interrupt::default()).unwrap();
     assert!(checked.is_whole(), "{checked:#?}");
+    assert_eq!(checked.snapshots, 2 * u64::from(ROUNDS) + 2, "the copies are there once");
     let good = good.into_inner().unwrap();
     assert_eq!(good.len(), 2 * ROUNDS as usize);
     for (id, (tree, contents)) in good {
@@ -142,11 +185,12 @@ fn an_interrupt_ends_a_repair() {
         let index_key = storage.keys().into_iter().find(|key| key.starts_with("index/")).unwrap();
         storage.tamper(&index_key, |body| body[40] ^= 1);
         alone_then(house, interrupt, |guard| {
-            let planned = index::plan(&house.repository, PacksRead::All, guard, interrupt)?;
+            let planned = index::plan(&house.repository, PacksRead::All, guard, &EngineProgress::default(), interrupt)?;
             index::apply(&house.repository, planned, guard, interrupt)?;
             let pack = house.repository.pack_list(interrupt)?[0].0;
-            let planned = packs::plan(&house.repository, &[pack], guard, interrupt)?;
-            packs::apply(&house.repository, &planned, house.home.path(), guard, interrupt).map(drop)
+            let planned = packs::plan(&house.repository, &[pack], guard, &EngineProgress::default(), interrupt)?;
+            packs::apply(&house.repository, &planned, house.home.path(), guard, &EngineProgress::default(), interrupt)
+                .map(drop)
         })
     });
 }
@@ -162,8 +206,16 @@ fn an_interrupt_ends_a_rewrite() {
             let all = read_all(&house.repository, interrupt)?;
             interrupt.check()?;
             let chosen = (all.read.clone(), &all.read[..]);
-            let planned = rewrite::plan(&house.repository, &options, chosen, &mut |_, _| {}, guard, interrupt)?;
-            rewrite::apply(&house.repository, &options, planned, guard, interrupt).map(drop)
+            let planned = rewrite::plan(
+                &house.repository,
+                &options,
+                chosen,
+                &mut |_, _| {},
+                guard,
+                &EngineProgress::default(),
+                interrupt,
+            )?;
+            rewrite::apply(&house.repository, &options, planned, guard, &EngineProgress::default(), interrupt).map(drop)
         })
     });
 }

@@ -7,7 +7,7 @@ use backstay_engine::format::id::Id;
 use backstay_engine::format::object::FileKind;
 use backstay_engine::maintenance::repair::index::PacksRead;
 use backstay_engine::maintenance::repair::packs::{PacksPreview, apply, plan};
-use backstay_engine::{EngineError, Interrupt, Repository};
+use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
 
 use super::house::House;
 use super::prune::alone;
@@ -16,8 +16,8 @@ use super::restic::restics;
 
 pub(crate) fn try_repair_packs(repository: &Repository, packs: &[Id], to: &Path) -> Result<PacksPreview, EngineError> {
     let guard = alone(repository)?;
-    let planned = plan(repository, packs, &guard, &Interrupt::default())?;
-    let files = apply(repository, &planned, to, &guard, &Interrupt::default())?;
+    let planned = plan(repository, packs, &guard, &EngineProgress::default(), &Interrupt::default())?;
+    let files = apply(repository, &planned, to, &guard, &EngineProgress::default(), &Interrupt::default())?;
     assert_eq!(files.len(), planned.preview.packs.iter().filter(|pack| pack.bytes.is_some()).count());
     guard.release()?;
     Ok(planned.preview)

@@ -7,7 +7,7 @@ use backstay_engine::maintenance::repair::index::PacksRead;
 use backstay_engine::maintenance::repair::snapshots::{Loss, apply, plan};
 use backstay_engine::maintenance::rewrite::snapshot::{Old, Outcome, Rewritten, SnapshotPreview};
 use backstay_engine::select::read_all;
-use backstay_engine::{EngineError, Interrupt, Repository};
+use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
 
 use super::house::House;
 use super::prune::alone;
@@ -26,9 +26,9 @@ fn try_repair(repository: &Repository, old: Old) -> Result<(Vec<SnapshotPreview>
         told.push((*id, String::from_utf8_lossy(path).into_owned(), loss.clone()));
     };
     let chosen = (snapshots.clone(), &snapshots[..]);
-    let planned = plan(repository, chosen, old, &mut tell, &guard, &Interrupt::default())?;
+    let planned = plan(repository, chosen, old, &mut tell, &guard, &EngineProgress::default(), &Interrupt::default())?;
     let previews = planned.plan.snapshots.clone();
-    let done = apply(repository, planned, &guard, &Interrupt::default())?;
+    let done = apply(repository, planned, &guard, &EngineProgress::default(), &Interrupt::default())?;
     guard.release()?;
     Ok((previews, told, done))
 }

@@ -7,7 +7,7 @@ use backstay_engine::format::id::Id;
 use backstay_engine::maintenance::rewrite::snapshot::{Counts, Old, Outcome, Rewritten, SnapshotPreview};
 use backstay_engine::maintenance::rewrite::{RewriteOptions, apply, plan};
 use backstay_engine::select::{Snapshot, read_all};
-use backstay_engine::{EngineError, Interrupt, Repository};
+use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
 use serde_json::Value;
 
 use super::house::House;
@@ -35,9 +35,10 @@ fn try_rewrite(repository: &Repository, options: &RewriteOptions) -> Result<Done
     let mut told = Vec::new();
     let mut tell = |_: &Id, path: &[u8]| told.push(String::from_utf8_lossy(path).into_owned());
     let chosen = (snapshots.clone(), &snapshots[..]);
-    let planned = plan(repository, options, chosen, &mut tell, &guard, &Interrupt::default())?;
+    let planned =
+        plan(repository, options, chosen, &mut tell, &guard, &EngineProgress::default(), &Interrupt::default())?;
     let previews = planned.plan.snapshots.clone();
-    let done = apply(repository, options, planned, &guard, &Interrupt::default())?;
+    let done = apply(repository, options, planned, &guard, &EngineProgress::default(), &Interrupt::default())?;
     guard.release()?;
     Ok((previews, told, done))
 }
@@ -147,8 +148,18 @@ fn what_matches_nothing_changes_nothing_and_a_preview_writes_nothing() {
     let mut tell = |_: &Id, _: &[u8]| count += 1;
     let options = options(&["old-*"], Old::Forget);
     let chosen = (snapshots.clone(), &snapshots[..]);
-    let planned = plan(patient.repository(), &options, chosen, &mut tell, &shared, &Interrupt::default()).unwrap();
-    let refused = apply(patient.repository(), &options, planned, &shared, &Interrupt::default());
+    let planned = plan(
+        patient.repository(),
+        &options,
+        chosen,
+        &mut tell,
+        &shared,
+        &EngineProgress::default(),
+        &Interrupt::default(),
+    )
+    .unwrap();
+    let refused =
+        apply(patient.repository(), &options, planned, &shared, &EngineProgress::default(), &Interrupt::default());
     assert!(matches!(refused, Err(EngineError::LockLost { .. })), "{refused:?}");
     shared.release().unwrap();
     assert_eq!((count, patient.storage.inner().keys()), (20, before));

@@ -1,8 +1,5 @@
 //! Reading packs, every byte of them: by rotating parts, so that all is read within so many checks.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
 use backstay_storage::ReadCache;
 
 use super::Checked;
@@ -15,6 +12,8 @@ use crate::format::object::FileKind;
 use crate::format::pack::{PackedBlob, judge_length, read_header};
 use crate::interrupt::Interrupt;
 use crate::maintenance::bits::Bits;
+use crate::maintenance::by_pack::BlobsByPack;
+use crate::maintenance::in_order::in_order;
 use crate::repository::Repository;
 
 /// Most packs that are read at once: each is held whole, and few storages are faster with more.
@@ -79,7 +78,7 @@ struct PackRead {
     /// What is wrong, in the order in which it was found: with the pack, with its header, with its blobs.
     wrong: Vec<Wrong>,
     /// The places in the index of the blobs that are not what they should be.
-    broken: Vec<u32>,
+    broken: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -102,52 +101,30 @@ pub(super) fn check(
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
     let chosen = read.chosen(packs);
-    let named = blobs_of(index, &chosen);
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let results: Mutex<Vec<(usize, PackRead)>> = Mutex::default();
-    let work = || {
-        let mut opener = Opener::default();
-        while !stop.load(Ordering::Relaxed) {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some((id, bytes)) = chosen.get(number) else { break };
-            let named = named.get(id).map_or(&[][..], Vec::as_slice);
-            let read = pack_check(repository, index, (id, *bytes), named, &mut opener, interrupt);
-            if read.wrong.iter().any(Wrong::ends) {
-                stop.store(true, Ordering::Relaxed);
-            }
-            results.lock().expect("no holder panics").push((number, read));
-        }
-    };
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    let named = blobs_of(index, &chosen, interrupt)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX).min(chosen.len());
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let ended: Vec<_> = readers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        ended.into_iter().try_for_each(|ended| ended.map_err(|_| EngineError::Panicked { does: "reads packs" }))
-    })?;
-    let mut results = results.into_inner().expect("no holder panics");
-    results.sort_unstable_by_key(|(number, _)| *number);
-    for (number, read) in results {
+    let work = |opener: &mut Opener, number: usize| {
+        let (id, bytes) = chosen[number];
+        pack_check(repository, (id, *bytes), &named.of(number), opener, interrupt)
+    };
+    let mut ids = chosen.iter().map(|(id, _)| *id);
+    let mut tell = |read: PackRead| {
         checked.packs_read += 1;
-        checked.read_up_to = Some(chosen[number].0);
+        checked.read_up_to = ids.next();
         checked.bytes_read += read.bytes;
-        for place in read.broken {
-            broken.set(place as usize);
-        }
-        for wrong in read.wrong {
-            match wrong {
-                Wrong::Error(place, error) => checked.harm(place, error)?,
-                Wrong::Words(place, problem) => checked.found(place, problem),
+        read.broken.iter().for_each(|place| _ = broken.set(*place));
+        read.wrong.into_iter().try_for_each(|wrong| match wrong {
+            Wrong::Error(place, error) => checked.harm(place, error),
+            Wrong::Words(place, problem) => {
+                checked.found(place, problem);
+                Ok(())
             }
-        }
-    }
-    Ok(())
-}
-
-impl Wrong {
-    /// Says whether it is no harm but the end of the check.
-    fn ends(&self) -> bool {
-        matches!(self, Self::Error(_, error) if !error.is_harm())
-    }
+        })
+    };
+    in_order(threads, "reads packs", 0..chosen.len(), Opener::default, work, &mut tell)
 }
 
 /// What a reader keeps from blob to blob: asking the system for fresh memory would cost more than copying.
@@ -161,9 +138,8 @@ struct Opener {
 /// Reads one pack and all that the index names in it.
 fn pack_check(
     repository: &Repository,
-    index: &Index,
     (id, bytes): (&Id, u64),
-    named: &[u32],
+    named: &[(usize, PackedBlob)],
     opener: &mut Opener,
     interrupt: &Interrupt,
 ) -> PackRead {
@@ -175,7 +151,7 @@ fn pack_check(
         Ok(body) => body,
         Err(error) => {
             read.wrong.push(Wrong::Error(pack(), error));
-            read.broken.extend(named);
+            read.broken.extend(named.iter().map(|(place, _)| *place));
             return read;
         }
     };
@@ -184,14 +160,13 @@ fn pack_check(
     if found != *id {
         read.wrong.push(Wrong::Error(pack(), told(FormatError::Hash { what: "pack", wanted: *id, found })));
     }
-    match header_check(repository, index, &body, named) {
+    match header_check(repository, &body, named) {
         Ok(None) => {}
         Ok(Some(problem)) => read.wrong.push(Wrong::Words(pack(), problem)),
         Err(source) => read.wrong.push(Wrong::Error(pack(), told(source))),
     }
-    for place in named {
-        let (blob, _) = index.blob(*place as usize);
-        if let Err(source) = blob_check(repository, &body, &blob, opener) {
+    for (place, blob) in named {
+        if let Err(source) = blob_check(repository, &body, blob, opener) {
             read.broken.push(*place);
             read.wrong.push(Wrong::Error(format!("blob {}", blob.id), told(source)));
         }
@@ -199,31 +174,25 @@ fn pack_check(
     read
 }
 
-/// Returns the places of the blobs that the index names in these packs.
-fn blobs_of(index: &Index, chosen: &[&(Id, u64)]) -> IdMap<Vec<u32>> {
-    let mut named: IdMap<Vec<u32>> = chosen.iter().map(|(id, _)| (*id, Vec::new())).collect();
-    if named.is_empty() {
-        return named;
-    }
-    for place in 0..index.blob_count() {
-        let (_, pack) = index.blob(place);
-        if let (PackNumber::Known(_), Some(places)) = (pack, named.get_mut(&index.pack_id(pack))) {
-            places.push(u32::try_from(place).expect("an index of 2^32 blobs does not fit in memory"));
-        }
-    }
-    named
+/// Returns the blobs that the index names in these packs, by their numbers in the list.
+fn blobs_of(index: &Index, chosen: &[&(Id, u64)], interrupt: &Interrupt) -> Result<BlobsByPack, EngineError> {
+    let numbers: IdMap<u32> = (0..).zip(chosen).map(|(number, (id, _))| (*id, number)).collect();
+    let numbers: Vec<Option<u32>> = index.packs().iter().map(|pack| numbers.get(&pack.id).copied()).collect();
+    let number_of = |pack| match pack {
+        PackNumber::Known(pack) => numbers[pack as usize],
+        PackNumber::Pending(_) => None,
+    };
+    BlobsByPack::new(index, chosen.len(), number_of, interrupt)
 }
 
 /// Returns what differs between the pack's own header and what the index names in it.
 fn header_check(
     repository: &Repository,
-    index: &Index,
     body: &[u8],
-    named: &[u32],
+    named: &[(usize, PackedBlob)],
 ) -> Result<Option<String>, FormatError> {
     let header = read_header(repository.key(), body)?;
-    let mut indexed: Vec<PackedBlob> = named.iter().map(|place| index.blob(*place as usize).0).collect();
-    indexed.sort_unstable_by_key(|blob| blob.offset);
+    let mut indexed: Vec<PackedBlob> = named.iter().map(|(_, blob)| *blob).collect();
     indexed.dedup();
     let differs = indexed != header;
     Ok(differs.then(|| format!("its header names {} blobs, the index {} or others", header.len(), indexed.len())))

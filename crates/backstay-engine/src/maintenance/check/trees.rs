@@ -11,7 +11,7 @@ use crate::format::index::Index;
 use crate::format::node::NodeKind;
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
-use crate::maintenance::bits::Bits;
+use crate::maintenance::bits::{Bits, LostIds};
 use crate::repository::{BlobReader, Repository};
 
 /// What is known of blobs.
@@ -71,32 +71,32 @@ fn each_tree_once(
 ) -> Result<(), EngineError> {
     let index = known.index;
     let mut seen = Bits::new(index.blob_count());
-    let mut missing = IdSet::default();
+    let mut missing = LostIds::default();
     let mut trees = Vec::new();
+    // Returns the place of what was not met before: of trees that wait, four bytes are held.
     let mut meet = |kind: BlobKind, id: &Id, checked: &mut Checked| match index.copies(kind, id).next() {
-        Some(place) => seen.set(place),
+        Some(place) => seen.set(place).then_some(place as u32),
         None => {
-            if missing.insert(*id) {
+            if missing.insert(id) {
                 checked.found(format!("blob {id}"), "is in no index".to_owned());
             }
-            false
+            None
         }
     };
     for (_, tree) in roots {
-        if meet(BlobKind::Tree, tree, checked) {
-            trees.push(*tree);
-        }
+        trees.extend(meet(BlobKind::Tree, tree, checked));
     }
     let mut blobs = BlobReader::new(repository, index, ReadCache::Bypass, interrupt);
-    while let Some(tree) = trees.pop() {
+    while let Some(place) = trees.pop() {
         interrupt.check()?;
+        let tree = index.blob(place as usize).0.id;
         checked.trees += 1;
         let answer = tree_entries(repository, &mut blobs, &tree, |node| {
             for id in &node.content {
                 meet(BlobKind::Data, id, checked);
             }
             match node.subtree {
-                Some(subtree) if meet(BlobKind::Tree, &subtree, checked) => trees.push(subtree),
+                Some(subtree) => trees.extend(meet(BlobKind::Tree, &subtree, checked)),
                 None if node.kind == NodeKind::Dir => {
                     let source = FormatError::shape("tree", "a folder without a tree");
                     return Err(EngineError::Format { place: format!("tree {tree}"), source });

@@ -1,4 +1,7 @@
-//! Sending what the target lacks: pack by pack, index files as they come, snapshots last.
+//! Sending what the target lacks: pack by pack, several at once, index files as they come, snapshots last.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_storage::ReadCache;
 
@@ -10,13 +13,18 @@ use crate::format::object::FileKind;
 use crate::format::pack::{BlobKind, PackedBlob};
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
+use crate::maintenance::bits::Bits;
 use crate::maintenance::ledger::Ledger;
-use crate::maintenance::repack::{Opener, Repacker, runs_with_gaps};
+use crate::maintenance::repack::{IndexWriter, Opener, Repacker, runs_with_gaps};
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
 /// Packs after which an index file is written: what a cut copy would send again is bounded.
-const INDEX_PACKS: u64 = 16;
+const INDEX_PACKS: usize = 16;
+
+/// Copiers that work at once: while one waits for either storage the others compute. Each holds what it fetched and the
+/// two packs that it fills, 40 MB with packs of usual size, and leaves two packs that are not full.
+const COPIERS: usize = 4;
 
 /// What was copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,59 +55,18 @@ pub fn apply(
     guard.check()?;
     progress.set_totals(plan.preview.blobs, plan.preview.bytes);
     let CopyPlan { index, wanted, files, .. } = plan;
-    let ledger = Ledger::new(index, Vec::new(), Vec::new());
-    let mut repacker = Repacker::new(target, guard, interrupt);
-    let mut copied = Copied::default();
-    let mut send = || -> Result<(), EngineError> {
-        let mut opener = Opener::new(source);
-        let mut others = BlobReader::new(source, &ledger.index, ReadCache::Use, interrupt);
-        let mut named = 0;
-        for place in 0..ledger.packs.len() {
-            let blobs = ledger.blobs(place).into_iter().filter(|(blob, _)| wanted.has(*blob));
-            let blobs: Vec<PackedBlob> = blobs.map(|(_, blob)| blob).collect();
-            let pack = ledger.packs[place].id;
-            for run in runs_with_gaps(&blobs) {
-                interrupt.check()?;
-                let mut done = 0;
-                let fetched = opener.each_of_run(&pack, run, interrupt, |blob, stored| {
-                    match stored {
-                        Ok(stored) => repacker.add(blob.kind, blob.id, stored, blob.plain_length)?,
-                        Err(error) if error.is_harm() => send_other_copy(&mut others, &mut repacker, blob)?,
-                        Err(error) => return Err(error),
-                    }
-                    done += 1;
-                    progress.done(1, u64::from(blob.length));
-                    Ok(())
-                });
-                match fetched {
-                    // The pack is gone or short: another may have what it had.
-                    Err(error) if error.is_harm() && done == 0 => {
-                        for blob in run {
-                            interrupt.check()?;
-                            send_other_copy(&mut others, &mut repacker, blob)?;
-                            progress.done(1, u64::from(blob.length));
-                        }
-                    }
-                    answer => answer?,
-                }
-                copied.blobs += run.len() as u64;
-            }
-            if repacker.packs >= named + INDEX_PACKS {
-                named = repacker.packs;
-                repacker.index.flush()?;
-            }
-        }
-        Ok(())
-    };
-    let sent = send();
-    // What was read is kept and named also when it ends early: it is not sent again. Who was told to stop has no time to
-    // send packs that are not full.
-    let kept = if matches!(sent, Err(EngineError::Interrupted)) { Ok(()) } else { repacker.finish() };
-    let named = kept.and_then(|()| repacker.index.flush());
+    let ledger = Ledger::new(index, Vec::new(), Vec::new(), interrupt)?;
+    let names = IndexWriter::new(target, guard, interrupt).each(INDEX_PACKS);
+    let runs = Mutex::new(runs_of(&ledger, &wanted));
+    let (done, failed) = (Mutex::default(), AtomicBool::new(false));
+    let sending = Sending { source, target, ledger: &ledger, runs, names: &names, done, failed, progress, interrupt };
+    let sent = sending.with_copiers(COPIERS);
+    // Packs that are there are named also when it ends early: they are not sent again.
+    let named = names.flush();
     sent?;
     named?;
-    (copied.packs, copied.bytes) = (repacker.packs, repacker.bytes);
-    progress.publishing.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut copied = sending.done.into_inner().expect("no holder panics");
+    progress.publishing.store(true, Ordering::Relaxed);
     for (id, plain) in files {
         interrupt.check()?;
         guard.check()?;
@@ -109,6 +76,106 @@ pub fn apply(
     // A snapshot counts as good only when the lock was still there afterwards.
     guard.check()?;
     Ok(copied)
+}
+
+/// Blobs of a pack that are fetched at once.
+struct Run {
+    pack: Id,
+    blobs: Vec<PackedBlob>,
+}
+
+/// Returns what is fetched, pack by pack.
+fn runs_of<'a>(ledger: &'a Ledger, wanted: &'a Bits) -> impl Iterator<Item = Run> + Send + use<'a> {
+    (0..ledger.packs.len()).flat_map(move |place| {
+        let blobs = ledger.blobs(place).into_iter().filter(|(blob, _)| wanted.has(*blob));
+        let blobs: Vec<PackedBlob> = blobs.map(|(_, blob)| blob).collect();
+        let pack = ledger.packs[place].id;
+        let runs = runs_with_gaps(&blobs).into_iter().map(|run| Run { pack, blobs: run.to_vec() });
+        runs.collect::<Vec<Run>>()
+    })
+}
+
+/// What copiers share.
+struct Sending<'a, I> {
+    source: &'a Repository,
+    target: &'a Repository,
+    ledger: &'a Ledger,
+    runs: Mutex<I>,
+    names: &'a IndexWriter<'a>,
+    done: Mutex<Copied>,
+    /// Whether one of them failed: the others take no more.
+    failed: AtomicBool,
+    progress: &'a EngineProgress,
+    interrupt: &'a Interrupt,
+}
+
+impl<I: Iterator<Item = Run> + Send> Sending<'_, I> {
+    /// Sends all runs with so many copiers.
+    fn with_copiers(&self, count: usize) -> Result<(), EngineError> {
+        std::thread::scope(|scope| {
+            let copiers: Vec<_> = (0..count).map(|_| scope.spawn(|| self.copier())).collect();
+            let ended: Vec<_> = copiers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+            ended.into_iter().try_for_each(|ended| ended.map_err(|_| EngineError::Panicked { does: "copies" })?)
+        })
+    }
+
+    /// Sends runs until none is left or somebody failed. What was read is kept also then.
+    fn copier(&self) -> Result<(), EngineError> {
+        let mut repacker = Repacker::new(self.target, self.names);
+        let sent = self.send_runs(&mut repacker);
+        if sent.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        // Who was told to stop has no time to send packs that are not full.
+        let kept = if matches!(sent, Err(EngineError::Interrupted)) { Ok(()) } else { repacker.finish() };
+        let mut done = self.done.lock().expect("no holder panics");
+        (done.packs, done.bytes) = (done.packs + repacker.packs, done.bytes + repacker.bytes);
+        sent.and(kept)
+    }
+
+    fn send_runs(&self, repacker: &mut Repacker<'_>) -> Result<(), EngineError> {
+        let mut opener = Opener::new(self.source);
+        let mut others = BlobReader::new(self.source, &self.ledger.index, ReadCache::Use, self.interrupt);
+        loop {
+            self.interrupt.check()?;
+            if self.failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let Some(run) = self.runs.lock().expect("no holder panics").next() else { return Ok(()) };
+            self.send(&run, &mut opener, &mut others, repacker)?;
+            self.done.lock().expect("no holder panics").blobs += run.blobs.len() as u64;
+        }
+    }
+
+    fn send(
+        &self,
+        run: &Run,
+        opener: &mut Opener<'_>,
+        others: &mut BlobReader<'_>,
+        repacker: &mut Repacker<'_>,
+    ) -> Result<(), EngineError> {
+        let mut done = 0;
+        let fetched = opener.each_of_run(&run.pack, &run.blobs, self.interrupt, |blob, stored| {
+            match stored {
+                Ok(stored) => repacker.add(blob.kind, blob.id, stored, blob.plain_length)?,
+                Err(error) if error.is_harm() => send_other_copy(others, repacker, blob)?,
+                Err(error) => return Err(error),
+            }
+            done += 1;
+            self.progress.done(1, u64::from(blob.length));
+            Ok(())
+        });
+        match fetched {
+            // The pack is gone or short: another may have what it had.
+            Err(error) if error.is_harm() && done == 0 => run.blobs.iter().try_for_each(|blob| {
+                self.interrupt.check()?;
+                send_other_copy(others, repacker, blob)?;
+                self.progress.done(1, u64::from(blob.length));
+                Ok(())
+            }),
+            answer => answer,
+        }
+    }
 }
 
 /// Sends a blob that cannot be had where the plan says: from any other pack that has it.

@@ -8,8 +8,9 @@
 //!
 //! Blobs stay as they were compressed, and are hashed on their way. What an index file of the target names is never sent
 //! again: a copy that was cut goes on from there. It works beside others in both repositories; its shared lock in the
-//! target is asked for before and after all that names something. Memory is that of both indexes, 48 bytes a blob, and a
-//! bit for each blob of the source.
+//! target is asked for before and after all that names something. Several copiers work at once, each with packs of its own.
+//! Memory is that of both indexes, which lie in files when they are long, two bits for each blob of the source, and the
+//! copiers' packs.
 
 mod plan;
 mod apply;

@@ -108,31 +108,31 @@ fn wanted(
     let (mut seen, mut wanted) = (Bits::new(index.blob_count()), Bits::new(index.blob_count()));
     let mut meet = |kind: BlobKind, id: &Id| match index.copies(kind, id).next() {
         None => Err(EngineError::NoBlob { id: *id, place: source.place() }),
-        Some(place) if !seen.set(place) => Ok(false),
+        Some(place) if !seen.set(place) => Ok(None),
         Some(place) => {
             match known.contains(kind, id) {
                 true => preview.blobs_there += 1,
                 false => _ = wanted.set(place),
             }
-            Ok(true)
+            // Of trees that wait, four bytes are held.
+            Ok(Some(place as u32))
         }
     };
     let mut trees = Vec::new();
     for root in roots {
-        if meet(BlobKind::Tree, &root)? {
-            trees.push(root);
-        }
+        trees.extend(meet(BlobKind::Tree, &root)?);
     }
     let mut blobs = BlobReader::new(source, index, ReadCache::Use, interrupt);
-    while let Some(tree) = trees.pop() {
+    while let Some(place) = trees.pop() {
         interrupt.check()?;
+        let tree = index.blob(place as usize).0.id;
         // Also below trees that the target has: a copy that was cut sends trees before what they name.
         tree_entries(source, &mut blobs, &tree, |node| {
             for id in &node.content {
                 meet(BlobKind::Data, id)?;
             }
             match node.subtree {
-                Some(subtree) if meet(BlobKind::Tree, &subtree)? => trees.push(subtree),
+                Some(subtree) => trees.extend(meet(BlobKind::Tree, &subtree)?),
                 None if node.kind == NodeKind::Dir => {
                     let problem = FormatError::shape("tree", "a folder without a tree");
                     return Err(EngineError::Format { place: format!("tree {tree}"), source: problem });

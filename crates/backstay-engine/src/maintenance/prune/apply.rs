@@ -23,11 +23,11 @@ pub fn apply(
     interrupt: &Interrupt,
 ) -> Result<PrunePreview, EngineError> {
     held_alone(repository, guard, plan.lock)?;
-    let mut repacker = Repacker::new(repository, guard, interrupt);
     if !plan.replaced.is_empty() || !plan.ledger.unnamed.is_empty() {
-        rewrite(repository, &plan, guard, interrupt, &mut repacker)?;
-        index_write(&plan, &mut repacker.index)?;
-        repacker.index.flush()?;
+        let index = IndexWriter::new(repository, guard, interrupt);
+        rewrite(repository, &plan, &index, guard, interrupt)?;
+        index_write(&plan, &index)?;
+        index.flush()?;
     }
     let files: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
     remove(repository, FileKind::Index, &files, guard, interrupt)?;
@@ -38,7 +38,7 @@ pub fn apply(
 }
 
 /// Names in new index files what the replaced ones named: kept packs as before, others as packs to delete.
-fn index_write(plan: &PrunePlan, index: &mut IndexWriter<'_>) -> Result<(), EngineError> {
+fn index_write(plan: &PrunePlan, index: &IndexWriter<'_>) -> Result<(), EngineError> {
     let ledger = &plan.ledger;
     let mut named = IdSet::default();
     for part in &plan.replaced {
@@ -53,20 +53,18 @@ fn index_write(plan: &PrunePlan, index: &mut IndexWriter<'_>) -> Result<(), Engi
             let blobs = || ledger.blobs(place).into_iter().map(|(_, blob)| blob).collect::<Vec<PackedBlob>>();
             let bytes = pack.there_bytes.unwrap_or(0);
             match plan.fates[place] {
-                Fate::Keep | Fate::Recover => index.file.push(pack.id, &blobs()),
-                Fate::Rewrite | Fate::Mark => index.file.push_pending(pack.id, &blobs(), bytes, plan.now),
+                Fate::Keep | Fate::Recover => index.push(pack.id, &blobs())?,
+                Fate::Rewrite | Fate::Mark => index.push_pending(pack.id, &blobs(), bytes, plan.now)?,
                 Fate::Wait => {
                     let at = pack.marked_at.unwrap_or(plan.now);
-                    index.file.push_pending(pack.id, &blobs(), bytes, at);
+                    index.push_pending(pack.id, &blobs(), bytes, at)?;
                 }
                 Fate::Remove | Fate::Forget => {}
             }
-            index.flush_if_full()?;
         }
     }
     for (id, bytes) in &ledger.unnamed {
-        index.file.push_pending(*id, &[], *bytes, plan.now);
-        index.flush_if_full()?;
+        index.push_pending(*id, &[], *bytes, plan.now)?;
     }
     Ok(())
 }
@@ -75,10 +73,11 @@ fn index_write(plan: &PrunePlan, index: &mut IndexWriter<'_>) -> Result<(), Engi
 fn rewrite(
     repository: &Repository,
     plan: &PrunePlan,
+    index: &IndexWriter<'_>,
     guard: &LockGuard,
     interrupt: &Interrupt,
-    repacker: &mut Repacker<'_>,
 ) -> Result<(), EngineError> {
+    let mut repacker = Repacker::new(repository, index);
     let mut opener = Opener::new(repository);
     for (place, pack) in plan.ledger.packs.iter().enumerate() {
         if plan.fates[place] != Fate::Rewrite {

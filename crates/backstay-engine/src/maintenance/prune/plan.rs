@@ -14,7 +14,7 @@ use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::bits::Bits;
-use crate::maintenance::ledger::{Ledger, Pack};
+use crate::maintenance::ledger::{Ledger, Pack, PackCopy};
 use crate::repository::{BlobReader, Repository};
 
 /// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
@@ -112,10 +112,10 @@ pub fn plan(
     let now = guard.storage_now();
     let mut copies = Copies::new(&ledger);
     let (chosen, fates) = loop {
-        let chosen = choose(&mut ledger, &used, &mut copies);
+        let chosen = choose(&mut ledger, &used, &mut copies, interrupt)?;
         let (mut fates, candidates) = decide(repository, &ledger, options, now)?;
         choose_rewrites(&ledger, options, candidates, &mut fates);
-        if copies.prove(repository, &ledger, &chosen, &fates, interrupt)? {
+        if copies.prove(repository, &ledger, (&used, &chosen), &fates, interrupt)? {
             break (chosen, fates);
         }
     };
@@ -135,27 +135,27 @@ fn used_blobs(
 ) -> Result<(Bits, u64), EngineError> {
     let index = &ledger.index;
     let mut used = Bits::new(index.blob_count());
+    // Returns the place of what was not met before: of trees that wait, four bytes are held.
     let mut mark = |kind: BlobKind, id: &Id| match index.copies(kind, id).next() {
-        Some(place) => Ok(used.set(place)),
+        Some(place) => Ok(used.set(place).then_some(place as u32)),
         None => Err(EngineError::NoBlob { id: *id, place: repository.place() }),
     };
     let mut trees = Vec::new();
     for id in snapshots {
         let (_, file) = repository.snapshot_read(&id.to_hex(), interrupt)?;
-        if mark(BlobKind::Tree, &file.tree)? {
-            trees.push(file.tree);
-        }
+        trees.extend(mark(BlobKind::Tree, &file.tree)?);
     }
     let mut blobs = BlobReader::new(repository, index, ReadCache::Use, interrupt);
-    while let Some(tree) = trees.pop() {
+    while let Some(place) = trees.pop() {
         interrupt.check()?;
+        let tree = index.blob(place as usize).0.id;
         tree_entries(repository, &mut blobs, &tree, |node| {
             // Whatever names blobs needs them, of whatever kind it says it is.
             for id in &node.content {
                 mark(BlobKind::Data, id)?;
             }
             match node.subtree {
-                Some(subtree) if mark(BlobKind::Tree, &subtree)? => trees.push(subtree),
+                Some(subtree) => trees.extend(mark(BlobKind::Tree, &subtree)?),
                 None if node.kind == NodeKind::Dir => {
                     let source = FormatError::shape("tree", "a folder without a tree");
                     return Err(EngineError::Format { place: format!("tree {tree}"), source });
@@ -169,68 +169,62 @@ fn used_blobs(
 }
 
 /// Chooses one copy of each needed blob, and counts in each pack what it gives.
-fn choose(ledger: &mut Ledger, used: &Bits, known: &mut Copies) -> Bits {
-    for pack in &mut ledger.packs {
-        (pack.used_bytes, pack.unused_bytes) = (0, 0);
-    }
-    let count = ledger.index.blob_count();
-    let mut chosen = Bits::new(count);
-    let mut several = Vec::new();
-    let mut begin = 0;
-    while begin < count {
-        let (blob, _) = ledger.index.blob(begin);
-        let same = |place: &usize| {
-            let (other, _) = ledger.index.blob(*place);
-            (other.id, other.kind) == (blob.id, blob.kind)
-        };
-        let end = begin + (begin..count).take_while(same).count();
-        let mut copies: Vec<(usize, u32, usize)> = (begin..end)
-            .map(|place| {
-                let (blob, number) = ledger.index.blob(place);
-                (ledger.pack_of(number), blob.offset, place)
-            })
-            .collect();
-        copies.sort_unstable();
-        copies.dedup_by_key(|copy| (copy.0, copy.1));
-        match (used.has(begin), &copies[..]) {
-            (true, [(pack, _, place)]) => {
-                chosen.set(*place);
-                ledger.packs[*pack].used_bytes += u64::from(blob.length);
+fn choose(ledger: &mut Ledger, used: &Bits, known: &mut Copies, interrupt: &Interrupt) -> Result<Bits, EngineError> {
+    let mut chosen = Bits::new(ledger.index.blob_count());
+    let mut sums = vec![Sum::default(); ledger.packs.len()];
+    known.are_several = false;
+    for (first, copies) in ledger.copies_of_each() {
+        interrupt.check()?;
+        match (used.has(first), &copies[..]) {
+            (true, [copy]) => {
+                chosen.set(copy.place);
+                sums[copy.pack].used_bytes += copy.bytes;
             }
-            (true, _) => several.push(copies),
-            (false, _) => {
-                for (pack, _, place) in copies {
-                    ledger.packs[pack].unused_bytes += u64::from(ledger.index.blob(place).0.length);
-                }
-            }
+            (true, _) => known.are_several = true,
+            (false, _) => copies.iter().for_each(|copy| sums[copy.pack].unused_bytes += copy.bytes),
         }
-        begin = end;
     }
-    for copies in &several {
+    for copies in several(ledger, used, known.are_several) {
+        interrupt.check()?;
         // From a pack that stays anyway, if there is one.
-        let best = copies.iter().copied().max_by_key(|(pack, _, place)| {
-            let pack = &ledger.packs[*pack];
-            (!known.bad.has(*place), pack.there_bytes == pack.named_bytes, pack.is_known, pack.used_bytes)
+        let best = copies.iter().copied().max_by_key(|copy| {
+            let pack = &ledger.packs[copy.pack];
+            let is_whole = pack.there_bytes == pack.named_bytes;
+            (!known.bad.has(copy.place), is_whole, pack.is_known, sums[copy.pack].used_bytes)
         });
-        for copy in copies.iter().copied() {
-            let bytes = u64::from(ledger.index.blob(copy.2).0.length);
+        for copy in copies {
             if Some(copy) == best {
-                chosen.set(copy.2);
-                ledger.packs[copy.0].used_bytes += bytes;
+                chosen.set(copy.place);
+                sums[copy.pack].used_bytes += copy.bytes;
             } else {
-                ledger.packs[copy.0].unused_bytes += bytes;
+                sums[copy.pack].unused_bytes += copy.bytes;
             }
         }
     }
-    known.several =
-        several.into_iter().map(|copies| copies.into_iter().map(|(pack, _, place)| (pack, place)).collect()).collect();
-    chosen
+    for (pack, sum) in ledger.packs.iter_mut().zip(sums) {
+        (pack.used_bytes, pack.unused_bytes) = (sum.used_bytes, sum.unused_bytes);
+    }
+    Ok(chosen)
 }
 
-/// Needed blobs of which there are several copies, and what is known of these.
+/// What a pack gives: sealed bytes of needed blobs, and of others.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    used_bytes: u64,
+    unused_bytes: u64,
+}
+
+/// Returns the copies of each needed blob of which there are several, if there are any: nothing is held of them, whatever
+/// they are.
+fn several(ledger: &Ledger, used: &Bits, are_several: bool) -> impl Iterator<Item = Vec<PackCopy>> {
+    let each = are_several.then(|| ledger.copies_of_each()).into_iter().flatten();
+    each.filter(|(first, copies)| copies.len() > 1 && used.has(*first)).map(|(_, copies)| copies)
+}
+
+/// What is known of needed blobs of which there are several copies.
 struct Copies {
-    /// The packs and places of each such blob's copies.
-    several: Vec<Vec<(usize, usize)>>,
+    are_several: bool,
+    /// Copies that were read, by their places.
     good: Bits,
     bad: Bits,
 }
@@ -238,7 +232,7 @@ struct Copies {
 impl Copies {
     fn new(ledger: &Ledger) -> Self {
         let count = ledger.index.blob_count();
-        Self { several: Vec::new(), good: Bits::new(count), bad: Bits::new(count) }
+        Self { are_several: false, good: Bits::new(count), bad: Bits::new(count) }
     }
 
     /// Reads each copy that is to serve where another is dropped, or that is to be copied, once: the one that is dropped
@@ -247,20 +241,21 @@ impl Copies {
         &mut self,
         repository: &Repository,
         ledger: &Ledger,
-        chosen: &Bits,
+        (used, chosen): (&Bits, &Bits),
         fates: &[Fate],
         interrupt: &Interrupt,
     ) -> Result<bool, EngineError> {
         let mut all_good = true;
         let mut blobs = BlobReader::new(repository, &ledger.index, ReadCache::Use, interrupt);
-        for copies in &self.several {
+        for copies in several(ledger, used, self.are_several) {
+            interrupt.check()?;
             let dropped = |pack: usize| matches!(fates[pack], Fate::Rewrite | Fate::Mark | Fate::Remove);
-            let Some((own, place)) = copies.iter().copied().find(|(_, place)| chosen.has(*place)) else { continue };
-            let lasts = fates[own] != Fate::Rewrite && !copies.iter().any(|(pack, _)| *pack != own && dropped(*pack));
+            let Some(own) = copies.iter().find(|copy| chosen.has(copy.place)) else { continue };
+            let is_dropped = |copy: &PackCopy| copy.pack != own.pack && dropped(copy.pack);
+            let (place, lasts) = (own.place, fates[own.pack] != Fate::Rewrite && !copies.iter().any(is_dropped));
             if lasts || self.good.has(place) {
                 continue;
             }
-            interrupt.check()?;
             let (blob, _) = ledger.index.blob(place);
             match blobs.read_at(blob.kind, &ledger.index.place(place), &blob.id) {
                 Ok(_) => _ = self.good.set(place),

@@ -4,22 +4,21 @@
 //! header cannot be read is left where it is. What a sound index file said of such a pack, as far as it lies within it,
 //! is named as about to go: a restore and `packs` still find it, and no backup takes it for known.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use backstay_storage::ReadCache;
 use jiff::Timestamp;
 
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::id::{Id, IdSet};
-use crate::format::index::{Index, IndexFile, PackNumber};
+use crate::format::index::{BlobCopy, Index, IndexFile, PackNumber};
 use crate::format::object::FileKind;
 use crate::format::pack::{HEADER_BYTES, PackedBlob, header_bytes, read_header_at_end};
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
+use crate::maintenance::in_order::in_order;
 use crate::maintenance::ledger::{IndexPart, Ledger, Pack};
-use crate::maintenance::repack::{IndexWriter, Repacker, held_alone, remove};
+use crate::maintenance::repack::{IndexWriter, held_alone, remove};
+use crate::progress::EngineProgress;
 use crate::repository::Repository;
 
 /// Bytes that are fetched of a pack's end at first: the header of a thousand blobs.
@@ -27,9 +26,6 @@ const END_BYTES: u64 = 48 << 10;
 
 /// Headers that are read at once: each is a short request, so waiting is most of it.
 const READERS: usize = 8;
-
-/// Packs whose headers are held before they go into the compact index.
-const BATCH: usize = 1_024;
 
 /// Which packs are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +109,7 @@ enum Fate {
 }
 
 /// Decides what the index is to name. `guard` is a lock of any mode for a preview, and an exclusive one when the plan is
-/// to be applied.
+/// to be applied. `progress` counts packs as files.
 ///
 /// # Errors
 /// [`EngineError::Storage`] when a list is not complete or the storage does not answer; [`EngineError::Interrupted`].
@@ -122,6 +118,7 @@ pub fn plan(
     repository: &Repository,
     read: PacksRead,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<IndexPlan, EngineError> {
     let (ledger, unreadable) = Ledger::read_what_can_be(repository, interrupt)?;
@@ -132,8 +129,7 @@ pub fn plan(
         ..IndexPreview::default()
     };
     let mut fates = vec![Fate::Keep; ledger.packs.len()];
-    let mut to_read = ledger.unnamed.clone();
-    let mut places = vec![None; to_read.len()];
+    let mut to_read: Vec<ToRead> = ledger.unnamed.iter().map(|(id, bytes)| ToRead(*id, *bytes, None)).collect();
     for (place, pack) in ledger.packs.iter().enumerate() {
         match pack.there_bytes {
             None => {
@@ -141,42 +137,12 @@ pub fn plan(
                 preview.packs_missing.push(pack.id);
             }
             Some(bytes) if read == PacksRead::All || pack.named_bytes != Some(bytes) => {
-                to_read.push((pack.id, bytes));
-                places.push(Some(place));
+                to_read.push(ToRead(pack.id, bytes, Some(place)));
             }
             Some(_) => {}
         }
     }
-    let (mut index, mut there) = (Index::default(), Vec::new());
-    for (batch, places) in to_read.chunks(BATCH).zip(places.chunks(BATCH)) {
-        for (((id, bytes), place), header) in batch.iter().zip(places).zip(headers(repository, batch, interrupt)?) {
-            preview.packs_read += 1;
-            match header {
-                Ok(blobs) if place.is_some_and(|place| is_same(&ledger, place, &blobs)) => {}
-                Ok(blobs) => {
-                    match place {
-                        Some(place) => {
-                            fates[*place] = Fate::Correct;
-                            preview.packs_corrected += 1;
-                        }
-                        None => preview.packs_added += 1,
-                    }
-                    let mut file = IndexFile::default();
-                    file.push(*id, &blobs);
-                    index.take(file);
-                    there.push((*id, *bytes));
-                }
-                Err(problem) => {
-                    preview.packs_unreadable.push(Unreadable { id: *id, problem });
-                    if let Some(place) = place.filter(|place| !is_marked_within(&ledger, *place)) {
-                        fates[place] = Fate::Mark;
-                    }
-                }
-            }
-        }
-    }
-    index.sort();
-    let found = Ledger::new(index, Vec::new(), there);
+    let found = found_in_headers(repository, &ledger, &to_read, (&mut fates, &mut preview), progress, interrupt)?;
     let replaced: Vec<usize> = (0..ledger.parts.len()).filter(|part| !is_true(&ledger, *part, &fates)).collect();
     count_blobs(&ledger, &fates, &found, &mut preview, interrupt)?;
     preview.index_files_replaced = (replaced.len() + unreadable.len()) as u64;
@@ -201,10 +167,10 @@ pub fn apply(
     interrupt: &Interrupt,
 ) -> Result<IndexPreview, EngineError> {
     held_alone(repository, guard, plan.lock)?;
-    let mut repacker = Repacker::new(repository, guard, interrupt);
-    name_old(&plan, &mut repacker.index)?;
-    name_found(&plan, &mut repacker.index)?;
-    repacker.index.flush()?;
+    let index = IndexWriter::new(repository, guard, interrupt);
+    name_old(&plan, &index)?;
+    name_found(&plan, &index)?;
+    index.flush()?;
     let replaced = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id);
     let gone: Vec<Id> = replaced.chain(plan.unreadable.iter().copied()).collect();
     remove(repository, FileKind::Index, &gone, guard, interrupt)?;
@@ -212,7 +178,7 @@ pub fn apply(
 }
 
 /// Names what replaced index files name and what is not known better.
-fn name_old(plan: &IndexPlan, index: &mut IndexWriter<'_>) -> Result<(), EngineError> {
+fn name_old(plan: &IndexPlan, index: &IndexWriter<'_>) -> Result<(), EngineError> {
     let ledger = &plan.ledger;
     let mut named = IdSet::default();
     for place in plan.replaced.iter().flat_map(|part| packs_of(ledger, *part)) {
@@ -227,16 +193,15 @@ fn name_old(plan: &IndexPlan, index: &mut IndexWriter<'_>) -> Result<(), EngineE
         }
         let bytes = pack.there_bytes.unwrap_or(0);
         match plan.fates[place] {
-            Fate::Keep if pack.is_known => index.file.push(pack.id, &blobs),
-            _ => index.file.push_pending(pack.id, &blobs, bytes, pack.marked_at.unwrap_or(plan.now)),
+            Fate::Keep if pack.is_known => index.push(pack.id, &blobs)?,
+            _ => index.push_pending(pack.id, &blobs, bytes, pack.marked_at.unwrap_or(plan.now))?,
         }
-        index.flush_if_full()?;
     }
     Ok(())
 }
 
 /// Names what headers say. A pack that was about to go still is.
-fn name_found(plan: &IndexPlan, index: &mut IndexWriter<'_>) -> Result<(), EngineError> {
+fn name_found(plan: &IndexPlan, index: &IndexWriter<'_>) -> Result<(), EngineError> {
     let correct = (0..plan.ledger.packs.len()).filter(|place| plan.fates[*place] == Fate::Correct);
     let marked: crate::format::id::IdMap<Option<Timestamp>> = correct
         .map(|place| &plan.ledger.packs[place])
@@ -248,49 +213,83 @@ fn name_found(plan: &IndexPlan, index: &mut IndexWriter<'_>) -> Result<(), Engin
         match marked.get(&pack.id) {
             Some(at) => {
                 let bytes = pack.there_bytes.unwrap_or(0);
-                index.file.push_pending(pack.id, &blobs, bytes, at.unwrap_or(plan.now));
+                index.push_pending(pack.id, &blobs, bytes, at.unwrap_or(plan.now))?;
             }
-            None => index.file.push(pack.id, &blobs),
+            None => index.push(pack.id, &blobs)?,
         }
-        index.flush_if_full()?;
     }
     Ok(())
 }
 
-/// Reads the headers of some packs, several at once: what each says, or why it cannot be read.
-#[expect(clippy::type_complexity, reason = "it is read once, by its only caller")]
-fn headers(
-    repository: &Repository,
-    packs: &[(Id, u64)],
-    interrupt: &Interrupt,
-) -> Result<Vec<Result<Vec<PackedBlob>, String>>, EngineError> {
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, Result<Vec<PackedBlob>, String>)>> = Mutex::default();
-    let work = || -> Result<(), EngineError> {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some((id, bytes)) = packs.get(number) else { return Ok(()) };
-            interrupt.check()?;
-            let header = match header_read(repository, id, *bytes, interrupt) {
-                Ok(blobs) => Ok(blobs),
-                Err(error) if error.is_harm() => Err(chain(&error)),
-                Err(error) => {
-                    // The others need not go on.
-                    next.store(packs.len(), Ordering::Relaxed);
-                    return Err(error);
+/// A pack whose header is read: its id, its bytes, and its place in the ledger.
+struct ToRead(Id, u64, Option<usize>);
+
+/// What headers say.
+struct Found<'a> {
+    ledger: &'a Ledger,
+    fates: &'a mut [Fate],
+    preview: &'a mut IndexPreview,
+    /// What is to be named by them.
+    index: Index,
+    there: Vec<(Id, u64)>,
+}
+
+impl Found<'_> {
+    /// Takes in what the header of a pack says, or why it cannot be read.
+    fn take(&mut self, pack: &ToRead, header: Result<Vec<PackedBlob>, EngineError>) -> Result<(), EngineError> {
+        let ToRead(id, bytes, place) = *pack;
+        self.preview.packs_read += 1;
+        match header {
+            Ok(blobs) if place.is_some_and(|place| is_same(self.ledger, place, &blobs)) => {}
+            Ok(blobs) => {
+                match place {
+                    Some(place) => {
+                        self.fates[place] = Fate::Correct;
+                        self.preview.packs_corrected += 1;
+                    }
+                    None => self.preview.packs_added += 1,
                 }
-            };
-            results.lock().expect("no holder panics").push((number, header));
+                let mut file = IndexFile::default();
+                file.push(id, &blobs);
+                self.index.take(file);
+                self.there.push((id, bytes));
+            }
+            Err(error) if error.is_harm() => {
+                self.preview.packs_unreadable.push(Unreadable { id, problem: chain(&error) });
+                if let Some(place) = place.filter(|place| !is_marked_within(self.ledger, *place)) {
+                    self.fates[place] = Fate::Mark;
+                }
+            }
+            Err(error) => return Err(error),
         }
+        Ok(())
+    }
+}
+
+/// Reads headers, several at once, and returns what is to be named by them.
+fn found_in_headers(
+    repository: &Repository,
+    ledger: &Ledger,
+    to_read: &[ToRead],
+    (fates, preview): (&mut [Fate], &mut IndexPreview),
+    progress: &EngineProgress,
+    interrupt: &Interrupt,
+) -> Result<Ledger, EngineError> {
+    let mut found = Found { ledger, fates, preview, index: Index::default(), there: Vec::new() };
+    let work = |_: &mut (), pack: &ToRead| {
+        interrupt.check()?;
+        header_read(repository, &pack.0, pack.1, interrupt)
     };
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..READERS.min(packs.len())).map(|_| scope.spawn(work)).collect();
-        let ended: Vec<_> = readers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        ended.into_iter().try_for_each(|ended| ended.map_err(|_| EngineError::Panicked { does: "reads packs" })?)
-    })?;
-    let mut results = results.into_inner().expect("no holder panics");
-    results.sort_unstable_by_key(|(number, _)| *number);
-    Ok(results.into_iter().map(|(_, header)| header).collect())
+    let mut packs = to_read.iter();
+    let mut tell = |header| {
+        progress.done(1, 0);
+        packs.next().map_or(Ok(()), |pack| found.take(pack, header))
+    };
+    progress.set_totals(to_read.len() as u64, 0);
+    in_order(READERS.min(to_read.len()), "reads packs", to_read.iter(), || (), work, &mut tell)?;
+    let Found { mut index, there, .. } = found;
+    index.sort();
+    Ledger::new(index, Vec::new(), there, interrupt)
 }
 
 /// Returns what the header of a pack names. Only the end of the pack is fetched.
@@ -358,34 +357,31 @@ fn count_blobs(
     preview: &mut IndexPreview,
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
-    let (old, new) = (&ledger.index, &found.index);
-    let stays = |place: usize| {
-        let (blob, number) = old.blob(place);
-        let pack = ledger.pack_of(number);
+    let stays = |copy: &BlobCopy| {
+        let pack = ledger.pack_of(copy.pack);
         match fates[pack] {
             Fate::Keep => true,
             Fate::Mark => {
-                u64::from(blob.offset) + u64::from(blob.length) <= ledger.packs[pack].there_bytes.unwrap_or(0)
+                let end = u64::from(copy.blob.offset) + u64::from(copy.blob.length);
+                end <= ledger.packs[pack].there_bytes.unwrap_or(0)
             }
             Fate::Correct | Fate::Drop => false,
         }
     };
-    let mut place = 0;
-    while place < old.blob_count() {
-        let (blob, _) = old.blob(place);
-        let copies = old.copies(blob.kind, &blob.id);
+    // Both are in the same order: one pass over each.
+    let mut old = ledger.index.copies_of_each().peekable();
+    let mut new = found.index.copies_of_each().peekable();
+    loop {
         interrupt.check()?;
-        place = copies.end.max(place + 1);
-        if !copies.clone().any(stays) && new.copies(blob.kind, &blob.id).is_empty() {
-            preview.blobs_lost += 1;
+        let order = |copies: &Vec<BlobCopy>| copies[0].blob.order();
+        let (before, after) = (old.peek().map(order), new.peek().map(order));
+        let Some(next) = before.into_iter().chain(after).min() else { return Ok(()) };
+        let was = old.next_if(|copies| order(copies) == next);
+        let is = new.next_if(|copies| order(copies) == next);
+        match (was, is) {
+            (Some(was), None) => preview.blobs_lost += u64::from(!was.iter().any(stays)),
+            (None, Some(_)) => preview.blobs_added += 1,
+            _ => {}
         }
     }
-    let mut place = 0;
-    while place < new.blob_count() {
-        let (blob, _) = new.blob(place);
-        place = new.copies(blob.kind, &blob.id).end.max(place + 1);
-        preview.blobs_added += u64::from(old.copies(blob.kind, &blob.id).is_empty());
-        interrupt.check()?;
-    }
-    Ok(())
 }

@@ -4,9 +4,11 @@
 //! tools than this one loses nothing. Where blobs lie is known from the index, and from the pack's header as far as it can
 //! be read; so this comes before the index forgets, or with what it kept of an unreadable pack.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use backstay_storage::ReadCache;
 use jiff::Timestamp;
@@ -21,6 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::ledger::Ledger;
 use crate::maintenance::repack::{IndexWriter, Opener, Repacker, held_alone, remove, runs};
+use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
 /// Bytes that are fetched at once where a pack is saved.
@@ -78,7 +81,7 @@ pub struct PacksPlan {
 }
 
 /// Decides what can be saved of these packs. `guard` is a lock of any mode for a preview, and an exclusive one when the
-/// plan is to be applied.
+/// plan is to be applied. `progress` counts packs as files.
 ///
 /// # Errors
 /// [`EngineError::Format`] when an index file is damaged, or neither the storage nor the index knows a pack;
@@ -87,6 +90,7 @@ pub fn plan(
     repository: &Repository,
     packs: &[Id],
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<PacksPlan, EngineError> {
     let ledger = Ledger::read(repository, interrupt)?;
@@ -95,7 +99,8 @@ pub fn plan(
     let (mut preview, mut all_saved) = (PacksPreview::default(), Vec::new());
     let mut others = BlobReader::new(repository, &ledger.index, ReadCache::Use, interrupt);
     // What one of them saves, another need not.
-    let mut saved_before: std::collections::HashSet<(BlobKind, Id)> = std::collections::HashSet::new();
+    let mut saved_before: HashSet<(BlobKind, Id)> = HashSet::new();
+    progress.set_totals(wanted.len() as u64, 0);
     for id in packs.iter().filter(|id| taken.insert(**id)) {
         interrupt.check()?;
         let place = ledger.packs.iter().position(|pack| pack.id == *id);
@@ -123,6 +128,7 @@ pub fn plan(
             }
         }
         preview.packs.push(pack);
+        progress.done(1, 0);
         all_saved.push(saved);
     }
     // A blob that a later pack saves is not lost to an earlier one.
@@ -150,27 +156,35 @@ pub fn apply(
     plan: &PacksPlan,
     folder: &Path,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<Vec<PathBuf>, EngineError> {
     held_alone(repository, guard, plan.lock)?;
     let mut files = Vec::new();
+    let bytes: u64 = plan.preview.packs.iter().filter_map(|pack| pack.bytes).sum();
+    progress.set_totals(plan.preview.packs.len() as u64, bytes + plan.preview.bytes_saved);
     for pack in &plan.preview.packs {
         if let Some(bytes) = pack.bytes {
             files.push(save(repository, &pack.id, bytes, folder, interrupt)?);
+            progress.done(0, bytes);
         }
     }
-    let mut repacker = Repacker::new(repository, guard, interrupt);
+    let index = IndexWriter::new(repository, guard, interrupt);
+    let mut repacker = Repacker::new(repository, &index);
     let mut opener = Opener::new(repository);
     for (pack, saved) in plan.preview.packs.iter().zip(&plan.saved) {
         for run in runs(saved) {
             opener.each_of_run(&pack.id, run, interrupt, |blob, stored| {
+                progress.done(0, u64::from(blob.length));
                 repacker.add(blob.kind, blob.id, stored?, blob.plain_length)
             })?;
         }
+        progress.done(1, 0);
     }
+    progress.publishing.store(true, Ordering::Relaxed);
     repacker.finish()?;
-    name_others(plan, &mut repacker.index)?;
-    repacker.index.flush()?;
+    name_others(plan, &index)?;
+    index.flush()?;
     let gone: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
     remove(repository, FileKind::Index, &gone, guard, interrupt)?;
     let packs: Vec<Id> = plan.preview.packs.iter().filter(|pack| pack.bytes.is_some()).map(|pack| pack.id).collect();
@@ -179,7 +193,7 @@ pub fn apply(
 }
 
 /// Names in new index files what the replaced ones name, without the damaged packs.
-fn name_others(plan: &PacksPlan, index: &mut IndexWriter<'_>) -> Result<(), EngineError> {
+fn name_others(plan: &PacksPlan, index: &IndexWriter<'_>) -> Result<(), EngineError> {
     let ledger = &plan.ledger;
     let mut named: IdSet = plan.preview.packs.iter().map(|pack| pack.id).collect();
     for place in plan.replaced.iter().flat_map(|part| packs_of(ledger, *part)) {
@@ -189,12 +203,11 @@ fn name_others(plan: &PacksPlan, index: &mut IndexWriter<'_>) -> Result<(), Engi
         }
         let blobs = blobs_within(ledger, place, u64::MAX);
         if pack.is_known {
-            index.file.push(pack.id, &blobs);
+            index.push(pack.id, &blobs)?;
         } else {
             let bytes = pack.there_bytes.unwrap_or(0);
-            index.file.push_pending(pack.id, &blobs, bytes, pack.marked_at.unwrap_or(plan.now));
+            index.push_pending(pack.id, &blobs, bytes, pack.marked_at.unwrap_or(plan.now))?;
         }
-        index.flush_if_full()?;
     }
     Ok(())
 }
@@ -212,11 +225,8 @@ fn blobs_of(
     if let Some(bytes) = bytes {
         match header_read(repository, id, bytes, interrupt) {
             Ok(header) => {
-                for blob in header {
-                    if !blobs.contains(&blob) {
-                        blobs.push(blob);
-                    }
-                }
+                let known: HashSet<PackedBlob> = blobs.iter().copied().collect();
+                blobs.extend(header.into_iter().filter(|blob| !known.contains(blob)));
             }
             Err(error) if error.is_harm() => {}
             Err(error) => return Err(error),

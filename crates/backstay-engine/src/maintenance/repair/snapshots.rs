@@ -13,9 +13,10 @@ use crate::format::node::{Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
-use crate::maintenance::bits::Bits;
+use crate::maintenance::bits::{Bits, LostIds};
 use crate::maintenance::rewrite::snapshot::{self, NewFacts, Old, Outcome, Rewritten, SnapshotEditor, SnapshotPlan};
-use crate::maintenance::rewrite::tree::{Edit, Editor};
+use crate::maintenance::rewrite::tree::{Edit, Editor, TreeRewriter};
+use crate::progress::EngineProgress;
 use crate::repository::Repository;
 use crate::select::Snapshot;
 
@@ -66,7 +67,8 @@ pub struct SnapshotsPlan {
 }
 
 /// Decides what becomes of these snapshots; `tell` hears of each path that changes. `all` is every snapshot of the
-/// repository. `guard` is a lock of any mode for a preview, and an exclusive one when the plan is to be applied.
+/// repository. `guard` is a lock of any mode for a preview, and an exclusive one when the plan is to be applied. `progress`
+/// counts snapshots as files.
 ///
 /// # Errors
 /// [`EngineError`] when an index file cannot be read, or the storage does not answer. Lost data is no error.
@@ -76,13 +78,15 @@ pub fn plan(
     old: Old,
     tell: Teller<'_>,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<SnapshotsPlan, EngineError> {
     let index = repository.index_load(interrupt)?;
     let Compared { gone, mut wrong, unnamed } = compare(repository, &index, interrupt)?;
     let mut mender = Mender::new(&index, &gone, tell);
     let means = (TAG, &NewFacts::default(), old);
-    let plan = snapshot::plan(repository, &index, (chosen, all), &mut mender, means, guard, interrupt)?;
+    let rewriter = TreeRewriter::new(repository, &index, progress, interrupt);
+    let plan = snapshot::plan(rewriter, (chosen, all), &mut mender, means, guard)?;
     let lost = mender.lost;
     let hidden = if lost.is_empty() { 0 } else { count_hidden(repository, &unnamed, &lost, interrupt)? };
     if hidden > 0 {
@@ -103,6 +107,7 @@ pub fn apply(
     repository: &Repository,
     plan: SnapshotsPlan,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<Rewritten, EngineError> {
     let changes = plan.plan.snapshots.iter().any(|one| one.outcome != Outcome::Same);
@@ -111,7 +116,8 @@ pub fn apply(
     }
     let mut nobody = |_: &Id, _: &[u8], _: &Loss| {};
     let mut mender = Mender::new(&plan.index, &plan.gone, &mut nobody);
-    snapshot::apply(repository, &plan.index, plan.plan, &mut mender, guard, interrupt)
+    let rewriter = TreeRewriter::new(repository, &plan.index, progress, interrupt);
+    snapshot::apply(rewriter, plan.plan, &mut mender, guard)
 }
 
 /// The index beside the storage.
@@ -148,14 +154,14 @@ fn compare(repository: &Repository, index: &Index, interrupt: &Interrupt) -> Res
 fn count_hidden(
     repository: &Repository,
     unnamed: &[(Id, u64)],
-    lost: &IdSet,
+    lost: &LostIds,
     interrupt: &Interrupt,
 ) -> Result<u64, EngineError> {
     let mut count = 0;
     for (id, bytes) in unnamed {
         interrupt.check()?;
         match header_read(repository, id, *bytes, interrupt) {
-            Ok(blobs) => count += u64::from(blobs.iter().any(|blob| lost.contains(&blob.id))),
+            Ok(blobs) => count += u64::from(blobs.iter().any(|blob| lost.has(&blob.id))),
             Err(error) if error.is_harm() => count += 1,
             Err(error) => return Err(error),
         }
@@ -170,13 +176,13 @@ struct Mender<'a, 't> {
     snapshot: Id,
     paths: u64,
     /// Blobs that cannot be had.
-    lost: IdSet,
+    lost: LostIds,
     tell: Teller<'t>,
 }
 
 impl<'a, 't> Mender<'a, 't> {
     fn new(index: &'a Index, gone: &'a Bits, tell: Teller<'t>) -> Self {
-        Self { index, gone, snapshot: Id([0; 32]), paths: 0, lost: IdSet::default(), tell }
+        Self { index, gone, snapshot: Id([0; 32]), paths: 0, lost: LostIds::default(), tell }
     }
 
     /// Returns how many bytes a blob of a file has; none when it is lost.
@@ -211,13 +217,13 @@ impl Editor for Mender<'_, '_> {
             lost => Loss::Parts { lost, of, bytes_before, bytes_after: *bytes_after },
         };
         let lost: Vec<Id> = node.content.iter().filter(|id| self.bytes(id).is_none()).copied().collect();
-        self.lost.extend(lost);
+        lost.iter().for_each(|id| _ = self.lost.insert(id));
         self.paths += 1;
         (self.tell)(&self.snapshot, &join(folder, &node.name), &loss);
     }
 
     fn unreadable(&mut self, path: &[u8], tree: Option<Id>, error: EngineError) -> Result<(), EngineError> {
-        self.lost.extend(tree);
+        tree.iter().for_each(|id| _ = self.lost.insert(id));
         self.paths += 1;
         let problem = backstay_core::managers::job::chain(&error);
         (self.tell)(&self.snapshot, path, &Loss::Folder { problem });

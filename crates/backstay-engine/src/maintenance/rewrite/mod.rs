@@ -9,7 +9,7 @@ mod text;
 pub(super) mod tree;
 
 use self::snapshot::{Counts, NewFacts, Old, Rewritten, SnapshotEditor, SnapshotPlan};
-use self::tree::{Edit, Editor};
+use self::tree::{Edit, Editor, TreeRewriter};
 use crate::archive::exclude::{Excludes, Scope};
 use crate::browse::join;
 use crate::error::EngineError;
@@ -18,6 +18,7 @@ use crate::format::index::Index;
 use crate::format::node::Node;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
+use crate::progress::EngineProgress;
 use crate::repository::Repository;
 use crate::select::Snapshot;
 
@@ -51,7 +52,8 @@ pub struct RewritePlan {
 }
 
 /// Decides what becomes of these snapshots; `tell` hears of each path that is left out. `all` is every snapshot of the
-/// repository. `guard` is a lock of any mode for a preview, and an exclusive one when the plan is to be applied.
+/// repository. `guard` is a lock of any mode for a preview, and an exclusive one when the plan is to be applied. `progress`
+/// counts snapshots as files.
 ///
 /// # Errors
 /// [`EngineError`] when an index file or a tree cannot be read: then nothing is rewritten.
@@ -61,13 +63,15 @@ pub fn plan(
     (chosen, all): (Vec<Snapshot>, &[Snapshot]),
     tell: Teller<'_>,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<RewritePlan, EngineError> {
     let index = repository.index_load(interrupt)?;
     let facts = NewFacts { host: options.host.clone(), time: options.time.clone(), counts: options.counts };
     let mut editor = Excluder::new(&options.excludes, tell);
     let means = (TAG, &facts, options.old);
-    let plan = snapshot::plan(repository, &index, (chosen, all), &mut editor, means, guard, interrupt)?;
+    let rewriter = TreeRewriter::new(repository, &index, progress, interrupt);
+    let plan = snapshot::plan(rewriter, (chosen, all), &mut editor, means, guard)?;
     Ok(RewritePlan { plan, index })
 }
 
@@ -81,11 +85,13 @@ pub fn apply(
     options: &RewriteOptions,
     plan: RewritePlan,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<Rewritten, EngineError> {
     let mut nobody = |_: &Id, _: &[u8]| {};
     let mut editor = Excluder::new(&options.excludes, &mut nobody);
-    snapshot::apply(repository, &plan.index, plan.plan, &mut editor, guard, interrupt)
+    let rewriter = TreeRewriter::new(repository, &plan.index, progress, interrupt);
+    snapshot::apply(rewriter, plan.plan, &mut editor, guard)
 }
 
 /// Leaves out what patterns say.

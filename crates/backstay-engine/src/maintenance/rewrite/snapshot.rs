@@ -1,17 +1,16 @@
 //! Snapshots that take the place of others: planned, published, and only then the old ones forgotten.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use super::tree::{Editor, Held, TreeRewriter};
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::id::Id;
-use crate::format::index::Index;
 use crate::format::object::FileKind;
-use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
-use crate::maintenance::repack::{Repacker, held_alone, remove};
-use crate::repository::Repository;
+use crate::maintenance::repack::{IndexWriter, Repacker, held_alone, remove};
 use crate::select::Snapshot;
 
 /// Whether the old snapshots go when the new ones are there.
@@ -114,17 +113,16 @@ pub(in crate::maintenance) trait SnapshotEditor: Editor {
     fn paths(&self) -> u64;
 }
 
-/// Decides what becomes of each of these snapshots. `all` is every snapshot of the repository.
+/// Decides what becomes of each of these snapshots, which are counted as files. `all` is every snapshot of the repository.
 pub(in crate::maintenance) fn plan(
-    repository: &Repository,
-    index: &Index,
+    mut rewriter: TreeRewriter<'_>,
     (chosen, all): (Vec<Snapshot>, &[Snapshot]),
     editor: &mut dyn SnapshotEditor,
     (tag, facts, old): (&str, &NewFacts, Old),
     guard: &LockGuard,
-    interrupt: &Interrupt,
 ) -> Result<SnapshotPlan, EngineError> {
-    let mut rewriter = TreeRewriter::new(repository, index, interrupt);
+    let (repository, interrupt, progress) = (rewriter.repository, rewriter.interrupt, rewriter.progress);
+    progress.set_totals(chosen.len() as u64, 0);
     let (mut snapshots, mut news, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for snapshot in chosen {
         interrupt.check()?;
@@ -152,32 +150,36 @@ pub(in crate::maintenance) fn plan(
             }
         }
         snapshots.push(preview);
+        progress.done(1, 0);
     }
     Ok(SnapshotPlan { snapshots, old, news, lost, lock: guard.number() })
 }
 
 /// Does what the plan says: trees, index, snapshots, and then the old ones go.
 pub(in crate::maintenance) fn apply(
-    repository: &Repository,
-    index: &Index,
+    mut rewriter: TreeRewriter<'_>,
     plan: SnapshotPlan,
     editor: &mut dyn SnapshotEditor,
     guard: &LockGuard,
-    interrupt: &Interrupt,
 ) -> Result<Rewritten, EngineError> {
+    let (repository, interrupt, progress) = (rewriter.repository, rewriter.interrupt, rewriter.progress);
     held_alone(repository, guard, plan.lock)?;
-    let mut repacker = Repacker::new(repository, guard, interrupt);
-    let mut rewriter = TreeRewriter::new(repository, index, interrupt);
-    for new in plan.news.iter().filter(|new| !new.is_there && new.tree != new.old.file.tree) {
+    let names = IndexWriter::new(repository, guard, interrupt);
+    let mut repacker = Repacker::new(repository, &names);
+    let others = plan.news.iter().filter(|new| !new.is_there && new.tree != new.old.file.tree);
+    progress.set_totals(others.clone().count() as u64, 0);
+    for new in others {
         editor.begin(&new.old.id);
         let written = rewriter.rewrite(new.old.file.tree, editor, Some(&mut repacker))?;
         if written.map(|(tree, _)| tree) != Some(new.tree) {
             let source = FormatError::shape("snapshot", "it changed since the plan was made");
             return Err(repository.told(FileKind::Snapshot, &new.old.id, source));
         }
+        progress.done(1, 0);
     }
+    progress.publishing.store(true, Ordering::Relaxed);
     repacker.finish()?;
-    repacker.index.flush()?;
+    names.flush()?;
     let mut done = Rewritten::default();
     for new in plan.news.iter().filter(|new| !new.is_there) {
         interrupt.check()?;

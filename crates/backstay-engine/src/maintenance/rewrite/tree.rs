@@ -1,9 +1,11 @@
 //! Trees with some entries changed: children first, each folder in two passes, so that little of a wide one is held.
 //!
 //! The first pass asks the editor about each entry and notes the folders below; the second, when something changed, writes
-//! the text anew. Folders that stay as they are are remembered with what they hold and looked into once: 36 bytes each.
+//! the text anew. Folders that stay as they are are remembered with what they hold and looked into once: 36 bytes each, up to
+//! a limit.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use backstay_storage::ReadCache;
 
@@ -19,10 +21,15 @@ use crate::format::pack::BlobKind;
 use crate::format::tree::{TreeReader, TreeWriter, read_node};
 use crate::interrupt::Interrupt;
 use crate::maintenance::repack::Repacker;
+use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
 /// Text of a new tree that is held before it is hashed and compressed.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// Most folders that are remembered as staying as they are, and most new trees as written: what a table of a million
+/// places takes, 38 MiB. Of more folders those of later snapshots are looked into again, and a tree may be written twice.
+const REMEMBERED_MAX: usize = 7 << 17;
 
 /// What becomes of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,9 +87,11 @@ struct Frame {
 
 /// Makes changed trees of a repository's trees.
 pub(in crate::maintenance) struct TreeRewriter<'a> {
-    repository: &'a Repository,
+    pub(super) repository: &'a Repository,
+    pub(super) interrupt: &'a Interrupt,
+    /// Counts folders that were looked into.
+    pub(super) progress: &'a EngineProgress,
     blobs: BlobReader<'a>,
-    interrupt: &'a Interrupt,
     /// What stays as it is: by the place of its tree in the index, and by its path where that matters.
     same: HashMap<(u32, [u8; 16]), Held>,
     /// Trees that were written.
@@ -90,9 +99,14 @@ pub(in crate::maintenance) struct TreeRewriter<'a> {
 }
 
 impl<'a> TreeRewriter<'a> {
-    pub(in crate::maintenance) fn new(repository: &'a Repository, index: &'a Index, interrupt: &'a Interrupt) -> Self {
+    pub(in crate::maintenance) fn new(
+        repository: &'a Repository,
+        index: &'a Index,
+        progress: &'a EngineProgress,
+        interrupt: &'a Interrupt,
+    ) -> Self {
         let blobs = BlobReader::new(repository, index, ReadCache::Use, interrupt);
-        Self { repository, blobs, interrupt, same: HashMap::new(), written: IdSet::default() }
+        Self { repository, interrupt, progress, blobs, same: HashMap::new(), written: IdSet::default() }
     }
 
     /// Returns the changed tree and what it holds; none when the root itself cannot be read. New trees go to `repacker`;
@@ -175,7 +189,23 @@ impl<'a> TreeRewriter<'a> {
             held: Held::default(),
         };
         editor.enter(&frame.path);
-        let listed = tree_entries(self.repository, &mut self.blobs, &tree, |node| {
+        self.progress.looked.fetch_add(1, Ordering::Relaxed);
+        let mut listed = self.list(&mut frame, editor);
+        // What is dropped is gone for good: a storage that gave nothing good is asked a second time.
+        if listed.as_ref().is_err_and(EngineError::is_harm) && frame.is_untouched() {
+            listed = self.list(&mut frame, editor);
+        }
+        match listed {
+            Ok(()) => Ok(Begun::Below(frame)),
+            Err(error) if error.is_harm() => editor.unreadable(&frame.path, Some(tree), error).map(|()| Begun::Lost),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the editor about the entries of a folder.
+    fn list(&mut self, frame: &mut Frame, editor: &mut dyn Editor) -> Result<(), EngineError> {
+        let tree = frame.tree;
+        tree_entries(self.repository, &mut self.blobs, &tree, |node| {
             let edit = editor.edit(node);
             if edit != Edit::Keep {
                 frame.is_changed = true;
@@ -188,12 +218,7 @@ impl<'a> TreeRewriter<'a> {
                 _ => {}
             }
             Ok(())
-        });
-        match listed {
-            Ok(()) => Ok(Begun::Below(frame)),
-            Err(error) if error.is_harm() => editor.unreadable(&frame.path, Some(tree), error).map(|()| Begun::Lost),
-            Err(error) => Err(error),
-        }
+        })
     }
 
     /// Ends a folder whose folders are done, and returns its tree.
@@ -204,7 +229,9 @@ impl<'a> TreeRewriter<'a> {
         repacker: Option<&mut Repacker<'_>>,
     ) -> Result<Id, EngineError> {
         if !frame.is_changed {
-            if let Some(key) = self.key(&frame.path, &frame.tree, editor) {
+            if self.same.len() < REMEMBERED_MAX
+                && let Some(key) = self.key(&frame.path, &frame.tree, editor)
+            {
                 self.same.insert(key, frame.held);
             }
             return Ok(frame.tree);
@@ -251,8 +278,11 @@ impl<'a> TreeRewriter<'a> {
         let NewTree { id, packed, bytes } = tree;
         if let Some(repacker) = repacker
             && !self.blobs.index().contains(BlobKind::Tree, &id)
-            && self.written.insert(id)
+            && !self.written.contains(&id)
         {
+            if self.written.len() < REMEMBERED_MAX {
+                self.written.insert(id);
+            }
             let told = |source| EngineError::Format { place: format!("tree {id}"), source };
             let bytes = u32::try_from(bytes).map_err(|_| told(FormatError::shape("tree", "it is too long")))?;
             repacker.add(BlobKind::Tree, id, &packed, Some(bytes))?;
@@ -272,6 +302,11 @@ impl<'a> TreeRewriter<'a> {
 }
 
 impl Frame {
+    /// Says whether no entry was noted yet.
+    fn is_untouched(&self) -> bool {
+        !self.is_changed && self.folders.is_empty() && self.held == Held::default()
+    }
+
     fn add(&mut self, held: Held) {
         self.held.files += held.files;
         self.held.bytes += held.bytes;

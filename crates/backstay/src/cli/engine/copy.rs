@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let mut done = Copied::default();
     if !verb.dry_run {
         let progress = Arc::new(EngineProgress::default());
-        let live = Live::begin(context.output, "copying", Shape::Backup, &progress);
+        let live = Live::begin(context.output, "copying", Shape::Of("blobs"), &progress);
         let applied = from.explain(guard.explain(apply(both, planned, lock, &progress, &context.interrupt)));
         drop(live);
         done = applied.map_err(|error| error::engine(&error))?;

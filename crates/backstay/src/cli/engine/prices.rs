@@ -134,8 +134,10 @@ impl Estimate {
             human::bytes(work.bytes_read),
             human::bytes(work.bytes_written)
         )];
-        if let Some(time) = self.time.filter(|_| work.bytes_read > 0) {
-            words.push(format!("about {} at the rate at which folders were read", human::duration(time)));
+        match self.time {
+            _ if work.bytes_read == 0 => {}
+            Some(time) => words.push(format!("about {} at the rate at which folders were read", human::duration(time))),
+            None => words.push("how long that takes is not known: too little was read to tell".to_owned()),
         }
         if let Some(prices) = self.prices {
             let (cost, saved) = (prices.cost(work), prices.saved_a_month(self.bytes_freed));

@@ -18,13 +18,15 @@ use crate::roles::engine::variable;
 /// How often it is told, when `RESTIC_PROGRESS_FPS` does not say: faster than anybody reads.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// How the JSON line of a verb names its counts.
+/// What a verb counts, and how its JSON line names that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// `files_done`, `bytes_done`.
     Backup,
     /// `files_restored`, `bytes_restored`.
     Restore,
+    /// Other things than files: of `packs` these are `packs_done` and `total_packs`.
+    Of(&'static str),
 }
 
 /// Tells how far it is until it is dropped.
@@ -32,16 +34,31 @@ pub(super) enum Shape {
 pub(super) struct Live {
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// The live line, where there is one.
+    bar: Option<ProgressBar>,
 }
 
 impl Live {
     /// Begins to tell.
     pub(super) fn begin(output: Output, words: &'static str, shape: Shape, progress: &Arc<EngineProgress>) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
-        let Some(every) = every(output) else { return Self { ended, thread: None } };
-        let (progress, stop) = (Arc::clone(progress), Arc::clone(&ended));
-        let thread = std::thread::spawn(move || tell(output, words, shape, &progress, every, &stop));
-        Self { ended, thread: Some(thread) }
+        let Some(every) = every(output) else { return Self { ended, thread: None, bar: None } };
+        let bar = (!output.json() && output.screen.is_live()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed"));
+            bar
+        });
+        let (progress, stop, drawn) = (Arc::clone(progress), Arc::clone(&ended), bar.clone());
+        let thread = std::thread::spawn(move || tell(output, (words, shape), &progress, every, &stop, drawn));
+        Self { ended, thread: Some(thread), bar }
+    }
+
+    /// Prints something else, without the live line in its midst.
+    pub(super) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
     }
 }
 
@@ -69,14 +86,13 @@ fn every(output: Output) -> Option<Duration> {
 
 fn tell(
     output: Output,
-    words: &'static str,
-    shape: Shape,
+    (words, shape): (&'static str, Shape),
     progress: &EngineProgress,
     every: Duration,
     stop: &AtomicBool,
+    bar: Option<ProgressBar>,
 ) {
     let began = Instant::now();
-    let mut bar: Option<ProgressBar> = None;
     loop {
         let next = Instant::now() + every;
         while Instant::now() < next && !stop.load(Ordering::Relaxed) {
@@ -90,22 +106,44 @@ fn tell(
             output.value(&status(shape, &view, began.elapsed()));
             continue;
         }
-        let text = human::shown(&progress_line(words, Some(&view), began.elapsed()));
-        if !output.screen.is_live() {
-            output.note(&text);
-            continue;
-        }
-        let bar = bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed"));
-            bar
+        let text = human::shown(&match shape {
+            Shape::Of(unit) => line_of(words, unit, &view, progress.looked.load(Ordering::Relaxed), began.elapsed()),
+            Shape::Backup | Shape::Restore => progress_line(words, Some(&view), began.elapsed()),
         });
-        bar.set_message(text);
-        bar.tick();
+        match &bar {
+            Some(bar) => {
+                bar.set_message(text);
+                bar.tick();
+            }
+            None => output.note(&text),
+        }
     }
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+}
+
+/// Returns the line of a verb that counts other things than files.
+fn line_of(words: &str, unit: &str, view: &ProgressView, looked: u64, elapsed: Duration) -> String {
+    if view.phase == "publishing" {
+        return format!("{words}: writing what names it");
+    }
+    let mut line = match view.files_total {
+        Some(total) => format!("{words}: {} of {} {unit}", human::count(view.files_done), human::count(total)),
+        None => words.to_owned(),
+    };
+    if looked > 0 {
+        line.push_str(&format!(", {} folders", human::count(looked)));
+    }
+    if let Some(total) = view.bytes_total.filter(|total| *total > 0) {
+        let rate = view.bytes_done as f64 / elapsed.as_secs_f64().max(0.001);
+        let (done, total, rate) = (human::bytes(view.bytes_done), human::bytes(total), human::bytes(rate as u64));
+        line.push_str(&format!(", {done} of {total}, {rate}/s"));
+    }
+    if let Some(left) = time_left(view, elapsed) {
+        line.push_str(&format!(", {} left", human::duration(left)));
+    }
+    line
 }
 
 fn view(progress: &EngineProgress) -> ProgressView {
@@ -125,15 +163,18 @@ fn view(progress: &EngineProgress) -> ProgressView {
 /// Returns restic's line.
 fn status(shape: Shape, view: &ProgressView, elapsed: Duration) -> Value {
     let percent = view.bytes_total.filter(|total| *total > 0).map(|total| view.bytes_done as f64 / total as f64);
-    let (files, bytes) = match shape {
-        Shape::Backup => ("files_done", "bytes_done"),
-        Shape::Restore => ("files_restored", "bytes_restored"),
+    // What has no bytes is as far as its count.
+    let count = view.files_total.filter(|total| *total > 0).map(|total| view.files_done as f64 / total as f64);
+    let (unit, done, bytes) = match shape {
+        Shape::Backup => ("files", "done", "bytes_done"),
+        Shape::Restore => ("files", "restored", "bytes_restored"),
+        Shape::Of(unit) => (unit, "done", "bytes_done"),
     };
     let mut line = json!({
         "message_type": "status",
         "seconds_elapsed": elapsed.as_secs(),
-        "percent_done": percent.unwrap_or(0.0).min(1.0),
-        files: view.files_done,
+        "percent_done": percent.or(count).unwrap_or(0.0).min(1.0),
+        format!("{unit}_{done}"): view.files_done,
         bytes: view.bytes_done,
     });
     let mut add = |name: &str, count: Option<u64>| {
@@ -142,7 +183,7 @@ fn status(shape: Shape, view: &ProgressView, elapsed: Duration) -> Value {
         }
     };
     add("seconds_remaining", time_left(view, elapsed).map(|left| left.as_secs()));
-    add("total_files", view.files_total);
+    add(&format!("total_{unit}"), view.files_total);
     add("total_bytes", view.bytes_total);
     add("error_count", Some(view.unread).filter(|count| *count > 0));
     line
@@ -163,5 +204,20 @@ mod tests {
         assert_eq!((&backup["total_files"], &backup["seconds_elapsed"]), (&json!(4), &json!(3)));
         assert!(backup["seconds_remaining"].as_u64().is_some(), "there is a pace");
         assert_eq!(line(Shape::Restore)["bytes_restored"], json!(50));
+        let blobs = line(Shape::Of("blobs"));
+        assert_eq!((&blobs["blobs_done"], &blobs["total_blobs"]), (&json!(1), &json!(4)));
+    }
+
+    #[test]
+    fn what_counts_packs_says_packs_and_how_long() {
+        let progress = EngineProgress::default();
+        let line = |seconds| line_of("reading", "packs", &view(&progress), 0, Duration::from_secs(seconds));
+        assert_eq!(line(1), "reading");
+        progress.set_totals(40, 0);
+        progress.done(10, 0);
+        assert_eq!(line(10), "reading: 10 of 40 packs, 30 s left");
+        assert_eq!(status(Shape::Of("packs"), &view(&progress), Duration::ZERO)["percent_done"], json!(0.25));
+        progress.set_totals(40, 4_000);
+        assert!(line(10).contains("0 B of 3.9 KiB"), "{}", line(10));
     }
 }

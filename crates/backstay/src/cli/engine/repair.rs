@@ -1,7 +1,9 @@
 //! `backstay engine repair`: makes a damaged repository whole again: its index, its packs, its snapshots.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use backstay_engine::EngineProgress;
 use backstay_engine::format::id::Id;
 use backstay_engine::format::object::FileKind;
 use backstay_engine::format::pack::BlobKind;
@@ -12,6 +14,7 @@ use backstay_engine::select;
 use serde_json::json;
 
 use super::context::Context;
+use super::progress::{Live, Shape};
 use super::view::short;
 use super::{error, repair_snapshots};
 use crate::cli::error::{CliError, Exit};
@@ -77,7 +80,10 @@ fn index_run(context: &Context, verb: &Index) -> Result<Exit, CliError> {
     let lock = guard.needed("repair")?;
     let read = if verb.read_all_packs { PacksRead::All } else { PacksRead::Doubtful };
     context.output.note("looking at what the index names and at what is there");
-    let planned = index::plan(&opened.repository, read, lock, &context.interrupt);
+    let progress = Arc::new(EngineProgress::default());
+    let live = Live::begin(context.output, "reading packs", Shape::Of("packs"), &progress);
+    let planned = index::plan(&opened.repository, read, lock, &progress, &context.interrupt);
+    drop(live);
     let planned = guard.explain(planned).map_err(|error| error::engine(&error))?;
     let preview = planned.preview.clone();
     if !verb.dry_run {
@@ -156,12 +162,18 @@ fn packs_run(context: &Context, verb: &Packs) -> Result<Exit, CliError> {
         });
     }
     context.output.note("looking for what is intact");
-    let planned = packs::plan(&opened.repository, &ids, lock, &context.interrupt);
+    let progress = Arc::new(EngineProgress::default());
+    let live = Live::begin(context.output, "reading packs", Shape::Of("packs"), &progress);
+    let planned = packs::plan(&opened.repository, &ids, lock, &progress, &context.interrupt);
+    drop(live);
     let planned = guard.explain(planned).map_err(|error| error::engine(&error))?;
     let mut files = Vec::new();
     if !verb.dry_run {
         let folder = verb.save_to.clone().unwrap_or_else(|| PathBuf::from("."));
-        let done = packs::apply(&opened.repository, &planned, &folder, lock, &context.interrupt);
+        let progress = Arc::new(EngineProgress::default());
+        let live = Live::begin(context.output, "saving", Shape::Of("packs"), &progress);
+        let done = packs::apply(&opened.repository, &planned, &folder, lock, &progress, &context.interrupt);
+        drop(live);
         files = guard.explain(done).map_err(|error| error::engine(&error))?;
     }
     guard.release(context);

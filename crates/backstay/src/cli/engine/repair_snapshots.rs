@@ -1,5 +1,8 @@
 //! `backstay engine repair snapshots`: makes snapshots anew without what is lost, and names every path.
 
+use std::sync::Arc;
+
+use backstay_engine::EngineProgress;
 use backstay_engine::format::id::Id;
 use backstay_engine::maintenance::repair::snapshots::{Loss, apply, plan};
 use backstay_engine::maintenance::rewrite::snapshot::{Old, Outcome, Rewritten, SnapshotPreview};
@@ -7,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::FilterArgs;
 use super::context::{Context, exit_after, shown_path};
+use super::progress::{Live, Shape};
 use super::view::short;
 use super::{error, repair};
 use crate::cli::error::{CliError, Exit};
@@ -33,9 +37,13 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let lock = guard.needed("repair")?;
     let (chosen, all, harm) = context.choose(&opened.repository, &verb.snapshots, &verb.filter.filter())?;
     context.output.note("looking for what is lost");
-    let mut tell = |id: &Id, path: &[u8], loss: &Loss| tell_loss(context, id, path, loss);
+    let progress = Arc::new(EngineProgress::default());
+    let live = Live::begin(context.output, "looking", Shape::Of("snapshots"), &progress);
+    let mut tell = |id: &Id, path: &[u8], loss: &Loss| live.beside(|| tell_loss(context, id, path, loss));
     let old = old(verb.forget);
-    let planned = plan(&opened.repository, (chosen, &all[..]), old, &mut tell, lock, &context.interrupt);
+    let chosen = (chosen, &all[..]);
+    let planned = plan(&opened.repository, chosen, old, &mut tell, lock, &progress, &context.interrupt);
+    drop(live);
     let planned = guard.explain(planned).map_err(|error| error::engine(&error))?;
     let previews = planned.plan.snapshots.clone();
     if let Some(problem) = &planned.index_wrong {
@@ -43,7 +51,10 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     }
     let mut done = Rewritten::default();
     if !verb.dry_run {
-        let applied = apply(&opened.repository, planned, lock, &context.interrupt);
+        let progress = Arc::new(EngineProgress::default());
+        let live = Live::begin(context.output, "writing", Shape::Of("snapshots"), &progress);
+        let applied = apply(&opened.repository, planned, lock, &progress, &context.interrupt);
+        drop(live);
         done = guard.explain(applied).map_err(|error| error::engine(&error))?;
     }
     guard.release(context);

@@ -1,5 +1,8 @@
 //! `backstay engine rewrite`: makes snapshots anew without what should not be in them, or with another host or time.
 
+use std::sync::Arc;
+
+use backstay_engine::EngineProgress;
 use backstay_engine::archive::exclude::Excludes;
 use backstay_engine::format::id::Id;
 use backstay_engine::format::time::FileTime;
@@ -9,6 +12,7 @@ use serde_json::json;
 
 use super::args::{FilterArgs, PatternArgs};
 use super::context::{Context, exit_after, shown_path};
+use super::progress::{Live, Shape};
 use super::view::short;
 use super::{error, repair, repair_snapshots};
 use crate::cli::error::{CliError, Exit};
@@ -64,13 +68,20 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
     let (opened, guard) = context.open_locked(repair::mode(verb.dry_run))?;
     let lock = guard.needed("rewrite")?;
     let (chosen, all, harm) = context.choose(&opened.repository, &verb.snapshots, &verb.filter.filter())?;
-    let mut tell = |id: &Id, path: &[u8]| tell_path(context, id, path);
-    let planned = plan(&opened.repository, &options, (chosen, &all[..]), &mut tell, lock, &context.interrupt);
+    let progress = Arc::new(EngineProgress::default());
+    let live = Live::begin(context.output, "looking", Shape::Of("snapshots"), &progress);
+    let mut tell = |id: &Id, path: &[u8]| live.beside(|| tell_path(context, id, path));
+    let chosen = (chosen, &all[..]);
+    let planned = plan(&opened.repository, &options, chosen, &mut tell, lock, &progress, &context.interrupt);
+    drop(live);
     let planned = guard.explain(planned).map_err(|error| error::engine(&error))?;
     let previews = planned.plan.snapshots.clone();
     let mut done = Rewritten::default();
     if !verb.dry_run {
-        let applied = apply(&opened.repository, &options, planned, lock, &context.interrupt);
+        let progress = Arc::new(EngineProgress::default());
+        let live = Live::begin(context.output, "writing", Shape::Of("snapshots"), &progress);
+        let applied = apply(&opened.repository, &options, planned, lock, &progress, &context.interrupt);
+        drop(live);
         done = guard.explain(applied).map_err(|error| error::engine(&error))?;
     }
     guard.release(context);
