@@ -28,11 +28,13 @@ pub enum EventKind {
     Paused,
     /// A person lets a plan go on.
     Resumed,
+    /// A job did its work, and something about it wants a look: a hook that failed, a figure unlike those before.
+    Warned,
 }
 
 super::job::words!(EventKind: Enqueued = "enqueued", Skipped = "skipped", Succeeded = "succeeded", Failed = "failed",
     Damaged = "damaged", Cancelled = "cancelled", Parked = "parked", Rescued = "rescued",
-    Paused = "paused", Resumed = "resumed");
+    Paused = "paused", Resumed = "resumed", Warned = "warned");
 
 /// One fact, before the store gives it its place in the tenant's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -377,6 +377,8 @@ pub struct Settlement {
     pub evidence: Option<Evidence>,
     /// What it removed; none for a job that is no prune.
     pub pruned: Option<Pruned>,
+    /// What is told before it: what wants a look.
+    pub warnings: Vec<Event>,
     /// What is told.
     pub event: Option<Event>,
 }

@@ -66,7 +66,7 @@ pub(super) async fn settle(
     if let Some(pruned) = &settlement.pruned {
         pruned_put(tx, &row.repository_id, pruned, now.read(tx).await?).await?;
     }
-    if let Some(event) = &settlement.event {
+    for event in settlement.warnings.iter().chain(&settlement.event) {
         event_append(tx, event).await?;
     }
     Ok(())
@@ -74,7 +74,7 @@ pub(super) async fn settle(
 
 /// Returns the tenant whose rows a settlement adds, if it adds any.
 fn tenant_of(settlement: &Settlement) -> Option<TenantId> {
-    let of_event = settlement.event.as_ref().map(|event| event.tenant_id);
+    let of_event = settlement.event.iter().chain(&settlement.warnings).next().map(|event| event.tenant_id);
     let of_snapshot = settlement.snapshot.as_ref().map(|snapshot| snapshot.tenant_id);
     of_event.or(of_snapshot).or(settlement.evidence.as_ref().map(|record| record.place.tenant_id))
 }

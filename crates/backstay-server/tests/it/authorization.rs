@@ -76,7 +76,7 @@ impl House {
         let lease = jobs.job_lease(&ask).await.unwrap().remove(0).lease_key();
         let snapshot = PublishedSnapshot { foreign_id: "ab".repeat(32), taken_at: world.now() };
         let (outcome, counts) = (Outcome::Complete, JobCounts::default());
-        let result = JobResult::BackedUp { outcome, snapshot, counts, unread: Unread::default() };
+        let result = JobResult::BackedUp { outcome, snapshot, counts, unread: Unread::default(), warning: None };
         jobs.job_finish(lease, &result).await.unwrap();
         let filter = SnapshotFilter::default();
         let snapshot = world.history.snapshot_list(filter, Page::first()).await.unwrap().remove(0);

@@ -315,6 +315,7 @@ pub fn settlement(state: JobState) -> Settlement {
         confirmed: None,
         evidence: None,
         pruned: None,
+        warnings: Vec::new(),
         event: None,
     }
 }

@@ -321,6 +321,11 @@ fn schedule_show(screen: &Screen, view: &PlanScheduleView) {
 async fn run_plan(connection: &Connection, plan: &str, wait: bool, screen: &Screen) -> Result<Exit, CliError> {
     let client = &connection.client;
     let requested = client.plan_request(&id_of(client, plan).await?).await?;
+    for item in &requested.items {
+        if let Some(usual) = item.usual_ms.map(Duration::from_millis) {
+            screen.say(&format!("{}: usually takes {}", human::shown(&item.item_name), human::duration(usual)));
+        }
+    }
     if !wait && !connection.is_own() {
         let rows = requested.items.iter();
         let rows = rows.map(|row| vec![row.item_name.clone(), row.answer.clone(), row.job_id.clone()]).collect();

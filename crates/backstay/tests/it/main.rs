@@ -22,6 +22,7 @@ mod engine_same;
 mod engine_verbs;
 mod elsewhere;
 mod fleet;
+mod hook;
 mod interrupted;
 mod job_set;
 mod look_into;

@@ -417,7 +417,7 @@ impl JobStore for FakeStores {
             settlement.evidence.iter().try_for_each(|record| rows.evidence_add(record))?;
             let repository = rows.jobs[&key.job_id].repository_id;
             settlement.pruned.iter().for_each(|pruned| rows.pruned_put(repository, pruned, now));
-            settlement.event.iter().for_each(|event| rows.event_append(event));
+            settlement.warnings.iter().chain(&settlement.event).for_each(|event| rows.event_append(event));
             Ok(())
         })
     }
