@@ -317,6 +317,7 @@ const TOPICS: Shape = Shape::Word(&[
     "partial",
     "undelivered",
     "warned",
+    "suspected",
 ]);
 
 const RULE: &[Field] = &[

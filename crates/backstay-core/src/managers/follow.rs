@@ -113,7 +113,7 @@ struct Taken<'a> {
 impl Taken<'_> {
     async fn event(&mut self, event: &Event) -> Result<(), StoreError> {
         let is_bad = Topic::Event(event.kind).severity() > Severity::Info && event.kind != EventKind::Cancelled;
-        if !is_bad && event.kind != EventKind::Succeeded {
+        if !is_bad && !matches!(event.kind, EventKind::Succeeded | EventKind::Cleared) {
             return Ok(());
         }
         let job = match event.job_id {
@@ -139,7 +139,7 @@ impl Taken<'_> {
             (EventKind::Warned, Some(id)) => {
                 self.warned.insert(id);
             }
-            (EventKind::Succeeded, _) => self.works_again(&subject, topic, event).await?,
+            (EventKind::Succeeded | EventKind::Cleared, _) => self.works_again(&subject, topic, event).await?,
             _ => {}
         }
         let Some(topic) = topic else { return Ok(()) };
@@ -159,18 +159,22 @@ impl Taken<'_> {
     async fn works_again(&mut self, subject: &str, but: Option<Topic>, event: &Event) -> Result<(), StoreError> {
         let is_warned = event.job_id.is_some_and(|id| self.warned.contains(&id));
         let warned = Topic::Event(EventKind::Warned);
-        let ends = [
+        let by_success = [
             warned,
             Topic::Event(EventKind::Failed),
             Topic::Event(EventKind::Parked),
             Topic::Event(EventKind::Skipped),
             Topic::Partial,
         ];
+        let (ends, lead): (&[Topic], &str) = match event.kind {
+            EventKind::Cleared => (&[Topic::Event(EventKind::Suspected)], "It was looked at"),
+            _ => (&by_success, "It works again"),
+        };
         let Some(rows) = self.rows.get_mut(subject) else { return Ok(()) };
         for (row, is_changed) in rows {
             let goes_on = Some(row.topic) == but || row.topic == warned && is_warned;
             if row.ended_at.is_none() && ends.contains(&row.topic) && !goes_on {
-                let lead = format!("It works again: {}.", event.message);
+                let lead = format!("{lead}: {}.", event.message);
                 let facts = vec![("item".to_owned(), row.title.clone())];
                 let (ended, told) = end(self.context, self.channels, row, lead, facts, self.now);
                 self.messages.extend(told);
@@ -209,6 +213,7 @@ impl Taken<'_> {
             Topic::Event(EventKind::Parked) => "Given up",
             Topic::Event(EventKind::Skipped) => "Skipped",
             Topic::Event(EventKind::Warned) => "Wants a look",
+            Topic::Event(EventKind::Suspected) => "Much changed at once",
             Topic::Partial => "Not all was read",
             _ => "Failed",
         };
@@ -231,6 +236,9 @@ const fn advice(topic: Topic) -> &'static str {
         }
         Topic::Event(EventKind::Parked) => "Mend what the message names, then ask anew: backstay plan run PLAN",
         Topic::Event(EventKind::Warned) => "The backup is there; mend what the message names before the next one.",
+        Topic::Event(EventKind::Suspected) => {
+            "Look at what changed: backstay snapshot diff. If all is well, let prunes go on: backstay plan clear PLAN"
+        }
         Topic::Event(EventKind::Skipped) => "If this repeats, give the plan more time or another schedule.",
         Topic::Partial => "The job names what could not be read; mend its rights, or leave it out of the plan.",
         _ => "Mend what the message names; the next start by schedule tries again, or ask: backstay plan run PLAN",
@@ -239,6 +247,9 @@ const fn advice(topic: Topic) -> &'static str {
 
 /// Returns the subject of an event's alert: the work that it is about.
 fn subject_of(event: &Event, job: Option<&Job>) -> String {
+    if let (EventKind::Cleared, Some(item)) = (event.kind, event.item_id) {
+        return format!("{} {item}", JobKind::Backup.word());
+    }
     let kind = job.map_or("job", |job| JobKind::word(job.kind()));
     match (event.item_id, job) {
         (Some(item), _) => format!("{kind} {item}"),

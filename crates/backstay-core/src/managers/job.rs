@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::anomaly;
 use super::context::Context;
 use super::lease::job_in_hand;
 use super::request::short;
@@ -65,6 +66,7 @@ impl JobManager {
             evidence: None,
             pruned: None,
             warnings: Vec::new(),
+            suspicion: None,
             event: None,
         };
         match result {
@@ -74,6 +76,9 @@ impl JobManager {
                 rows.snapshot = saved::snapshot_row(&self.context, job, (snapshot, *outcome, is_good), *counts);
                 (rows.counts, rows.unread) = (*counts, unread.clone());
                 rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, words)));
+                let found = anomaly::look(&self.context, job, *counts).await?;
+                rows.warnings.extend(found.events);
+                rows.suspicion = found.suspicion;
             }
             JobResult::Confirmed { snapshot, counts, warning } => {
                 rows.state = succeeded(Outcome::Unchanged);
@@ -298,6 +303,7 @@ impl Jobs for JobManager {
             evidence: None,
             pruned: None,
             warnings: Vec::new(),
+            suspicion: None,
             event: None,
         };
         match self.context.jobs.job_settle(lease, &rows).await {

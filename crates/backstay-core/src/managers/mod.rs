@@ -24,6 +24,7 @@ mod saved;
 pub mod schedule;
 mod starts;
 pub mod retention;
+pub mod anomaly;
 pub mod quota;
 pub mod retire;
 pub mod secret;

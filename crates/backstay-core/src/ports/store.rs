@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::domain::anomaly::Suspicion;
 use crate::domain::attempt::{Attempt, LeaseKey};
 use crate::domain::backup::Confirmation;
 use crate::domain::checkpoint::Checkpoint;
@@ -379,6 +380,8 @@ pub struct Settlement {
     pub pruned: Option<Pruned>,
     /// What is told before it: what wants a look.
     pub warnings: Vec<Event>,
+    /// Why its plan keeps everything from now on; one that is there stays.
+    pub suspicion: Option<Suspicion>,
     /// What is told.
     pub event: Option<Event>,
 }

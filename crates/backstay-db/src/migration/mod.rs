@@ -37,6 +37,7 @@ mod m20261122_000019_storage;
 mod m20261122_000020_lease;
 mod m20261122_000021_backup;
 mod m20261122_000022_hook;
+mod m20261122_000023_suspicion;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000020_lease::Lease),
             Box::new(m20261122_000021_backup::Backup),
             Box::new(m20261122_000022_hook::Hook),
+            Box::new(m20261122_000023_suspicion::Suspicion),
         ]
     }
 }

@@ -18,7 +18,7 @@ use backstay_core::domain::source::Source;
 use backstay_core::domain::template::Templates;
 use backstay_core::managers::plan::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::schedule::{self, PauseWish};
-use backstay_core::managers::{job_log, request, retention, retire};
+use backstay_core::managers::{anomaly, job_log, request, retention, retire};
 use backstay_core::ports::store::Retirable;
 
 use super::caller::{Asked, Caller, Own};
@@ -169,6 +169,11 @@ pub(super) async fn plan_resume(
 ) -> Result<Json<PlanScheduleView>, ApiError> {
     schedule::plan_pause(&state.context, plan.id, PauseWish::Resume).await?;
     schedule_view(&state, &plan, &ScheduleQuery::default()).await
+}
+
+pub(super) async fn plan_clear(State(state): State<ServerState>, Own(plan): Own<Plan>) -> Result<StatusCode, ApiError> {
+    anomaly::plan_clear(&state.context, plan.id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn plan_retire(

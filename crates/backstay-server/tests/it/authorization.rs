@@ -222,9 +222,11 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::PlanList => (none(), None, Foreign::WithoutIt),
         Operation::PlanShow => (own(&world.plan.id), None, Foreign::Missing),
         Operation::PlanUpdate => (own(&world.plan.id), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
-        Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume | Operation::PlanRetention => {
-            (own(&world.plan.id), None, Foreign::Missing)
-        }
+        Operation::PlanSchedule
+        | Operation::PlanPause
+        | Operation::PlanResume
+        | Operation::PlanClear
+        | Operation::PlanRetention => (own(&world.plan.id), None, Foreign::Missing),
         Operation::MaintenanceList => (none(), None, Foreign::WithoutIt),
         Operation::MaintenanceCreate => {
             (none(), Some(json!({ "name": name, "tenant": tenant, "from": "2030-01-01T00:00:00Z" })), Foreign::Alike)

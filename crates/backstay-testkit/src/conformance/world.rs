@@ -316,6 +316,7 @@ pub fn settlement(state: JobState) -> Settlement {
         evidence: None,
         pruned: None,
         warnings: Vec::new(),
+        suspicion: None,
         event: None,
     }
 }

@@ -93,6 +93,11 @@ pub(crate) enum Verb {
         /// The plan's name or id
         plan: String,
     },
+    /// Let prunes go on after much changed at once in a plan: you have looked, and all is well
+    Clear {
+        /// The plan's name or id
+        plan: String,
+    },
     /// Retire a plan: nothing new is made of it, and what it made stays
     Retire {
         /// The plan's name or id
@@ -225,6 +230,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Resume { plan } => {
             let view = look(common, async |client| Ok(client.plan_resume(&id_of(client, &plan).await?).await?));
             schedule_show(screen, &view.await?);
+            Ok(Exit::Done)
+        }
+        Verb::Clear { plan } => {
+            look(common, async |client| Ok(client.plan_clear(&id_of(client, &plan).await?).await?)).await?;
+            screen.say("prunes of its snapshots go on");
             Ok(Exit::Done)
         }
         Verb::Retire { plan, yes } => {

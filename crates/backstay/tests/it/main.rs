@@ -10,6 +10,7 @@ mod engine_support;
 
 mod fleet_support;
 
+mod anomaly;
 mod bad_input;
 mod document;
 mod bucket;
