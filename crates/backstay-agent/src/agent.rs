@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backstay_core::domain::disposition::Disposition;
+use backstay_core::domain::hook::HookMoment;
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Phase, Progress};
 use backstay_core::managers::job::chain;
@@ -19,6 +20,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::heartbeat::{Held, beat};
+use crate::runners::hook::HookUnderWay;
 use crate::runners::{self, RunEnd, Runner};
 
 /// Shortest wait between two looks at the queue after an error.
@@ -28,7 +30,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// without a renewal.
 const FINISH_TRIES: u32 = 60;
 
-/// Whether an agent runs commands that sources name. Whoever may write sources does then what the agent's user may do.
+/// Whether an agent runs commands that sources and hooks name. Whoever may write sources or plans does then what the agent's
+/// user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commands {
     /// It does.
@@ -60,7 +63,7 @@ pub struct AgentOptions {
     pub username: String,
     /// What snapshots say they were made by.
     pub program_version: String,
-    /// Whether it runs commands that sources name.
+    /// Whether it runs commands that sources and hooks name.
     pub commands: Commands,
     /// The present moment.
     pub clock: Arc<dyn Clock>,
@@ -161,8 +164,9 @@ async fn run_one(
         held: held.clone(),
         interrupt,
         progress: Arc::clone(&progress),
+        hook: Arc::default(),
     };
-    let telling = tell(&*jobs, &options, &held, &job, &progress);
+    let telling = tell(&*jobs, &options, &held, &job, (&progress, &runner.hook));
     let ended = tokio::select! {
         ended = runners::run(&runner, &job) => ended,
         () = telling => unreachable!("telling never ends by itself"),
@@ -225,8 +229,15 @@ async fn hand_in(jobs: &dyn Jobs, job: Job<Leased>, result: &JobResult) -> Resul
 }
 
 /// Tells how far a job is, again and again.
-async fn tell(jobs: &dyn Jobs, options: &AgentOptions, held: &Held, job: &Job<Leased>, progress: &EngineProgress) {
+async fn tell(
+    jobs: &dyn Jobs,
+    options: &AgentOptions,
+    held: &Held,
+    job: &Job<Leased>,
+    (progress, hook): (&EngineProgress, &HookUnderWay),
+) {
     use std::sync::atomic::Ordering::Relaxed;
+    let began = Instant::now();
     loop {
         tokio::time::sleep(options.progress_every).await;
         let totals = progress.totals();
@@ -234,16 +245,19 @@ async fn tell(jobs: &dyn Jobs, options: &AgentOptions, held: &Held, job: &Job<Le
         let looked = if totals.is_none() { progress.looked.load(Relaxed) } else { 0 };
         let begun = totals.is_some() || looked + progress.files_done.load(Relaxed) > 0;
         let told = Progress {
-            phase: match (progress.publishing.load(Relaxed), begun) {
-                (true, _) => Phase::Publishing,
-                (false, true) => Phase::Working,
-                (false, false) => Phase::Opening,
+            phase: match (hook.moment(), progress.publishing.load(Relaxed), begun) {
+                (Some(HookMoment::Before), ..) => Phase::Before,
+                (Some(HookMoment::After | HookMoment::AfterFailure), ..) => Phase::After,
+                (None, true, _) => Phase::Publishing,
+                (None, false, true) => Phase::Working,
+                (None, false, false) => Phase::Opening,
             },
             files_done: looked + progress.files_done.load(Relaxed),
             bytes_done: progress.bytes_done.load(Relaxed),
             files_total: totals.map(|(files, _)| files),
             bytes_total: totals.map(|(_, bytes)| bytes),
             unread: progress.unread.load(Relaxed),
+            watched: began.elapsed().as_secs() / 60,
         };
         let key = job.lease_key();
         match jobs.job_progress(key, &told).await {

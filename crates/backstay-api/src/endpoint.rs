@@ -56,6 +56,8 @@ pub enum Operation {
     PlanPause,
     /// Lets a plan go on.
     PlanResume,
+    /// Lets prunes forget a plan's snapshots again.
+    PlanClear,
     /// What a plan's retention keeps.
     PlanRetention,
     /// Maintenance windows that are not over.
@@ -286,6 +288,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::PlanSchedule, "plan_schedule", (Look, GET, "/api/v1/plans/{id}/schedule", 200), "plan schedule", "Returns how far a plan's schedule is, what holds it back and what comes next."),
     row(Operation::PlanPause, "plan_pause", (Run, POST, "/api/v1/plans/{id}/pause", 200), "plan pause", "Holds a plan back: its occurrences are skipped and told. It may be asked again."),
     row(Operation::PlanResume, "plan_resume", (Run, POST, "/api/v1/plans/{id}/resume", 200), "plan resume", "Lets a plan go on; what was skipped is not made up for. It may be asked again."),
+    row(Operation::PlanClear, "plan_clear", (Run, POST, "/api/v1/plans/{id}/clear", 204), "plan clear", "Lets prunes forget a plan's snapshots again after much changed at once: a person has looked. It may be asked again."),
     row(Operation::PlanRetention, "plan_retention", (Look, GET, "/api/v1/plans/{id}/retention", 200), "plan retention", "Returns for each item of a plan which snapshots stay, by which rules, and which go with the next prune."),
     row(Operation::MaintenanceList, "maintenance_list", (Look, GET, "/api/v1/maintenance", 200), "maintenance list", "Returns the maintenance windows that are not over, by their beginning."),
     row(Operation::MaintenanceCreate, "maintenance_create", (Oversee, POST, "/api/v1/maintenance", 201), "maintenance create", "Declares a time in which nothing starts by schedule; without an end and a tenant it pauses the installation."),

@@ -170,6 +170,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::PlanRequest => takes_none(body::<PlanRequested>()),
         Operation::PlanSchedule => takes_query::<ScheduleQuery>(body::<PlanScheduleView>()),
         Operation::PlanPause | Operation::PlanResume => takes_none(body::<PlanScheduleView>()),
+        Operation::PlanClear => gives_none(takes_none(body::<Problem>())),
         Operation::PlanRetention => takes_none(rows::<ItemRetentionView>()),
         Operation::MaintenanceList => takes_none(rows::<MaintenanceView>()),
         Operation::MaintenanceCreate => takes_body::<MaintenanceCreate>(body::<MaintenanceView>()),

@@ -370,6 +370,7 @@ impl Bench {
                         snapshot: PublishedSnapshot { foreign_id, taken_at: Timestamp::now() },
                         counts: JobCounts::default(),
                         unread: Unread::default(),
+                        warning: None,
                     };
                     manager.job_finish(job.lease_key(), &result).await.unwrap();
                     bench.enqueue().await;

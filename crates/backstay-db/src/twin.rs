@@ -9,8 +9,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use backstay_core::domain::backup::BackupTerms;
+use backstay_core::domain::hook::{Hook, Hooks};
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
+use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retention::{Count, RetentionPolicy, Within};
 use backstay_core::domain::sample::SampleRule;
@@ -211,6 +213,53 @@ pub(crate) struct BackupTermsTwin {
     accept_unread: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     skip_if_unchanged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<HooksTwin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall_limit_ms: Option<i64>,
+}
+
+/// Twin of [`Hooks`].
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HooksTwin {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<HookTwin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<HookTwin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after_failure: Option<HookTwin>,
+}
+
+/// Twin of [`Hook`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HookTwin {
+    command: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time_limit_ms: Option<i64>,
+}
+
+impl HookTwin {
+    fn read(self, row: Row<'_>) -> Result<Hook, StoreError> {
+        let limit = self.time_limit_ms.map(|ms| row.count("hooks", ms).map(Duration::from_millis)).transpose()?;
+        Ok(Hook { command: self.command, time_limit: limit })
+    }
+}
+
+impl HooksTwin {
+    fn of(hooks: &Hooks) -> Self {
+        let twin = |hook: &Option<Hook>| {
+            let hook = hook.as_ref()?;
+            Some(HookTwin { command: hook.command.clone(), time_limit_ms: hook.time_limit.map(ms_cell) })
+        };
+        Self { before: twin(&hooks.before), after: twin(&hooks.after), after_failure: twin(&hooks.after_failure) }
+    }
+
+    fn read(self, row: Row<'_>) -> Result<Hooks, StoreError> {
+        let hook = |twin: Option<HookTwin>| twin.map(|twin| twin.read(row)).transpose();
+        Ok(Hooks { before: hook(self.before)?, after: hook(self.after)?, after_failure: hook(self.after_failure)? })
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -219,13 +268,18 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 impl BackupTermsTwin {
     pub(crate) fn of(terms: &BackupTerms) -> Self {
-        let BackupTerms { priority, accept_unread, skip_if_unchanged } = terms.clone();
-        Self { priority, accept_unread, skip_if_unchanged }
+        let BackupTerms { priority, accept_unread, skip_if_unchanged, hooks, stall_limit } = terms.clone();
+        let hooks = (!hooks.is_empty()).then(|| HooksTwin::of(&hooks));
+        let stall_limit_ms = (stall_limit != STALL_LIMIT).then(|| ms_cell(stall_limit));
+        Self { priority, accept_unread, skip_if_unchanged, hooks, stall_limit_ms }
     }
 
-    pub(crate) fn read(self) -> BackupTerms {
-        let Self { priority, accept_unread, skip_if_unchanged } = self;
-        BackupTerms { priority, accept_unread, skip_if_unchanged }
+    pub(crate) fn read(self, row: Row<'_>) -> Result<BackupTerms, StoreError> {
+        let Self { priority, accept_unread, skip_if_unchanged, hooks, stall_limit_ms } = self;
+        let hooks = hooks.map(|hooks| hooks.read(row)).transpose()?.unwrap_or_default();
+        let stall_limit = stall_limit_ms.map(|ms| row.count("backup_json", ms).map(Duration::from_millis));
+        let stall_limit = stall_limit.transpose()?.unwrap_or(STALL_LIMIT);
+        Ok(BackupTerms { priority, accept_unread, skip_if_unchanged, hooks, stall_limit })
     }
 }
 
@@ -255,6 +309,10 @@ pub(crate) struct SaidTwin {
     accept_unread: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     skip_if_unchanged: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<HooksTwin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall_limit_ms: Option<i64>,
 }
 
 impl SaidTwin {
@@ -271,6 +329,8 @@ impl SaidTwin {
             priority: said.priority,
             accept_unread: said.accept_unread.clone(),
             skip_if_unchanged: said.skip_if_unchanged,
+            hooks: said.hooks.as_ref().map(HooksTwin::of),
+            stall_limit_ms: said.stall_limit.map(ms_cell),
         }
     }
 
@@ -289,6 +349,8 @@ impl SaidTwin {
             priority: self.priority,
             accept_unread: self.accept_unread,
             skip_if_unchanged: self.skip_if_unchanged,
+            hooks: self.hooks.map(|hooks| hooks.read(row)).transpose()?,
+            stall_limit: ms(self.stall_limit_ms)?,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! What retention works on: a repository's snapshots, what holds them, and when repositories are looked at.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId};
+use backstay_core::domain::anomaly::Suspicion;
+use backstay_core::domain::event::Event;
+use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
 use backstay_core::domain::job::{Instruction, JobKind, StateName};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::snapshot::{Hold, Snapshot};
@@ -19,8 +21,9 @@ use crate::database::commit;
 use crate::declaration::found;
 use crate::dialect::parent_lock;
 use crate::entity::job::access_word;
-use crate::entity::{job, lease, repository, snapshot, upkeep};
+use crate::entity::{job, lease, repository, snapshot, suspicion, upkeep};
 use crate::error::{insert_error, store_error};
+use crate::event::{event_append, tenant_locked};
 use crate::history::rows_limit;
 use crate::quota::{StoredChange, UsageChange, usage_move};
 use crate::row::{Row, count_cell};
@@ -76,6 +79,18 @@ pub(crate) async fn pruned_put(
 }
 
 impl Database {
+    async fn clear_once(&self, plan: PlanId, event: &Event) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        tenant_locked(&tx, event.tenant_id).await?;
+        let gone = suspicion::Entity::delete_by_id(plan.to_string()).exec(&tx).await.map_err(store_error)?;
+        if gone.rows_affected == 0 {
+            return Ok(false);
+        }
+        event_append(&tx, event).await?;
+        commit(tx).await?;
+        Ok(true)
+    }
+
     async fn hold_once(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
         let tx = self.begin().await?;
         let query = snapshot::Entity::find_by_id(id.to_string());
@@ -148,6 +163,15 @@ impl RetentionStore for Database {
 
     async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
         self.retrying(|| self.hold_once(id, hold, is_set)).await
+    }
+
+    async fn suspicion_list(&self) -> Result<Vec<Suspicion>, StoreError> {
+        let rows = suspicion::Entity::find().all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(suspicion::Model::read).collect()
+    }
+
+    async fn suspicion_clear(&self, plan: PlanId, event: &Event) -> Result<bool, StoreError> {
+        self.retrying(|| self.clear_once(plan, event)).await
     }
 
     async fn upkeep_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Upkeep>, StoreError> {

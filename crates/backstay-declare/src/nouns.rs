@@ -173,6 +173,22 @@ const RETENTION: &[Field] = &[
     Field::new("minimum", Shape::Number(1, 1_000_000), "Never fewer than these stay, whatever the rules say."),
 ];
 
+const HOOK: &[Field] = &[
+    Field::needed(
+        "command",
+        Shape::List(&Shape::Text),
+        "The program and its arguments, such as `[/usr/local/bin/freeze, /srv]`; no shell reads them unless it is named. \
+         No place for secrets.",
+    ),
+    Field::new("time_limit", Shape::Length(1_000), "How long it may take, such as `90s`; `10m` when left out."),
+];
+
+const HOOKS: &[Field] = &[
+    Field::new("before", Shape::Record(HOOK), "Before anything is read; when it fails, the backup has failed."),
+    Field::new("after", Shape::Record(HOOK), "After a snapshot; when it fails, the backup is good and warns."),
+    Field::new("after_failure", Shape::Record(HOOK), "After an attempt without a snapshot, whatever the reason."),
+];
+
 const BACKUP: &[Field] = &[
     Field::new(
         "priority",
@@ -189,6 +205,18 @@ const BACKUP: &[Field] = &[
         "skip_if_unchanged",
         Shape::Flag,
         "Whether a backup that finds nothing changed confirms the newest snapshot and publishes none; no when nobody \
+         says it.",
+    ),
+    Field::new(
+        "hooks",
+        Shape::Record(HOOKS),
+        "Commands that an agent runs around each backup, where `agent.commands` is on. Taken whole: those of two \
+         templates never mix.",
+    ),
+    Field::new(
+        "stall_limit",
+        Shape::Length(5_000),
+        "How long a backup may make no progress, such as `2h`: then it is stopped and has failed; `30m` when nobody \
          says it.",
     ),
 ];
@@ -279,8 +307,18 @@ const PLAN: &[Field] = &[
 ];
 
 const SEVERITIES: &[&str] = &["info", "warning", "error", "critical"];
-const TOPICS: Shape =
-    Shape::Word(&["overdue", "threatened", "failed", "parked", "damaged", "skipped", "partial", "undelivered"]);
+const TOPICS: Shape = Shape::Word(&[
+    "overdue",
+    "threatened",
+    "failed",
+    "parked",
+    "damaged",
+    "skipped",
+    "partial",
+    "undelivered",
+    "warned",
+    "suspected",
+]);
 
 const RULE: &[Field] = &[
     Field::needed("severity_min", Shape::Word(SEVERITIES), "The least severity."),

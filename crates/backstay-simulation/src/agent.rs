@@ -253,7 +253,13 @@ impl Agent {
         });
         let (outcome, unread) = self.outcome();
         let counts = JobCounts { files: 1 + dice.below(9), unread: unread.count, ..JobCounts::default() };
-        Some(JobResult::BackedUp { outcome, snapshot: PublishedSnapshot { foreign_id, taken_at }, counts, unread })
+        Some(JobResult::BackedUp {
+            outcome,
+            snapshot: PublishedSnapshot { foreign_id, taken_at },
+            counts,
+            unread,
+            warning: None,
+        })
     }
 
     /// Finds nothing changed, on some days, where the plan wants no snapshot then.
@@ -263,7 +269,7 @@ impl Agent {
         let counts = JobCounts { files: 3, files_unmodified: 3, ..JobCounts::default() };
         self.world.stage.dice.chance(500_000).then(|| {
             self.world.repositories.confirm(parent.foreign_id.clone(), job.lease_key(), taken_at);
-            JobResult::Confirmed { snapshot, counts }
+            JobResult::Confirmed { snapshot, counts, warning: None }
         })
     }
 

@@ -186,7 +186,12 @@ struct Wish {
 impl Wish {
     fn backup(&self) -> BackupTerms {
         match self.is_lenient {
-            true => BackupTerms { priority: 1, accept_unread: vec![LOCKED.to_owned()], skip_if_unchanged: true },
+            true => BackupTerms {
+                priority: 1,
+                accept_unread: vec![LOCKED.to_owned()],
+                skip_if_unchanged: true,
+                ..BackupTerms::default()
+            },
             false => BackupTerms::default(),
         }
     }

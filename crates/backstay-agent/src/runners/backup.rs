@@ -15,16 +15,39 @@ use backstay_engine::{EngineError, EngineProgress, Interrupt};
 use jiff::Timestamp;
 
 use super::fence::Fence;
+use super::hook::HookRun;
 use super::open::Reading;
-use super::{RunError, Runner};
+use super::{RunError, Runner, published, stall};
 use crate::repository::{lock_shared, open_or_create, unlock};
 
 /// Packs that are uploaded at once at the most: 128 MiB of them. A disk gets fewer.
 const UPLOADS: usize = 8;
 
-/// Runs a backup.
+/// Runs a backup, with the hooks of its plan around it.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
-    let Work::Backup { source, item, parent, plan_name, skip_if_unchanged } = &job.state.work else {
+    let Work::Backup { hooks, stall_limit, .. } = &job.state.work else {
+        return Err(RunError::Unsupported { what: "a backup without a source".to_owned() });
+    };
+    if let Some(result) = published::found(runner, job).await? {
+        return Ok(result);
+    }
+    if hooks.is_empty() {
+        return stall::within(runner, *stall_limit, attempt(runner, job)).await;
+    }
+    let hooks = HookRun::permitted(runner, job, hooks)?;
+    let tried = match hooks.before().await {
+        Ok(()) => stall::within(runner, *stall_limit, attempt(runner, job)).await,
+        Err(failed) => Err(failed),
+    };
+    match tried {
+        Ok(result) => hooks.after(result).await,
+        Err(failed) => Err(hooks.after_failure(failed).await),
+    }
+}
+
+/// Makes the snapshot.
+async fn attempt(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
+    let Work::Backup { source, item, parent, plan_name, skip_if_unchanged, .. } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a backup without a source".to_owned() });
     };
     let reading = Reading::of(runner, source, &item.name).await?;
@@ -40,6 +63,7 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
         (Ended::Unchanged(left), Some(parent)) => JobResult::Confirmed {
             snapshot: PublishedSnapshot { foreign_id: parent.to_hex(), taken_at },
             counts: JobCounts { bytes_stored: left.bytes_stored, ..counts_of(&left.summary) },
+            warning: None,
         },
         (Ended::Unchanged(_), None) => {
             return Err(RunError::Unsupported { what: "a confirmation of no snapshot".to_owned() });
@@ -129,5 +153,5 @@ fn result_of(published: &Published, has_parent: bool, taken_at: Timestamp) -> Jo
     let counts =
         JobCounts { bytes_stored: published.bytes_stored, unread: published.unread.count, ..counts_of(summary) };
     let snapshot = PublishedSnapshot { foreign_id: published.id.to_hex(), taken_at };
-    JobResult::BackedUp { outcome, snapshot, counts, unread: published.unread.clone() }
+    JobResult::BackedUp { outcome, snapshot, counts, unread: published.unread.clone(), warning: None }
 }

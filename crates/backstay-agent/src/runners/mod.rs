@@ -11,12 +11,17 @@ mod verify;
 mod prune;
 mod discover;
 mod fence;
+pub(crate) mod hook;
+mod published;
+mod stall;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_core::domain::adoption::FOUND_MAX;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Work};
+use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::managers::job::chain;
 use backstay_core::ports::job::{JobResult, Jobs};
 use backstay_core::ports::source::SourceError;
@@ -37,6 +42,7 @@ pub(crate) struct Runner {
     pub(crate) held: Held,
     pub(crate) interrupt: Interrupt,
     pub(crate) progress: Arc<EngineProgress>,
+    pub(crate) hook: Arc<hook::HookUnderWay>,
 }
 
 /// How a run ended.
@@ -65,11 +71,26 @@ pub(crate) enum RunError {
         "the repository has {count} snapshots, and {FOUND_MAX} can be taken in; forget some with plain restic first"
     )]
     Many { count: usize },
+    #[error(transparent)]
+    Hook(#[from] hook::HookFailed),
+    #[error("it made no progress for {} s and was stopped: its source or its storage hangs, or its stall limit is too short", limit.as_secs())]
+    Stalled { limit: Duration },
+    #[error("{failed}; and {hook}")]
+    Twice { failed: Box<RunError>, hook: hook::HookFailed },
     #[error("the job's thread died")]
     Thread(#[from] tokio::task::JoinError),
 }
 
 impl RunError {
+    /// Says whether the run was stopped: the lease's standing says why.
+    fn is_interrupt(&self) -> bool {
+        match self {
+            Self::Engine(EngineError::Interrupted) => true,
+            Self::Twice { failed, .. } => failed.is_interrupt(),
+            _ => false,
+        }
+    }
+
     fn failure(&self) -> Failure {
         let (class, disposition) = match self {
             Self::Engine(error) => (error.class(), error.disposition()),
@@ -78,9 +99,19 @@ impl RunError {
             Self::Unsupported { .. } | Self::Pattern(_) | Self::NothingFits => {
                 (FailureClass::Target, Disposition::Operator)
             }
+            Self::Hook(_) => (FailureClass::Hook, Disposition::Operator),
+            Self::Stalled { .. } => (FailureClass::Stalled, Disposition::Retry { after: Duration::ZERO }),
+            Self::Twice { failed, .. } => {
+                let Failure { class, disposition, .. } = failed.failure();
+                (class, disposition)
+            }
             Self::Thread(_) => (FailureClass::Internal, Disposition::Operator),
         };
-        Failure { class, message: chain(self), disposition }
+        let message = match self {
+            Self::Twice { failed, hook } => format!("{}; and {}", chain(&**failed), chain(hook)),
+            failed => chain(failed),
+        };
+        Failure { class, message, disposition }
     }
 }
 
@@ -88,14 +119,19 @@ impl RunError {
 pub(crate) async fn run(runner: &Runner, job: &Job<Leased>) -> RunEnd {
     let result = match &job.state.work {
         Work::Backup { .. } => backup::run(runner, job).await,
-        Work::Restore { .. } => restore::run(runner, job).await,
-        Work::Verify { .. } => verify::run(runner, job).await,
-        Work::Prune { .. } => prune::run(runner, job).await,
-        Work::Discover => discover::run(runner, job).await,
+        Work::Restore { .. } => stall::within(runner, STALL_LIMIT, restore::run(runner, job)).await,
+        Work::Verify { .. } => stall::within(runner, STALL_LIMIT, verify::run(runner, job)).await,
+        Work::Prune { .. } => stall::within(runner, STALL_LIMIT, prune::run(runner, job)).await,
+        Work::Discover => stall::within(runner, STALL_LIMIT, discover::run(runner, job)).await,
     };
     match result {
         Ok(result) => RunEnd::Result(result),
-        Err(RunError::Engine(EngineError::Interrupted)) => RunEnd::Interrupted,
+        Err(error) if error.is_interrupt() => {
+            if let RunError::Twice { hook, .. } = error {
+                tracing::warn!(job_id = %job.id, error = chain(&hook), "a hook failed after its job was stopped");
+            }
+            RunEnd::Interrupted
+        }
         Err(error) => RunEnd::Result(JobResult::Failed(error.failure())),
     }
 }

@@ -4,7 +4,7 @@
 //! it to that. Nothing else in the product names a kind: the API, the command line and the agent look into the slice.
 
 mod settings;
-mod run;
+pub(crate) mod run;
 mod private;
 mod database;
 pub mod filesystem;

@@ -16,7 +16,7 @@ use backstay_engine::restore::command::CommandWriter;
 const OWN_VARIABLES: &[u8] = b"BACKSTAY_";
 
 /// Keeps this program's own variables from a command, except those that it was given by name.
-pub(super) fn closed(mut command: Command) -> Command {
+pub(crate) fn closed(mut command: Command) -> Command {
     let given: Vec<OsString> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
     let own = std::env::vars_os().map(|(name, _)| name);
     for name in own.filter(|name| name.as_bytes().starts_with(OWN_VARIABLES) && !given.contains(name)) {

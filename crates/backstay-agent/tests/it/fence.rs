@@ -13,11 +13,13 @@ use backstay_agent::runners::RUNNER_KINDS;
 use backstay_agent::{AgentOptions, Commands, run};
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
+use backstay_core::domain::hook::{Hook, Hooks};
 use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, SourceId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{
     Instruction, Job, JobCounts, JobState, Leased, LeasedRepository, Outcome, Progress, Trigger, Work,
 };
+use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::domain::repository::RepositoryEpoch;
 use backstay_core::domain::source::Source;
 use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
@@ -113,7 +115,15 @@ fn job(root: &Path, repository: LeasedRepository, ttl: Duration) -> Job<Leased> 
             epoch: RepositoryEpoch(0),
             repository,
             checkpoint: None,
-            work: Work::Backup { source, item, parent: None, plan_name: "home".to_owned(), skip_if_unchanged: false },
+            work: Work::Backup {
+                source,
+                item,
+                parent: None,
+                plan_name: "home".to_owned(),
+                skip_if_unchanged: false,
+                hooks: Hooks::default(),
+                stall_limit: STALL_LIMIT,
+            },
         },
     }
 }
@@ -232,4 +242,50 @@ async fn a_first_lease_counts_from_when_it_was_asked_for() {
     assert_eq!(held.standing(&key), Standing::Held);
     end.cancel();
     beating.await.unwrap();
+}
+
+/// Says whether a process runs.
+fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|state| !"ZX".contains(state))
+}
+
+/// A hook that is deaf to TERM ends with its lease, and none is begun after a lost one: the next attempt may have begun. What
+/// is cancelled is tidied up, because the lease still holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_ends_with_its_lease() {
+    for (renewal, tidies_up) in [(None, false), (Some(Standing::Lost), false), (Some(Standing::Cancelling), true)] {
+        let home = tempfile::tempdir().unwrap();
+        let place = |name: &str| home.path().join(name).display().to_string();
+        let hook = |script: String| Hook { command: vec!["sh".to_owned(), "-c".to_owned(), script], time_limit: None };
+        let deaf = format!("trap '' TERM; sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", place("child"));
+        let mut job = job(home.path(), super::leased(&place("repository")), TTL);
+        let Work::Backup { hooks, .. } = &mut job.state.work else { unreachable!("it is a backup") };
+        *hooks = Hooks {
+            before: Some(hook(deaf)),
+            after: None,
+            after_failure: Some(hook(format!("touch {}", place("mark")))),
+        };
+        let (finished, done, renewed) = (Mutex::default(), Notify::new(), Notify::new());
+        let jobs = Arc::new(Scripted { job: Mutex::new(Some(job)), renewal, finished, done, renewed });
+        let end = CancellationToken::new();
+        // Long enough that the hook is under way when the lease ends, however busy the machine is.
+        let options = AgentOptions { commands: Commands::Allowed, ..options(10 * TTL) };
+        let agent = tokio::spawn(run(jobs.clone(), options, end.clone()));
+        while !home.path().join("child").exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let pid = std::fs::read_to_string(place("child")).unwrap();
+        for _ in 0..3_000 {
+            if !runs(&pid) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!runs(&pid), "{renewal:?}");
+        end.cancel();
+        agent.await.unwrap();
+        assert_eq!(home.path().join("mark").exists(), tidies_up, "{renewal:?}");
+        assert!(!home.path().join("repository").exists(), "nothing was read");
+    }
 }

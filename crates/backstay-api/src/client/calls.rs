@@ -179,6 +179,8 @@ calls! {
     plan_pause(id: &str) -> PlanScheduleView = get(PlanPause, id);
     /// Lets a plan go on.
     plan_resume(id: &str) -> PlanScheduleView = get(PlanResume, id);
+    /// Lets prunes forget a plan's snapshots again.
+    plan_clear(id: &str) -> () = get(PlanClear, id);
     /// Returns what a plan's retention says of each snapshot of its items.
     plan_retention(id: &str) -> Rows<ItemRetentionView> = get(PlanRetention, id);
     /// Returns the maintenance windows that are not over.

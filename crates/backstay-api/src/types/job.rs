@@ -1,11 +1,15 @@
 //! Jobs.
 
+use std::time::Duration;
+
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobState, Progress, Target, Trigger};
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread, UnreadEntry};
 use backstay_core::managers::job_log::{JobLog, Line};
 use backstay_core::ports::store::Enqueued;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use super::wire::ms;
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -188,12 +192,18 @@ pub struct JobDetail {
     pub unread: UnreadView,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptView>,
+    /// How long jobs of its kind on its item usually take; none for one that has ended, and before the first success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual_ms: Option<u64>,
+    /// What it warned of, when it has ended: what went wrong beside its work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProgressView {
-    /// `opening`, `working` or `publishing`.
+    /// `before`, `opening`, `working`, `publishing` or `after`.
     pub phase: String,
     /// Regular files done.
     pub files_done: u64,
@@ -207,6 +217,9 @@ pub struct ProgressView {
     pub bytes_total: Option<u64>,
     /// Entries that could not be read so far.
     pub unread: u64,
+    /// Minutes in which its agent watched it.
+    #[serde(default)]
+    pub watched: u64,
 }
 
 impl From<Progress> for ProgressView {
@@ -218,6 +231,7 @@ impl From<Progress> for ProgressView {
             files_total: progress.files_total,
             bytes_total: progress.bytes_total,
             unread: progress.unread,
+            watched: progress.watched,
         }
     }
 }
@@ -317,17 +331,21 @@ pub struct EnqueuedView {
     pub answer: String,
     /// The job: the new one, or the one that is there already.
     pub job_id: String,
+    /// How long such a job usually takes; none before the first success, and for the later ones of many items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual_ms: Option<u64>,
 }
 
 impl EnqueuedView {
     /// Makes the view of one item's answer.
-    pub fn new(item_name: String, enqueued: Enqueued) -> Self {
+    pub fn new(item_name: String, enqueued: Enqueued, usual: Option<Duration>) -> Self {
         let (answer, job_id) = match enqueued {
             Enqueued::New(id) => ("new", id),
             Enqueued::Overlaps(id) => ("overlaps", id),
             Enqueued::Known(id) => ("known", id),
         };
-        Self { item_name, answer: answer.to_owned(), job_id: job_id.to_string() }
+        let usual_ms = usual.map(ms);
+        Self { item_name, answer: answer.to_owned(), job_id: job_id.to_string(), usual_ms }
     }
 }
 

@@ -451,6 +451,7 @@ impl ProgressView {
             files_total: self.files_total,
             bytes_total: self.bytes_total,
             unread: self.unread,
+            watched: self.watched,
         })
     }
 }

@@ -40,6 +40,9 @@ pub enum ResultWire {
         counts: CountsView,
         /// What could not be read.
         unread: UnreadView,
+        /// What went wrong beside it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
     },
     /// The item is as its newest snapshot has it, and none was published.
     Confirmed {
@@ -49,6 +52,9 @@ pub enum ResultWire {
         taken_at: String,
         /// In numbers.
         counts: CountsView,
+        /// What went wrong beside it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
     },
     /// Data was restored.
     Restored {
@@ -340,17 +346,19 @@ impl TryFrom<FindingsWire> for Findings {
 impl From<&JobResult> for ResultWire {
     fn from(result: &JobResult) -> Self {
         match result {
-            JobResult::BackedUp { outcome, snapshot, counts, unread } => Self::BackedUp {
+            JobResult::BackedUp { outcome, snapshot, counts, unread, warning } => Self::BackedUp {
                 outcome: outcome.word().to_owned(),
                 foreign_id: snapshot.foreign_id.clone(),
                 taken_at: snapshot.taken_at.to_string(),
                 counts: (*counts).into(),
                 unread: unread.into(),
+                warning: warning.clone(),
             },
-            JobResult::Confirmed { snapshot, counts } => Self::Confirmed {
+            JobResult::Confirmed { snapshot, counts, warning } => Self::Confirmed {
                 foreign_id: snapshot.foreign_id.clone(),
                 taken_at: snapshot.taken_at.to_string(),
                 counts: (*counts).into(),
+                warning: warning.clone(),
             },
             JobResult::Restored { outcome, counts, unread } => {
                 Self::Restored { outcome: outcome.word().to_owned(), counts: (*counts).into(), unread: unread.into() }
@@ -391,15 +399,17 @@ impl ResultWire {
     pub fn read(self) -> Result<JobResult, WireError> {
         let outcome = |text: &str| word("outcome", text, Outcome::from_word);
         Ok(match self {
-            Self::BackedUp { outcome: how, foreign_id, taken_at, counts, unread } => JobResult::BackedUp {
+            Self::BackedUp { outcome: how, foreign_id, taken_at, counts, unread, warning } => JobResult::BackedUp {
                 outcome: outcome(&how)?,
                 snapshot: PublishedSnapshot { foreign_id, taken_at: parse("taken_at", &taken_at)? },
                 counts: counts.into(),
                 unread: unread.into(),
+                warning,
             },
-            Self::Confirmed { foreign_id, taken_at, counts } => JobResult::Confirmed {
+            Self::Confirmed { foreign_id, taken_at, counts, warning } => JobResult::Confirmed {
                 snapshot: PublishedSnapshot { foreign_id, taken_at: parse("taken_at", &taken_at)? },
                 counts: counts.into(),
+                warning,
             },
             Self::Restored { outcome: how, counts, unread } => {
                 JobResult::Restored { outcome: outcome(&how)?, counts: counts.into(), unread: unread.into() }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_core::domain::backup::BackupTerms;
+use backstay_core::domain::hook::{Hook, Hooks};
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, Schedule};
 use backstay_core::domain::template::{Said, Template};
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,63 @@ pub struct BackupTermsView {
     /// Whether a backup that finds nothing changed confirms the newest snapshot and publishes none; no when nobody says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_if_unchanged: Option<bool>,
+    /// What an agent runs around each backup, where its owner lets commands run. Taken whole; none when nobody says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<HooksView>,
+    /// How long a backup may make no progress, from 5 s to a day: then its agent stops it. Half an hour when nobody says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 5000, maximum = 86400000)]
+    pub stall_limit_ms: Option<u64>,
+}
+
+/// Commands that an agent runs around a backup.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HooksView {
+    /// Before the source is opened. When it fails, nothing is read and the job has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<HookView>,
+    /// After a snapshot was published or confirmed. When it fails, the snapshot stays good and the job warns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<HookView>,
+    /// After an attempt that ended without a snapshot, also one whose `before` failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_failure: Option<HookView>,
+}
+
+/// A command and how long it may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HookView {
+    /// The program and its arguments; no shell reads them unless it is named. Never a secret.
+    #[schema(min_items = 1)]
+    pub command: Vec<String>,
+    /// It is ended when it takes longer, from 1 s to a day; 10 minutes when it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1000, maximum = 86400000)]
+    pub time_limit_ms: Option<u64>,
+}
+
+impl From<&Hooks> for HooksView {
+    fn from(hooks: &Hooks) -> Self {
+        let view = |hook: &Option<Hook>| {
+            let hook = hook.as_ref()?;
+            Some(HookView { command: hook.command.clone(), time_limit_ms: hook.time_limit.map(ms) })
+        };
+        Self { before: view(&hooks.before), after: view(&hooks.after), after_failure: view(&hooks.after_failure) }
+    }
+}
+
+impl HooksView {
+    /// Reads them; the core judges what they say.
+    pub fn read(&self) -> Hooks {
+        let hook = |view: &Option<HookView>| {
+            let view = view.as_ref()?;
+            let time_limit = view.time_limit_ms.map(Duration::from_millis);
+            Some(Hook { command: view.command.clone(), time_limit })
+        };
+        Hooks { before: hook(&self.before), after: hook(&self.after), after_failure: hook(&self.after_failure) }
+    }
 }
 
 impl From<&Said> for BackupTermsView {
@@ -107,6 +165,8 @@ impl From<&Said> for BackupTermsView {
             priority: said.priority,
             accept_unread: said.accept_unread.clone(),
             skip_if_unchanged: said.skip_if_unchanged,
+            hooks: said.hooks.as_ref().map(HooksView::from),
+            stall_limit_ms: said.stall_limit.map(ms),
         }
     }
 }
@@ -117,6 +177,8 @@ impl From<&BackupTerms> for BackupTermsView {
             priority: Some(terms.priority),
             accept_unread: Some(terms.accept_unread.clone()),
             skip_if_unchanged: Some(terms.skip_if_unchanged),
+            hooks: Some((&terms.hooks).into()),
+            stall_limit_ms: Some(ms(terms.stall_limit)),
         }
     }
 }
@@ -172,6 +234,8 @@ impl SaidView {
             priority: backup.priority,
             accept_unread: backup.accept_unread,
             skip_if_unchanged: backup.skip_if_unchanged,
+            hooks: backup.hooks.as_ref().map(HooksView::read),
+            stall_limit: backup.stall_limit_ms.map(Duration::from_millis),
         })
     }
 }

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Forget, Instruction, Outcome, Reconciliation, Target, Work};
+use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::Snapshot;
@@ -14,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::job::CountsView;
-use super::wire::{WireError, base64, bytes, instant_some, parse, parse_some, word};
+use super::template::HooksView;
+use super::wire::{WireError, base64, bytes, instant_some, ms, parse, parse_some, word};
 
 /// What a job is told besides what its plan, item and repository say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -131,6 +134,12 @@ pub enum WorkWire {
         /// Whether the parent is confirmed, and no snapshot published, when nothing changed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         skip_if_unchanged: bool,
+        /// What runs around it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hooks: Option<Box<HooksView>>,
+        /// How long it may make no progress; half an hour when it is not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stall_limit_ms: Option<u64>,
     },
     /// Bring a snapshot to a target.
     Restore {
@@ -424,12 +433,14 @@ impl TryFrom<ForgetWire> for Forget {
 impl From<&Work> for WorkWire {
     fn from(work: &Work) -> Self {
         match work {
-            Work::Backup { source, item, parent, plan_name, skip_if_unchanged } => Self::Backup {
+            Work::Backup { source, item, parent, plan_name, skip_if_unchanged, hooks, stall_limit } => Self::Backup {
                 source: source.into(),
                 item: item.into(),
                 parent: parent.as_ref().map(Into::into),
                 plan_name: plan_name.clone(),
                 skip_if_unchanged: *skip_if_unchanged,
+                hooks: (!hooks.is_empty()).then(|| Box::new(hooks.into())),
+                stall_limit_ms: Some(ms(*stall_limit)),
             },
             Work::Discover => Self::Discover,
             Work::Prune { forget } => Self::Prune { forget: forget.iter().map(Into::into).collect() },
@@ -457,13 +468,17 @@ impl WorkWire {
     /// An id, a name, an instant or a word that is none.
     pub fn read(self) -> Result<Work, WireError> {
         Ok(match self {
-            Self::Backup { source, item, parent, plan_name, skip_if_unchanged } => Work::Backup {
-                source: source.try_into()?,
-                item: item.try_into()?,
-                parent: parent.map(TryInto::try_into).transpose()?,
-                plan_name,
-                skip_if_unchanged,
-            },
+            Self::Backup { source, item, parent, plan_name, skip_if_unchanged, hooks, stall_limit_ms } => {
+                Work::Backup {
+                    source: source.try_into()?,
+                    item: item.try_into()?,
+                    parent: parent.map(TryInto::try_into).transpose()?,
+                    plan_name,
+                    skip_if_unchanged,
+                    hooks: hooks.map(|hooks| hooks.read()).unwrap_or_default(),
+                    stall_limit: stall_limit_ms.map_or(STALL_LIMIT, Duration::from_millis),
+                }
+            }
             Self::Discover => Work::Discover,
             Self::Prune { forget } => {
                 Work::Prune { forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? }

@@ -78,10 +78,13 @@ impl Topic {
     pub const fn severity(self) -> Severity {
         match self {
             Self::Event(EventKind::Damaged) => Severity::Critical,
-            Self::Event(EventKind::Failed | EventKind::Parked) | Self::Overdue | Self::Undelivered => Severity::Error,
-            Self::Event(EventKind::Skipped | EventKind::Cancelled) | Self::Partial | Self::Threatened | Self::Quota => {
-                Severity::Warning
-            }
+            Self::Event(EventKind::Failed | EventKind::Parked | EventKind::Suspected)
+            | Self::Overdue
+            | Self::Undelivered => Severity::Error,
+            Self::Event(EventKind::Skipped | EventKind::Cancelled | EventKind::Warned)
+            | Self::Partial
+            | Self::Threatened
+            | Self::Quota => Severity::Warning,
             Self::Event(_) => Severity::Info,
         }
     }

@@ -1,6 +1,10 @@
 //! How the backups of a plan go about their work.
 
+use std::time::Duration;
+
+use super::hook::{HookError, Hooks};
 use super::id::SnapshotId;
+use super::lease::STALL_LIMIT;
 
 /// Most patterns of what may stay unread.
 pub const ACCEPT_UNREAD_MAX: usize = 100;
@@ -11,8 +15,14 @@ pub const ACCEPT_UNREAD_BYTES_MAX: usize = 256;
 /// The highest priority of a plan, and below zero the lowest one.
 pub const PRIORITY_MAX: i32 = 100;
 
+/// The shortest stall limit: what is shorter is a pause of a machine or of a network.
+pub const STALL_LIMIT_MIN: Duration = Duration::from_secs(5);
+
+/// The longest stall limit: a day, as a tape that must be fetched.
+pub const STALL_LIMIT_MAX: Duration = Duration::from_secs(24 * 3_600);
+
 /// What holds for each backup of a plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupTerms {
     /// Which of two jobs that breach at the same moment goes first: the higher one. Time to breach goes before it.
     pub priority: i32,
@@ -20,6 +30,22 @@ pub struct BackupTerms {
     pub accept_unread: Vec<String>,
     /// Whether a backup that finds its item as its newest snapshot has it confirms that one and publishes none.
     pub skip_if_unchanged: bool,
+    /// What runs around it.
+    pub hooks: Hooks,
+    /// How long it may make no progress: then its agent stops it, and it has failed.
+    pub stall_limit: Duration,
+}
+
+impl Default for BackupTerms {
+    fn default() -> Self {
+        Self {
+            priority: 0,
+            accept_unread: Vec::new(),
+            skip_if_unchanged: false,
+            hooks: Hooks::default(),
+            stall_limit: STALL_LIMIT,
+        }
+    }
 }
 
 /// Why the terms of a backup cannot be.
@@ -45,6 +71,15 @@ pub enum BackupTermsError {
         /// As it was given; its beginning when it is long.
         pattern: String,
     },
+    /// A hook cannot be.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// It is out of its range.
+    #[error("{} s is not from {} s to a day", given.as_secs_f64(), STALL_LIMIT_MIN.as_secs())]
+    StallLimit {
+        /// What was given.
+        given: Duration,
+    },
 }
 
 impl BackupTermsError {
@@ -54,6 +89,8 @@ impl BackupTermsError {
             Self::Priority { .. } => "backup.priority".to_owned(),
             Self::Many { .. } => "backup.accept_unread".to_owned(),
             Self::Pattern { index, .. } => format!("backup.accept_unread[{index}]"),
+            Self::Hook(error) => format!("backup.hooks.{}", error.field),
+            Self::StallLimit { .. } => "backup.stall_limit".to_owned(),
         }
     }
 }
@@ -64,6 +101,15 @@ impl BackupTermsError {
 /// [`BackupTermsError::Priority`].
 pub fn priority_judge(given: i32) -> Result<(), BackupTermsError> {
     if (-PRIORITY_MAX..=PRIORITY_MAX).contains(&given) { Ok(()) } else { Err(BackupTermsError::Priority { given }) }
+}
+
+/// Judges a stall limit.
+///
+/// # Errors
+/// [`BackupTermsError::StallLimit`].
+pub fn stall_limit_judge(given: Duration) -> Result<(), BackupTermsError> {
+    let is_fit = (STALL_LIMIT_MIN..=STALL_LIMIT_MAX).contains(&given);
+    if is_fit { Ok(()) } else { Err(BackupTermsError::StallLimit { given }) }
 }
 
 /// Judges patterns of what may stay unread: each path is absolute, so a pattern begins with `/` or with what stands for
@@ -115,6 +161,10 @@ mod tests {
         check(&["/a"; ACCEPT_UNREAD_MAX + 1], "backup.accept_unread: 101 patterns are more than 100");
         assert_eq!((priority_judge(100), priority_judge(-100)), (Ok(()), Ok(())));
         assert!(priority_judge(i32::MIN).is_err() && priority_judge(i32::MAX).is_err());
+        let seconds = |seconds| stall_limit_judge(Duration::from_secs(seconds));
+        assert_eq!((seconds(5), seconds(86_400)), (Ok(()), Ok(())));
+        assert_eq!(seconds(4).unwrap_err().to_string(), "4 s is not from 5 s to a day");
+        assert_eq!(seconds(86_401).unwrap_err().field(), "backup.stall_limit");
         assert_eq!(priority_judge(-101).unwrap_err().to_string(), "-101 is not from -100 to 100");
     }
 }

@@ -28,11 +28,18 @@ pub enum EventKind {
     Paused,
     /// A person lets a plan go on.
     Resumed,
+    /// A job did its work, and something about it wants a look: a hook that failed, a figure unlike those before.
+    Warned,
+    /// So much changed at once that what is older must not go: prunes keep it until a person has looked.
+    Suspected,
+    /// A person has looked: prunes go on.
+    Cleared,
 }
 
 super::job::words!(EventKind: Enqueued = "enqueued", Skipped = "skipped", Succeeded = "succeeded", Failed = "failed",
     Damaged = "damaged", Cancelled = "cancelled", Parked = "parked", Rescued = "rescued",
-    Paused = "paused", Resumed = "resumed");
+    Paused = "paused", Resumed = "resumed", Warned = "warned",
+    Suspected = "suspected", Cleared = "cleared");
 
 /// One fact, before the store gives it its place in the tenant's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

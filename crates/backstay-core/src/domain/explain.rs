@@ -292,6 +292,8 @@ const fn class_words(class: FailureClass) -> &'static str {
         FailureClass::Password => "look at the repository's password",
         FailureClass::Target => "look at the restore's target",
         FailureClass::AgentLost => "agents end while they work at it; look at their memory and their logs",
+        FailureClass::Hook => "look at the hooks of its plan; `backstay plan show` has them",
+        FailureClass::Stalled => "see what hangs, the source or the storage, or raise the plan's stall limit",
         FailureClass::Quota => "forget and prune snapshots, or raise the tenant's quota",
         FailureClass::Internal => "this is a fault of ours; please tell us",
     }

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use super::attempt::AttemptToken;
 use super::checkpoint::Checkpoint;
 use super::disposition::Disposition;
+use super::hook::Hooks;
 use super::id::{AgentId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, TenantId};
 use super::item::Item;
 use super::repository::{Repository, RepositoryAccess, RepositoryEpoch};
@@ -164,17 +165,21 @@ pub enum FailureClass {
     Password,
     /// The target of a restore refused.
     Target,
-    /// The agent went away, or made no progress within the stall limit.
+    /// The agent went away, or told nothing new within the stall limit.
     AgentLost,
     /// Ours: a state that should not exist.
     Internal,
     /// The tenant has used up what it may store: the backup was not begun.
     Quota,
+    /// A hook of the plan failed, or its agent runs none.
+    Hook,
+    /// It made no progress within its stall limit, and its agent stopped it.
+    Stalled,
 }
 
 words!(FailureClass: Source = "source", Storage = "storage", StorageFull = "storage_full", Repository = "repository",
     RepositoryMissing = "repository_missing", Password = "password", Target = "target", AgentLost = "agent_lost", Internal = "internal",
-    Quota = "quota");
+    Quota = "quota", Hook = "hook", Stalled = "stalled");
 
 /// Why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -409,25 +414,41 @@ pub struct Progress {
     pub bytes_total: Option<u64>,
     /// Entries that could not be read so far.
     pub unread: u64,
+    /// Minutes in which its agent watched it: they keep the control plane's stall limit away from a job whose own is
+    /// longer, or whose hook runs.
+    pub watched: u64,
 }
 
 /// What a running job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
+    /// Running the hook before it.
+    Before,
     /// Opening source, repository, index.
     Opening,
     /// Moving data.
     Working,
     /// Writing the index and the snapshot.
     Publishing,
+    /// Running the hook after it, or after its failure.
+    After,
 }
 
-words!(Phase: Opening = "opening", Working = "working", Publishing = "publishing");
+words!(Phase: Before = "before", Opening = "opening", Working = "working", Publishing = "publishing",
+    After = "after");
 
 impl Progress {
     /// Returns the progress of a job that has just begun.
     pub const fn begun() -> Self {
-        Self { phase: Phase::Opening, files_done: 0, bytes_done: 0, files_total: None, bytes_total: None, unread: 0 }
+        Self {
+            phase: Phase::Opening,
+            files_done: 0,
+            bytes_done: 0,
+            files_total: None,
+            bytes_total: None,
+            unread: 0,
+            watched: 0,
+        }
     }
 }
 
@@ -507,6 +528,10 @@ pub enum Work {
         /// Whether the parent is confirmed, and no snapshot published, when nothing changed; the parent is a good one
         /// then.
         skip_if_unchanged: bool,
+        /// What runs around it.
+        hooks: Hooks,
+        /// How long it may make no progress.
+        stall_limit: Duration,
     },
     /// Bring a snapshot to a target.
     Restore {

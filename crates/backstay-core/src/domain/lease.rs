@@ -10,7 +10,8 @@ use std::time::Duration;
 /// runs again within the minute.
 pub const LEASE_TTL: Duration = Duration::from_secs(30);
 
-/// How long a job may make no progress: the longest that a single call to a storage or a file system may take.
+/// How long a job may make no progress when its plan says nothing, by its agent's watch; and how long an agent may tell nothing
+/// new of a job, by the database's: the longest that a single call to a storage or a file system may take.
 pub const STALL_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Most leases that one agent asks for at once: each is hours of work, so prefetching would only hide jobs from others.

@@ -4,6 +4,8 @@
 //! serialisation format, and say in their fields' lines what absence means.
 
 pub mod backup;
+pub mod anomaly;
+pub mod hook;
 pub mod job;
 pub mod lease;
 pub mod attempt;

@@ -61,6 +61,10 @@ pub const fn patience(class: FailureClass) -> Patience {
         // These seldom pass: an answer that was cut, a file that is being replaced.
         FailureClass::Repository | FailureClass::RepositoryMissing | FailureClass::Password => (300, 3_600, 3),
         FailureClass::Internal => (60, 3_600, 3),
+        // Each try takes its stall limit: what hangs three times will hang again.
+        FailureClass::Stalled => (60, 3_600, 3),
+        // Nobody asks for another try: a hook that failed is mended by a person.
+        FailureClass::Hook => (300, 3_600, 3),
         // A person raises it, or a prune makes room: the next occurrence asks again.
         FailureClass::Quota => (3_600, 3_600, 1),
     };

@@ -113,6 +113,13 @@ pub fn expected_duration(durations: &[Duration]) -> Duration {
     rank.checked_sub(1).map_or(DURATION_UNKNOWN, |place| newest[place])
 }
 
+/// Returns how long a job usually takes: the middle one of its newest durations; none when there are none.
+pub fn usual_duration(durations: &[Duration]) -> Option<Duration> {
+    let mut newest = durations.to_vec();
+    newest.sort_unstable();
+    newest.get(newest.len() / 2).copied()
+}
+
 /// What is to be expected of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forecast {

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::backup::{BackupTerms, BackupTermsError, accept_unread_judge, priority_judge};
+use super::backup::{BackupTerms, BackupTermsError, accept_unread_judge, priority_judge, stall_limit_judge};
 use super::digest::time_words;
+use super::hook::Hooks;
 use super::id::{TemplateId, TenantId};
+use super::lease::STALL_LIMIT;
 use super::name::Name;
 use super::plan::Plan;
 use super::retention::RetentionPolicy;
@@ -111,6 +113,10 @@ values! {
     };
     /// Whether no snapshot is published when nothing changed.
     skip_if_unchanged: bool = false, |skip: &bool| if *skip { "yes" } else { "no" }.to_owned();
+    /// What runs around each backup. Hooks are taken whole: those of two templates never mix.
+    hooks: Hooks = Hooks::default(), Hooks::words;
+    /// How long a backup may make no progress.
+    stall_limit: Duration = STALL_LIMIT, |length: &Duration| time_words(*length);
 }
 
 fn pick<T: Clone>(plan: &Said, templates: &[(Name, Said)], of: impl Fn(&Said) -> Option<&T>, default: T) -> Value<T> {
@@ -140,6 +146,8 @@ impl Said {
             priority: Some(backup.priority),
             accept_unread: Some(backup.accept_unread.clone()),
             skip_if_unchanged: Some(backup.skip_if_unchanged),
+            hooks: Some(backup.hooks.clone()),
+            stall_limit: Some(backup.stall_limit),
         }
     }
 
@@ -157,7 +165,9 @@ impl Said {
     /// Says which part is wrong, by its name on the wire.
     pub fn judge_backup(&self) -> Result<(), BackupTermsError> {
         self.priority.map_or(Ok(()), priority_judge)?;
-        self.accept_unread.as_deref().map_or(Ok(()), accept_unread_judge)
+        self.accept_unread.as_deref().map_or(Ok(()), accept_unread_judge)?;
+        self.hooks.as_ref().map_or(Ok(()), Hooks::judge)?;
+        self.stall_limit.map_or(Ok(()), stall_limit_judge)
     }
 }
 
@@ -178,6 +188,8 @@ impl Effective {
             priority: self.priority.value,
             accept_unread: self.accept_unread.value.clone(),
             skip_if_unchanged: self.skip_if_unchanged.value,
+            hooks: self.hooks.value.clone(),
+            stall_limit: self.stall_limit.value,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::anomaly;
 use super::context::Context;
 use super::fit::warnings;
 use super::retention::verdict_of;
@@ -109,6 +110,12 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
     said.lines.extend(explain::plan(&planned, &calendar, now, zone));
     said.starts = next(&planned, now, STARTS_SHOWN).into_iter().map(|(_, start_at)| start_at).collect();
     said.held = calendar.held(plan.tenant_id, now).map(|held| held.reason);
+    if let Some(found) = anomaly::of_plan(context, plan.id).await? {
+        let at = explain::moment(found.at, zone);
+        said.lines.push(format!("prunes keep all its snapshots since {at}: {}", found.message));
+        said.lines
+            .push(format!("job {} found it; `backstay plan clear {}` lets prunes go on", found.job_id, plan.name));
+    }
     said.warnings = warnings(context, plan, now).await?;
     said.lines.extend(said.warnings.iter().map(|words| format!("its window is too short: {words}")));
     Ok(said)

@@ -3,7 +3,7 @@
 //! Each tenant has a place in its chain of events up to which they were taken in. It moves in the transaction that writes
 //! what came of them: no event is lost or told twice, over a restart or beside another replica.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use super::saved::made_by;
 use crate::domain::alert::{Notice, Severity, Topic};
 use crate::domain::channel::Channel;
 use crate::domain::event::{Event, EventKind};
-use crate::domain::id::TenantId;
+use crate::domain::id::{JobId, TenantId};
 use crate::domain::job::{Job, JobKind, JobState, Outcome};
 use crate::ports::notice::{AlertRow, Behind, Mark, NoticeWrite, Outgoing};
 use crate::ports::store::StoreError;
@@ -69,7 +69,8 @@ async fn follow(
     let Behind { tenant_id, sequence } = behind;
     let events = context.history.event_list(tenant_id, sequence + 1, EVENTS_MAX).await?;
     let Some(last) = events.last() else { return Ok((0, 0)) };
-    let mut taken = Taken { context, channels, now, rows: BTreeMap::new(), messages: Vec::new() };
+    let mut taken =
+        Taken { context, channels, now, rows: BTreeMap::new(), warned: BTreeSet::new(), messages: Vec::new() };
     for row in &events {
         taken.event(&row.event).await?;
     }
@@ -104,13 +105,15 @@ struct Taken<'a> {
     channels: &'a [Channel],
     now: Timestamp,
     rows: BTreeMap<String, Vec<(AlertRow, bool)>>,
+    /// Jobs that warned. Their success comes right behind, and ends no warning.
+    warned: BTreeSet<JobId>,
     messages: Vec<Outgoing>,
 }
 
 impl Taken<'_> {
     async fn event(&mut self, event: &Event) -> Result<(), StoreError> {
         let is_bad = Topic::Event(event.kind).severity() > Severity::Info && event.kind != EventKind::Cancelled;
-        if !is_bad && event.kind != EventKind::Succeeded {
+        if !is_bad && !matches!(event.kind, EventKind::Succeeded | EventKind::Cleared) {
             return Ok(());
         }
         let job = match event.job_id {
@@ -132,8 +135,12 @@ impl Taken<'_> {
             Some(job) if is_partial(self.context, job).await? => Some(Topic::Partial),
             _ => None,
         };
-        if event.kind == EventKind::Succeeded {
-            self.works_again(&subject, topic, event).await?;
+        match (event.kind, event.job_id) {
+            (EventKind::Warned, Some(id)) => {
+                self.warned.insert(id);
+            }
+            (EventKind::Succeeded | EventKind::Cleared, _) => self.works_again(&subject, topic, event).await?,
+            _ => {}
         }
         let Some(topic) = topic else { return Ok(()) };
         let fact = self.fact(event, job.as_ref(), topic, subject.clone()).await?;
@@ -150,16 +157,24 @@ impl Taken<'_> {
 
     /// Ends what a success is the end of: failures of the same work. Found harm ends by a person only.
     async fn works_again(&mut self, subject: &str, but: Option<Topic>, event: &Event) -> Result<(), StoreError> {
-        let ends = [
+        let is_warned = event.job_id.is_some_and(|id| self.warned.contains(&id));
+        let warned = Topic::Event(EventKind::Warned);
+        let by_success = [
+            warned,
             Topic::Event(EventKind::Failed),
             Topic::Event(EventKind::Parked),
             Topic::Event(EventKind::Skipped),
             Topic::Partial,
         ];
+        let (ends, lead): (&[Topic], &str) = match event.kind {
+            EventKind::Cleared => (&[Topic::Event(EventKind::Suspected)], "It was looked at"),
+            _ => (&by_success, "It works again"),
+        };
         let Some(rows) = self.rows.get_mut(subject) else { return Ok(()) };
         for (row, is_changed) in rows {
-            if row.ended_at.is_none() && ends.contains(&row.topic) && Some(row.topic) != but {
-                let lead = format!("It works again: {}.", event.message);
+            let goes_on = Some(row.topic) == but || row.topic == warned && is_warned;
+            if row.ended_at.is_none() && ends.contains(&row.topic) && !goes_on {
+                let lead = format!("{lead}: {}.", event.message);
                 let facts = vec![("item".to_owned(), row.title.clone())];
                 let (ended, told) = end(self.context, self.channels, row, lead, facts, self.now);
                 self.messages.extend(told);
@@ -197,6 +212,8 @@ impl Taken<'_> {
             Topic::Event(EventKind::Damaged) => "Harm found",
             Topic::Event(EventKind::Parked) => "Given up",
             Topic::Event(EventKind::Skipped) => "Skipped",
+            Topic::Event(EventKind::Warned) => "Wants a look",
+            Topic::Event(EventKind::Suspected) => "Much changed at once",
             Topic::Partial => "Not all was read",
             _ => "Failed",
         };
@@ -218,6 +235,10 @@ const fn advice(topic: Topic) -> &'static str {
             "Do not prune the repository. Restore what you can from another snapshot, and run backstay engine check."
         }
         Topic::Event(EventKind::Parked) => "Mend what the message names, then ask anew: backstay plan run PLAN",
+        Topic::Event(EventKind::Warned) => "The backup is there; mend what the message names before the next one.",
+        Topic::Event(EventKind::Suspected) => {
+            "Look at what changed: backstay snapshot diff. If all is well, let prunes go on: backstay plan clear PLAN"
+        }
         Topic::Event(EventKind::Skipped) => "If this repeats, give the plan more time or another schedule.",
         Topic::Partial => "The job names what could not be read; mend its rights, or leave it out of the plan.",
         _ => "Mend what the message names; the next start by schedule tries again, or ask: backstay plan run PLAN",
@@ -226,6 +247,9 @@ const fn advice(topic: Topic) -> &'static str {
 
 /// Returns the subject of an event's alert: the work that it is about.
 fn subject_of(event: &Event, job: Option<&Job>) -> String {
+    if let (EventKind::Cleared, Some(item)) = (event.kind, event.item_id) {
+        return format!("{} {item}", JobKind::Backup.word());
+    }
     let kind = job.map_or("job", |job| JobKind::word(job.kind()));
     match (event.item_id, job) {
         (Some(item), _) => format!("{kind} {item}"),

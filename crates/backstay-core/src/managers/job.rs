@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::adopt;
+use super::anomaly;
 use super::context::Context;
 use super::lease::job_in_hand;
 use super::request::short;
@@ -67,19 +68,26 @@ impl JobManager {
             evidence: None,
             pruned: None,
             adopted: Adoption::default(),
+            warnings: Vec::new(),
+            suspicion: None,
             event: None,
         };
         match result {
-            JobResult::BackedUp { outcome, snapshot, counts, unread } => {
+            JobResult::BackedUp { outcome, snapshot, counts, unread, warning } => {
                 rows.state = succeeded(*outcome);
                 let is_good = saved::is_good(&self.context, job, *outcome, unread).await?;
                 rows.snapshot = saved::snapshot_row(&self.context, job, (snapshot, *outcome, is_good), *counts);
                 (rows.counts, rows.unread) = (*counts, unread.clone());
+                rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, words)));
+                let found = anomaly::look(&self.context, job, *counts).await?;
+                rows.warnings.extend(found.events);
+                rows.suspicion = found.suspicion;
             }
-            JobResult::Confirmed { snapshot, counts } => {
+            JobResult::Confirmed { snapshot, counts, warning } => {
                 rows.state = succeeded(Outcome::Unchanged);
                 rows.confirmed = Some(saved::confirmation(&self.context, job, snapshot).await?);
                 rows.counts = *counts;
+                rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, words)));
             }
             JobResult::Restored { outcome, counts, unread } => {
                 rows.state = succeeded(*outcome);
@@ -205,6 +213,12 @@ impl JobManager {
         Ok(Some(seal(&self.context, place, findings)))
     }
 
+    /// Returns what is told about something that went wrong beside a job's work.
+    fn warned(&self, job: &Job, words: &str) -> Event {
+        let about = (job.tenant_id, Some(job.id), job.item_id);
+        self.context.event(EventKind::Warned, about, self.context.now(), words.to_owned())
+    }
+
     /// Returns what is told about a prune.
     fn prune_event(&self, job: &Job, forgotten: usize, counts: &PruneCounts) -> Event {
         let pending = match counts.bytes_pending {
@@ -302,6 +316,8 @@ impl Jobs for JobManager {
             evidence: None,
             pruned: None,
             adopted: Adoption::default(),
+            warnings: Vec::new(),
+            suspicion: None,
             event: None,
         };
         match self.context.jobs.job_settle(lease, &rows).await {

@@ -3,13 +3,17 @@
 //! Agents keep no text of what they do; this is what the rows know. The cost is bounded: of the tenant's events
 //! [`EVENTS_LOOKED_MAX`] are looked at, from the job's beginning on. What lies beyond is said to lie beyond.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::context::Context;
 use super::digest::place_before;
 use crate::domain::attempt::{Attempt, AttemptEnd};
-use crate::domain::event::Event;
-use crate::domain::job::Job;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::id::ItemId;
+use crate::domain::job::{Job, JobKind};
+use crate::domain::rpo::{DURATIONS_MAX, usual_duration};
 use crate::domain::unread::Unread;
 use crate::ports::store::{PAGE_ROWS_MAX, StoreError};
 
@@ -63,6 +67,39 @@ pub async fn job_log(context: &Context, job: &Job) -> Result<JobLog, StoreError>
     let unread = context.jobs.job_unread_get(job.id).await?;
     let (events, has_more) = events_of(context, job).await?;
     Ok(JobLog { has_more, ..told(&events, &attempts, &unread, job.created_at) })
+}
+
+/// Returns what a job that has ended warned of; nothing while it goes on.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn job_warnings(context: &Context, job: &Job) -> Result<Vec<String>, StoreError> {
+    if job.state.finished_at().is_none() {
+        return Ok(Vec::new());
+    }
+    let (events, _) = events_of(context, job).await?;
+    let warned = events.into_iter().filter(|event| event.kind == EventKind::Warned);
+    Ok(warned.map(|event| event.message).collect())
+}
+
+/// Returns how long a job usually takes; none for one that has ended, is on no item, or is the first of its kind there.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn job_usual(context: &Context, job: &Job) -> Result<Option<Duration>, StoreError> {
+    match (job.state.finished_at(), job.item_id) {
+        (None, Some(item)) => usual(context, job.kind(), item).await,
+        _ => Ok(None),
+    }
+}
+
+/// Returns how long jobs of a kind on an item usually take; none before the first success.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn usual(context: &Context, kind: JobKind, item: ItemId) -> Result<Option<Duration>, StoreError> {
+    let newest = context.jobs.job_durations(kind, Some(item), DURATIONS_MAX as u32).await?;
+    Ok(usual_duration(&newest))
 }
 
 /// Returns a job's events, and whether there were more of its tenant's than are looked at.
@@ -120,11 +157,8 @@ fn told(events: &[Event], attempts: &[Attempt], unread: &Unread, created_at: Tim
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::domain::attempt::{AttemptToken, LeaseKey};
-    use crate::domain::event::EventKind;
     use crate::domain::id::{AgentId, EventId, JobId, TenantId};
     use crate::domain::unread::UnreadEntry;
 

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::quota;
 use super::request::snapshot_there;
 use super::retention::forget_list;
+use crate::domain::backup::BackupTerms;
 use crate::domain::id::{AgentId, ItemId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, Leased, LeasedRepository, Target, Work};
@@ -119,9 +120,10 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
             };
             let ((source, item), parent, plan) = try_join3(read, newest(context, job), plan).await?;
             let plan_name = plan.as_ref().map_or(&source.name, |plan| &plan.name).to_string();
-            let wants_skip = plan.is_some_and(|plan| plan.backup.skip_if_unchanged);
-            let skip_if_unchanged = wants_skip && parent.as_ref().is_some_and(|parent| parent.is_good);
-            Ok(Work::Backup { source, item, parent, plan_name, skip_if_unchanged })
+            let BackupTerms { skip_if_unchanged, hooks, stall_limit, .. } =
+                plan.map_or_else(BackupTerms::default, |plan| plan.backup);
+            let skip_if_unchanged = skip_if_unchanged && parent.as_ref().is_some_and(|parent| parent.is_good);
+            Ok(Work::Backup { source, item, parent, plan_name, skip_if_unchanged, hooks, stall_limit })
         }
         Instruction::Restore { snapshot_id, target, terms } => Ok(Work::Restore {
             snapshot: snapshot_there(context, *snapshot_id).await?,

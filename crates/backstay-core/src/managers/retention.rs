@@ -70,11 +70,12 @@ pub async fn plan_retention(context: &Context, id: PlanId) -> Result<Vec<ItemRet
     let plan = context.declarations.plan_get(id).await?;
     let now = context.schedules.clock_read().await?;
     let plans = plans_of(context, &plan.repository_id, &plan).await?;
+    let suspected = suspected(context).await?;
     let mut groups = groups_of(context, plan.repository_id).await?;
     let items = context.declarations.item_list(plan.source_id).await?;
     let of_item = |item: Item| {
         let snapshots = groups.remove(&item.id).unwrap_or_default();
-        let preview = judge(&plans, &snapshots, &BTreeSet::new(), now);
+        let preview = held_back(judge(&plans, &snapshots, &BTreeSet::new(), now), &plans, &suspected);
         ItemRetention { item, preview }
     };
     Ok(items.into_iter().map(of_item).collect())
@@ -93,6 +94,7 @@ pub(super) async fn verdict_of(
     let same = |plan: &Plan| plan.source_id == source && plan.repository_id == snapshot.repository_id;
     let plans: Vec<Plan> = plans.into_iter().filter(same).collect();
     let preview = judge(&plans, group, &BTreeSet::new(), now);
+    let preview = held_back(preview, &plans, &suspected(context).await?);
     Ok(preview.verdicts.into_iter().find(|verdict| verdict.id == snapshot.id))
 }
 
@@ -154,6 +156,20 @@ fn judge(plans: &[Plan], snapshots: &[Snapshot], wanted: &BTreeSet<SnapshotId>, 
     all
 }
 
+/// Returns the plans that are suspected.
+async fn suspected(context: &Context) -> Result<BTreeSet<PlanId>, StoreError> {
+    Ok(context.retention.suspicion_list().await?.into_iter().map(|row| row.plan_id).collect())
+}
+
+/// Keeps everything where one of the plans is suspected: what would go may be all that was not encrypted or deleted.
+fn held_back(mut preview: Preview<SnapshotId>, plans: &[Plan], suspected: &BTreeSet<PlanId>) -> Preview<SnapshotId> {
+    if plans.iter().any(|plan| suspected.contains(&plan.id)) {
+        preview.dropped.clear();
+        preview.verdicts.iter_mut().for_each(|verdict| verdict.reasons.push(Reason::Suspected));
+    }
+    preview
+}
+
 /// Returns what a prune of a repository forgets, children before the parents that they need.
 pub(super) async fn forget_list(context: &Context, repository: &Repository) -> Result<Vec<Forget>, StoreError> {
     let now = context.schedules.clock_read().await?;
@@ -164,11 +180,12 @@ pub(super) async fn forget_list(context: &Context, repository: &Repository) -> R
     }
     let wanted: BTreeSet<SnapshotId> =
         context.retention.snapshot_list_wanted(repository.id).await?.into_iter().collect();
+    let suspected = suspected(context).await?;
     let mut forget = Vec::new();
     for (item, snapshots) in groups_of(context, repository.id).await? {
         let source = context.declarations.item_get(item).await?.source_id;
         let plans: Vec<Plan> = plans.iter().filter(|plan| plan.source_id == source).cloned().collect();
-        let preview = judge(&plans, &snapshots, &wanted, now);
+        let preview = held_back(judge(&plans, &snapshots, &wanted, now), &plans, &suspected);
         let names: BTreeMap<SnapshotId, &Snapshot> = snapshots.iter().map(|row| (row.id, row)).collect();
         forget.extend(preview.dropped.iter().filter_map(|id| {
             let row = names.get(id)?;

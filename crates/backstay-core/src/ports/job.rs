@@ -59,6 +59,8 @@ pub enum JobResult {
         counts: JobCounts,
         /// What could not be read.
         unread: Unread,
+        /// What went wrong beside it, for a person; none when nothing did.
+        warning: Option<String>,
     },
     /// The item is as its newest snapshot has it, and none was published: its plan wants it so.
     Confirmed {
@@ -66,6 +68,8 @@ pub enum JobResult {
         snapshot: PublishedSnapshot,
         /// In numbers.
         counts: JobCounts,
+        /// What went wrong beside it, for a person; none when nothing did.
+        warning: Option<String>,
     },
     /// Data was restored.
     Restored {

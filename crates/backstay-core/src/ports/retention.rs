@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::store::StoreError;
-use crate::domain::id::{JobId, RepositoryId, SnapshotId};
+use crate::domain::anomaly::Suspicion;
+use crate::domain::event::Event;
+use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
 use crate::domain::snapshot::{Hold, Snapshot};
 
 /// When a repository is next looked at for what retention does not keep.
@@ -38,6 +40,12 @@ pub trait RetentionStore: Send + Sync {
     /// [`StoreError::Busy`] while a job has the repository alone: it was told what to forget already.
     /// [`StoreError::NotFound`] when there is no such snapshot, or it was forgotten.
     async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError>;
+
+    /// Returns all plans that are suspected.
+    async fn suspicion_list(&self) -> Result<Vec<Suspicion>, StoreError>;
+
+    /// Lifts what a plan is suspected of, and tells it; false, and nothing is told, when it is not suspected.
+    async fn suspicion_clear(&self, plan: PlanId, event: &Event) -> Result<bool, StoreError>;
 
     /// Returns repositories whose `due_at` is not after `now`, the longest due first.
     async fn upkeep_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Upkeep>, StoreError>;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::adoption::Adoption;
+use crate::domain::anomaly::Suspicion;
 use crate::domain::attempt::{Attempt, LeaseKey};
 use crate::domain::backup::Confirmation;
 use crate::domain::checkpoint::Checkpoint;
@@ -380,6 +381,10 @@ pub struct Settlement {
     pub pruned: Option<Pruned>,
     /// What it found in its repository that had no row.
     pub adopted: Adoption,
+    /// What is told before it: what wants a look.
+    pub warnings: Vec<Event>,
+    /// Why its plan keeps everything from now on; one that is there stays.
+    pub suspicion: Option<Suspicion>,
     /// What is told.
     pub event: Option<Event>,
 }

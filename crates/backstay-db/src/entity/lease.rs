@@ -23,6 +23,7 @@ pub(crate) struct Model {
     pub(crate) files_total: Option<i64>,
     pub(crate) bytes_total: Option<i64>,
     pub(crate) unread_count: i64,
+    pub(crate) watched_count: i64,
     /// When its agent asked for work and did not name it; progress takes that back.
     pub(crate) disowned_at: Option<i64>,
     /// The job's; unique.
@@ -49,6 +50,7 @@ impl Model {
             files_total: progress.files_total.map(count_cell),
             bytes_total: progress.bytes_total.map(count_cell),
             unread_count: count_cell(progress.unread),
+            watched_count: count_cell(progress.watched),
             disowned_at: None,
             ..self
         }
@@ -65,6 +67,7 @@ impl Model {
             files_total: self.files_total.map(|count| row.count("files_total", count)).transpose()?,
             bytes_total: self.bytes_total.map(|count| row.count("bytes_total", count)).transpose()?,
             unread: row.count("unread_count", self.unread_count)?,
+            watched: row.count("watched_count", self.watched_count)?,
         }))
     }
 }

@@ -81,7 +81,7 @@ impl Model {
             None => RetentionPolicy::default(),
         };
         let backup = match &self.backup_json {
-            Some(text) => row.json::<BackupTermsTwin>("backup_json", text)?.read(),
+            Some(text) => row.json::<BackupTermsTwin>("backup_json", text)?.read(row)?,
             None => BackupTerms::default(),
         };
         let said = match &self.said_json {

@@ -291,6 +291,7 @@ async fn lease_add(
         files_total: None,
         bytes_total: None,
         unread_count: 0,
+        watched_count: 0,
         disowned_at: None,
         overlap_key: row.overlap_key.clone(),
         tenant_id: Some(row.tenant_id.clone()),

@@ -1,6 +1,7 @@
 //! Ends a live lease with all its rows, in one transaction: an attempt's result is there whole or not at all.
 
 use backstay_core::domain::adoption::Adoption;
+use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
 use backstay_core::domain::backup::Confirmation;
 use backstay_core::domain::evidence::Evidence;
@@ -19,7 +20,7 @@ use super::held::lease_alive;
 use super::state::{job_locked, move_to, put_streak};
 use crate::declaration::source_insert;
 use crate::dialect::insert_unless_taken;
-use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snapshot};
+use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snapshot, suspicion};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::now::Now;
@@ -70,7 +71,10 @@ pub(super) async fn settle(
         pruned_put(tx, &row.repository_id, pruned, now.read(tx).await?).await?;
     }
     adopted_put(tx, &row.repository_id, &settlement.adopted).await?;
-    if let Some(event) = &settlement.event {
+    if let Some(suspicion) = &settlement.suspicion {
+        suspicion_add(tx, suspicion).await?;
+    }
+    for event in settlement.warnings.iter().chain(&settlement.event) {
         event_append(tx, event).await?;
     }
     Ok(())
@@ -78,7 +82,7 @@ pub(super) async fn settle(
 
 /// Returns the tenant whose rows a settlement adds, if it adds any.
 fn tenant_of(settlement: &Settlement) -> Option<TenantId> {
-    let of_event = settlement.event.as_ref().map(|event| event.tenant_id);
+    let of_event = settlement.event.iter().chain(&settlement.warnings).next().map(|event| event.tenant_id);
     let of_snapshot = settlement.snapshot.as_ref().map(|snapshot| snapshot.tenant_id);
     of_event.or(of_snapshot).or(settlement.evidence.as_ref().map(|record| record.place.tenant_id))
 }
@@ -127,6 +131,17 @@ async fn unread_put(tx: &DatabaseTransaction, job: JobId, unread: &Unread) -> Re
     let row = job_unread::Model::of(job, unread).into_active_model();
     let insert = job_unread::Entity::insert(row).exec_without_returning(tx).await;
     insert.map(drop).map_err(|error| insert_error(error, "list of unread entries of job", job.to_string()))
+}
+
+/// Adds what a plan is suspected of, unless it is already: the first one is what a person must look at.
+async fn suspicion_add(tx: &DatabaseTransaction, found: &Suspicion) -> Result<(), StoreError> {
+    let known = suspicion::Entity::find_by_id(found.plan_id.to_string()).one(tx).await.map_err(store_error)?;
+    if known.is_some() {
+        return Ok(());
+    }
+    let insert = suspicion::Entity::insert(suspicion::Model::of(found).into_active_model());
+    let done = insert.exec_without_returning(tx).await;
+    done.map(drop).map_err(|error| insert_error(error, "suspicion of plan", found.plan_id.to_string()))
 }
 
 async fn snapshot_add(tx: &DatabaseTransaction, snapshot: &Snapshot) -> Result<(), StoreError> {

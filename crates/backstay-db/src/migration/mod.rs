@@ -36,6 +36,8 @@ mod m20261122_000018_set;
 mod m20261122_000019_storage;
 mod m20261122_000020_lease;
 mod m20261122_000021_backup;
+mod m20261122_000022_hook;
+mod m20261122_000023_suspicion;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -67,6 +69,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000019_storage::Storage),
             Box::new(m20261122_000020_lease::Lease),
             Box::new(m20261122_000021_backup::Backup),
+            Box::new(m20261122_000022_hook::Hook),
+            Box::new(m20261122_000023_suspicion::Suspicion),
         ]
     }
 }

@@ -82,29 +82,9 @@ pub(super) async fn replace_check(
     was: &str,
     is: &str,
 ) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
-    let run = async |sql: String| connection.execute_unprepared(&sql).await;
+    let run = async |sql: String| manager.get_connection().execute_unprepared(&sql).await;
     match manager.get_database_backend() {
-        DbBackend::Sqlite => {
-            let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
-            let version = Statement::from_string(DbBackend::Sqlite, "PRAGMA schema_version");
-            let version = connection.query_one_raw(version).await?;
-            let version = version.ok_or_else(|| DbErr::Migration("SQLite tells no schema version".to_owned()))?;
-            let version: i64 = version.try_get_by_index(0)?;
-            run("PRAGMA writable_schema = ON".to_owned()).await?;
-            let (was, is) = (literal(&format!("({was})")), literal(&format!("({is})")));
-            let changed = run(format!(
-                "UPDATE sqlite_schema SET sql = replace(sql, {was}, {is}) \
-                 WHERE type = 'table' AND name = '{table}' AND instr(sql, {was}) > 0"
-            ));
-            let changed = changed.await;
-            run(format!("PRAGMA schema_version = {}", version + 1)).await?;
-            run("PRAGMA writable_schema = OFF".to_owned()).await?;
-            match changed?.rows_affected() {
-                1 => Ok(()),
-                _ => Err(DbErr::Migration(format!("the check {name} of {table} is not as an earlier step made it"))),
-            }
-        }
+        DbBackend::Sqlite => rewrite_check(manager, (table, name), was, is).await,
         // Two statements: MariaDB may end between them, and the next run finishes it.
         DbBackend::MySql => {
             run(format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")).await?;
@@ -114,5 +94,57 @@ pub(super) async fn replace_check(
             run(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")).await?;
             run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await.map(drop)
         }
+    }
+}
+
+/// Puts another condition in the place of the check that stands in a column's definition, as [`replace_check`] does for a
+/// table's. `column` is the table, the column, and its type as MariaDB must be told it anew.
+pub(super) async fn replace_column_check(
+    manager: &SchemaManager<'_>,
+    (table, column, definition): (&'static str, &str, &str),
+    was: &str,
+    is: &str,
+) -> Result<(), DbErr> {
+    let run = async |sql: String| manager.get_connection().execute_unprepared(&sql).await;
+    match manager.get_database_backend() {
+        DbBackend::Sqlite => rewrite_check(manager, (table, column), was, is).await,
+        DbBackend::MySql => {
+            run(format!("ALTER TABLE {table} MODIFY COLUMN {column} {definition} CHECK ({is})")).await.map(drop)
+        }
+        // PostgreSQL's own name for it.
+        _ => {
+            let name = format!("{table}_{column}_check");
+            run(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")).await?;
+            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await.map(drop)
+        }
+    }
+}
+
+/// Changes a check in the text of SQLite's schema.
+async fn rewrite_check(
+    manager: &SchemaManager<'_>,
+    (table, name): (&'static str, &str),
+    was: &str,
+    is: &str,
+) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let run = async |sql: String| connection.execute_unprepared(&sql).await;
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let version = Statement::from_string(DbBackend::Sqlite, "PRAGMA schema_version");
+    let version = connection.query_one_raw(version).await?;
+    let version = version.ok_or_else(|| DbErr::Migration("SQLite tells no schema version".to_owned()))?;
+    let version: i64 = version.try_get_by_index(0)?;
+    run("PRAGMA writable_schema = ON".to_owned()).await?;
+    let (was, is) = (literal(&format!("({was})")), literal(&format!("({is})")));
+    let changed = run(format!(
+        "UPDATE sqlite_schema SET sql = replace(sql, {was}, {is}) \
+         WHERE type = 'table' AND name = '{table}' AND instr(sql, {was}) > 0"
+    ));
+    let changed = changed.await;
+    run(format!("PRAGMA schema_version = {}", version + 1)).await?;
+    run("PRAGMA writable_schema = OFF".to_owned()).await?;
+    match changed?.rows_affected() {
+        1 => Ok(()),
+        _ => Err(DbErr::Migration(format!("the check {name} of {table} is not as an earlier step made it"))),
     }
 }

@@ -98,7 +98,8 @@ async fn the_words_of_the_checks_are_those_of_the_core() {
     assert_eq!(listed("job", "outcome IS NULL OR outcome"), outcomes);
     assert_eq!(listed("snapshot", "(outcome"), outcomes);
     let classes = set(FailureClass::ALL.iter().map(|word| word.word()).collect());
-    assert_eq!(listed("job", "failure_class IS NULL OR failure_class"), classes);
+    assert_eq!(listed("job", "failure_class IS NULL OR failure_class"), classes.clone());
+    assert_eq!(listed("job", "(streak_class"), classes);
     assert_eq!(listed("lease", "(phase"), set(Phase::ALL.iter().map(|word| word.word()).collect()));
     assert_eq!(listed("attempt", "(ending"), set(AttemptEnd::ALL.iter().map(|word| word.word()).collect()));
     assert_eq!(listed("evidence", "(verdict"), set(Verdict::ALL.iter().map(|word| word.word()).collect()));

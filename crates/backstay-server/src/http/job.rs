@@ -54,6 +54,10 @@ pub(super) async fn job_show(
         progress: progress.map(Into::into),
         unread: (&unread).into(),
         attempts: attempts.iter().map(attempt_view).collect(),
+        usual_ms: job_log::job_usual(&state.context, &job)
+            .await?
+            .map(|usual| u64::try_from(usual.as_millis()).unwrap_or(u64::MAX)),
+        warnings: job_log::job_warnings(&state.context, &job).await?,
     }))
 }
 

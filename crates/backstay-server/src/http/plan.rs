@@ -11,13 +11,14 @@ use backstay_api::types::list::{RetiredQuery, Rows};
 use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use backstay_api::types::retention::ItemRetentionView;
 use backstay_core::domain::id::IdError;
+use backstay_core::domain::job::JobKind;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::template::Templates;
 use backstay_core::managers::plan::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::schedule::{self, PauseWish};
-use backstay_core::managers::{request, retention, retire};
+use backstay_core::managers::{anomaly, job_log, request, retention, retire};
 use backstay_core::ports::store::Retirable;
 
 use super::caller::{Asked, Caller, Own};
@@ -103,6 +104,9 @@ pub(super) async fn plan_list(
     Ok(Json(Rows::whole(plans.iter().map(one).collect())))
 }
 
+/// Items of which it is said how long they usually take: more than these scroll what matters away.
+const USUAL_ITEMS_MAX: usize = 10;
+
 pub(super) async fn plan_request(
     State(state): State<ServerState>,
     Asked(asking): Asked,
@@ -111,7 +115,14 @@ pub(super) async fn plan_request(
     let answers = request::plan_request(&state.context, &asking, plan.id).await?;
     state.wake.notify_one();
     let set_id = request::set_of(&asking, answers.len()).map(|id| id.to_string());
-    let items = answers.into_iter().map(|(item, answer)| EnqueuedView::new(item.name, answer)).collect();
+    let mut items = Vec::with_capacity(answers.len());
+    for (place, (item, answer)) in answers.into_iter().enumerate() {
+        let usual = match place < USUAL_ITEMS_MAX {
+            true => job_log::usual(&state.context, JobKind::Backup, item.id).await?,
+            false => None,
+        };
+        items.push(EnqueuedView::new(item.name, answer, usual));
+    }
     Ok((StatusCode::ACCEPTED, Json(PlanRequested { set_id, items })))
 }
 
@@ -158,6 +169,11 @@ pub(super) async fn plan_resume(
 ) -> Result<Json<PlanScheduleView>, ApiError> {
     schedule::plan_pause(&state.context, plan.id, PauseWish::Resume).await?;
     schedule_view(&state, &plan, &ScheduleQuery::default()).await
+}
+
+pub(super) async fn plan_clear(State(state): State<ServerState>, Own(plan): Own<Plan>) -> Result<StatusCode, ApiError> {
+    anomaly::plan_clear(&state.context, plan.id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn plan_retire(

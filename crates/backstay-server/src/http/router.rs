@@ -186,6 +186,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::PlanSchedule => get(plan::plan_schedule),
         Operation::PlanPause => post(plan::plan_pause),
         Operation::PlanResume => post(plan::plan_resume),
+        Operation::PlanClear => post(plan::plan_clear),
         Operation::PlanRetention => get(plan::plan_retention),
         Operation::MaintenanceList => get(maintenance::maintenance_list),
         Operation::MaintenanceCreate => post(maintenance::maintenance_create),

@@ -76,7 +76,7 @@ impl House {
         let lease = jobs.job_lease(&ask).await.unwrap().remove(0).lease_key();
         let snapshot = PublishedSnapshot { foreign_id: "ab".repeat(32), taken_at: world.now() };
         let (outcome, counts) = (Outcome::Complete, JobCounts::default());
-        let result = JobResult::BackedUp { outcome, snapshot, counts, unread: Unread::default() };
+        let result = JobResult::BackedUp { outcome, snapshot, counts, unread: Unread::default(), warning: None };
         jobs.job_finish(lease, &result).await.unwrap();
         let filter = SnapshotFilter::default();
         let snapshot = world.history.snapshot_list(filter, Page::first()).await.unwrap().remove(0);
@@ -224,9 +224,11 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::PlanList => (none(), None, Foreign::WithoutIt),
         Operation::PlanShow => (own(&world.plan.id), None, Foreign::Missing),
         Operation::PlanUpdate => (own(&world.plan.id), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
-        Operation::PlanSchedule | Operation::PlanPause | Operation::PlanResume | Operation::PlanRetention => {
-            (own(&world.plan.id), None, Foreign::Missing)
-        }
+        Operation::PlanSchedule
+        | Operation::PlanPause
+        | Operation::PlanResume
+        | Operation::PlanClear
+        | Operation::PlanRetention => (own(&world.plan.id), None, Foreign::Missing),
         Operation::MaintenanceList => (none(), None, Foreign::WithoutIt),
         Operation::MaintenanceCreate => {
             (none(), Some(json!({ "name": name, "tenant": tenant, "from": "2030-01-01T00:00:00Z" })), Foreign::Alike)

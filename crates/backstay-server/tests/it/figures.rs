@@ -29,6 +29,7 @@ async fn what_jobs_came_to_is_counted_when_it_was_taken_in() {
         snapshot: PublishedSnapshot { foreign_id: "ab".repeat(32), taken_at: world.now() },
         counts: JobCounts { files: 2, bytes: 70, bytes_added: 50, bytes_stored: 20, unread: 1, ..JobCounts::default() },
         unread: Unread { count: 1, ..Unread::default() },
+        warning: None,
     };
     let key = lease(0).await;
     jobs.job_finish(key, &done).await.unwrap();

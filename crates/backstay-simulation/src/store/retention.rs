@@ -1,7 +1,9 @@
 //! The store of retention on the stage.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId};
+use backstay_core::domain::anomaly::Suspicion;
+use backstay_core::domain::event::Event;
+use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::StoreError;
@@ -22,6 +24,12 @@ impl RetentionStore for SteppedStore {
     }
     async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
         self.writes("snapshot_hold", self.database.snapshot_hold(id, hold, is_set)).await
+    }
+    async fn suspicion_list(&self) -> Result<Vec<Suspicion>, StoreError> {
+        self.reads("suspicion_list", self.database.suspicion_list()).await
+    }
+    async fn suspicion_clear(&self, plan: PlanId, event: &Event) -> Result<bool, StoreError> {
+        self.writes("suspicion_clear", self.database.suspicion_clear(plan, event)).await
     }
     async fn upkeep_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Upkeep>, StoreError> {
         self.reads("upkeep_list_due", self.database.upkeep_list_due(now, rows_max)).await

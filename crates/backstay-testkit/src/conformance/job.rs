@@ -98,7 +98,7 @@ async fn leased(jobs: &dyn Jobs, world: &World, item: usize, agent: AgentId) -> 
 fn backed_up(world: &World, outcome: Outcome, foreign_id: &str, unread: Unread) -> JobResult {
     let snapshot = PublishedSnapshot { foreign_id: foreign_id.to_owned(), taken_at: world.now() };
     let counts = JobCounts { files: 3, bytes: 30, unread: unread.count, ..JobCounts::default() };
-    JobResult::BackedUp { outcome, snapshot, counts, unread }
+    JobResult::BackedUp { outcome, snapshot, counts, unread, warning: None }
 }
 
 /// Makes a test of each promise of the port `Jobs`. Takes the path of a function `async fn() -> JobsHarness`, or

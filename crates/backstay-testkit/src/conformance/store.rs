@@ -93,6 +93,7 @@ macro_rules! store_promises {
             retention::nothing_is_held_while_a_prune_has_its_list,
             retention::a_repository_is_looked_at_when_it_is_due,
             retention::a_prune_forgets_what_nothing_keeps,
+            retention::a_suspected_plan_keeps_everything_until_it_is_cleared,
             retention::what_one_plan_keeps_stays,
             retention::what_was_forgotten_is_not_to_be_read,
             notice::channels_are_read_back_and_names_are_their_owners,

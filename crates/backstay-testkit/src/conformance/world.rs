@@ -317,6 +317,8 @@ pub fn settlement(state: JobState) -> Settlement {
         evidence: None,
         pruned: None,
         adopted: Adoption::default(),
+        warnings: Vec::new(),
+        suspicion: None,
         event: None,
     }
 }

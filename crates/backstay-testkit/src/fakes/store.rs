@@ -18,6 +18,7 @@ mod notice;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::attempt::{Attempt, AttemptToken};
 use backstay_core::domain::change::ChangeRecord;
 use backstay_core::domain::channel::Channel;
@@ -107,6 +108,7 @@ struct Rows {
     checkpoints: BTreeMap<JobId, Checkpoint>,
     unread: BTreeMap<JobId, Unread>,
     snapshots: Vec<Snapshot>,
+    suspicions: BTreeMap<PlanId, Suspicion>,
     evidence: Vec<Evidence>,
     events: Vec<ChainedEvent>,
     tokens: Vec<ApiToken>,

@@ -86,7 +86,25 @@ fn schedule(view: Option<&ScheduleView>) -> Value {
 /// Returns how backups go about their work as files say it; nothing for what says nothing.
 fn backup(view: Option<&BackupTermsView>) -> Value {
     let Some(view) = view.filter(|view| **view != BackupTermsView::default()) else { return Value::Null };
-    json!(view)
+    let mut said = json!(view);
+    units(&mut said, |key| key.strip_suffix("_ms").map(str::to_owned));
+    said
+}
+
+/// Returns how backups go about their work as the API takes it; none when nothing is said.
+pub(super) fn backup_view(said: Option<&Value>) -> Result<Option<BackupTermsView>, serde_json::Error> {
+    let mut said = said.cloned().unwrap_or_default();
+    units(&mut said, |key| ["time_limit", "stall_limit"].contains(&key).then(|| format!("{key}_ms")));
+    serde_json::from_value(said)
+}
+
+/// Renames keys at any depth: files leave out the units that the API names.
+fn units(said: &mut Value, name: fn(&str) -> Option<String>) {
+    let Some(values) = said.as_object_mut() else { return };
+    for (key, mut value) in std::mem::take(values) {
+        units(&mut value, name);
+        values.insert(name(&key).unwrap_or(key), value);
+    }
 }
 
 /// Returns a schedule as the API takes it.

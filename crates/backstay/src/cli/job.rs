@@ -1,5 +1,7 @@
 //! `backstay job …`.
 
+use std::time::Duration;
+
 use backstay_api::types::job::{JobDetail, JobLogView, JobQuery, JobView};
 
 use super::args::Common;
@@ -151,6 +153,11 @@ pub(super) fn show(screen: &Screen, detail: &JobDetail) {
     if screen.json() { screen.value(detail) } else { words(screen, detail) }
 }
 
+/// Returns how long such a job usually takes, when it has not ended and somebody knows.
+pub(super) fn usual(detail: &JobDetail) -> Option<Duration> {
+    detail.usual_ms.map(Duration::from_millis)
+}
+
 /// Prints the jobs that a verb waited for: one as itself, several as a list.
 pub(super) fn show_all(screen: &Screen, details: &[JobDetail]) {
     match details {
@@ -165,6 +172,12 @@ fn words(screen: &Screen, detail: &JobDetail) {
     screen.rows(job, HEADING, vec![row(job)], "");
     if let Some(message) = &job.message {
         screen.line(&format!("\n{}", human::shown(message)));
+    }
+    for warning in &detail.warnings {
+        screen.line(&format!("\nwarning: {}", human::shown(warning)));
+    }
+    if let Some(usual) = usual(detail) {
+        screen.line(&format!("\nusually takes {}", human::duration(usual)));
     }
     if detail.unread.count > 0 {
         screen.line(&format!("\n{} entries could not be read:", human::count(detail.unread.count)));

@@ -15,7 +15,7 @@ use super::args::Common;
 use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::human;
-use super::job::{exit_of, show_all};
+use super::job::{exit_of, show_all, usual};
 use super::screen::Screen;
 use super::signal::Signals;
 use super::watch::{LINE_EVERY, LOOK_EVERY, LOOKS_FAILED_MAX, has_ended, progress_line};
@@ -82,7 +82,10 @@ fn line(detail: &JobDetail) -> String {
     let job = &detail.job;
     let words = format!("{} {}", job.kind, job.item_name.as_deref().unwrap_or(&job.id));
     match (job.state.as_str(), &job.message) {
-        ("leased" | "cancelling", _) => progress_line(words.trim(), detail.progress.as_ref(), worked(detail)),
+        ("leased" | "cancelling", _) => {
+            let line = progress_line(words.trim(), detail.progress.as_ref(), worked(detail));
+            usual(detail).map_or(line.clone(), |usual| format!("{line} (usually takes {})", human::duration(usual)))
+        }
         ("succeeded", _) => {
             let (files, bytes) = (human::count(job.counts.files), human::bytes(job.counts.bytes));
             format!("{words}: {}, {files} files, {bytes}", job.outcome.as_deref().unwrap_or("succeeded"))

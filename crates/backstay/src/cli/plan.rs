@@ -93,6 +93,11 @@ pub(crate) enum Verb {
         /// The plan's name or id
         plan: String,
     },
+    /// Let prunes go on after much changed at once in a plan: you have looked, and all is well
+    Clear {
+        /// The plan's name or id
+        plan: String,
+    },
     /// Retire a plan: nothing new is made of it, and what it made stays
     Retire {
         /// The plan's name or id
@@ -227,6 +232,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             schedule_show(screen, &view.await?);
             Ok(Exit::Done)
         }
+        Verb::Clear { plan } => {
+            look(common, async |client| Ok(client.plan_clear(&id_of(client, &plan).await?).await?)).await?;
+            screen.say("prunes of its snapshots go on");
+            Ok(Exit::Done)
+        }
         Verb::Retire { plan, yes } => {
             return retire::run(common, retire::Noun::Plan, &plan, yes, screen).await;
         }
@@ -321,6 +331,11 @@ fn schedule_show(screen: &Screen, view: &PlanScheduleView) {
 async fn run_plan(connection: &Connection, plan: &str, wait: bool, screen: &Screen) -> Result<Exit, CliError> {
     let client = &connection.client;
     let requested = client.plan_request(&id_of(client, plan).await?).await?;
+    for item in &requested.items {
+        if let Some(usual) = item.usual_ms.map(Duration::from_millis) {
+            screen.say(&format!("{}: usually takes {}", human::shown(&item.item_name), human::duration(usual)));
+        }
+    }
     if !wait && !connection.is_own() {
         let rows = requested.items.iter();
         let rows = rows.map(|row| vec![row.item_name.clone(), row.answer.clone(), row.job_id.clone()]).collect();

@@ -1,7 +1,7 @@
 //! What a plan or a template says, as options of the command line.
 
 use backstay_api::types::retention::RetentionView;
-use backstay_api::types::template::{BackupTermsView, SaidView, ScheduleView};
+use backstay_api::types::template::{BackupTermsView, HookView, HooksView, SaidView, ScheduleView};
 
 use super::error::{CliError, Exit};
 
@@ -50,7 +50,7 @@ impl Words {
             schedule: self.when.over(was.schedule.unwrap_or_default())?.map(Some),
             rpo_ms: self.rpo.map(|text| length_ms("--rpo", &text)).transpose()?.map(Some),
             retention: self.keep.over(was.retention.unwrap_or_default()).map(Some),
-            backup: self.work.over(was.backup.unwrap_or_default()).map(Some),
+            backup: self.work.over(was.backup.unwrap_or_default())?.map(Some),
         };
         let gone = |value: &str| unsaid.inherit.iter().any(|gone| gone == value);
         Ok(Said {
@@ -187,18 +187,81 @@ pub(super) struct Work {
     /// Confirm the newest snapshot when nothing changed, and publish none; true when given without a value
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     skip_if_unchanged: Option<bool>,
+    /// A command that an agent runs before anything is read: a program and its arguments with blanks between, or as a
+    /// JSON list; '' for none
+    #[arg(long, value_name = "COMMAND", value_parser = words_of)]
+    hook_before: Option<Argv>,
+    /// A command that an agent runs after a snapshot
+    #[arg(long, value_name = "COMMAND", value_parser = words_of)]
+    hook_after: Option<Argv>,
+    /// A command that an agent runs after an attempt that ended without a snapshot
+    #[arg(long, value_name = "COMMAND", value_parser = words_of)]
+    hook_after_failure: Option<Argv>,
+    /// How long each hook may take, such as 90s; 10m when nobody says it
+    #[arg(long, value_name = "LENGTH")]
+    hook_time_limit: Option<String>,
+    /// How long a backup may make no progress before it is stopped, such as 2h; 30m when nobody says it
+    #[arg(long, value_name = "LENGTH")]
+    stall_limit: Option<String>,
+}
+
+/// A program and its arguments; none for no command.
+#[derive(Debug, Clone)]
+struct Argv(Vec<String>);
+
+/// Reads a command: a JSON list of texts, else words with blanks between.
+fn words_of(text: &str) -> Result<Argv, String> {
+    if text.trim_start().starts_with('[') {
+        let list = serde_json::from_str(text);
+        return list
+            .map(Argv)
+            .map_err(|_| r#"write a JSON list of texts such as ["sh", "-c", "sync; date"]"#.to_owned());
+    }
+    if text.contains(['"', '\'', '`', '$']) {
+        return Err(r#"no shell reads it; write a JSON list such as ["sh", "-c", "echo $HOME"]"#.to_owned());
+    }
+    Ok(Argv(text.split_whitespace().map(str::to_owned).collect()))
 }
 
 impl Work {
     /// Returns the terms with what was given in the place of what was there; none when nothing was given.
-    fn over(self, was: BackupTermsView) -> Option<BackupTermsView> {
+    fn over(self, was: BackupTermsView) -> Result<Option<BackupTermsView>, CliError> {
+        let limit_ms = self.stall_limit.as_deref().map(|text| length_ms("--stall-limit", text)).transpose()?;
+        let hooks = self.hooks(was.hooks.clone())?;
         let patterns = self.accept_unread.iter().filter(|pattern| !pattern.is_empty()).cloned().collect();
         let given = BackupTermsView {
             priority: self.priority.or(was.priority),
             accept_unread: if self.accept_unread.is_empty() { was.accept_unread.clone() } else { Some(patterns) },
             skip_if_unchanged: self.skip_if_unchanged.or(was.skip_if_unchanged),
+            hooks,
+            stall_limit_ms: limit_ms.or(was.stall_limit_ms),
         };
-        (given != was).then_some(given)
+        Ok((given != was).then_some(given))
+    }
+
+    /// Returns the hooks with what was given in the place of what was there; none when nothing is said of them.
+    fn hooks(&self, was: Option<HooksView>) -> Result<Option<HooksView>, CliError> {
+        let limit = self.hook_time_limit.as_deref().map(|text| length_ms("--hook-time-limit", text)).transpose()?;
+        let given = [&self.hook_before, &self.hook_after, &self.hook_after_failure];
+        if limit.is_none() && given.iter().all(|given| given.is_none()) {
+            return Ok(was);
+        }
+        let was = was.unwrap_or_default();
+        let hook = |given: &Option<Argv>, was: Option<HookView>| {
+            let hook = match given {
+                None => was?,
+                Some(Argv(command)) if command.is_empty() => return None,
+                Some(Argv(command)) => {
+                    HookView { command: command.clone(), time_limit_ms: was.and_then(|was| was.time_limit_ms) }
+                }
+            };
+            Some(HookView { time_limit_ms: limit.or(hook.time_limit_ms), ..hook })
+        };
+        Ok(Some(HooksView {
+            before: hook(given[0], was.before),
+            after: hook(given[1], was.after),
+            after_failure: hook(given[2], was.after_failure),
+        }))
     }
 }
 

@@ -8,7 +8,7 @@ use backstay_api::types::quota::QuotaPut;
 use backstay_api::types::repository::{RepositoryCreate, StorageView};
 use backstay_api::types::source::{SourceCreate, SourceUpdate, SourceView};
 use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
-use backstay_api::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
+use backstay_api::types::template::{BackupTermsView, TemplateCreate, TemplateUpdate, TemplateView};
 use backstay_api::types::tenant::TenantCreate;
 use backstay_api::{Client, Operation};
 use backstay_declare::change::{Act, Step};
@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::declared::{Server, schedule_view};
+use super::declared::{Server, backup_view, schedule_view};
 use super::error::{CliError, Exit};
 
 /// Does one step.
@@ -45,6 +45,11 @@ fn field<T: DeserializeOwned>(record: &Record, key: &str) -> Result<T, CliError>
     let value = record.get(key).cloned().unwrap_or_default();
     serde_json::from_value(value)
         .map_err(|error| CliError::new(Exit::Failed, format!("`{key}` cannot be sent: {error}")))
+}
+
+fn backup(record: &Record) -> Result<Option<BackupTermsView>, CliError> {
+    backup_view(record.get("backup"))
+        .map_err(|error| CliError::new(Exit::Failed, format!("`backup` cannot be sent: {error}")))
 }
 
 fn id_of(server: &Server, key: &Key) -> Result<String, CliError> {
@@ -90,7 +95,7 @@ async fn create(client: &Client, server: &Server, key: &Key, record: &Record) ->
                 schedule: record.get("schedule").map(|said| schedule_view(Some(said))),
                 rpo_ms: field(record, "rpo")?,
                 retention: field(record, "retention")?,
-                backup: field(record, "backup")?,
+                backup: backup(record)?,
             };
             client.template_create(&body).await?.id
         }
@@ -104,7 +109,7 @@ async fn create(client: &Client, server: &Server, key: &Key, record: &Record) ->
                 schedule: schedule_view(record.get("schedule")),
                 rpo_ms: field(record, "rpo")?,
                 retention: field(record, "retention")?,
-                backup: field(record, "backup")?,
+                backup: backup(record)?,
             };
             client.plan_create(&body).await?.id
         }
@@ -216,7 +221,7 @@ async fn update(client: &Client, server: &Server, step: &Step, id: &str, record:
                 schedule: said("schedule").then(|| record.get("schedule").map(|said| schedule_view(Some(said)))),
                 rpo_ms: if said("rpo") { Some(field(record, "rpo")?) } else { None },
                 retention: if said("retention") { Some(field(record, "retention")?) } else { None },
-                backup: if said("backup") { Some(field(record, "backup")?) } else { None },
+                backup: if said("backup") { Some(backup(record)?) } else { None },
             };
             change::<TemplateView>(client, server, key, id, (Operation::TemplateShow, Operation::TemplateUpdate), &body)
                 .await
@@ -236,7 +241,7 @@ async fn update(client: &Client, server: &Server, step: &Step, id: &str, record:
                 schedule: said("schedule").then(|| record.get("schedule").map(|said| schedule_view(Some(said)))),
                 rpo_ms: if said("rpo") { Some(field(record, "rpo")?) } else { None },
                 retention: if said("retention") { Some(field(record, "retention")?) } else { None },
-                backup: if said("backup") { Some(field(record, "backup")?) } else { None },
+                backup: if said("backup") { Some(backup(record)?) } else { None },
             };
             change::<PlanView>(client, server, key, id, (Operation::PlanShow, Operation::PlanUpdate), &body).await
         }

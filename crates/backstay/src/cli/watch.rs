@@ -85,6 +85,8 @@ impl Watch {
 pub(super) fn progress_line(words: &str, progress: Option<&ProgressView>, elapsed: Duration) -> String {
     let Some(progress) = progress else { return format!("{words}: waiting for an agent") };
     match progress.phase.as_str() {
+        "before" => return format!("{words}: running the hook before it"),
+        "after" => return format!("{words}: running the hook after it"),
         "opening" => return format!("{words}: opening source and repository"),
         "publishing" => return format!("{words}: writing index and snapshot"),
         _ => {}
@@ -184,6 +186,7 @@ mod tests {
             files_total: files.1,
             bytes_total: bytes.1,
             unread: 0,
+            watched: 0,
         }
     }
 

@@ -11,6 +11,7 @@ mod engine_support;
 mod fleet_support;
 
 mod adoption;
+mod anomaly;
 mod bad_input;
 mod document;
 mod bucket;
@@ -23,6 +24,7 @@ mod engine_same;
 mod engine_verbs;
 mod elsewhere;
 mod fleet;
+mod hook;
 mod interrupted;
 mod job_set;
 mod look_into;

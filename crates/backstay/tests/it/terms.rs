@@ -26,7 +26,9 @@ fn what_did_not_change_is_confirmed_and_what_is_accepted_may_stay_unread() {
     let changed =
         place.json(&["plan", "update", &plan, "--priority", "5", "--accept-unread", "**/odd-*", "--skip-if-unchanged"]);
     let terms = json!({ "priority": 5, "accept_unread": ["**/odd-*"], "skip_if_unchanged": true });
-    assert_eq!((&changed["backup"], &changed["said"]["backup"]), (&terms, &terms));
+    let ours = json!({ "priority": 5, "accept_unread": ["**/odd-*"], "skip_if_unchanged": true, "hooks": {},
+        "stall_limit_ms": 1_800_000 });
+    assert_eq!((&changed["backup"], &changed["said"]["backup"]), (&ours, &terms));
     let shown = place.run(&["plan", "show", &plan]).out;
     assert!(shown.contains("**/odd-*") && shown.contains("skip_if_unchanged"), "{shown}");
 
@@ -77,5 +79,9 @@ fn what_did_not_change_is_confirmed_and_what_is_accepted_may_stay_unread() {
     let wrong = place.run(&["plan", "update", &plan, "--priority=-101"]);
     assert!(wrong.code != Some(0) && wrong.err.contains("backup.priority"), "{wrong:?}");
     let plain = place.json(&["plan", "update", &plan, "--inherit", "backup"]);
-    assert_eq!(plain["backup"], json!({ "priority": 0, "accept_unread": [], "skip_if_unchanged": false }));
+    assert_eq!(
+        plain["backup"],
+        json!({ "priority": 0, "accept_unread": [],
+        "skip_if_unchanged": false, "hooks": {}, "stall_limit_ms": 1_800_000 })
+    );
 }

@@ -30,6 +30,8 @@ pub enum Reason<Id> {
     Pinned,
     /// A plan that was retired made it or kept it.
     Retired,
+    /// So much changed at once in its plan that a person has to look first.
+    Suspected,
     /// Under a legal hold.
     Held,
     /// Protected until this moment.
@@ -49,6 +51,7 @@ pub enum Reason<Id> {
 impl<Id: fmt::Display> fmt::Display for Reason<Id> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Suspected => write!(f, "much changed at once, and a person has to look first"),
             Self::NoRule => write!(f, "the policy names no rule"),
             Self::Last => write!(f, "last"),
             Self::Newest(period) => write!(f, "{}", period.word()),

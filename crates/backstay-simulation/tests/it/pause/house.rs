@@ -256,7 +256,13 @@ impl House {
         let foreign_id = published.id.to_hex();
         let snapshot = PublishedSnapshot { foreign_id: foreign_id.clone(), taken_at: started_at };
         let counts = JobCounts { files: published.summary.total_files_processed, ..JobCounts::default() };
-        let result = JobResult::BackedUp { outcome: Outcome::Complete, snapshot, counts, unread: Unread::default() };
+        let result = JobResult::BackedUp {
+            outcome: Outcome::Complete,
+            snapshot,
+            counts,
+            unread: Unread::default(),
+            warning: None,
+        };
         let mut answer = self.block(self.0.jobs.job_finish(key, &result));
         if answer.is_ok() {
             // Its answer is lost on the way, and it asks again.

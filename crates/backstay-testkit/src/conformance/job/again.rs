@@ -64,6 +64,7 @@ pub async fn other_numbers_are_another_result(harness: JobsHarness) {
         snapshot: snapshot.clone(),
         counts: JobCounts { files, ..JobCounts::default() },
         unread: Unread::default(),
+        warning: None,
     };
     let state = jobs.job_finish(key, &saved(3)).await.unwrap();
     assert_eq!(jobs.job_finish(key, &saved(3)).await.unwrap(), state);

@@ -98,6 +98,7 @@ pub async fn what_did_not_change_is_confirmed(harness: JobsHarness) {
     let confirmed = |foreign_id: &str| JobResult::Confirmed {
         snapshot: PublishedSnapshot { foreign_id: foreign_id.to_owned(), taken_at: world.now() },
         counts: JobCounts { files: 3, files_unmodified: 3, ..JobCounts::default() },
+        warning: Some("the hook after failed".to_owned()),
     };
     let wrong = jobs.job_finish(third.lease_key(), &confirmed("ab")).await;
     assert!(wrong.is_err(), "only the newest good one is confirmed: {wrong:?}");

@@ -27,7 +27,7 @@ pub async fn a_lease_brings_all_that_the_job_needs(harness: JobsHarness) {
     assert_eq!(job.state.repository.repository, world.repository);
     assert_eq!(job.state.repository.password.expose_secret(), PASSWORD);
     assert_eq!(job.state.checkpoint, None);
-    let Work::Backup { source, item, parent, plan_name, skip_if_unchanged: false } = &job.state.work else {
+    let Work::Backup { source, item, parent, plan_name, skip_if_unchanged: false, .. } = &job.state.work else {
         panic!("{:?}", job.state.work)
     };
     assert_eq!((source, item, parent, plan_name.as_str()), (&world.source, &world.items[0], &None, "daily"));

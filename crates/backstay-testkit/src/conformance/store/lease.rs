@@ -195,6 +195,7 @@ pub async fn only_progress_that_differs_keeps_the_stall_limit_away(stores: Store
         files_total: Some(9),
         bytes_total: None,
         unread: 1,
+        watched: 2,
     };
     let alive_for = async |seconds: u64| {
         for _ in 0..seconds / 20 {

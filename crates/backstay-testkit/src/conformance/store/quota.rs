@@ -173,7 +173,8 @@ pub async fn a_backup_without_room_never_starts(stores: Stores) {
     let job = jobs.job_lease(&ask(5)).await.unwrap().remove(0);
     let snapshot = PublishedSnapshot { foreign_id: "ab".repeat(32), taken_at: world.now() };
     let counts = JobCounts { bytes_stored: 5, ..JobCounts::default() };
-    let result = JobResult::BackedUp { outcome: Outcome::Complete, snapshot, counts, unread: Unread::default() };
+    let result =
+        JobResult::BackedUp { outcome: Outcome::Complete, snapshot, counts, unread: Unread::default(), warning: None };
     jobs.job_finish(job.lease_key(), &result).await.unwrap();
     assert_eq!(usage(&world).await, (95, 2));
     quota_set(&ports, world.tenant.id, Quota { bytes: None, snapshots: Some(2) }).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::asking::Asking;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{PlanId, RepositoryId, SnapshotId};
@@ -10,6 +11,7 @@ use backstay_core::domain::plan::Plan;
 use backstay_core::domain::retention::{Count, RetentionPolicy};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::managers::anomaly::plan_clear;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::request::verify_request;
 use backstay_core::managers::retention::{UPKEEP_EVERY, plan_retention, prune_request, upkeep_tick};
@@ -234,4 +236,33 @@ pub async fn what_was_forgotten_is_not_to_be_read(stores: Stores) {
     assert_eq!(jobs.job_lease(&ask).await.unwrap().len(), 0);
     let ended = world.job(waits).await.state;
     assert!(matches!(&ended, JobState::Failed { message, .. } if message.contains("forgotten")), "{ended:?}");
+}
+
+/// What a plan is suspected of is written with the job that found it, holds every snapshot, and goes once, with an event.
+///
+/// Red without `held_back` in `managers::retention`, without `suspicion_add` in `settle`, or when the second one replaces the first.
+pub async fn a_suspected_plan_keeps_everything_until_it_is_cleared(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    snapshots(&world, 0, 4).await;
+    keep_last(&world, 1).await;
+    let (agent, plan_id) = (world.agent(), world.plan.id);
+    for message in ["first", "second"] {
+        let key = world.leased(0, agent).await;
+        let found = Suspicion { plan_id, job_id: key.job_id, at: world.now(), message: message.to_owned() };
+        let event = world.event(EventKind::Suspected, &world.job(key.job_id).await);
+        let rows = Settlement { suspicion: Some(found), warnings: vec![event], ..world.success() };
+        world.jobs.job_settle(key, &rows).await.unwrap();
+    }
+    let asked = context(&world.stores);
+    let kept = world.stores.retention.suspicion_list().await.unwrap();
+    assert_eq!(kept.iter().map(|row| (row.plan_id, row.message.as_str())).collect::<Vec<_>>(), [(plan_id, "first")]);
+    let dropped = async || plan_retention(&asked, plan_id).await.unwrap()[0].preview.dropped.len();
+    assert_eq!(dropped().await, 0);
+    let told = world.told().await.len();
+    assert!(plan_clear(&asked, plan_id).await.unwrap());
+    assert!(!plan_clear(&asked, plan_id).await.unwrap(), "there is nothing to lift any more");
+    assert_eq!(dropped().await, 3);
+    let kinds = world.told().await;
+    assert_eq!((kinds.len(), kinds.last()), (told + 1, Some(&EventKind::Cleared)));
+    assert!(kinds.contains(&EventKind::Suspected), "what warns is told with the job");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_core::domain::backup::BackupTerms;
+use backstay_core::domain::hook::{Hook, Hooks};
 use backstay_core::domain::id::{PlanId, TemplateId, TenantId};
 use backstay_core::domain::job::{FailureClass, Job, JobState, StateName};
 use backstay_core::domain::name::Name;
@@ -48,7 +49,14 @@ pub async fn templates_are_read_back_and_stand_above_one_another(stores: Stores)
     let world = World::new(stores, 1).await;
     let store = &world.stores.declarations;
     let retention = world.plan.retention.clone();
-    let backup = BackupTerms { priority: -7, accept_unread: vec!["/tmp/**".to_owned()], skip_if_unchanged: true };
+    let hook = |limit| Some(Hook { command: vec!["a".to_owned(), "b c".to_owned()], time_limit: limit });
+    let backup = BackupTerms {
+        priority: -7,
+        accept_unread: vec!["/tmp/**".to_owned()],
+        skip_if_unchanged: true,
+        hooks: Hooks { before: hook(Some(HOUR)), after: None, after_failure: hook(None) },
+        stall_limit: HOUR,
+    };
     let said = Said::all(&world.plan.schedule, HOUR, &retention, &backup);
     let firm = added(&world, "firm", None, said).await;
     let team = added(&world, "a-team", Some("firm"), Said::default()).await;

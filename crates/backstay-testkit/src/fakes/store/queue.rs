@@ -418,7 +418,10 @@ impl JobStore for FakeStores {
             let repository = rows.jobs[&key.job_id].repository_id;
             settlement.pruned.iter().for_each(|pruned| rows.pruned_put(repository, pruned, now));
             rows.adopt(repository, &settlement.adopted)?;
-            settlement.event.iter().for_each(|event| rows.event_append(event));
+            if let Some(found) = &settlement.suspicion {
+                rows.suspicions.entry(found.plan_id).or_insert_with(|| found.clone());
+            }
+            settlement.warnings.iter().chain(&settlement.event).for_each(|event| rows.event_append(event));
             Ok(())
         })
     }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use backstay_core::domain::adoption::Adoption;
-use backstay_core::domain::id::{JobId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::anomaly::Suspicion;
+use backstay_core::domain::event::Event;
+use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobKind};
 use backstay_core::domain::quota::Usage;
 use backstay_core::domain::repository::RepositoryAccess;
@@ -117,6 +119,20 @@ impl RetentionStore for FakeStores {
             };
             *at = is_set.then(|| at.unwrap_or(now));
             Ok(row.clone())
+        })
+    }
+
+    async fn suspicion_list(&self) -> Result<Vec<Suspicion>, StoreError> {
+        Ok(self.read(|rows| rows.suspicions.values().cloned().collect()))
+    }
+
+    async fn suspicion_clear(&self, plan: PlanId, event: &Event) -> Result<bool, StoreError> {
+        self.write(|rows, _| {
+            let was = rows.suspicions.remove(&plan).is_some();
+            if was {
+                rows.event_append(event);
+            }
+            Ok(was)
         })
     }
 

@@ -157,6 +157,7 @@ fn view(progress: &EngineProgress) -> ProgressView {
         files_total: totals.map(|totals| totals.0),
         bytes_total: totals.map(|totals| totals.1),
         unread: load(&progress.unread),
+        watched: 0,
     }
 }
 
