@@ -1,9 +1,7 @@
 //! A long first backup that is killed five times: what an index file names is not sent again, and that is nearly all.
-//! And maintenance that is killed: the repository stays whole, and the next run completes.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use backstay_engine::format::id::Id;
@@ -14,7 +12,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::engine_support::{PASSWORD, Repo};
-use crate::support::{Ran, noise};
+use crate::support::noise;
 
 const KILLS: u64 = 5;
 
@@ -130,85 +128,4 @@ fn a_first_backup_that_is_killed_five_times_sends_nothing_named_twice() {
         std::fs::read(repo.place.path("out").join(&name)).unwrap() == std::fs::read(source.join(&name)).unwrap()
     };
     assert!((0..mib.div_ceil(5)).all(same));
-}
-
-/// Copies what lies below a folder to another, which is made anew.
-fn lay_out(from: &Path, to: &Path) {
-    if to.exists() {
-        std::fs::remove_dir_all(to).unwrap();
-    }
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => lay_out(&entry.path(), &to.join(entry.file_name())),
-            false => _ = std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap(),
-        }
-    }
-}
-
-/// Kills a verb some time after it took its lock, for some times; the repository is whole then, and after the next run.
-fn kill_in_the_midst(repo: &Repo, words: &[&str], prepare: &dyn Fn(&mut Command)) {
-    let template = repo.place.path("template");
-    lay_out(&repo.path(), &template);
-    let mut killed = 0;
-    for late_ms in [0, 40, 150, 400] {
-        lay_out(&template, &repo.path());
-        let mut command = repo.command(words);
-        prepare(&mut command);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let is_locked = || std::fs::read_dir(repo.path().join("locks")).into_iter().flatten().count() > 0;
-        while !is_locked() && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        std::thread::sleep(Duration::from_millis(late_ms));
-        child.kill().unwrap();
-        killed += usize::from(!child.wait().unwrap().success());
-        let context = format!("{words:?} was killed {late_ms} ms after its lock");
-        let whole = |when: &str| {
-            let ran = repo.ours(&["check", "--read-data"]);
-            assert_eq!(ran.code, Some(0), "{context}, {when}: {}{}", ran.out, ran.err);
-        };
-        whole("then");
-        let mut command = repo.command(words);
-        prepare(&mut command);
-        let ran = Ran::of(&mut command);
-        assert_eq!(ran.code, Some(0), "{context}, then run again: {}{}", ran.out, ran.err);
-        whole("after the next");
-    }
-    assert!(killed > 0, "{words:?} was never killed in the midst");
-    lay_out(&template, &repo.path());
-}
-
-#[test]
-fn maintenance_that_is_killed_leaves_a_whole_repository_and_the_next_run_completes() {
-    let repo = Repo::new();
-    let write = |seed: u64| {
-        std::fs::create_dir_all(repo.place.source()).unwrap();
-        for file in 0..12 {
-            std::fs::write(repo.place.source().join(format!("file-{file}")), noise(seed + file, 1 << 20)).unwrap();
-        }
-    };
-    write(0);
-    let first = repo.backup(&[]);
-    write(6);
-    repo.backup(&[]);
-    let other = Repo::new();
-    std::fs::create_dir_all(other.place.source()).unwrap();
-    std::fs::write(other.place.source().join("other"), noise(99, 8 << 20)).unwrap();
-    other.backup(&[]);
-    let from = |command: &mut Command| {
-        command.env("RESTIC_FROM_REPOSITORY", other.path()).env("RESTIC_FROM_PASSWORD", PASSWORD);
-    };
-    let nothing = |_: &mut Command| {};
-    // As slow as makes each of them last for a second or so.
-    let slow = ["--limit-upload", "6000"];
-    kill_in_the_midst(&repo, &[&["copy"], &slow[..]].concat(), &from);
-    kill_in_the_midst(&repo, &[&["rewrite", "--exclude", "file-3", "--forget"], &slow[..]].concat(), &nothing);
-    kill_in_the_midst(&repo, &[&["repair", "index", "--read-all-packs"], &slow[..]].concat(), &nothing);
-    assert_eq!(repo.ours(&["forget", &first]).code, Some(0));
-    let prune = ["prune", "--max-unused", "0%", "--grace", "0s"];
-    kill_in_the_midst(&repo, &[&prune, &slow[..]].concat(), &nothing);
-    let restored = repo.ours(&["restore", "latest", "--target", "out"]);
-    assert_eq!(restored.code, Some(0), "{}", restored.err);
 }
