@@ -50,13 +50,6 @@ const MASS_NEW: f64 = 0.25;
 /// What new bytes must still take when compressed, as a share: encrypted ones take all.
 const MASS_DENSITY: f64 = 0.9;
 
-/// One good run: what its snapshot counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
-    /// In numbers.
-    pub counts: JobCounts,
-}
-
 /// How far a figure of a run is from the usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlike {
@@ -116,29 +109,29 @@ impl Usual {
 
 /// Returns what of a run is unlike the ones before it, newest first: its size, how much of it is new, and how long it took, among
 /// how long others took.
-pub fn unlike(before: &[Run], run: Run, (took, others): (Option<Duration>, &[Duration])) -> Vec<Unlike> {
-    let size = |run: &Run| run.counts.bytes as f64;
+pub fn unlike(before: &[JobCounts], now: JobCounts, (took, others): (Option<Duration>, &[Duration])) -> Vec<Unlike> {
+    let size = |counts: &JobCounts| counts.bytes as f64;
     let bytes = |size: f64| size_words(size as u64);
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let length = |seconds: f64| time_words(Duration::from_secs_f64(seconds));
     let mut found = Vec::new();
     let mut say = |words: String| found.push(Unlike { words });
     if let Some(usual) = Usual::of(before.iter().map(size), SIZE_FLOOR) {
-        let now = size(&run);
-        if usual.is_far_above(now) || usual.is_far_below(now) {
-            say(format!("it read {}; the runs before read {}", bytes(now), range(&usual, bytes)));
+        let found = size(&now);
+        if usual.is_far_above(found) || usual.is_far_below(found) {
+            say(format!("it read {}; the runs before read {}", bytes(found), range(&usual, bytes)));
         }
     }
-    if let Some(usual) = Usual::of(before.iter().map(|run| share_new(&run.counts)), CHANGE_FLOOR) {
-        let now = share_new(&run.counts);
-        if usual.is_far_above(now) {
-            say(format!("{} of it was new; of the runs before it was {}", percent(now), range(&usual, percent)));
+    if let Some(usual) = Usual::of(before.iter().map(share_new), CHANGE_FLOOR) {
+        let found = share_new(&now);
+        if usual.is_far_above(found) {
+            say(format!("{} of it was new; of the runs before it was {}", percent(found), range(&usual, percent)));
         }
     }
     if let (Some(took), Some(usual)) = (took, Usual::of(others.iter().map(Duration::as_secs_f64), LENGTH_FLOOR)) {
-        let now = took.as_secs_f64();
-        if usual.is_far_above(now) {
-            say(format!("it took {}; the runs before took {}", length(now), range(&usual, length)));
+        let found = took.as_secs_f64();
+        if usual.is_far_above(found) {
+            say(format!("it took {}; the runs before took {}", length(found), range(&usual, length)));
         }
     }
     found
@@ -168,13 +161,13 @@ fn share_lost(before: &JobCounts, now: &JobCounts) -> f64 {
 ///
 /// Half of the files must have changed or gone at once, far more than ever, and either what is new cannot be compressed, or half of
 /// the files are gone. Attributes that all change, and an upgrade of what can be compressed, are neither.
-pub fn mass_change(before: &[Run], run: Run) -> Option<String> {
-    let (previous, now) = (&before.first()?.counts, &run.counts);
+pub fn mass_change(before: &[JobCounts], now: JobCounts) -> Option<String> {
+    let (previous, now) = (before.first()?, &now);
     if previous.files < MASS_FILES_MIN {
         return None;
     }
     // Each run against the one before it.
-    let shares = before.windows(2).map(|pair| share_lost(&pair[1].counts, &pair[0].counts));
+    let shares = before.windows(2).map(|pair| share_lost(&pair[1], &pair[0]));
     let usual = Usual::of(shares, CHANGE_FLOOR)?;
     let lost = share_lost(previous, now);
     if lost < MASS_SHARE || !usual.is_far_above(lost) {
@@ -203,24 +196,23 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn run(files: u64, unmodified: u64, mib: u64, new_mib: u64, stored_mib: u64) -> Run {
-        let counts = JobCounts {
+    fn run(files: u64, unmodified: u64, mib: u64, new_mib: u64, stored_mib: u64) -> JobCounts {
+        JobCounts {
             files,
             files_unmodified: unmodified,
             bytes: mib * MIB,
             bytes_added: new_mib * MIB,
             bytes_stored: stored_mib * MIB,
             ..JobCounts::default()
-        };
-        Run { counts }
+        }
     }
 
     /// Six regular runs of a thousand files and a gibibyte.
-    fn regular() -> Vec<Run> {
+    fn regular() -> Vec<JobCounts> {
         [10, 12, 8, 11, 30, 9].into_iter().map(|new| run(1_000, 1_000 - new, 1_024 + new, new, new / 2)).collect()
     }
 
-    fn check(before: &[Run], now: Run, minutes: u64, expected: &str) {
+    fn check(before: &[JobCounts], now: JobCounts, minutes: u64, expected: &str) {
         let others = [4u64, 5, 4, 6, 4, 5].map(|minutes| Duration::from_secs(minutes * 60));
         let said = unlike(before, now, (Some(Duration::from_secs(minutes * 60)), &others));
         let said: Vec<&str> = said.iter().map(|one| one.words.as_str()).collect();
@@ -248,7 +240,7 @@ mod tests {
         check(&odd, run(1_000, 990, 2_048, 10, 5), 5, "it read 2.0 GiB; the runs before read 1.0 GiB");
     }
 
-    fn check_mass(before: &[Run], now: Run, expected: &str) {
+    fn check_mass(before: &[JobCounts], now: JobCounts, expected: &str) {
         assert_eq!(mass_change(before, now).unwrap_or_default(), expected);
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
-use crate::domain::anomaly::{RUNS_MAX, RUNS_MIN, Run, Suspicion, mass_change, unlike};
+use crate::domain::anomaly::{RUNS_MAX, RUNS_MIN, Suspicion, mass_change, unlike};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::PlanId;
 use crate::domain::job::{Job, JobCounts, JobKind, JobState, Outcome, StateName};
@@ -34,10 +34,10 @@ pub(super) async fn look(context: &Context, job: &Job, counts: JobCounts) -> Res
     let about = (job.tenant_id, Some(job.id), job.item_id);
     let event = |kind, words| context.event(kind, about, now, words);
     let took = took(context, job, now).await?;
-    let said = unlike(&before, Run { counts }, (took, &others));
+    let said = unlike(&before, counts, (took, &others));
     let warned = said.into_iter().map(|unlike| event(EventKind::Warned, format!("unlike before: {}", unlike.words)));
     let mut found = Found { events: warned.collect(), suspicion: None };
-    if let (Some(words), Some(plan_id)) = (mass_change(&before, Run { counts }), job.plan_id) {
+    if let (Some(words), Some(plan_id)) = (mass_change(&before, counts), job.plan_id) {
         let told = format!("{words}; prunes keep all snapshots of its plan until a person lifts that");
         found.events.push(event(EventKind::Suspected, told));
         found.suspicion = Some(Suspicion { plan_id, job_id: job.id, at: now, message: words });
@@ -46,7 +46,7 @@ pub(super) async fn look(context: &Context, job: &Job, counts: JobCounts) -> Res
 }
 
 /// Returns the item's good runs into the same repository, newest first.
-async fn runs_before(context: &Context, job: &Job) -> Result<Vec<Run>, StoreError> {
+async fn runs_before(context: &Context, job: &Job) -> Result<Vec<JobCounts>, StoreError> {
     let filter = JobFilter {
         tenant_id: Some(job.tenant_id),
         item_id: job.item_id,
@@ -59,7 +59,7 @@ async fn runs_before(context: &Context, job: &Job) -> Result<Vec<Run>, StoreErro
         let is_whole = matches!(row.state, JobState::Succeeded { outcome: Outcome::Complete | Outcome::Unchanged, .. });
         is_whole && row.repository_id == job.repository_id && row.id != job.id
     };
-    Ok(rows.iter().filter(|row| is_good(row)).map(|row| Run { counts: row.counts }).collect())
+    Ok(rows.iter().filter(|row| is_good(row)).map(|row| row.counts).collect())
 }
 
 /// Returns how long the newest attempt has been at work.

@@ -109,6 +109,7 @@ macro_rules! store_promises {
             voice::a_paused_plan_raises_no_alarm_and_is_named,
             voice::what_will_be_too_late_is_told_before,
             voice::events_are_told_once_whoever_follows,
+            voice::a_warning_ends_with_a_success_without_one,
             voice::what_is_told_often_is_held_back_and_counted,
             voice::what_a_person_says_of_an_alert_counts,
             voice::a_quota_that_fills_up_is_told_once_a_step,

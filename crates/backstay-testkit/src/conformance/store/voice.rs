@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_core::domain::alert::{REPEAT_AFTER, Severity, Topic};
+use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::channel::{Channel, Window};
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::job::{FailureClass, Job, JobKind, JobState, Outcome};
@@ -10,6 +11,7 @@ use backstay_core::domain::message::{Message, Purpose};
 use backstay_core::domain::quota::Quota;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::alert::{alert_acknowledge, alert_silence};
+use backstay_core::managers::anomaly::plan_clear;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::deliver::{CLAIM_TTL, Delivered, deliver_next};
 use backstay_core::managers::digest::{digest_preview, digest_tick};
@@ -94,6 +96,22 @@ impl Voice {
         world.jobs.job_settle(key, &rows).await.unwrap();
     }
 
+    /// Has a backup succeed that tells such things first.
+    async fn succeed(&self, kinds: &[EventKind]) {
+        let world = &self.world;
+        let key = world.leased(0, world.agent()).await;
+        let job = world.job(key.job_id).await;
+        let (plan_id, message) = (world.plan.id, "much changed".to_owned());
+        let found = Suspicion { plan_id, job_id: job.id, at: world.now(), message };
+        let rows = Settlement {
+            warnings: kinds.iter().map(|kind| world.event(*kind, &job)).collect(),
+            suspicion: kinds.contains(&EventKind::Suspected).then_some(found),
+            event: Some(world.event(EventKind::Succeeded, &job)),
+            ..world.success()
+        };
+        world.jobs.job_settle(key, &rows).await.unwrap();
+    }
+
     /// Has a backup of an item fail.
     async fn fail(&self, item: usize) -> Job {
         let world = &self.world;
@@ -105,6 +123,27 @@ impl Voice {
         world.jobs.job_settle(key, &Settlement { event, ..settlement(state) }).await.unwrap();
         job
     }
+}
+
+/// What a job warned of is an alert until one like it succeeds without a warning. What is suspected ends by a person alone.
+///
+/// Red without `warned` in the follower, when a success ends what is suspected, or when `Cleared` ends nothing.
+pub async fn a_warning_ends_with_a_success_without_one(stores: Stores) {
+    let voice = Voice::new(stores, 1).await;
+    let is_over = async |kind| {
+        voice.follow().await;
+        let alerts = voice.alerts().await;
+        alerts.iter().find(|row| row.topic == Topic::Event(kind)).map(|row| row.ended_at.is_some())
+    };
+    for (kinds, expected) in [(&[EventKind::Warned][..], false), (&[EventKind::Warned], false), (&[], true)] {
+        voice.succeed(kinds).await;
+        assert_eq!(is_over(EventKind::Warned).await, Some(expected), "{kinds:?}");
+    }
+    voice.succeed(&[EventKind::Suspected]).await;
+    voice.succeed(&[]).await;
+    assert_eq!(is_over(EventKind::Suspected).await, Some(false));
+    assert!(plan_clear(&voice.context, voice.world.plan.id).await.unwrap());
+    assert_eq!(is_over(EventKind::Suspected).await, Some(true));
 }
 
 /// An item that never was saved is told of once its plan's RPO is over, once; then that it is well.
