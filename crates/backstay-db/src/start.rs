@@ -114,6 +114,8 @@ impl Database {
         }
         events_append(&tx, &events).await?;
         commit(tx).await?;
+        let jobs = starts.iter().flat_map(|start| &start.jobs);
+        jobs.map(|(job, _)| job.breach_at.as_microsecond()).min().into_iter().for_each(|at| self.hints.came(at));
         Ok(true)
     }
 }

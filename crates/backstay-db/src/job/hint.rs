@@ -5,7 +5,8 @@
 //! - Where the queue begins. On a server that must keep deleted rows (somebody has a transaction open, a dump perhaps),
 //!   those of the jobs that have run lie at the front of each index, where every look for the most urgent job begins. A
 //!   look that took long is followed by one in the background that says which rows live there. For [`LOW_AGE_MAX`] claims
-//!   ask for these by name, and pass over the rest. A more urgent job that comes meanwhile is seen after [`LOW_AGE`].
+//!   ask for these by name, and pass over the rest. A more urgent job that comes meanwhile is seen at once
+//!   where this process put it there, and after [`LOW_AGE`] where another one did.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,6 +44,8 @@ struct Known {
     tenants: Option<(String, String)>,
     low: Option<(Low, Instant)>,
     is_looking: bool,
+    /// Time to breach of the most urgent job that this process put in the queue while it was being looked at.
+    came: Option<i64>,
 }
 
 /// What is remembered; clones share it.
@@ -76,6 +79,16 @@ impl Hints {
         self.known().low = Some((low, Instant::now()));
     }
 
+    /// Hears of a job that this process put in the queue: where it comes before what is believed to be the beginning, that
+    /// is believed no longer.
+    pub(crate) fn came(&self, breach_at: i64) {
+        let mut known = self.known();
+        known.low = known.low.take().filter(|(low, _)| breach_at >= low.from);
+        if known.is_looking {
+            known.came = Some(known.came.map_or(breach_at, |other| other.min(breach_at)));
+        }
+    }
+
     /// Hears how long a look at the queue's beginning took, and has it looked at in the background where that was long,
     /// or what is known of it is old.
     pub(crate) fn looked(&self, took: Duration, db: &DatabaseConnection) {
@@ -87,7 +100,7 @@ impl Hints {
         if !is_old || known.is_looking {
             return;
         }
-        known.is_looking = true;
+        (known.is_looking, known.came) = (true, None);
         drop(known);
         let (hints, db) = (self.clone(), db.clone());
         tokio::spawn(async move {
@@ -95,7 +108,9 @@ impl Hints {
             let found = look(&db).await;
             let mut known = hints.known();
             // Where a whole look is quick there is nothing to pass over.
-            known.low = found.filter(|_| began.elapsed() >= SLOW).map(|low| (low, began));
+            let came = known.came.take();
+            let is_first = |low: &Low| came.is_none_or(|breach_at| breach_at >= low.from);
+            known.low = found.filter(|low| began.elapsed() >= SLOW && is_first(low)).map(|low| (low, began));
             known.is_looking = false;
         });
     }

@@ -68,7 +68,8 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
         return Ok(Some(Vec::new()));
     }
     window.exclude(&leases).await?;
-    if !is_capped && lanes.len() <= 1 {
+    // What is known by name may be of tenants that have nothing behind it.
+    if !is_capped && window.tenants(&lanes).len() <= 1 {
         let mut free = window.candidates();
         free.sort_by_key(|job| (job.breach_at, Reverse(job.priority), job.job_id));
         let line: Vec<JobId> = free.iter().map(|job| job.job_id).collect();
@@ -156,7 +157,11 @@ impl<'a> Window<'a> {
 
     /// Looks at the queue's first rows, free or not, and says whether there may be more of them.
     async fn look_head(&mut self, rows_max: u64, low: Option<&Low>) -> Result<bool, StoreError> {
-        self.ask(head(queue(self.now, self.kinds, rows_max), low), rows_max).await
+        // All that is known by name is looked at: lanes have what comes behind it, and a tenant may have nothing there.
+        let named = low.map_or(0, |low| low.ids.len() as u64);
+        let questions = head(queue(self.now, self.kinds, rows_max), low);
+        let whole = |question: Select<job_due::Entity>| question.limit(rows_max.max(named));
+        self.ask(questions.into_iter().map(whole).collect(), rows_max).await
     }
 
     /// Looks at the queue's first free rows.

@@ -77,6 +77,47 @@ async fn what_is_believed_orders_and_never_hides(database: Database, world: Worl
     assert_eq!(claimed(&world).await, [late.id]);
 }
 
+/// Tenants take turns also when all that they have is known by name, and what this process puts in the queue before the
+/// believed beginning is seen at once.
+///
+/// Red when the claim counts tenants by their lanes alone, and without `Hints::came`.
+async fn what_is_believed_keeps_nobody_from_a_turn(database: Database, world: World) {
+    let now = world.now();
+    let mut names = Vec::new();
+    for number in 0..4 {
+        names.push(queued(&world, number, 9).await.id.to_string());
+    }
+    let tenant =
+        Tenant { id: format!("0197f0c2-0000-7000-8009-{:012}", 1).parse().unwrap(), name: "eve".parse().unwrap() };
+    let place = repository(tenant.id, format!("0197f0c2-0000-7000-8009-{:012}", 2).parse().unwrap(), "theirs");
+    world.stores.declarations.tenant_add(&tenant).await.unwrap();
+    world.stores.declarations.repository_add(&place).await.unwrap();
+    for number in 4..6 {
+        let theirs = Job { tenant_id: tenant.id, repository_id: place.id, plan_id: None, ..world.backup(number) };
+        let job = Job { breach_at: now + Duration::from_secs(7_200), ..theirs };
+        assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
+        names.push(job.id.to_string());
+    }
+    database.queue_begins(names, i64::MAX);
+    let mut turns = Vec::new();
+    for _ in 0..4 {
+        turns.push(world.claim(world.agent(), 1).await.remove(0).job.tenant_id == tenant.id);
+    }
+    assert_eq!(turns, [false, true, false, true]);
+    database.queue_begins(Vec::new(), (now + Duration::from_secs(3_600)).as_microsecond());
+    let urgent = queued(&world, 6, 59).await;
+    assert_eq!(world.claim(world.agent(), 1).await[0].job.id, urgent.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_believed_keeps_nobody_from_a_turn_on_a_server() {
+    for engine in [Engine::Postgresql, Engine::Mariadb] {
+        let Some(here) = OnServer::new(engine).await else { return };
+        let database = here.database.clone();
+        what_is_believed_keeps_nobody_from_a_turn(database, World::new(here.stores(), 7).await).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_believed_orders_and_never_hides_on_a_file() {
     for is_shared in [false, true] {
