@@ -29,5 +29,15 @@ pub(super) async fn quota_put(
     Own(tenant): Own<Tenant>,
     Body(body): Body<QuotaPut>,
 ) -> Result<Json<QuotaView>, ApiError> {
+    judge("quota_bytes", body.quota_bytes)?;
+    judge("quota_snapshot_count", body.quota_snapshot_count)?;
     Ok(Json(QuotaView::from(&quota::quota_set(&state.context, tenant.id, body.into()).await?)))
+}
+
+/// Refuses what would be kept as something smaller.
+fn judge(field: &str, wanted: Option<u64>) -> Result<(), ApiError> {
+    match wanted.filter(|wanted| i64::try_from(*wanted).is_err()) {
+        Some(_) => Err(ApiError::invalid(field, format!("the most that a quota can be is {}", i64::MAX))),
+        None => Ok(()),
+    }
 }

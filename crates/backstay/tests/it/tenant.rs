@@ -44,6 +44,11 @@ fn a_quota_keeps_backups_out_and_prunes_make_room() {
     assert_eq!((fresh["level"].clone(), fresh["used_snapshot_count"].clone()), ("green".into(), 1.into()));
     let used = fresh["used_bytes"].as_u64().unwrap();
     assert!(used >= 2 << 20 && fresh["quota_bytes"].is_null() && fresh["used_percent"].is_null(), "{fresh}");
+    let large = place.run(&["quota", "set", "default", "--bytes", "9223372036854775808"]);
+    assert!(
+        large.code != Some(0) && large.err.contains("quota_bytes: the most"),
+        "kept as something smaller: {large:?}"
+    );
     let set = place.json(&["quota", "set", "default", "--bytes", "3MiB"]);
     assert_eq!((set["level"].clone(), set["quota_bytes"].clone()), ("yellow".into(), (3 << 20).into()));
     std::fs::write(place.source().join("large"), noise(2, 2 << 20)).unwrap();

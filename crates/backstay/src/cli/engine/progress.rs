@@ -219,6 +219,6 @@ mod tests {
         assert_eq!(line(10), "reading: 10 of 40 packs, 30 s left");
         assert_eq!(status(Shape::Of("packs"), &view(&progress), Duration::ZERO)["percent_done"], json!(0.25));
         progress.set_totals(40, 4_000);
-        assert!(line(10).contains("0 B of 3.9 KiB"), "{}", line(10));
+        assert!(line(10).contains("0 B of 3.91 KiB"), "{}", line(10));
     }
 }
