@@ -33,7 +33,7 @@ use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use crate::types::quota::{QuotaPut, QuotaView};
-use crate::types::repository::{RepositoryCreate, RepositoryView};
+use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
@@ -109,7 +109,8 @@ fn shape(operation: Operation) -> Shape {
         Operation::TenantCreate => takes_body::<TenantCreate>(body::<TenantView>()),
         Operation::TenantShow => takes_none(body::<TenantView>()),
         Operation::RepositoryShow => takes_none(body::<RepositoryView>()),
-        Operation::RepositoryPrune | Operation::RepositoryAdopt => takes_none(body::<JobAccepted>()),
+        Operation::RepositoryPrune => takes_none(body::<JobAccepted>()),
+        Operation::RepositoryAdopt => takes_body::<RepositoryAdopt>(body::<JobAccepted>()),
         Operation::SourceShow => takes_none(body::<SourceView>()),
         Operation::SourceUpdate => takes_body::<SourceUpdate>(body::<SourceView>()),
         Operation::ItemShow => takes_none(body::<ItemView>()),

@@ -52,7 +52,10 @@ pub(crate) enum InstructionTwin {
         seed: u64,
     },
     Prune,
-    Discover,
+    Discover {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hostname: Option<String>,
+    },
 }
 
 /// Twin of [`Target`].
@@ -73,7 +76,7 @@ impl InstructionTwin {
         match instruction {
             Instruction::Backup => Self::Backup,
             Instruction::Prune => Self::Prune,
-            Instruction::Discover => Self::Discover,
+            Instruction::Discover { hostname } => Self::Discover { hostname: hostname.clone() },
             Instruction::Restore { snapshot_id, target, terms } => Self::Restore {
                 snapshot_id: snapshot_id.uuid(),
                 target: TargetTwin::of(target),
@@ -98,7 +101,7 @@ impl InstructionTwin {
         let instruction = match self {
             Self::Backup => Instruction::Backup,
             Self::Prune => Instruction::Prune,
-            Self::Discover => Instruction::Discover,
+            Self::Discover { hostname } => Instruction::Discover { hostname },
             Self::Restore { snapshot_id, target, reconciliation, path, include, exclude, special, read_back } => {
                 Instruction::Restore {
                     snapshot_id: SnapshotId::from_uuid(snapshot_id),

@@ -148,7 +148,7 @@ impl RetentionStore for Database {
                 Instruction::Restore { snapshot_id, .. } | Instruction::Verify { snapshot_id, .. } => {
                     wanted.push(snapshot_id);
                 }
-                Instruction::Backup | Instruction::Prune | Instruction::Discover => {}
+                Instruction::Backup | Instruction::Prune | Instruction::Discover { .. } => {}
             }
         }
         Ok(wanted)

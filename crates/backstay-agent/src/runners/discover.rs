@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstay_core::domain::adoption::{FOUND_MAX, FoundSnapshot};
+use backstay_core::domain::adoption::{FOUND_MAX, FoundSnapshot, PROGRAM};
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::job::{Job, JobCounts, Leased, LeasedRepository};
 use backstay_core::domain::unread::Unread;
@@ -86,6 +86,7 @@ fn found_of(foreign_id: String, file: SnapshotFile, hostname: &str) -> Result<Fo
         foreign_id,
         taken_at,
         is_of_this_machine: file.hostname == hostname,
+        is_of_this_program: file.program_version.is_some_and(|program| program.starts_with(PROGRAM)),
         hostname: file.hostname,
         paths: file.paths,
         tags: file.tags,

@@ -104,7 +104,7 @@ impl JobView {
     pub fn new(job: &Job, item_name: Option<String>) -> Self {
         let state = StateView::of(&job.state);
         let (snapshot_id, target_path) = match &job.instruction {
-            Instruction::Backup | Instruction::Prune | Instruction::Discover => (None, None),
+            Instruction::Backup | Instruction::Prune | Instruction::Discover { .. } => (None, None),
             Instruction::Restore { snapshot_id, target, .. } => {
                 let path = match target {
                     Target::Directory(path) => Some(path.display().to_string()),

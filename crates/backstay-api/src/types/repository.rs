@@ -112,3 +112,12 @@ pub(crate) fn references(given: &BTreeMap<String, String>) -> Result<CredentialR
     };
     given.iter().map(one).collect()
 }
+
+/// A look through a repository to ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryAdopt {
+    /// A machine whose snapshots are taken for those of the machine that looks, such as one that this one replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+}

@@ -120,6 +120,8 @@ pub struct FoundSnapshotWire {
     pub hostname: String,
     /// Whether that is the machine that found it.
     pub is_of_this_machine: bool,
+    /// Whether our engine made it.
+    pub is_of_this_program: bool,
     /// What was read, absolute paths.
     pub paths: Vec<String>,
     /// Its tags.
@@ -136,6 +138,7 @@ impl From<&FoundSnapshot> for FoundSnapshotWire {
             taken_at: found.taken_at.to_string(),
             hostname: found.hostname.clone(),
             is_of_this_machine: found.is_of_this_machine,
+            is_of_this_program: found.is_of_this_program,
             paths: found.paths.clone(),
             tags: found.tags.clone(),
             counts: found.counts.into(),
@@ -152,6 +155,7 @@ impl TryFrom<FoundSnapshotWire> for FoundSnapshot {
             taken_at: parse("found.taken_at", &wire.taken_at)?,
             hostname: wire.hostname,
             is_of_this_machine: wire.is_of_this_machine,
+            is_of_this_program: wire.is_of_this_program,
             paths: wire.paths,
             tags: wire.tags,
             counts: wire.counts.into(),

@@ -45,7 +45,11 @@ pub enum InstructionWire {
     /// Forget and remove.
     Prune,
     /// Find the snapshots of the repository.
-    Discover,
+    Discover {
+        /// A machine whose snapshots are taken for those of the machine that looks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hostname: Option<String>,
+    },
 }
 
 /// What of a snapshot is restored, and how.
@@ -287,7 +291,7 @@ impl From<&Instruction> for InstructionWire {
         match instruction {
             Instruction::Backup => Self::Backup,
             Instruction::Prune => Self::Prune,
-            Instruction::Discover => Self::Discover,
+            Instruction::Discover { hostname } => Self::Discover { hostname: hostname.clone() },
             Instruction::Restore { snapshot_id, target, terms } => {
                 Self::Restore { snapshot_id: snapshot_id.to_string(), target: target.into(), terms: terms.into() }
             }
@@ -307,7 +311,7 @@ impl InstructionWire {
         Ok(match self {
             Self::Backup => Instruction::Backup,
             Self::Prune => Instruction::Prune,
-            Self::Discover => Instruction::Discover,
+            Self::Discover { hostname } => Instruction::Discover { hostname: hostname.clone() },
             Self::Restore { snapshot_id, target, terms } => Instruction::Restore {
                 snapshot_id: parse("snapshot_id", snapshot_id)?,
                 target: target.read()?,

@@ -1,9 +1,10 @@
 //! What becomes of snapshots that are in a repository and have no row: made by plain restic, or by an installation whose
 //! database is gone.
 //!
-//! A snapshot becomes one of an item of ours only where it surely is of that item: its own tag names a plan that backs it
-//! up into this repository, or it is of the very folder, made on the machine that looked. All others belong to a source of
-//! kind [`FOREIGN_KIND`], one for each machine and its paths (and the plan that made them), which no plan backs up: no rule lets them go.
+//! A snapshot becomes one of an item of ours only where it surely is of that item: made on the machine that looked (or on one
+//! that a person named in its place), and of a plan by its own tag, or of the very folder of one. All others belong to a
+//! source of kind [`FOREIGN_KIND`], one for each machine and its paths (and the plan that made them), which no plan backs up:
+//! no rule lets them go. A tag alone is not sure: two installations may share a repository and the names of plans.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,9 @@ pub const PARTIAL_TAG: &str = "partial";
 /// What stands before a plan's name in the tag that a backup gives its snapshot.
 pub const PLAN_TAG: &str = "plan:";
 
+/// What the program's name begins with in snapshots that we made: others write tags like ours (Backrest names its plans so).
+pub const PROGRAM: &str = "backstay";
+
 /// Most snapshots of a repository that are told at once: some ten megabytes.
 pub const FOUND_MAX: usize = 50_000;
 
@@ -40,6 +44,8 @@ pub struct FoundSnapshot {
     pub hostname: String,
     /// Whether that is the machine that found it.
     pub is_of_this_machine: bool,
+    /// Whether our engine made it.
+    pub is_of_this_program: bool,
     /// What was read, absolute paths, in the order of the file.
     pub paths: Vec<String>,
     /// Its tags.
@@ -51,7 +57,8 @@ pub struct FoundSnapshot {
 impl FoundSnapshot {
     /// Returns the name of the plan that made it; none when it was not made by one.
     pub fn plan_name(&self) -> Option<&str> {
-        self.tags.iter().find_map(|tag| tag.strip_prefix(PLAN_TAG))
+        let name = || self.tags.iter().find_map(|tag| tag.strip_prefix(PLAN_TAG));
+        self.is_of_this_program.then(name).flatten()
     }
 
     /// Returns whether some entries are missing from it. Plain restic does not write that down.
@@ -102,8 +109,12 @@ pub struct Home {
     pub plans: BTreeMap<String, PlanId>,
 }
 
-/// Returns the item of ours that a found snapshot surely is of; none when that is not sure.
-pub fn home_of(found: &FoundSnapshot, homes: &[Home]) -> Option<ItemId> {
+/// Returns the item of ours that a found snapshot surely is of; none when that is not sure. `hostname` is a machine whose
+/// snapshots a person takes for those of this one.
+pub fn home_of(found: &FoundSnapshot, hostname: Option<&str>, homes: &[Home]) -> Option<ItemId> {
+    if !found.is_of_this_machine && hostname != Some(found.hostname.as_str()) {
+        return None;
+    }
     let [path] = found.paths.as_slice() else { return None };
     let is_named = |home: &&Home| home.item.name == *path;
     if let Some(plan) = found.plan_name() {
@@ -115,7 +126,7 @@ pub fn home_of(found: &FoundSnapshot, homes: &[Home]) -> Option<ItemId> {
         }
     }
     let is_folder = |home: &&Home| home.source_kind == "filesystem" && !home.plans.is_empty();
-    let mut folders = homes.iter().filter(|home| found.is_of_this_machine && is_folder(home) && is_named(home));
+    let mut folders = homes.iter().filter(|home| is_folder(home) && is_named(home));
     match (folders.next(), folders.next()) {
         (Some(home), None) => Some(home.item.id),
         _ => None,
@@ -144,6 +155,7 @@ mod tests {
             taken_at: Timestamp::UNIX_EPOCH,
             hostname: hostname.to_owned(),
             is_of_this_machine: hostname == "here",
+            is_of_this_program: true,
             paths: paths.iter().map(ToString::to_string).collect(),
             tags: tags.iter().map(ToString::to_string).collect(),
             counts: JobCounts::default(),
@@ -163,7 +175,7 @@ mod tests {
     }
 
     fn check(found: &FoundSnapshot, homes: &[Home], expected: Option<usize>) {
-        assert_eq!(home_of(found, homes), expected.map(|place| homes[place].item.id), "{found:?}");
+        assert_eq!(home_of(found, None, homes), expected.map(|place| homes[place].item.id), "{found:?}");
     }
 
     #[test]
@@ -181,11 +193,16 @@ mod tests {
         check(&found("here", &["/var"], &[]), &homes, None);
         // Nobody backs it up into this repository: no rules would hold for it.
         check(&found("here", &["/srv"], &[]), &homes, None);
-        // A plan's own snapshot is its, on whatever machine its agent ran; but only of the same folder.
-        check(&found("there", &["/etc"], &["plan:etc"]), &homes, Some(0));
-        check(&found("there", &["/home"], &["plan:etc"]), &homes, None);
-        check(&found("there", &["/shop.sql"], &["plan:shop"]), &homes, Some(3));
-        check(&found("there", &["/etc"], &["plan:gone"]), &homes, None);
+        // Another installation may have a plan of this name: only a person can say that its machine is this one.
+        let theirs = found("there", &["/etc"], &["plan:etc"]);
+        check(&theirs, &homes, None);
+        assert_eq!(home_of(&theirs, Some("there"), &homes), Some(homes[0].item.id));
+        assert_eq!(home_of(&theirs, Some("elsewhere"), &homes), None);
+        check(&found("here", &["/var"], &["plan:etc"]), &homes, None);
+        check(&found("here", &["/shop.sql"], &["plan:shop"]), &homes, Some(3));
+        // Others write such tags too.
+        let not_ours = FoundSnapshot { is_of_this_program: false, ..found("here", &["/shop.sql"], &["plan:shop"]) };
+        check(&not_ours, &homes, None);
         // Two items of one name: nobody knows which one.
         let twice = [home(1, "/etc", "filesystem", &["a"]), home(2, "/etc", "filesystem", &["b"])];
         check(&found("here", &["/etc"], &[]), &twice, None);
@@ -198,6 +215,8 @@ mod tests {
         assert_eq!(good(&[]), (Outcome::Complete, false));
         assert_eq!(good(&["plan:a"]), (Outcome::Complete, true));
         assert_eq!(good(&["plan:a", "partial"]), (Outcome::Partial, false));
+        let theirs = FoundSnapshot { is_of_this_program: false, ..found("h", &["/a"], &["plan:a"]) };
+        assert!(!theirs.is_good() && theirs.foreign_settings()["plan"].is_null());
     }
 
     #[test]

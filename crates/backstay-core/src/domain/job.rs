@@ -364,7 +364,10 @@ pub enum Instruction {
     /// Forget what retention does not keep, then remove data that nothing refers to.
     Prune,
     /// Find the snapshots of the repository, so that those without a row get one.
-    Discover,
+    Discover {
+        /// A machine whose snapshots are taken for those of the machine that looks; none for that one alone.
+        hostname: Option<String>,
+    },
 }
 
 impl Instruction {
@@ -375,7 +378,7 @@ impl Instruction {
             Self::Restore { .. } => JobKind::Restore,
             Self::Verify { .. } => JobKind::Verify,
             Self::Prune => JobKind::Prune,
-            Self::Discover => JobKind::Discover,
+            Self::Discover { .. } => JobKind::Discover,
         }
     }
 }

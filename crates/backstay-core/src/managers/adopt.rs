@@ -11,47 +11,34 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::context::Context;
-use super::request::PRIORITY_REQUEST;
+use super::request::{PRIORITY_REQUEST, repository_job};
 use crate::domain::adoption::{Adoption, FOREIGN_KIND, FoundSnapshot, Home, home_of};
 use crate::domain::asking::Asking;
-use crate::domain::attempt::AttemptToken;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{ItemId, JobId, RepositoryId, SnapshotId, SourceId};
 use crate::domain::item::Item;
-use crate::domain::job::{Instruction, Job, JobCounts, JobState, Trigger};
+use crate::domain::job::{Instruction, Job};
 use crate::domain::name::Name;
-use crate::domain::schedule::OverlapKey;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
 use crate::domain::unread::Unread;
 use crate::ports::store::{Enqueued, StoreError};
 
-/// Asks for a look through a repository.
+/// Asks for a look through a repository; snapshots of the machine `hostname` are taken for those of the machine that looks.
 ///
 /// # Errors
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such repository.
-pub async fn adopt_request(context: &Context, asking: &Asking, id: RepositoryId) -> Result<JobId, StoreError> {
+pub async fn adopt_request(
+    context: &Context,
+    asking: &Asking,
+    id: RepositoryId,
+    hostname: Option<String>,
+) -> Result<JobId, StoreError> {
     let repository = context.declarations.repository_get(id).await?;
     let now = asking.at();
-    let job = Job {
-        id: asking.job_id(&id.to_string()),
-        tenant_id: repository.tenant_id,
-        plan_id: None,
-        item_id: None,
-        repository_id: id,
-        set: None,
-        instruction: Instruction::Discover,
-        trigger: Trigger::Request,
-        breach_at: now,
-        priority: PRIORITY_REQUEST,
-        overlap: OverlapKey::Plan,
-        attempt_token: AttemptToken(0),
-        streak: None,
-        counts: JobCounts::default(),
-        created_at: now,
-        trace: asking.trace(),
-        state: JobState::Queued { not_before: now },
-    };
+    let (id, instruction) = (asking.job_id(&id.to_string()), Instruction::Discover { hostname });
+    let job = repository_job(&repository, (id, now), instruction);
+    let job = Job { priority: PRIORITY_REQUEST, trace: asking.trace(), ..job };
     let words = format!("the snapshots of repository {} are looked for", repository.name);
     let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), now, words);
     match context.jobs.job_enqueue(&job, &enqueued, None).await? {
@@ -65,8 +52,12 @@ pub(super) async fn adoption(context: &Context, job: &Job, found: &[FoundSnapsho
     let known: HashMap<&str, &Snapshot> = rows.iter().map(|row| (row.foreign_id.as_str(), row)).collect();
     let mut places = Places::of(context, job).await?;
     let mut adoption = Adoption::default();
+    let hostname = match &job.instruction {
+        Instruction::Discover { hostname } => hostname.as_deref(),
+        _ => None,
+    };
     for one in found {
-        let home = home_of(one, &places.homes);
+        let home = home_of(one, hostname, &places.homes);
         match (known.get(one.foreign_id.as_str()), home) {
             (Some(row), Some(item)) if places.foreign_items.contains(&row.item_id) => {
                 adoption.moved.push((row.id, item));

@@ -143,7 +143,7 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
             let repository = context.declarations.repository_get(job.repository_id).await?;
             Ok(Work::Prune { forget: forget_list(context, &repository).await? })
         }
-        Instruction::Discover => Ok(Work::Discover),
+        Instruction::Discover { .. } => Ok(Work::Discover),
     }
 }
 

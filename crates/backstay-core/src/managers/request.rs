@@ -12,6 +12,7 @@ use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobCounts, JobState, Target, Trigger};
 use crate::domain::job_set::JobSet;
 use crate::domain::plan::{Plan, breach_at};
+use crate::domain::repository::Repository;
 use crate::domain::restore::RestoreTerms;
 use crate::domain::sample::SampleRule;
 use crate::domain::schedule::OverlapKey;
@@ -105,6 +106,29 @@ pub(super) fn backup_job(
         breach_at: breach_at(plan.rpo, newest_at, plan.created_at),
         priority: plan.backup.priority,
         overlap: plan.schedule.overlap(),
+        attempt_token: AttemptToken(0),
+        streak: None,
+        counts: JobCounts::default(),
+        created_at: now,
+        trace: None,
+        state: JobState::Queued { not_before: now },
+    }
+}
+
+/// Returns a queued job on a repository alone, with its own name and the moment when it is enqueued.
+pub(super) fn repository_job(repository: &Repository, (id, now): (JobId, Timestamp), instruction: Instruction) -> Job {
+    Job {
+        id,
+        tenant_id: repository.tenant_id,
+        plan_id: None,
+        item_id: None,
+        repository_id: repository.id,
+        set: None,
+        instruction,
+        trigger: Trigger::Request,
+        breach_at: now,
+        priority: 0,
+        overlap: OverlapKey::Plan,
         attempt_token: AttemptToken(0),
         streak: None,
         counts: JobCounts::default(),

@@ -15,17 +15,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::context::Context;
-use super::request::PRIORITY_REQUEST;
+use super::request::{PRIORITY_REQUEST, repository_job};
 use crate::domain::asking::Asking;
-use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
-use crate::domain::id::{ItemId, JobId, PlanId, RepositoryId, SnapshotId};
+use crate::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId};
 use crate::domain::item::Item;
-use crate::domain::job::{Forget, Instruction, Job, JobCounts, JobState, Trigger};
+use crate::domain::job::{Forget, Instruction, Job, Trigger};
 use crate::domain::plan::Plan;
 use crate::domain::repository::Repository;
 use crate::domain::retention::{Candidate, Preview, Reason, Verdict, keep};
-use crate::domain::schedule::{Calendar, OverlapKey};
+use crate::domain::schedule::Calendar;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::retention::Upkeep;
 use crate::ports::store::{Enqueued, StoreError};
@@ -201,7 +200,7 @@ pub(super) async fn forget_list(context: &Context, repository: &Repository) -> R
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such repository.
 pub async fn prune_request(context: &Context, asking: &Asking, id: RepositoryId) -> Result<Enqueued, StoreError> {
     let repository = context.declarations.repository_get(id).await?;
-    let prune = prune_job(&repository, asking.job_id(&id.to_string()), asking.at());
+    let prune = repository_job(&repository, (asking.job_id(&id.to_string()), asking.at()), Instruction::Prune);
     let job = Job { priority: PRIORITY_REQUEST, trace: asking.trace(), ..prune };
     let words = format!("prune of repository {} was asked for", repository.name);
     enqueue(context, &job, words).await
@@ -264,7 +263,7 @@ async fn upkeep_one(
     // downtime backups come first.
     let breach_at = now.saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
     let asking = Asking::keyed(row.due_at, "upkeep", &repository.id.to_string());
-    let job = prune_job(&repository, asking.job_id("prune"), asking.at());
+    let job = repository_job(&repository, (asking.job_id("prune"), asking.at()), Instruction::Prune);
     let job = Job { trigger: Trigger::Occurrence(row.due_at), breach_at, ..job };
     let words = match forget.len() {
         0 => format!("prune of repository {} is due: data of an earlier one waits to be removed", repository.name),
@@ -284,26 +283,4 @@ async fn enqueue(context: &Context, job: &Job, words: String) -> Result<Enqueued
     }
     let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), context.now(), words);
     context.jobs.job_enqueue(job, &enqueued, None).await
-}
-
-fn prune_job(repository: &Repository, id: JobId, now: Timestamp) -> Job {
-    Job {
-        id,
-        tenant_id: repository.tenant_id,
-        plan_id: None,
-        item_id: None,
-        repository_id: repository.id,
-        set: None,
-        instruction: Instruction::Prune,
-        trigger: Trigger::Request,
-        breach_at: now,
-        priority: 0,
-        overlap: OverlapKey::Plan,
-        attempt_token: AttemptToken(0),
-        streak: None,
-        counts: JobCounts::default(),
-        created_at: now,
-        trace: None,
-        state: JobState::Queued { not_before: now },
-    }
 }

@@ -35,8 +35,7 @@ use crate::repository::{BlobReader, Repository};
 /// is believed: longer than the steps in which file systems count time.
 const ATTRIBUTES_MARGIN_SECONDS: i64 = 2;
 
-/// The tag of a snapshot of which entries could not be read.
-pub(super) const PARTIAL_TAG: &str = "partial";
+pub(super) use backstay_core::domain::adoption::PARTIAL_TAG;
 
 /// What all workers share.
 pub(super) struct Run<'a> {

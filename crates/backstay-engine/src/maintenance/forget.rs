@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backstay_core::domain::adoption::PARTIAL_TAG;
 use backstay_core::domain::retention::{Candidate, Preview, RetentionPolicy, keep};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
@@ -15,9 +16,6 @@ use crate::format::snapshot::SnapshotFile;
 use crate::interrupt::Interrupt;
 use crate::lock::{LockGuard, LockMode};
 use crate::repository::Repository;
-
-/// The tag that our engine gives to a snapshot with unread entries: it is never the newest good one.
-const PARTIAL_TAG: &str = "partial";
 
 /// What snapshots of one group have in common. restic's default is host and paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

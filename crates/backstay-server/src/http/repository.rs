@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::{RetiredQuery, Rows};
-use backstay_api::types::repository::{RepositoryCreate, RepositoryView};
+use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::storage::{Storage, StorageSettings};
 use backstay_core::managers::adopt::adopt_request;
@@ -63,8 +63,9 @@ pub(super) async fn repository_adopt(
     State(state): State<ServerState>,
     Asked(asking): Asked,
     Own(repository): Own<Repository>,
+    Body(body): Body<RepositoryAdopt>,
 ) -> Result<(StatusCode, Json<JobAccepted>), ApiError> {
-    let job = adopt_request(&state.context, &asking, repository.id).await?;
+    let job = adopt_request(&state.context, &asking, repository.id, body.hostname).await?;
     state.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(JobAccepted { job_id: job.to_string() })))
 }

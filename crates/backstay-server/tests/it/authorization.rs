@@ -206,9 +206,8 @@ fn case(house: &House, operation: Operation) -> Case {
             (none(), Some(body), Foreign::Missing)
         }
         Operation::RepositoryList => (none(), None, Foreign::WithoutIt),
-        Operation::RepositoryShow | Operation::RepositoryPrune | Operation::RepositoryAdopt => {
-            (own(&world.repository.id), None, Foreign::Missing)
-        }
+        Operation::RepositoryShow | Operation::RepositoryPrune => (own(&world.repository.id), None, Foreign::Missing),
+        Operation::RepositoryAdopt => (own(&world.repository.id), Some(json!({})), Foreign::Missing),
         Operation::SourceCreate => {
             (none(), Some(json!({ "tenant": tenant, "name": name, "kind": "none", "settings": {} })), Foreign::Missing)
         }

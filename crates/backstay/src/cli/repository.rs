@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use backstay_api::Client;
 use backstay_api::types::list::RetiredQuery;
-use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageView};
+use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView, StorageView};
 
 use backstay_core::domain::storage::Purpose;
 
@@ -51,6 +51,9 @@ pub(crate) enum Verb {
     Adopt {
         /// The repository's name or id
         repository: String,
+        /// A machine whose snapshots are taken for those of the agent's, such as one that it replaces
+        #[arg(long)]
+        hostname: Option<String>,
     },
     /// Retire a repository: nothing new is made of it, and what it made stays
     Retire {
@@ -121,9 +124,9 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             connection.close().await;
             return answer;
         }
-        Verb::Adopt { repository } => {
+        Verb::Adopt { repository, hostname } => {
             let connection = Connection::open(common, WithAgent::Yes).await?;
-            let answer = adopt(&connection.client, &repository, screen).await;
+            let answer = adopt(&connection.client, &repository, hostname, screen).await;
             connection.close().await;
             return answer;
         }
@@ -146,7 +149,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let made = made.await?;
             if existing {
                 let connection = Connection::open(common, WithAgent::Yes).await?;
-                let answer = adopt(&connection.client, &made.id, screen).await;
+                let answer = adopt(&connection.client, &made.id, None, screen).await;
                 connection.close().await;
                 return answer;
             }
@@ -183,9 +186,9 @@ pub(super) async fn named(client: &Client, repository: &str) -> Result<Repositor
 }
 
 /// Asks for a prune and waits for its end.
-async fn adopt(client: &Client, repository: &str, screen: &Screen) -> Result<Exit, CliError> {
+async fn adopt(client: &Client, repository: &str, hostname: Option<String>, screen: &Screen) -> Result<Exit, CliError> {
     let found = named(client, repository).await?;
-    let job_id = client.repository_adopt(&found.id).await?.job_id;
+    let job_id = client.repository_adopt(&found.id, &RepositoryAdopt { hostname }).await?.job_id;
     let mut watch = Watch::new(screen);
     let detail = watch_job(client, &job_id, &format!("looking through {}", found.name), &mut watch).await?;
     super::job::show(screen, &detail);

@@ -34,7 +34,7 @@ pub(crate) const TENANT: &str = "default";
 const REPOSITORY: &str = "local";
 
 /// How old the newest snapshot of a folder may be: a day, which is what people mean by a daily backup.
-pub(crate) const RPO_MS: u64 = 24 * 3_600 * 1_000;
+const RPO_MS: u64 = 24 * 3_600 * 1_000;
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -203,18 +203,24 @@ async fn plan_ensure(client: &Client, folder: &Path, repository: &RepositoryView
     if let Some(plan) = plans.iter().find(|plan| plan.source_id == source.id) {
         return Ok(plan.clone());
     }
-    let declared = PlanCreate {
+    let name = free_name(&source.name, plans.iter().map(|plan| plan.name.as_str()));
+    let declared = plan_of(&name, &source.id, repository);
+    Ok(client.plan_create(&declared).await?)
+}
+
+/// Returns a plan that starts on request and keeps everything.
+pub(crate) fn plan_of(name: &str, source_id: &str, repository: &RepositoryView) -> PlanCreate {
+    PlanCreate {
         tenant: TENANT.to_owned(),
-        name: free_name(&source.name, plans.iter().map(|plan| plan.name.as_str())),
-        source_id: source.id,
+        name: name.to_owned(),
+        source_id: source_id.to_owned(),
         repository_id: repository.id.clone(),
         template: None,
         schedule: Default::default(),
         rpo_ms: Some(RPO_MS),
         retention: None,
         backup: None,
-    };
-    Ok(client.plan_create(&declared).await?)
+    }
 }
 
 async fn source_ensure(client: &Client, folder: &Path) -> Result<SourceView, CliError> {

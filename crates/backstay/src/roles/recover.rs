@@ -7,7 +7,7 @@
 //! All of it goes through the API. Plans come back without schedule and retention: nothing runs, and nothing goes, before
 //! a person has said so. Running it again is safe: what is there already stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use backstay_agent::Commands;
 use backstay_api::Client;
 use backstay_api::types::job::JobDetail;
-use backstay_api::types::plan::{PlanCreate, PlanView};
-use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageView};
+use backstay_api::types::plan::PlanView;
+use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView, StorageView};
 use backstay_api::types::snapshot::SnapshotQuery;
 use backstay_api::types::source::{SourceCreate, SourceView};
 use backstay_core::domain::adoption::FOREIGN_KIND;
@@ -26,7 +26,7 @@ use serde_json::json;
 
 use super::data_dir::{DataDir, DataDirError};
 use super::installation::{Installation, WithAgent};
-use super::quickstart::{RPO_MS, TENANT, must_have_succeeded};
+use super::quickstart::{TENANT, must_have_succeeded, plan_of};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::watch::{Watch, watch_job};
 
@@ -111,7 +111,7 @@ async fn rebuild(
         }
     };
     let (repository, is_new) = repository_ensure(client, &wish, reference).await?;
-    let mut job = adopt(client, &repository, watch).await?;
+    let mut job = adopt(client, &repository, None, watch).await?;
     if let Err(error) = must_have_succeeded(&job) {
         // As if it had never been asked for: the next try may name another password.
         if is_new {
@@ -120,9 +120,10 @@ async fn rebuild(
         }
         return Err(error);
     }
-    let plans = plans_make(client, &repository).await?;
-    if !plans.is_empty() {
-        job = adopt(client, &repository, watch).await?;
+    let (plans, hostnames) = plans_make(client, &repository).await?;
+    // The machine is another one, maybe: whoever recovers says that this one takes its place.
+    for hostname in hostnames {
+        job = adopt(client, &repository, Some(hostname), watch).await?;
         must_have_succeeded(&job)?;
     }
     let snapshots = snapshots_count(client, &repository).await?;
@@ -197,15 +198,24 @@ async fn repository_ensure(
     Ok((client.repository_create(&declared).await?, true))
 }
 
-async fn adopt(client: &Client, repository: &RepositoryView, watch: &mut Watch) -> Result<JobDetail, CliError> {
-    let job = client.repository_adopt(&repository.id).await?.job_id;
+async fn adopt(
+    client: &Client,
+    repository: &RepositoryView,
+    hostname: Option<String>,
+    watch: &mut Watch,
+) -> Result<JobDetail, CliError> {
+    let job = client.repository_adopt(&repository.id, &RepositoryAdopt { hostname }).await?.job_id;
     watch_job(client, &job, "looking through the repository", watch).await
 }
 
-/// Makes a source and a plan for each folder of which a snapshot names its plan.
-async fn plans_make(client: &Client, repository: &RepositoryView) -> Result<Vec<PlanView>, CliError> {
+/// Makes a source and a plan for each folder of which a snapshot names its plan. Returns the plans, and the machines that
+/// their snapshots were made on.
+async fn plans_make(
+    client: &Client,
+    repository: &RepositoryView,
+) -> Result<(Vec<PlanView>, BTreeSet<String>), CliError> {
     let sources = client.source_list().await?.rows;
-    let mut made = Vec::new();
+    let (mut made, mut hostnames) = (Vec::new(), BTreeSet::new());
     for foreign in sources.iter().filter(|row| row.kind == FOREIGN_KIND) {
         let paths = foreign.settings["paths"].as_array().map(Vec::as_slice).unwrap_or_default();
         let (Some(plan), [path]) = (foreign.settings["plan"].as_str(), paths) else { continue };
@@ -228,20 +238,11 @@ async fn plans_make(client: &Client, repository: &RepositoryView) -> Result<Vec<
                 client.source_create(&body).await?.id
             }
         };
-        let declared = PlanCreate {
-            tenant: TENANT.to_owned(),
-            name: plan.to_owned(),
-            source_id,
-            repository_id: repository.id.clone(),
-            template: None,
-            schedule: Default::default(),
-            rpo_ms: Some(RPO_MS),
-            retention: None,
-            backup: None,
-        };
+        let declared = plan_of(plan, &source_id, repository);
         made.push(client.plan_create(&declared).await?);
+        hostnames.extend(foreign.settings["hostname"].as_str().map(str::to_owned));
     }
-    Ok(made)
+    Ok((made, hostnames))
 }
 
 /// Returns how many folders each of the newest snapshots of a foreign source has in a repository.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, Ran, assert_same_tree, make_tree, restics};
+use crate::support::{BINARY, Place, Ran, assert_same_tree, make_tree, restics};
 
 /// A repository that plain restic made.
 struct Theirs<'a> {
@@ -56,7 +56,8 @@ fn a_repository_of_restic_is_taken_in_and_nothing_foreign_goes() {
     theirs.restic(&["backup", shop]);
     std::fs::write(place.path("shop/letter"), "dear").unwrap();
     theirs.restic(&["backup", shop]);
-    theirs.restic(&["backup", shop, "--host", "elsewhere"]);
+    // Other programs write tags like ours; and another installation may have a plan of the same name.
+    theirs.restic(&["backup", shop, "--host", "elsewhere", "--tag", "plan:shop"]);
     theirs.restic(&["backup", shop, other]);
 
     assert_eq!(place.quickstart().code, Some(0));
@@ -122,6 +123,31 @@ fn a_repository_of_restic_is_taken_in_and_nothing_foreign_goes() {
     let words = ["plan", "create", "not", "--source", foreign["id"].as_str().unwrap(), "--repository", &repository];
     let ran = place.run(&words);
     assert!(ran.code != Some(0) && ran.err.contains("source_id") && ran.err.contains("elsewhere"), "{ran:?}");
+}
+
+/// Red when `recover` does not say that this machine takes the place of the one that is gone.
+#[test]
+fn rows_come_back_on_another_machine_too() {
+    let place = Place::new();
+    make_tree(&place.source(), 1);
+    assert_eq!(place.quickstart().code, Some(0));
+    let (far, paper) = (place.path("far"), place.path("paper"));
+    std::fs::copy(place.data().join("keys/local.key"), &paper).unwrap();
+    std::fs::rename(place.data().join("repositories/local"), &far).unwrap();
+    std::fs::remove_dir_all(place.data()).unwrap();
+    let mut rewrite = Command::new(BINARY);
+    rewrite.arg("engine").arg("-r").arg(&far).arg("-p").arg(&paper);
+    let ran = Ran::of(rewrite.args(["rewrite", "--new-host", "old", "--forget"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    let settings = format!("path={}", far.display());
+    let ran = place.run(&["recover", "--set", &settings, "--password-file", paper.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let plan = rows(&place, &["plan", "list"])[0].clone();
+    let item = rows(&place, &["source", "items", plan["source_id"].as_str().unwrap()])[0]["id"].clone();
+    let snapshots = rows(&place, &["snapshot", "list"]);
+    assert_eq!((snapshots.len(), &snapshots[0]["item_id"], &snapshots[0]["is_good"]), (1, &item, &json!(true)));
+    assert_eq!(rows(&place, &["source", "list"]).len(), 1, "nothing is foreign any more");
 }
 
 /// Red when a snapshot has no row afterwards, a plan is missing, or a password that does not open leaves anything behind.

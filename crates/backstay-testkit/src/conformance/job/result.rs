@@ -129,13 +129,19 @@ pub async fn what_a_discover_finds_becomes_somebodys(harness: JobsHarness) {
         taken_at: world.now(),
         hostname: hostname.to_owned(),
         is_of_this_machine: hostname == "here",
+        is_of_this_program: !tags.is_empty(),
         paths: vec![world.items[0].name.clone()],
         tags: tags.iter().map(ToString::to_string).collect(),
         counts: distinct_counts(),
     };
     let tag = format!("plan:{}", world.plan.name);
-    let all = vec![found("ef", "here", &[]), found("01", "there", &[&tag]), found("02", "there", &[])];
-    let job = Job { instruction: Instruction::Discover, plan_id: None, item_id: None, ..world.backup(0) };
+    let all = vec![found("ef", "here", &[]), found("01", "old", &[&tag]), found("02", "there", &[])];
+    let job = Job {
+        instruction: Instruction::Discover { hostname: Some("old".to_owned()) },
+        plan_id: None,
+        item_id: None,
+        ..world.backup(0)
+    };
     assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
     let leased = lease(&*jobs, world.agent(), 1).await.remove(0);
     assert!(matches!(leased.state.work, Work::Discover), "{:?}", leased.state.work);

@@ -90,7 +90,7 @@ impl RetentionStore for FakeStores {
     async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError> {
         let wanted = |job: &Job| match job.instruction {
             Instruction::Restore { snapshot_id, .. } | Instruction::Verify { snapshot_id, .. } => Some(snapshot_id),
-            Instruction::Backup | Instruction::Prune | Instruction::Discover => None,
+            Instruction::Backup | Instruction::Prune | Instruction::Discover { .. } => None,
         };
         let live = |job: &&Job| job.repository_id == repository && !job.state.name().is_final();
         Ok(self.read(|rows| rows.jobs.values().filter(live).filter_map(wanted).collect()))
