@@ -35,6 +35,11 @@ pub(crate) fn is_transactional(backend: DbBackend) -> bool {
     backend != DbBackend::MySql
 }
 
+/// Says whether an index may leave rows out. MariaDB's have all.
+pub(crate) fn has_partial_indexes(backend: DbBackend) -> bool {
+    backend != DbBackend::MySql
+}
+
 /// Returns the lock on a row that others refer to and that is itself never deleted. On PostgreSQL it lets new rows refer
 /// to it meanwhile; MariaDB has one lock for both.
 pub(crate) fn parent_lock(backend: DbBackend) -> LockType {

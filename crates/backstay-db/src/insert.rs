@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait as _, ColumnType, ConnectionTrait as _, DatabaseTransaction, DbBackend,
-    DbErr, EntityTrait, IdenStatic as _, Iterable as _, PrimaryKeyToColumn as _, Statement, Value,
+    DbErr, EntityTrait, IdenStatic, Iterable as _, PrimaryKeyToColumn as _, Statement, Value,
 };
 use serde_json::Value as Json;
 
@@ -26,7 +26,7 @@ where
     A: ActiveModelTrait,
 {
     if tx.get_database_backend() == DbBackend::Postgres {
-        return document_put(tx, &rows, "").await;
+        return document_insert(tx, &rows).await;
     }
     for column in <A::Entity as EntityTrait>::Column::iter() {
         let is_empty = |row: &A| match row.get(column) {
@@ -45,7 +45,7 @@ where
     Ok(())
 }
 
-/// Puts rows in the places of those with the same primary keys, all of which are there.
+/// Puts rows in the places of those with the same primary keys, all of which are there and locked.
 ///
 /// # Errors
 /// As [`insert_rows`].
@@ -56,13 +56,6 @@ where
     let keys = || <A::Entity as EntityTrait>::PrimaryKey::iter().map(|key| key.into_column());
     let is_key = |column: &<A::Entity as EntityTrait>::Column| keys().any(|key| key.as_str() == column.as_str());
     let others = || <A::Entity as EntityTrait>::Column::iter().filter(|column| !is_key(column));
-    if tx.get_database_backend() == DbBackend::Postgres {
-        let name = |column: <A::Entity as EntityTrait>::Column| format!("\"{}\"", column.as_str());
-        let keys: Vec<String> = keys().map(name).collect();
-        let others: Vec<String> = others().map(name).map(|name| format!("{name} = EXCLUDED.{name}")).collect();
-        let end = format!(" ON CONFLICT ({}) DO UPDATE SET {}", keys.join(", "), others.join(", "));
-        return document_put(tx, &rows, &end).await;
-    }
     if rows.is_empty() {
         return Ok(());
     }
@@ -70,30 +63,84 @@ where
     A::Entity::insert_many(rows).on_conflict(place).exec_without_returning(tx).await.map(drop)
 }
 
-/// Inserts rows as one document; `end` stands behind the statement.
-async fn document_put<A>(tx: &DatabaseTransaction, rows: &[A], end: &str) -> Result<(), DbErr>
+/// Puts rows in the places of those with the same `key`, each of the `revision` before its own, in one statement of
+/// PostgreSQL; returns how many of these there were.
+///
+/// # Errors
+/// As [`insert_rows`].
+pub(crate) async fn revise_rows<A>(
+    tx: &DatabaseTransaction,
+    rows: &[A],
+    key: <A::Entity as EntityTrait>::Column,
+    revision: <A::Entity as EntityTrait>::Column,
+) -> Result<u64, DbErr>
+where
+    A: ActiveModelTrait,
+{
+    let Document { names, types, text } = document(rows)?;
+    let (key, revision) = (quoted(&key), quoted(&revision));
+    let sets: Vec<String> =
+        names.iter().filter(|name| **name != key).map(|name| format!("{name} = record.{name}")).collect();
+    let words = format!(
+        "UPDATE {} AS place SET {} FROM json_to_recordset(CAST($1 AS json)) AS record ({types}) \
+         WHERE place.{key} = record.{key} AND place.{revision} = record.{revision} - 1",
+        table::<A>(),
+        sets.join(", "),
+    );
+    let update = Statement::from_sql_and_values(DbBackend::Postgres, words, [text.into()]);
+    Ok(tx.execute_raw(update).await?.rows_affected())
+}
+
+/// Inserts rows as one document.
+async fn document_insert<A>(tx: &DatabaseTransaction, rows: &[A]) -> Result<(), DbErr>
 where
     A: ActiveModelTrait,
 {
     if rows.is_empty() {
         return Ok(());
     }
+    let Document { names, types, text } = document(rows)?;
+    let names = names.join(", ");
+    let words = format!(
+        "INSERT INTO {} ({names}) SELECT {names} FROM json_to_recordset(CAST($1 AS json)) AS record ({types})",
+        table::<A>()
+    );
+    tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, words, [text.into()])).await.map(drop)
+}
+
+/// Rows as PostgreSQL reads them from one text.
+struct Document {
+    /// The table's columns, quoted.
+    names: Vec<String>,
+    /// The same with their types, with commas between them.
+    types: String,
+    /// A list of objects, in JSON.
+    text: String,
+}
+
+fn document<A>(rows: &[A]) -> Result<Document, DbErr>
+where
+    A: ActiveModelTrait,
+{
     let columns: Vec<_> = <A::Entity as EntityTrait>::Column::iter().collect();
-    let document = rows.iter().map(|row| record::<A>(row, &columns)).collect::<Result<Vec<_>, _>>()?;
+    let records = rows.iter().map(|row| record::<A>(row, &columns)).collect::<Result<Vec<_>, _>>()?;
     let (mut names, mut types) = (Vec::new(), Vec::new());
     for column in &columns {
-        let name = format!("\"{}\"", column.as_str());
+        let name = quoted(column);
         types.push(format!("{name} {}", type_word(column.def().get_column_type())?));
         names.push(name);
     }
-    let (names, types) = (names.join(", "), types.join(", "));
-    let table = A::Entity::default();
-    let words = format!(
-        "INSERT INTO \"{}\" ({names}) SELECT {names} FROM json_to_recordset(CAST($1 AS json)) AS record ({types}){end}",
-        table.as_str()
-    );
-    let document = serde_json::to_string(&document).map_err(|error| DbErr::Json(error.to_string()))?;
-    tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, words, [document.into()])).await.map(drop)
+    let text = serde_json::to_string(&records).map_err(|error| DbErr::Json(error.to_string()))?;
+    Ok(Document { names, types: types.join(", "), text })
+}
+
+fn quoted(column: &impl IdenStatic) -> String {
+    format!("\"{}\"", column.as_str())
+}
+
+/// Returns the name of a table, quoted.
+fn table<A: ActiveModelTrait>() -> String {
+    quoted(&A::Entity::default())
 }
 
 /// Returns the cells of a row that are not empty, by their columns' names.

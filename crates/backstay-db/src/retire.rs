@@ -40,7 +40,8 @@ pub(crate) async fn plan_permit(tx: &DatabaseTransaction, plan: &Plan) -> Result
 pub(crate) async fn job_permit(tx: &DatabaseTransaction, job: &Job) -> Result<(), StoreError> {
     if let (JobKind::Backup, Some(id)) = (job.kind(), job.plan_id) {
         let row = plan::Entity::find_by_id(id.to_string()).one(tx).await.map_err(store_error)?;
-        return row.map_or(Ok(()), |row| live(&row.retired_mark, "plan", row.name));
+        let row = found(row, "plan", id)?;
+        return live(&row.retired_mark, "plan", row.name);
     }
     if job.kind() == JobKind::Prune {
         let query = repository::Entity::find_by_id(job.repository_id.to_string());

@@ -14,13 +14,12 @@ use jiff::Timestamp;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, JoinType, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    RelationDef, Select,
 };
 
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
-use crate::dialect::is_among;
 use crate::entity::{maintenance, plan, plan_schedule};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
@@ -34,17 +33,18 @@ pub(crate) fn due_question(now: Timestamp, rows_max: u32) -> Select<plan_schedul
         .limit(rows_limit(rows_max))
 }
 
+/// Returns the way from a plan's state to the plan.
+fn to_plan() -> RelationDef {
+    plan_schedule::Entity::belongs_to(plan::Entity).from(plan_schedule::Column::PlanId).to(plan::Column::Id).into()
+}
+
 impl Database {
-    /// Returns states with their plans; one that cannot be read is logged and passed over.
-    async fn with_plans(&self, states: Vec<plan_schedule::Model>) -> Result<Vec<ScheduledPlan>, StoreError> {
-        let ids = states.iter().map(|state| state.plan_id.as_str());
-        let theirs = is_among(self.reader.get_database_backend(), plan::Column::Id, ids);
-        let plans = plan::Entity::find().filter(theirs).all(&self.reader).await;
-        let mut plans: std::collections::HashMap<String, plan::Model> =
-            plans.map_err(store_error)?.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
-        let mut rows = Vec::with_capacity(states.len());
-        for state in states {
-            let Some(plan) = plans.remove(&state.plan_id) else { continue };
+    /// Returns the states that a question finds with their plans; one that cannot be read is logged and passed over.
+    async fn with_plans(&self, question: Select<plan_schedule::Entity>) -> Result<Vec<ScheduledPlan>, StoreError> {
+        let found = question.join(JoinType::InnerJoin, to_plan()).select_also(plan::Entity).all(&self.reader).await;
+        let mut rows = Vec::new();
+        for (state, plan) in found.map_err(store_error)? {
+            let Some(plan) = plan else { continue };
             let plan_id = state.plan_id.clone();
             match read(plan, state) {
                 Ok(row) => rows.push(row),
@@ -116,8 +116,7 @@ impl ScheduleStore for Database {
     }
 
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {
-        let states = due_question(now, rows_max).all(&self.reader).await.map_err(store_error)?;
-        self.with_plans(states).await
+        self.with_plans(due_question(now, rows_max)).await
     }
 
     async fn schedule_get(&self, plan: PlanId) -> Result<ScheduleState, StoreError> {
@@ -129,8 +128,8 @@ impl ScheduleStore for Database {
         self.retrying(|| self.put_once(state, told)).await
     }
 
-    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
-        self.items_of_plans(plans).await
+    async fn schedule_list_items(&self, plans: &[PlanId], now: Timestamp) -> Result<Vec<ScheduledItem>, StoreError> {
+        self.items_of_plans(plans, now).await
     }
 
     async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError> {
@@ -138,20 +137,10 @@ impl ScheduleStore for Database {
     }
 
     async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError> {
-        let states = plan_schedule::Entity::find()
-            .join(
-                JoinType::InnerJoin,
-                plan_schedule::Entity::belongs_to(plan::Entity)
-                    .from(plan_schedule::Column::PlanId)
-                    .to(plan::Column::Id)
-                    .into(),
-            )
+        let waiting = plan_schedule::Entity::find()
             .filter(plan::Column::TenantId.eq(tenant.to_string()))
-            .filter(plan_schedule::Column::WaitingPlannedAt.is_not_null())
-            .all(&self.reader)
-            .await
-            .map_err(store_error)?;
-        let rows = self.with_plans(states).await?;
+            .filter(plan_schedule::Column::WaitingPlannedAt.is_not_null());
+        let rows = self.with_plans(waiting).await?;
         Ok(rows.into_iter().filter(|row| row.plan.schedule.overlap() == OverlapKey::Tenant).collect())
     }
 

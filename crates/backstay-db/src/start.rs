@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use sea_orm::sea_query::{Asterisk, CaseStatement, Expr, ExprTrait as _, Order, Query, SelectStatement};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait, FromQueryResult,
-    IntoActiveModel, QueryFilter, QuerySelect,
+    IntoActiveModel, PaginatorTrait as _, QueryFilter, QuerySelect,
 };
 
 use crate::Database;
@@ -23,7 +23,7 @@ use crate::dialect::{insert_unless_taken, is_among};
 use crate::entity::{item, job, job_due, job_set, plan, plan_schedule, snapshot};
 use crate::error::{insert_error, is_taken, store_error};
 use crate::event::{events_append, tenants_locked};
-use crate::insert::{insert_rows, replace_rows};
+use crate::insert::{insert_rows, replace_rows, revise_rows};
 use crate::job::{due_of, places_put};
 use crate::row::Row;
 
@@ -89,9 +89,12 @@ pub(crate) fn items_question(backend: DbBackend, plans: &[PlanId], now: Timestam
 }
 
 impl Database {
-    /// Returns the items of plans.
-    pub(crate) async fn items_of_plans(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
-        let now = self.now.read(&self.reader).await?;
+    /// Returns the items of plans, as of a moment.
+    pub(crate) async fn items_of_plans(
+        &self,
+        plans: &[PlanId],
+        now: Timestamp,
+    ) -> Result<Vec<ScheduledItem>, StoreError> {
         let backend = self.reader.get_database_backend();
         let statement = backend.build(&items_question(backend, plans, now));
         let rows = ItemRow::find_by_statement(statement).all(&self.reader).await.map_err(store_error)?;
@@ -124,25 +127,33 @@ impl Database {
 async fn states_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, StoreError> {
     use plan_schedule::Column;
     for some in starts.chunks(INSERT_ROWS) {
-        let ids = some.iter().map(|start| start.state.plan_id.to_string());
+        let next = |start: &Start| {
+            let row = plan_schedule::Model::of(&start.state);
+            plan_schedule::Model { revision: row.revision + 1, ..row }
+        };
+        let rows: Vec<plan_schedule::Model> = some.iter().map(next).collect();
+        if tx.get_database_backend() == DbBackend::Postgres {
+            let rows: Vec<plan_schedule::ActiveModel> =
+                rows.into_iter().map(IntoActiveModel::into_active_model).collect();
+            let revised = revise_rows(tx, &rows, Column::PlanId, Column::Revision).await.map_err(store_error)?;
+            if revised != some.len() as u64 {
+                return Ok(false);
+            }
+            continue;
+        }
         let there = plan_schedule::Entity::find()
-            .filter(is_among(tx.get_database_backend(), Column::PlanId, ids))
+            .filter(Column::PlanId.is_in(rows.iter().map(|row| &row.plan_id)))
             .lock_exclusive()
             .all(tx)
             .await
             .map_err(store_error)?;
-        let there: HashMap<String, i64> = there.into_iter().map(|row| (row.plan_id, row.revision)).collect();
-        let mut rows = Vec::with_capacity(some.len());
-        for start in some {
-            let row = plan_schedule::Model::of(&start.state);
-            if there.get(&row.plan_id) != Some(&row.revision) {
-                return Ok(false);
-            }
-            let revision = row.revision + 1;
-            rows.push(plan_schedule::Model { revision, ..row }.into_active_model());
+        let there: HashMap<String, i64> = there.into_iter().map(|row| (row.plan_id, row.revision + 1)).collect();
+        if rows.iter().any(|row| there.get(&row.plan_id) != Some(&row.revision)) {
+            return Ok(false);
         }
         // All of them are there, and locked: each takes the place of one.
-        replace_rows(tx, rows).await.map_err(store_error)?;
+        let rows = rows.into_iter().map(IntoActiveModel::into_active_model).collect();
+        replace_rows::<plan_schedule::ActiveModel>(tx, rows).await.map_err(store_error)?;
     }
     Ok(true)
 }
@@ -154,13 +165,11 @@ async fn jobs_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, St
         return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
     }
     let plans: BTreeSet<String> = jobs.iter().filter_map(|job| job.plan_id).map(|id| id.to_string()).collect();
-    let retired = plan::Entity::find()
+    let wanted = plans.len() as u64;
+    let live = plan::Entity::find()
         .filter(is_among(tx.get_database_backend(), plan::Column::Id, plans))
-        .filter(plan::Column::RetiredMark.ne(""))
-        .one(tx)
-        .await
-        .map_err(store_error)?;
-    if retired.is_some() {
+        .filter(plan::Column::RetiredMark.eq(""));
+    if live.count(tx).await.map_err(store_error)? != wanted {
         return Ok(false);
     }
     for set in starts.iter().filter_map(|start| start.set.as_ref()) {

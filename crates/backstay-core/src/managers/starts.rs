@@ -35,7 +35,7 @@ pub(super) async fn start_many<'a>(
 ) -> Vec<&'a ScheduledPlan> {
     let looked: Vec<_> = due.iter().map(|row| (row, row.state.look(&row.plan, calendar, now))).collect();
     let starting = looked.iter().filter(|(_, found)| matches!(found, Some(Due::Start(_))));
-    let items = match items_of(context, starting.map(|(row, _)| row.plan.id).collect()).await {
+    let items = match items_of(context, starting.map(|(row, _)| row.plan.id).collect(), now).await {
         Some(items) => items,
         None => return due.iter().collect(),
     };
@@ -85,13 +85,17 @@ pub(super) async fn start_many<'a>(
 }
 
 /// Returns the items of plans; none when they cannot be read together.
-async fn items_of(context: &Context, plans: Vec<PlanId>) -> Option<HashMap<PlanId, Vec<ScheduledItem>>> {
+async fn items_of(
+    context: &Context,
+    plans: Vec<PlanId>,
+    now: Timestamp,
+) -> Option<HashMap<PlanId, Vec<ScheduledItem>>> {
     let mut by_plan: HashMap<PlanId, Vec<ScheduledItem>> = HashMap::new();
     if plans.is_empty() {
         return Some(by_plan);
     }
     // One row that cannot be read must not hold the others up: whoever goes alone says which one it is.
-    for found in context.schedules.schedule_list_items(&plans).await.ok()? {
+    for found in context.schedules.schedule_list_items(&plans, now).await.ok()? {
         by_plan.entry(found.plan_id).or_default().push(found);
     }
     Some(by_plan)

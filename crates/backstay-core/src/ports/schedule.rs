@@ -74,8 +74,8 @@ pub trait ScheduleStore: Send + Sync {
     /// written, when another revision is there. The new row has the next revision.
     async fn schedule_put(&self, state: &ScheduleState, told: &[Event]) -> Result<bool, StoreError>;
 
-    /// Returns the items of these plans that have not vanished.
-    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError>;
+    /// Returns the items of these plans that have not vanished, each with its newest good snapshot as of a moment.
+    async fn schedule_list_items(&self, plans: &[PlanId], now: Timestamp) -> Result<Vec<ScheduledItem>, StoreError>;
 
     /// Writes all of these starts; false, and nothing is written, when a state has another revision, a plan is retired,
     /// or a key of a job is taken.

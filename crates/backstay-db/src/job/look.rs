@@ -9,12 +9,14 @@ use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::{JobFilter, Page, QueueLook, StoreError};
 use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect,
+    RelationDef, Select,
 };
 use uuid::Uuid;
 
 use super::list_question;
 use crate::Database;
+use crate::declaration::found;
 use crate::dialect::is_among;
 use crate::entity::{attempt, item, job, job_due, lease, repository, source};
 use crate::error::store_error;
@@ -122,38 +124,52 @@ pub(super) async fn place_put(tx: &DatabaseTransaction, row: &mut job::Model) ->
 }
 
 /// Writes into new jobs' rows what they make use of besides their repositories: their sources' hosts and their storages'
-/// endpoints. Its cost is that of three questions.
+/// endpoints. Its cost is that of two questions.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when a job's repository or item is not there: no reference of the database's own says so
+/// (decision 0044).
 pub(crate) async fn places_put(tx: &DatabaseTransaction, rows: &mut [job::Model]) -> Result<(), StoreError> {
     let backend = tx.get_database_backend();
     let ids: BTreeSet<&String> = rows.iter().map(|row| &row.repository_id).collect();
-    let repositories = repository::Entity::find().filter(is_among(backend, repository::Column::Id, ids));
+    let repositories = repository::Entity::find()
+        .select_only()
+        .columns([repository::Column::Id, repository::Column::StorageKind, repository::Column::StorageSettingsJson])
+        .filter(is_among(backend, repository::Column::Id, ids))
+        .into_tuple::<(String, String, String)>();
     let mut endpoints = HashMap::new();
-    for repository in repositories.all(tx).await.map_err(store_error)? {
-        let cell = Row::of("repository", &repository.id);
-        let settings = cell.json("storage_settings_json", &repository.storage_settings_json)?;
-        endpoints.insert(repository.id, endpoint_of(&repository.storage_kind, &settings));
+    for (id, kind, settings) in repositories.all(tx).await.map_err(store_error)? {
+        let settings = Row::of("repository", &id).json("storage_settings_json", &settings)?;
+        endpoints.insert(id, endpoint_of(&kind, &settings));
     }
-    let reading = [JobKind::Discover, JobKind::Backup, JobKind::Verify].map(JobKind::word);
-    let reads_source = |row: &&job::Model| reading.contains(&row.kind.as_str());
-    let ids: BTreeSet<&String> = rows.iter().filter(reads_source).filter_map(|row| row.item_id.as_ref()).collect();
+    let ids: BTreeSet<&String> = rows.iter().filter_map(|row| row.item_id.as_ref()).collect();
     let mut hosts = HashMap::new();
     if !ids.is_empty() {
-        let items = item::Entity::find().filter(is_among(backend, item::Column::Id, ids));
-        let items = items.all(tx).await.map_err(store_error)?;
-        let ids: BTreeSet<&String> = items.iter().map(|item| &item.source_id).collect();
-        let sources = source::Entity::find().filter(is_among(backend, source::Column::Id, ids));
-        let sources = sources.all(tx).await.map_err(store_error)?;
-        let mut of_source = HashMap::new();
-        for source in &sources {
-            let settings = Row::of("source", &source.id).json("settings_json", &source.settings_json)?;
-            of_source.insert(&source.id, host_of(&settings));
+        let sources = item::Entity::find()
+            .select_only()
+            .columns([item::Column::Id, item::Column::SourceId])
+            .column(source::Column::SettingsJson)
+            .join(JoinType::InnerJoin, of_source())
+            .filter(is_among(backend, item::Column::Id, ids))
+            .into_tuple::<(String, String, String)>();
+        for (item, source, settings) in sources.all(tx).await.map_err(store_error)? {
+            let settings = Row::of("source", &source).json("settings_json", &settings)?;
+            hosts.insert(item, host_of(&settings));
         }
-        hosts.extend(items.iter().filter_map(|item| Some((item.id.clone(), of_source.get(&item.source_id)?.clone()?))));
     }
+    let reading = [JobKind::Discover, JobKind::Backup, JobKind::Verify].map(JobKind::word);
     for row in rows {
-        row.storage_endpoint = endpoints.get(&row.repository_id).cloned();
-        let item = row.item_id.as_ref().filter(|_| reading.contains(&row.kind.as_str()));
-        row.source_host = item.and_then(|item| hosts.get(item)).cloned();
+        let endpoint = endpoints.get(&row.repository_id).cloned();
+        row.storage_endpoint = Some(found(endpoint, "repository", &row.repository_id)?);
+        if let Some(item) = &row.item_id {
+            let host = found(hosts.get(item).cloned(), "item", item)?;
+            row.source_host = host.filter(|_| reading.contains(&row.kind.as_str()));
+        }
     }
     Ok(())
+}
+
+/// Returns the way from an item to its source.
+fn of_source() -> RelationDef {
+    item::Entity::belongs_to(source::Entity).from(item::Column::SourceId).to(source::Column::Id).into()
 }

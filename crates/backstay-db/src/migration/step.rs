@@ -72,6 +72,38 @@ pub(super) async fn drop_column(
     manager.alter_table(Table::alter().table(table).drop_column(name).take()).await
 }
 
+/// Drops the reference of a column to a row of another table. SQLite keeps it: there a reference is part of the table.
+pub(super) async fn drop_reference(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    column: &'static str,
+) -> Result<(), DbErr> {
+    let sql = match manager.get_database_backend() {
+        DbBackend::Sqlite => return Ok(()),
+        DbBackend::MySql => format!("ALTER TABLE {table} DROP FOREIGN KEY IF EXISTS fk_{table}_{column}"),
+        _ => format!("ALTER TABLE {table} DROP CONSTRAINT fk_{table}_{column}"),
+    };
+    manager.get_connection().execute_unprepared(&sql).await.map(drop)
+}
+
+/// Adds the reference of a column to the row of another table with this id; all rows that are there have one.
+pub(super) async fn add_reference(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    column: &'static str,
+    parent: &'static str,
+) -> Result<(), DbErr> {
+    match manager.get_database_backend() {
+        DbBackend::Sqlite => return Ok(()),
+        // It may be there: a process may have ended in the middle of this.
+        DbBackend::MySql => drop_reference(manager, table, column).await?,
+        _ => {}
+    }
+    let name = format!("fk_{table}_{column}");
+    let sql = format!("ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({column}) REFERENCES {parent} (id)");
+    manager.get_connection().execute_unprepared(&sql).await.map(drop)
+}
+
 /// Puts another condition in the place of a table's check; rows that are there fulfil it.
 ///
 /// SQLite cannot alter a check: its own manual has the text of the schema changed, which is safe as the rows' format stays.

@@ -51,8 +51,8 @@ impl ScheduleStore for SteppedStore {
         }
         self.writes("schedule_put", self.database.schedule_put(state, told)).await
     }
-    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
-        self.reads("schedule_list_items", self.database.schedule_list_items(plans)).await
+    async fn schedule_list_items(&self, plans: &[PlanId], now: Timestamp) -> Result<Vec<ScheduledItem>, StoreError> {
+        self.reads("schedule_list_items", self.database.schedule_list_items(plans, now)).await
     }
     async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError> {
         if self.is(Mutant::DoubleCatchUp) {

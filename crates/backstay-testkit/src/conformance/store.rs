@@ -36,6 +36,7 @@ macro_rules! store_promises {
             declaration::settings_of_a_source_change_as_they_were_seen,
             declaration::what_is_missing_is_named,
             queue::a_job_is_read_back_as_it_was_enqueued,
+            queue::a_job_of_nothing_that_is_there_is_refused,
             queue::a_second_backup_of_an_item_overlaps,
             queue::a_restore_never_overlaps,
             queue::an_occurrence_has_one_job_for_ever,

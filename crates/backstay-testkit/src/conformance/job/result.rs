@@ -111,7 +111,7 @@ pub async fn what_did_not_change_is_confirmed(harness: JobsHarness) {
     assert_eq!(rows.iter().map(|row| row.foreign_id.as_str()).collect::<Vec<_>>(), ["cd", "ab"]);
     assert_eq!((rows[0].taken_at, rows[0].confirmed_at), (taken_at, Some(world.now())));
     assert_eq!((rows[0].proved_at(world.now()), rows[0].proved_at(taken_at)), (world.now(), taken_at));
-    let listed = world.stores.schedules.schedule_list_items(&[world.plan.id]).await.unwrap();
+    let listed = world.stores.schedules.schedule_list_items(&[world.plan.id], world.now()).await.unwrap();
     assert_eq!(listed[0].newest_at, Some(world.now()));
     assert_eq!(jobs.job_finish(second.lease_key(), &confirmed("cd")).await.ok(), None, "it ended otherwise");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::EventKind;
-use backstay_core::domain::id::{JobId, SnapshotId};
+use backstay_core::domain::id::{ItemId, JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{
     FailureClass, Instruction, Job, JobKind, JobState, Outcome, Reconciliation, StateName, Target, Trigger,
 };
@@ -67,6 +67,26 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
         assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
         assert_eq!(world.job(job.id).await, job);
     }
+}
+
+/// A job whose tenant, plan, item or repository is not there is refused, and nothing is written.
+///
+/// Red without the look-ups of `places_put` and `job_permit`: no reference of the database's own may say it (decision 0044).
+pub async fn a_job_of_nothing_that_is_there_is_refused(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let (now, ten) = (world.now(), || world.ten());
+    let wrong = [
+        Job { tenant_id: TenantId::new(now, ten()), ..world.backup(0) },
+        Job { plan_id: Some(PlanId::new(now, ten())), ..world.backup(0) },
+        Job { item_id: Some(ItemId::new(now, ten())), ..world.backup(0) },
+        Job { repository_id: RepositoryId::new(now, ten()), ..world.backup(0) },
+    ];
+    for job in wrong {
+        let refused = world.jobs.job_enqueue(&job, &world.event(EventKind::Enqueued, &job), None).await;
+        assert!(matches!(refused, Err(StoreError::NotFound { .. })), "{refused:?}");
+        assert!(matches!(world.jobs.job_get(job.id).await, Err(StoreError::NotFound { .. })));
+    }
+    assert_eq!(world.told().await, []);
 }
 
 /// While a backup of an item is live, another one is not enqueued: the answer names the live one and `skipped` is told.

@@ -270,7 +270,7 @@ pub async fn a_confirmation_is_of_a_good_snapshot_that_is_there(stores: Stores) 
         ..world.success()
     };
     let newest_at = async || {
-        let items = world.stores.schedules.schedule_list_items(&[world.plan.id]).await.unwrap();
+        let items = world.stores.schedules.schedule_list_items(&[world.plan.id], world.now()).await.unwrap();
         items.into_iter().find(|row| row.item.id == world.items[0].id).unwrap().newest_at
     };
     for wrong in [1, 2] {

@@ -157,7 +157,7 @@ pub async fn items_of_plans_come_with_their_newest_good(stores: Stores) {
             world.jobs.job_settle(key_of(&claimed), &settled).await.unwrap();
         }
     }
-    let listed = world.stores.schedules.schedule_list_items(&[world.plan.id, far.plan.id]).await.unwrap();
+    let listed = world.stores.schedules.schedule_list_items(&[world.plan.id, far.plan.id], world.now()).await.unwrap();
     let found: BTreeMap<(PlanId, ItemId), Option<Timestamp>> =
         listed.iter().map(|row| ((row.plan_id, row.item.id), row.newest_at)).collect();
     let mut expected = BTreeMap::new();

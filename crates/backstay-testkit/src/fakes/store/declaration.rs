@@ -69,8 +69,9 @@ impl Rows {
     pub(super) fn job_permit(&self, job: &Job) -> Result<(), StoreError> {
         match job.kind() {
             JobKind::Backup => {
-                let plan = job.plan_id.and_then(|id| self.plans.get(&id));
-                plan.map_or(Ok(()), |row| live(row.retired_at, "plan", &row.name))
+                let Some(id) = job.plan_id else { return Ok(()) };
+                parent(self.plans.contains_key(&id), "plan", id)?;
+                live(self.plans[&id].retired_at, "plan", &self.plans[&id].name)
             }
             JobKind::Prune => {
                 let row = self.repositories.get(&job.repository_id);

@@ -238,7 +238,9 @@ impl JobStore for FakeStores {
             if rows.jobs.contains_key(&job.id) {
                 return Err(StoreError::Taken { noun: "job", key: job.id.to_string() });
             }
+            parent(rows.tenants.contains_key(&job.tenant_id), "tenant", job.tenant_id)?;
             parent(rows.repositories.contains_key(&job.repository_id), "repository", job.repository_id)?;
+            job.item_id.map_or(Ok(()), |id| parent(rows.items.contains_key(&id), "item", id))?;
             rows.jobs.insert(job.id, job.clone());
             rows.event_append(enqueued);
             Ok(Enqueued::New(job.id))

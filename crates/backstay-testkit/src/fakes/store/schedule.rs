@@ -53,8 +53,7 @@ impl ScheduleStore for FakeStores {
         })
     }
 
-    async fn schedule_list_items(&self, plans: &[PlanId]) -> Result<Vec<ScheduledItem>, StoreError> {
-        let now = self.now();
+    async fn schedule_list_items(&self, plans: &[PlanId], now: Timestamp) -> Result<Vec<ScheduledItem>, StoreError> {
         self.read(|rows| {
             let plans = plans.iter().filter_map(|id| rows.plans.get(id));
             let items = plans.flat_map(|plan| {
