@@ -27,6 +27,7 @@ mod large;
 mod unread;
 #[cfg(test)]
 mod proof;
+mod slice;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]
