@@ -27,6 +27,10 @@ pub const WITHIN_MIN: Duration = Duration::from_secs(86_400);
 /// Longest budget: beyond it, nothing is proved in time to matter.
 pub const WITHIN_MAX: Duration = Duration::from_secs(3_660 * 86_400);
 
+/// A moment that does not come: when a repository without a budget is looked at. The last whole second, because a row holds
+/// microseconds and the very last moment has more.
+pub const NEVER: Timestamp = Timestamp::constant(253_402_207_200, 0);
+
 /// Share of the budget in which a round is done, in hundredths: the rest is for agents that were away.
 const ROUND_PERCENT: u32 = 90;
 
@@ -168,8 +172,9 @@ pub fn pace(within: Duration) -> Duration {
     within * ROUND_PERCENT / 100 / SLICES
 }
 
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+/// Returns the moment so much later; [`NEVER`] at most.
+pub(crate) fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(NEVER).min(NEVER)
 }
 
 impl Proof {
@@ -258,6 +263,12 @@ mod tests {
 
     fn read(number: u32, is_proved: bool) -> SliceRead {
         SliceRead { slice: Slice { number, of: SLICES }, is_proved, drill: None }
+    }
+
+    #[test]
+    fn what_never_comes_fits_into_a_row() {
+        assert_eq!(Timestamp::from_microsecond(NEVER.as_microsecond()).ok(), Some(NEVER));
+        assert_eq!(later(Timestamp::MAX, DAY), NEVER);
     }
 
     #[test]

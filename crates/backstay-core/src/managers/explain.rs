@@ -17,9 +17,9 @@ use crate::domain::explain::{self, Place, Queue, Running};
 use crate::domain::fairness::{Candidate, Caps};
 use crate::domain::id::{ItemId, PlanId, SnapshotId};
 use crate::domain::item::Item;
-use crate::domain::job::{Job, JobKind, JobState, Outcome};
+use crate::domain::job::{Instruction, Job, JobKind, JobState, Outcome};
 use crate::domain::plan::Plan;
-use crate::domain::proof::DrillRate;
+use crate::domain::proof::{DrillRate, Slice};
 use crate::domain::retention::Verdict;
 use crate::domain::rpo::{Age, DURATIONS_MAX, Forecast, age, expected_duration, forecast};
 use crate::domain::rto::{self, RtoForecast};
@@ -256,6 +256,11 @@ pub async fn job_explain(context: &Context, job: &Job, zone: &TimeZone) -> Resul
     let is_due = matches!(job.state, JobState::Queued { not_before } if not_before <= now);
     let found = if is_due { place(context, job, now).await? } else { Found::default() };
     said.lines = explain::job(&job.trigger, &job.state, found.place.as_ref(), now, zone);
+    if let (Instruction::Verify { slice: Some(slice), .. }, Some(why)) = (&job.instruction, said.lines.first_mut()) {
+        let Slice { number, of } = slice;
+        *why =
+            format!("its repository's verify budget wants slice {number} of {of} read, and its item's restore drilled");
+    }
     if let Some(streak) = job.streak.filter(|_| !job.state.name().is_final()) {
         let class = streak.class.word();
         said.lines.push(format!("it failed {} times in a row, {} times by {class}", streak.attempts, streak.count));

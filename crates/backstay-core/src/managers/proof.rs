@@ -22,7 +22,7 @@ use crate::domain::digest::time_words;
 use crate::domain::event::EventKind;
 use crate::domain::id::RepositoryId;
 use crate::domain::job::{Instruction, Job, StateName, Trigger};
-use crate::domain::proof::{Proof, Slice, Standing, VerifyBudget, drill_next, pace};
+use crate::domain::proof::{NEVER, Proof, Slice, Standing, VerifyBudget, drill_next, later, pace};
 use crate::domain::repository::Repository;
 use crate::domain::sample::SampleRule;
 use crate::domain::schedule::Calendar;
@@ -84,10 +84,6 @@ pub async fn proof_tick(context: &Context) -> Result<Proven, StoreError> {
     Ok(done)
 }
 
-fn later(now: Timestamp, by: Duration) -> Timestamp {
-    now.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
 /// Looks at one repository; returns its next row, and whether a verify was started.
 async fn look(
     context: &Context,
@@ -99,7 +95,7 @@ async fn look(
     let at = |due_at: Timestamp| Proof { due_at, ..seen.clone() };
     let within = repository.verify_within.within().filter(|_| repository.retired_at.is_none());
     tell(context, &repository, within.map(|within| seen.standing(within, now)), now).await?;
-    let Some(within) = within else { return Ok((at(Timestamp::MAX), false)) };
+    let Some(within) = within else { return Ok((at(NEVER), false)) };
     let Some(began_at) = seen.began_at else { return Ok((begin(context, seen, within, now).await?, false)) };
     let (slice, turn_at) = seen.turn(within, began_at);
     if turn_at > now {

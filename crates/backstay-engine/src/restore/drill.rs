@@ -85,10 +85,12 @@ fn may_go(entry: &Entry) -> bool {
     entry.kind == NodeKind::File && entry.wanted && entry.action == Action::Create
 }
 
-/// Leaves these files in a plan, with the folders that they lie in, and nothing else.
+/// Leaves these files in a plan, with the folders that they lie in, and nothing else. Who drills must be able to read them
+/// back and to take them away, whatever their modes are.
 fn keep(planned: &mut RestorePlan, chosen: &[u32]) {
     for entry in &mut planned.entries {
         entry.wanted = false;
+        entry.mode |= if entry.kind == NodeKind::Dir { 0o700 } else { 0o600 };
     }
     for file in chosen {
         let mut at = *file;

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use backstay_core::domain::evidence::{Findings, SliceFindings};
+use backstay_core::domain::evidence::{Drill, Findings, SliceFindings};
 use backstay_core::domain::id::RepositoryId;
 use backstay_core::domain::proof::Slice;
 use backstay_core::domain::sample::DrillRule;
@@ -58,10 +58,11 @@ pub fn verify_slice(
     let restore = RestoreOptions { workers: options.workers, ..RestoreOptions::new(options.snapshot, options.folder) };
     let drill = match drill(repository, &restore, options.drill, &mut findings, progress, interrupt) {
         Ok(drill) => drill,
-        Err(error) if error.is_harm() => {
+        // A snapshot that the control plane knows and nobody forgot is lost when it is not there.
+        Err(error) if error.is_harm() || matches!(error, EngineError::NoSnapshot { .. }) => {
             let place = format!("drill of snapshot {}", options.snapshot);
             findings.differs(place, backstay_core::managers::job::chain(&error));
-            Default::default()
+            Drill::default()
         }
         Err(error) => return Err(error),
     };

@@ -1,6 +1,7 @@
 //! A verify of a slice: all slices together read every pack, harm is found in its slice, and a restore is drilled.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,6 +105,15 @@ fn a_drill_restores_reads_back_and_compares() {
     let restored = below(&folder, &house.tree());
     assert_eq!(fs::read(restored.join("large-2")).unwrap(), fs::read(house.tree().join("large-2")).unwrap());
 
+    // A folder that nobody may write: the drill's copy is taken away all the same.
+    fs::set_permissions(house.tree().join("small"), fs::Permissions::from_mode(0o555)).unwrap();
+    let closed = house.backup(None).id;
+    let folder = house.home.path().join("closed");
+    assert_eq!(prove(&house, &closed, 1, DRILL, &folder).unwrap().differences, []);
+    let mode = fs::metadata(below(&folder, &house.tree()).join("small")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
+    fs::set_permissions(house.tree().join("small"), fs::Permissions::from_mode(0o755)).unwrap();
+
     let few = house.home.path().join("few");
     let found = prove(&house, &id, 1, DrillRule { bytes_max: 5_000, ..DRILL }, &few).unwrap();
     let drill = found.slice.unwrap().drill;
@@ -128,6 +138,9 @@ fn a_drill_finds_what_cannot_be_brought_back() {
     let found = prove(&house, &id, other, DRILL, &house.home.path().join("drill")).unwrap();
     assert_eq!(found.verdict(), Verdict::Damaged);
     assert!(found.differences.iter().any(|one| one.place.contains("large-0")), "{found:#?}");
+
+    let nowhere = prove(&house, &Id([7; 32]), other, DRILL, &house.home.path().join("gone")).unwrap();
+    assert!(nowhere.differences.iter().any(|one| one.place.starts_with("drill of snapshot 0707")), "{nowhere:#?}");
 
     let file = house.home.path().join("file");
     fs::write(&file, "x").unwrap();

@@ -25,7 +25,7 @@ pub(super) fn show(screen: &Screen, repository: &RepositoryView) {
     }
     let plain = RepositoryView { proof: None, ..repository.clone() };
     super::show::show(screen, &plain);
-    screen.say(&format!("\n{}", words(repository)));
+    screen.line(&format!("\n{}", words(repository)));
 }
 
 /// Returns it in a few words, for a table.

@@ -21,9 +21,10 @@ impl Drop for Up {
     }
 }
 
-/// Makes the next slice due, as if the time of the budget had come: each time at another moment.
-fn due(place: &Place, at: usize) {
-    let sql = format!("UPDATE proof SET due_at = {at}, began_at = 1");
+/// Makes the next slice due, as if ten days of the budget were over.
+fn due(place: &Place) {
+    let now = jiff::Timestamp::now().as_microsecond();
+    let sql = format!("UPDATE proof SET due_at = {now}, began_at = {}", now - 10 * 86_400_000_000);
     let database = place.data().join("backstay.sqlite");
     let ran = Ran::of(Command::new("sqlite3").args(["-batch", "-cmd", ".timeout 60000"]).arg(database).arg(sql));
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -31,7 +32,7 @@ fn due(place: &Place, at: usize) {
 
 /// Works until a verify has ended that was not there before, and returns it.
 fn proved(place: &Place, scratch: &Path, known: usize) -> Value {
-    due(place, known + 10);
+    due(place);
     let mut command = place.command(&["up"]);
     let child = command.env("TMPDIR", scratch).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let _up = Up(child);
@@ -49,7 +50,7 @@ fn proved(place: &Place, scratch: &Path, known: usize) -> Value {
 }
 
 fn packs(place: &Place) -> Vec<PathBuf> {
-    let data = place.data().join("repositories/default/data");
+    let data = place.data().join("repositories/local/data");
     let folders = fs::read_dir(&data).unwrap_or_else(|error| panic!("{}: {error}", data.display()));
     let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
     files.map(|file| file.unwrap().path()).collect()

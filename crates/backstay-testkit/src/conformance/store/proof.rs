@@ -6,7 +6,7 @@ use backstay_core::domain::alert::Severity;
 use backstay_core::domain::evidence::{self, Drill, Findings, SliceFindings};
 use backstay_core::domain::id::{ItemId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, JobState, Outcome, StateName, Work};
-use backstay_core::domain::proof::{DrillRate, Proof, SLICES, Slice, SliceRead, SliceState, VerifyBudget, pace};
+use backstay_core::domain::proof::{DrillRate, NEVER, Proof, SLICES, Slice, SliceRead, SliceState, VerifyBudget, pace};
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::managers::follow::follow_tick;
 use backstay_core::managers::job::JobManager;
@@ -100,7 +100,7 @@ pub async fn a_budget_begins_its_time_anew(stores: Stores) {
     let world = World::new(stores, 1).await;
     let retention = world.stores.retention.clone();
     let seen = proof(&world).await;
-    let began = Proof { due_at: Timestamp::MAX, began_at: Some(world.now()), ..seen.clone() };
+    let began = Proof { due_at: NEVER, began_at: Some(world.now()), ..seen.clone() };
     assert!(retention.proof_put(&seen, &began).await.unwrap());
     for budget in [VerifyBudget::Never, VerifyBudget::Within(WITHIN), VerifyBudget::Default] {
         retention.budget_put(world.repository.id, budget).await.unwrap();
@@ -335,7 +335,7 @@ pub async fn what_needs_no_proof_is_left_alone(stores: Stores) {
     assert_eq!(house.alerts().await, []);
     let known = house.world.stores.retention.proof_get(empty.id).await.unwrap();
     assert_eq!(known.began_at, None, "there is nothing to prove yet");
-    assert_eq!(proof(&house.world).await.due_at, Timestamp::MAX);
+    assert_eq!(proof(&house.world).await.due_at, NEVER);
     // Findings of another slice than the one that was asked for are no proof of that one.
     let row = house.world.stores.declarations.repository_get(house.world.repository.id).await.unwrap();
     budget_change(&context, &row, VerifyBudget::Default).await.unwrap();
