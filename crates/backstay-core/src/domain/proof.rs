@@ -52,7 +52,7 @@ pub enum VerifyBudget {
 /// A budget that cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "verify_within_ms is {given_ms}; it is 0 for never, or from {} to {} (a day to ten years)",
+    "{given_ms} ms are no budget; give 0 for never, or from {} to {} (a day to ten years)",
     WITHIN_MIN.as_millis(),
     WITHIN_MAX.as_millis()
 )]

@@ -27,6 +27,7 @@ mod large;
 mod unread;
 #[cfg(test)]
 mod proof;
+#[cfg(test)]
 mod slice;
 #[cfg(test)]
 mod copies;

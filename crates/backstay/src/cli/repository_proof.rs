@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use backstay_api::types::repository::{ProofView, RepositoryView};
+use backstay_core::domain::proof::VerifyBudget;
 
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::human;
 use super::said::length_ms;
 use super::screen::Screen;
@@ -14,7 +15,16 @@ pub(super) fn within_ms(text: &str) -> Result<Option<u64>, CliError> {
     match text {
         "default" => Ok(None),
         "never" => Ok(Some(0)),
-        text => length_ms("--verify-within", text).map(Some),
+        text => {
+            let given = length_ms("--verify-within", text)?;
+            match VerifyBudget::from_ms(Some(given)) {
+                Ok(budget) if budget != VerifyBudget::Never => Ok(Some(given)),
+                _ => {
+                    Err(CliError::new(Exit::Input, format!("--verify-within `{text}` is not from a day to ten years"))
+                        .hint("Write one such as 14d; never, to leave it to people; default, for 30d."))
+                }
+            }
+        }
     }
 }
 
@@ -96,7 +106,7 @@ mod tests {
     fn a_budget_is_a_length_or_a_word() {
         assert_eq!(within_ms("14d").unwrap(), Some(14 * 86_400_000));
         assert_eq!((within_ms("never").unwrap(), within_ms("default").unwrap()), (Some(0), None));
-        assert!(within_ms("soon").is_err());
+        assert!(within_ms("soon").is_err() && within_ms("5h").is_err() && within_ms("0s").is_err());
     }
 
     #[test]

@@ -15,7 +15,6 @@ use backstay_core::managers::retire::retire;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
 use backstay_core::ports::notice::AlertFilter;
 use backstay_core::ports::store::{JobFilter, Page, Retirable, Settlement, StoreError};
-use jiff::Timestamp;
 
 use crate::conformance::job::context;
 use crate::conformance::world::{Stores, TTL, World, key_of, repository, settlement};
