@@ -28,6 +28,8 @@ pub enum Operation {
     RepositoryPrune,
     /// Asks for a look through a repository.
     RepositoryAdopt,
+    /// Changes a repository.
+    RepositoryUpdate,
     /// Declares a source.
     SourceCreate,
     /// All sources.
@@ -272,6 +274,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::RepositoryCreate, "repository_create", (Declare, POST, "/api/v1/repositories", 201), "repository create", "Declares a repository; its first backup makes it."),
     row(Operation::RepositoryList, "repository_list", (Look, GET, "/api/v1/repositories", 200), "repository list", "Returns all repositories."),
     row(Operation::RepositoryShow, "repository_show", (Look, GET, "/api/v1/repositories/{id}", 200), "repository show", "Returns one repository."),
+    row(Operation::RepositoryUpdate, "repository_update", (Declare, PATCH, "/api/v1/repositories/{id}", 200), "repository update", "Changes within which time every pack of a repository is read back, and begins that time anew. It may be asked again."),
     row(Operation::RepositoryAdopt, "repository_adopt", (Declare, POST, "/api/v1/repositories/{id}/adopt", 202), "repository adopt", "Takes in the snapshots of a repository that have no row, such as those of plain restic. One of a plan's own folder becomes the plan's; the others belong to foreign sources, and no rule lets them go."),
     row(Operation::RepositoryPrune, "repository_prune", (Run, POST, "/api/v1/repositories/{id}/prune", 202), "repository prune", "Asks for a prune: what retention does not keep is forgotten, data that nothing refers to is removed. While one is not finished, that one is the answer."),
     row(Operation::SourceCreate, "source_create", (Declare, POST, "/api/v1/sources", 201), "source create", "Declares a source."),

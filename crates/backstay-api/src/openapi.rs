@@ -33,7 +33,7 @@ use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use crate::types::quota::{QuotaPut, QuotaView};
-use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView};
+use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
@@ -110,6 +110,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::TenantShow => takes_none(body::<TenantView>()),
         Operation::RepositoryShow => takes_none(body::<RepositoryView>()),
         Operation::RepositoryPrune => takes_none(body::<JobAccepted>()),
+        Operation::RepositoryUpdate => takes_body::<RepositoryUpdate>(body::<RepositoryView>()),
         Operation::RepositoryAdopt => takes_body::<RepositoryAdopt>(body::<JobAccepted>()),
         Operation::SourceShow => takes_none(body::<SourceView>()),
         Operation::SourceUpdate => takes_body::<SourceUpdate>(body::<SourceView>()),

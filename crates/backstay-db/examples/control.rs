@@ -178,6 +178,7 @@ impl Bench {
             storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": "/srv/backup" }) },
             password: "file:keys/home.key".parse().unwrap(),
             credentials: Default::default(),
+            verify_within: Default::default(),
             epoch: RepositoryEpoch(0),
             retired_at: None,
         };

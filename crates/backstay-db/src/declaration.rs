@@ -23,6 +23,7 @@ use crate::entity::{item, plan, repository, source, tenant};
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::notice::{cursor_add, watch_plan};
+use crate::proof::proof_add;
 use crate::quota::usage_add;
 use crate::retire::plan_permit;
 use crate::row::json_cell;
@@ -153,6 +154,7 @@ impl DeclarationStore for Database {
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "repository", repository.name.as_str()))?;
         upkeep_add(&tx, repository).await?;
+        proof_add(&tx, repository).await?;
         usage_add(&tx, repository).await?;
         commit(tx).await
     }

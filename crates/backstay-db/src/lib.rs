@@ -41,6 +41,7 @@ mod secret;
 mod storage;
 mod template;
 mod upkeep;
+mod proof;
 
 #[doc(hidden)]
 pub mod question;

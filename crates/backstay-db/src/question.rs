@@ -20,6 +20,7 @@ use crate::job::turns::window_question;
 use crate::job::{list_question, overlap_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
+use crate::proof::proof_question;
 use crate::retention::{alert_question, ended_question, forgotten_question, over_question};
 use crate::schedule::due_question;
 use crate::start::items_question;
@@ -85,6 +86,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("plans due", due_question(asked.now, 50).build(backend)),
         ("live jobs of a repository", live_question(asked.repository, JobKind::ALL).build(backend)),
         ("repositories due", upkeep_question(asked.now, 50).build(backend)),
+        ("proofs due", proof_question(asked.now, 50).build(backend)),
         ("live backups of an overlap key", overlap_question(asked.tenant).build(backend)),
         ("items to look at", watch_question(asked.now, 50).build(backend)),
         ("tenants with new events", behind_question(50).build(backend)),

@@ -13,6 +13,7 @@ use backstay_core::domain::hook::{Hook, Hooks};
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
 use backstay_core::domain::lease::STALL_LIMIT;
+use backstay_core::domain::proof::Slice;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retention::{Count, RetentionPolicy, Within};
 use backstay_core::domain::sample::SampleRule;
@@ -50,6 +51,9 @@ pub(crate) enum InstructionTwin {
         files_min: u64,
         bytes_percent: u8,
         seed: u64,
+        /// The slice and of how many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slice: Option<(u32, u32)>,
     },
     Prune,
     Discover {
@@ -87,11 +91,12 @@ impl InstructionTwin {
                 special: terms.special,
                 read_back: terms.read_back,
             },
-            Instruction::Verify { snapshot_id, sample } => Self::Verify {
+            Instruction::Verify { snapshot_id, sample, slice } => Self::Verify {
                 snapshot_id: snapshot_id.uuid(),
                 files_min: sample.files_min,
                 bytes_percent: sample.bytes_percent,
                 seed: sample.seed,
+                slice: slice.map(|slice| (slice.number, slice.of)),
             },
         }
     }
@@ -116,9 +121,10 @@ impl InstructionTwin {
                     },
                 }
             }
-            Self::Verify { snapshot_id, files_min, bytes_percent, seed } => Instruction::Verify {
+            Self::Verify { snapshot_id, files_min, bytes_percent, seed, slice } => Instruction::Verify {
                 snapshot_id: SnapshotId::from_uuid(snapshot_id),
                 sample: SampleRule { files_min, bytes_percent, seed },
+                slice: slice.map(|(number, of)| Slice { number, of }),
             },
         };
         if instruction.kind() == kind {

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::event::Event;
-use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
-use backstay_core::domain::job::{Instruction, JobKind, StateName};
+use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::job::{Instruction, Job, JobKind, StateName};
+use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
@@ -186,5 +187,29 @@ impl RetentionStore for Database {
             .filter(upkeep::Column::DueAt.eq(seen.due_at.as_microsecond()));
         let done = update.exec(&self.writer).await.map_err(store_error)?;
         Ok(done.rows_affected == 1)
+    }
+
+    async fn proof_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Proof>, StoreError> {
+        self.proofs_due(now, rows_max).await
+    }
+
+    async fn proof_put(&self, seen: &Proof, next: &Proof) -> Result<bool, StoreError> {
+        self.proof_move(seen, next).await
+    }
+
+    async fn proof_get(&self, repository: RepositoryId) -> Result<Proof, StoreError> {
+        self.proof_of(repository).await
+    }
+
+    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError> {
+        self.proofs(tenant).await
+    }
+
+    async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError> {
+        self.slice_job(repository).await
+    }
+
+    async fn budget_put(&self, repository: RepositoryId, budget: VerifyBudget) -> Result<(), StoreError> {
+        self.retrying(|| self.budget_put_once(repository, budget)).await
     }
 }

@@ -119,7 +119,8 @@ impl Noun {
             Self::Plan => field != "source",
             Self::Channel => field != "kind",
             Self::Source => field == "settings",
-            Self::Tenant | Self::Repository => false,
+            Self::Repository => field == "verify_within",
+            Self::Tenant => false,
         }
     }
 }
@@ -281,6 +282,12 @@ const REPOSITORY: &[Field] = &[
         "Where the password is found, such as `sealed:home` or `file:keys/home.key`; never the password.",
     ),
     Field::new("credentials", Shape::Credentials, "Where the keys of a storage of its own are found."),
+    Field::new(
+        "verify_within",
+        Shape::LengthOrNever(86_400_000),
+        "Within which time every pack of it is read back, a slice at a time with a restore drill, such as `14d`; `30d` when \
+         left out. `never` leaves that to people.",
+    ),
 ];
 
 const SOURCE: &[Field] = &[
@@ -315,6 +322,7 @@ const TOPICS: Shape = Shape::Word(&[
     "damaged",
     "skipped",
     "partial",
+    "unproved",
     "undelivered",
     "warned",
     "suspected",

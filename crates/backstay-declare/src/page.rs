@@ -62,6 +62,9 @@ fn words(shape: &Shape) -> String {
         Shape::Count => "number, `all`".to_owned(),
         Shape::Length(0) => "length of time".to_owned(),
         Shape::Length(least) => format!("length of time from {}", crate::shape::length_words(*least)),
+        Shape::LengthOrNever(least) => {
+            format!("length of time from {}, `never`", crate::shape::length_words(*least))
+        }
         Shape::Size => "size".to_owned(),
         Shape::Cron => "cron expression".to_owned(),
         Shape::Zone => "time zone".to_owned(),

@@ -80,6 +80,7 @@ pub fn value(shape: &Shape) -> Value {
         Shape::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Shape::Count => json!({ "anyOf": [{ "type": "integer", "minimum": -1 }, { "enum": ["all", "unlimited"] }] }),
         Shape::Length(_) => text(LENGTH),
+        Shape::LengthOrNever(_) => json!({ "anyOf": [text(LENGTH), { "enum": ["never"] }] }),
         Shape::Size => json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, text(SIZE)] }),
         Shape::Reference => text(REFERENCE),
         Shape::Credentials => {

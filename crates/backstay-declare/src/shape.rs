@@ -57,6 +57,8 @@ pub enum Shape {
     Count,
     /// A length of time such as `6h`, at least so many milliseconds.
     Length(u64),
+    /// A length of time such as `30d`, at least so many milliseconds; or `never`, which is zero.
+    LengthOrNever(u64),
     /// A number of bytes such as `500GiB`.
     Size,
     /// A cron expression of five fields.
@@ -335,7 +337,8 @@ impl Shape {
                     .map(Value::from)
                     .map_err(|_| wrong(format!("`{text}` is no count"), "Write a number such as 7, or `all`.")),
             },
-            Self::Length(least) => length(text, *least),
+            Self::LengthOrNever(_) if text == "never" => Ok(0.into()),
+            Self::Length(least) | Self::LengthOrNever(least) => length(text, *least),
             Self::Size => size(text).map(Value::from).ok_or_else(|| {
                 wrong(format!("`{text}` is no size"), "Write one such as 500GiB or 2TB, or a number of bytes.")
             }),
@@ -398,7 +401,10 @@ impl Shape {
     /// Returns a value as it is written in a file; what [`Shape::scalar`] reads.
     pub fn show(&self, value: &Value) -> String {
         match (self, value) {
-            (Self::Length(_), Value::Number(number)) => length_words(number.as_u64().unwrap_or_default()),
+            (Self::LengthOrNever(_), value) if value == &Value::from(0) => "never".to_owned(),
+            (Self::Length(_) | Self::LengthOrNever(_), Value::Number(number)) => {
+                length_words(number.as_u64().unwrap_or_default())
+            }
             (Self::Size, Value::Number(number)) => size_words(number.as_u64().unwrap_or_default()),
             (Self::Count, value) if value == &Value::from(-1) => "all".to_owned(),
             (Self::List(shape), Value::Array(list)) => {
@@ -513,6 +519,9 @@ mod tests {
         check(&Shape::Length(0), "1d2h", "93600000 26h");
         check(&Shape::Length(0), "7d", "604800000 7d");
         check(&Shape::Length(60_000), "5s", "`5s` is shorter than 1m");
+        check(&Shape::LengthOrNever(86_400_000), "never", "0 never");
+        check(&Shape::LengthOrNever(86_400_000), "30d", "2592000000 30d");
+        check(&Shape::LengthOrNever(86_400_000), "0s", "`0s` is shorter than 24h");
         check(&Shape::Length(0), "soon", "`soon` is not a length of time");
         check(&Shape::Size, "1.5TiB", "1649267441664 1536GiB");
         check(&Shape::Size, "2TB", "2000000000000 2TB");

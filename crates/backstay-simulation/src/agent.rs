@@ -338,6 +338,7 @@ impl Agent {
             differences: Vec::new(),
             started_at: stage.now(),
             took: Duration::from_secs(30),
+            slice: None,
         };
         if self.world.repositories.get(&snapshot.foreign_id).is_none() {
             findings.differs(snapshot.foreign_id.clone(), "it is not there".to_owned());

@@ -8,6 +8,7 @@ mod open;
 mod restore;
 mod back;
 mod verify;
+mod verify_slice;
 mod prune;
 mod discover;
 mod fence;

@@ -1,4 +1,5 @@
-//! Reads a sample of a snapshot back from storage and compares it with the source.
+//! Reads a sample of a snapshot back from storage and compares it with the source; a slice of the repository is next door
+//! (`verify_slice`).
 
 use std::sync::Arc;
 
@@ -7,15 +8,18 @@ use backstay_core::ports::job::JobResult;
 use backstay_core::ports::source::Opened;
 use backstay_engine::verify::{VerifyOptions, verify};
 
-use super::{RunError, Runner};
+use super::{RunError, Runner, verify_slice};
 use crate::repository::{ended, lock_to_read, open};
 use crate::sources::source_kind;
 
 /// Runs a verify. A source that cannot be opened leaves nothing to compare with; what was saved is still proved.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
-    let Work::Verify { snapshot, sample, source, item } = &job.state.work else {
+    let Work::Verify { snapshot, sample, slice, source, item } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a verify without a snapshot".to_owned() });
     };
+    if let Some(slice) = slice {
+        return verify_slice::run(runner, job, (snapshot, *sample, *slice)).await;
+    }
     let root = match source_kind(&source.kind)?.open(&source.settings, &item.name).await {
         // Only what is in the snapshot is compared: what the source leaves out is nothing that is missing.
         Ok(Opened::Path { path, .. }) => Some(path),

@@ -5,7 +5,7 @@
 
 mod settings;
 pub(crate) mod run;
-mod private;
+pub(crate) mod private;
 mod database;
 pub mod filesystem;
 pub mod foreign;

@@ -19,7 +19,7 @@ const PASSWORD_BYTES_MAX: u64 = 4 << 10;
 
 /// A folder with the mode 0700 that is removed with all that is in it.
 #[derive(Debug)]
-pub(super) struct PrivateFolder {
+pub(crate) struct PrivateFolder {
     path: PathBuf,
     /// Its lock, for as long as it is used.
     _lock: File,
@@ -27,7 +27,7 @@ pub(super) struct PrivateFolder {
 
 impl PrivateFolder {
     /// Makes one below a folder.
-    pub(super) fn make(below: &Path) -> io::Result<Self> {
+    pub(crate) fn make(below: &Path) -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         sweep(below);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +39,7 @@ impl PrivateFolder {
     }
 
     /// Returns where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

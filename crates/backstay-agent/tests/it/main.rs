@@ -116,6 +116,7 @@ fn leased(path: &str) -> LeasedRepository {
         storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": path }) },
         password: "file:keys/home.key".parse().unwrap(),
         credentials: Default::default(),
+        verify_within: Default::default(),
         epoch: RepositoryEpoch(0),
         retired_at: None,
     };

@@ -20,7 +20,7 @@ use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use crate::types::quota::{QuotaPut, QuotaView};
-use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView};
+use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretView};
@@ -57,6 +57,8 @@ calls! {
     repository_show(id: &str) -> RepositoryView = get(RepositoryShow, id);
     /// Asks for a prune of a repository.
     repository_prune(id: &str) -> JobAccepted = get(RepositoryPrune, id);
+    /// Changes a repository.
+    repository_update(id: &str, body: &RepositoryUpdate) -> RepositoryView = tell(RepositoryUpdate, id, body);
     /// Asks for a look through a repository.
     repository_adopt(id: &str, body: &RepositoryAdopt) -> JobAccepted = tell(RepositoryAdopt, id, body);
     /// Returns one source.

@@ -14,7 +14,8 @@ use super::wire::{WireError, parse_some, word, wrong};
 pub struct ChannelRuleView {
     /// The least severity: `info`, `warning`, `error` or `critical`.
     pub severity_min: String,
-    /// Only of these topics (`overdue`, `threatened`, `failed`, `parked`, `damaged`, `skipped`, `partial`, `quota`, `undelivered`);
+    /// Only of these topics (`overdue`, `threatened`, `failed`, `parked`, `damaged`, `skipped`, `partial`, `quota`, `unproved`,
+    /// `undelivered`);
     /// all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,

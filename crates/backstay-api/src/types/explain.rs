@@ -1,10 +1,13 @@
 //! Why: in words, with the values beside them.
 
 use backstay_core::domain::rpo::Forecast;
+use backstay_core::domain::rto::RtoForecast;
 use backstay_core::managers::explain::{Explanation, ItemForecast};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use super::wire::ms;
 
 /// In which time zone the words tell moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -44,6 +47,9 @@ pub struct ExplainView {
     /// When a queued job is expected to start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<String>,
+    /// How long bringing back all that a plan protects is expected to take; none where no drill measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreForecastView>,
     /// What is to be expected of an item, in each of its plans.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forecasts: Vec<ForecastView>,
@@ -72,6 +78,29 @@ pub struct ForecastView {
     /// When a backup must start at the latest, of a threatened one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<String>,
+    /// How long bringing it back is expected to take; none where no drill measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreForecastView>,
+}
+
+/// How long a restore is expected to take, by restore drills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestoreForecastView {
+    /// Bytes to bring back.
+    pub bytes: u64,
+    /// How long that takes at the slowest rate that was seen.
+    pub expected_ms: u64,
+    /// That rate.
+    pub bytes_per_second: u64,
+    /// Drills that were looked at.
+    pub drills: u64,
+}
+
+impl From<&RtoForecast> for RestoreForecastView {
+    fn from(row: &RtoForecast) -> Self {
+        let RtoForecast { bytes, expected, bytes_per_second, drills } = *row;
+        Self { bytes, expected_ms: ms(expected), bytes_per_second, drills: drills as u64 }
+    }
 }
 
 impl From<&ItemForecast> for ForecastView {
@@ -89,6 +118,7 @@ impl From<&ItemForecast> for ForecastView {
             newest_at: row.age.newest_at.map(|at| at.to_string()),
             breach_at: row.age.breach_at.to_string(),
             start_by: start_by.map(|at| at.to_string()),
+            restore: row.restore.as_ref().map(Into::into),
         }
     }
 }
@@ -109,6 +139,7 @@ impl ExplainView {
             of: said.place.as_ref().map(|place| count(place.of)),
             has_more: said.has_more,
             starts_at: said.place.as_ref().and_then(|place| place.starts_at).map(|at| at.to_string()),
+            restore: said.restore.as_ref().map(Into::into),
             forecasts: said.forecasts.iter().map(ForecastView::from).collect(),
             is_kept: said.verdict.as_ref().map(|verdict| verdict.is_kept()),
             reasons: reasons.collect(),

@@ -10,6 +10,7 @@ use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::id::{AgentId, JobId};
 use backstay_core::domain::job::{FailureClass, Job, JobKind, Leased, LeasedRepository, Phase, Progress, Trigger};
+use backstay_core::domain::proof::VerifyBudget;
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
 use backstay_core::domain::retry::Streak;
 use backstay_core::domain::schedule::OverlapKey;
@@ -251,6 +252,8 @@ impl TryFrom<LeasedRepositoryWire> for LeasedRepository {
             storage: StorageSettings { kind: wire.storage_kind, settings: wire.storage_settings },
             password: parse("repository.password_reference", &wire.password_reference)?,
             credentials: references(&wire.credential_references)?,
+            // What the control plane enqueues by; an agent asks nothing of it.
+            verify_within: VerifyBudget::Default,
             epoch: RepositoryEpoch(wire.epoch),
             retired_at: None,
         };

@@ -1,13 +1,17 @@
 //! Repositories.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use backstay_core::domain::proof::{Proof, Standing};
 use backstay_core::domain::repository::Repository;
+use backstay_core::domain::rto::rate;
 use backstay_core::domain::storage::{CredentialReferences, Purpose};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::wire::{WireError, parse, word};
+use super::wire::{WireError, ms, parse, word};
 
 /// A storage: its kind and the kind's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -42,6 +46,19 @@ pub struct RepositoryCreate {
     /// lease brings those that its job needs. Left out for a storage that needs none, and for a declared one: it has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub credentials: BTreeMap<String, String>,
+    /// Within which time every pack of it is read back: from a day to ten years, 0 for never; 30 days when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_within_ms: Option<u64>,
+}
+
+/// A change of a repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryUpdate {
+    /// Within which time every pack of it is read back: from a day to ten years, 0 for never; 30 days when left out. The
+    /// time begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_within_ms: Option<u64>,
 }
 
 impl RepositoryCreate {
@@ -75,11 +92,64 @@ pub struct RepositoryView {
     /// Where the storage's keys are found, by purpose; a declared storage has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub credentials: BTreeMap<String, String>,
+    /// Within which time every pack of it is read back, 0 for never; none when nobody says it, which is 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_within_ms: Option<u64>,
+    /// How far that is; none for never, and where a repository was just declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ProofView>,
     /// How often it was leased alone.
     pub epoch: i64,
     /// When it was retired; none while it lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at: Option<String>,
+}
+
+/// How far a repository is proved within its budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProofView {
+    /// The budget.
+    pub within_ms: u64,
+    /// Slices that were proved within it.
+    pub proved: u32,
+    /// Slices in all.
+    pub of: u32,
+    /// When the slice was proved whose proof is oldest; none while one never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_at: Option<String>,
+    /// Since when a slice waits for its proof beyond the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_since: Option<String>,
+    /// Restore drills whose rates are kept.
+    pub drills: u64,
+    /// The slowest of those rates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_bytes_per_second: Option<u64>,
+}
+
+impl ProofView {
+    /// Says how far a proof is.
+    pub fn new(proof: &Proof, within: Duration, now: Timestamp) -> Self {
+        let Standing { proved, of, oldest_at, overdue_since, .. } = proof.standing(within, now);
+        Self {
+            within_ms: ms(within),
+            proved,
+            of,
+            oldest_at: oldest_at.map(|at| at.to_string()),
+            overdue_since: overdue_since.map(|at| at.to_string()),
+            drills: proof.drills.len() as u64,
+            restore_bytes_per_second: proof.drills.iter().map(rate).min(),
+        }
+    }
+}
+
+impl RepositoryView {
+    /// Returns the view of a repository with how far its proof is.
+    pub fn proved(repository: &Repository, proof: Option<&Proof>, now: Timestamp) -> Self {
+        let within = repository.verify_within.within().filter(|_| repository.retired_at.is_none());
+        let proof = proof.zip(within).map(|(proof, within)| ProofView::new(proof, within, now));
+        Self { proof, ..repository.into() }
+    }
 }
 
 impl From<&Repository> for RepositoryView {
@@ -94,6 +164,8 @@ impl From<&Repository> for RepositoryView {
             storage: StorageView { kind: storage.kind.clone(), settings: storage.settings.clone() },
             password_reference: repository.password.to_string(),
             credentials: words(&repository.credentials),
+            verify_within_ms: repository.verify_within.ms(),
+            proof: None,
             epoch: repository.epoch.0,
             retired_at: repository.retired_at.map(|at| at.to_string()),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backstay_core::domain::adoption::FoundSnapshot;
 use backstay_core::domain::disposition::Disposition;
-use backstay_core::domain::evidence::{ClassCount, Difference, Findings};
+use backstay_core::domain::evidence::{ClassCount, Difference, Drill, Findings, SliceFindings};
 use backstay_core::domain::job::{Failure, FailureClass, JobState, Outcome, PruneCounts};
 use backstay_core::domain::sample::SizeClass;
 use backstay_core::domain::snapshot::PublishedSnapshot;
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::job::{CountsView, UnreadView};
 use super::wire::{WireError, ms, parse, word};
+use super::work::SliceWire;
 
 /// A lease holder hands its result in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -206,6 +207,72 @@ pub struct FindingsWire {
     pub started_at: String,
     /// How long it took, in microseconds.
     pub took_us: u64,
+    /// What was read besides for the repository's budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<SliceFindingsWire>,
+}
+
+/// What a verify of a slice read besides its snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SliceFindingsWire {
+    /// Id of the repository.
+    pub repository_id: String,
+    /// Which slice.
+    pub slice: SliceWire,
+    /// Packs that were read whole.
+    pub packs_read: u64,
+    /// Snapshots of which every tree was looked at.
+    pub snapshots_walked: u64,
+    /// Different trees that were read.
+    pub trees_read: u64,
+    /// Files that were restored to try it.
+    pub drill_files: u64,
+    /// Of them, those that were read back and compared by hash.
+    pub drill_files_compared: u64,
+    /// Files that are too large to be restored to try it.
+    pub drill_files_too_large: u64,
+    /// Bytes that were restored.
+    pub drill_bytes: u64,
+    /// How long restoring took, in microseconds.
+    pub drill_took_us: u64,
+}
+
+impl From<&SliceFindings> for SliceFindingsWire {
+    fn from(read: &SliceFindings) -> Self {
+        Self {
+            repository_id: read.repository_id.to_string(),
+            slice: read.slice.into(),
+            packs_read: read.packs_read,
+            snapshots_walked: read.snapshots_walked,
+            trees_read: read.trees_read,
+            drill_files: read.drill.files,
+            drill_files_compared: read.drill.files_compared,
+            drill_files_too_large: read.drill.files_too_large,
+            drill_bytes: read.drill.bytes,
+            drill_took_us: u64::try_from(read.drill.took.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl TryFrom<SliceFindingsWire> for SliceFindings {
+    type Error = WireError;
+
+    fn try_from(wire: SliceFindingsWire) -> Result<Self, WireError> {
+        Ok(Self {
+            repository_id: parse("slice.repository_id", &wire.repository_id)?,
+            slice: wire.slice.into(),
+            packs_read: wire.packs_read,
+            snapshots_walked: wire.snapshots_walked,
+            trees_read: wire.trees_read,
+            drill: Drill {
+                files: wire.drill_files,
+                files_compared: wire.drill_files_compared,
+                files_too_large: wire.drill_files_too_large,
+                bytes: wire.drill_bytes,
+                took: Duration::from_micros(wire.drill_took_us),
+            },
+        })
+    }
 }
 
 /// Files of one size class.
@@ -314,6 +381,7 @@ impl From<&Findings> for FindingsWire {
             differences: found.differences.iter().map(difference).collect(),
             started_at: found.started_at.to_string(),
             took_us: u64::try_from(found.took.as_micros()).unwrap_or(u64::MAX),
+            slice: found.slice.as_ref().map(Into::into),
         }
     }
 }
@@ -343,6 +411,7 @@ impl TryFrom<FindingsWire> for Findings {
             differences: wire.differences.into_iter().map(difference).collect(),
             started_at: parse("started_at", &wire.started_at)?,
             took: Duration::from_micros(wire.took_us),
+            slice: wire.slice.map(TryInto::try_into).transpose()?,
         })
     }
 }

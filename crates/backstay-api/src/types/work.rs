@@ -8,6 +8,7 @@ use std::time::Duration;
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Forget, Instruction, Outcome, Reconciliation, Target, Work};
 use backstay_core::domain::lease::STALL_LIMIT;
+use backstay_core::domain::proof::Slice;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::Snapshot;
@@ -41,6 +42,9 @@ pub enum InstructionWire {
         snapshot_id: String,
         /// How much of it.
         sample: SampleWire,
+        /// The slice of the repository that is read whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slice: Option<SliceWire>,
     },
     /// Forget and remove.
     Prune,
@@ -167,6 +171,9 @@ pub enum WorkWire {
         snapshot: SnapshotWire,
         /// How much of it.
         sample: SampleWire,
+        /// The slice of the repository that is read whole; an agent that does not know slices reads the snapshot alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slice: Option<SliceWire>,
         /// The source to compare with.
         source: SourceWire,
         /// The item that the snapshot is of.
@@ -286,6 +293,27 @@ impl From<SampleWire> for SampleRule {
     }
 }
 
+/// A part of a repository's packs, by their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SliceWire {
+    /// Which, from 1.
+    pub number: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
+impl From<Slice> for SliceWire {
+    fn from(Slice { number, of }: Slice) -> Self {
+        Self { number, of }
+    }
+}
+
+impl From<SliceWire> for Slice {
+    fn from(SliceWire { number, of }: SliceWire) -> Self {
+        Self { number, of }
+    }
+}
+
 impl From<&Instruction> for InstructionWire {
     fn from(instruction: &Instruction) -> Self {
         match instruction {
@@ -295,9 +323,11 @@ impl From<&Instruction> for InstructionWire {
             Instruction::Restore { snapshot_id, target, terms } => {
                 Self::Restore { snapshot_id: snapshot_id.to_string(), target: target.into(), terms: terms.into() }
             }
-            Instruction::Verify { snapshot_id, sample } => {
-                Self::Verify { snapshot_id: snapshot_id.to_string(), sample: (*sample).into() }
-            }
+            Instruction::Verify { snapshot_id, sample, slice } => Self::Verify {
+                snapshot_id: snapshot_id.to_string(),
+                sample: (*sample).into(),
+                slice: slice.map(Into::into),
+            },
         }
     }
 }
@@ -317,9 +347,11 @@ impl InstructionWire {
                 target: target.read()?,
                 terms: terms.read()?,
             },
-            Self::Verify { snapshot_id, sample } => {
-                Instruction::Verify { snapshot_id: parse("snapshot_id", snapshot_id)?, sample: (*sample).into() }
-            }
+            Self::Verify { snapshot_id, sample, slice } => Instruction::Verify {
+                snapshot_id: parse("snapshot_id", snapshot_id)?,
+                sample: (*sample).into(),
+                slice: slice.map(Into::into),
+            },
         })
     }
 }
@@ -455,9 +487,10 @@ impl From<&Work> for WorkWire {
                 source: home.as_deref().map(|(source, _)| Box::new(source.into())),
                 item: home.as_deref().map(|(_, item)| Box::new(item.into())),
             },
-            Work::Verify { snapshot, sample, source, item } => Self::Verify {
+            Work::Verify { snapshot, sample, slice, source, item } => Self::Verify {
                 snapshot: snapshot.into(),
                 sample: (*sample).into(),
+                slice: slice.map(Into::into),
                 source: source.into(),
                 item: item.into(),
             },
@@ -496,9 +529,10 @@ impl WorkWire {
                     _ => None,
                 },
             },
-            Self::Verify { snapshot, sample, source, item } => Work::Verify {
+            Self::Verify { snapshot, sample, slice, source, item } => Work::Verify {
                 snapshot: snapshot.try_into()?,
                 sample: sample.into(),
+                slice: slice.map(Into::into),
                 source: source.try_into()?,
                 item: item.try_into()?,
             },

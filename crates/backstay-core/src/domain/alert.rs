@@ -46,17 +46,20 @@ pub enum Topic {
     Threatened,
     /// A tenant's quota.
     Quota,
+    /// A repository that was not proved within its budget.
+    Unproved,
     /// A message that its channel did not take.
     Undelivered,
 }
 
 impl Topic {
     /// The topics that are no events' kinds, with their words.
-    const OWN: [(Self, &'static str); 5] = [
+    const OWN: [(Self, &'static str); 6] = [
         (Self::Partial, "partial"),
         (Self::Overdue, "overdue"),
         (Self::Threatened, "threatened"),
         (Self::Quota, "quota"),
+        (Self::Unproved, "unproved"),
         (Self::Undelivered, "undelivered"),
     ];
 
@@ -84,6 +87,7 @@ impl Topic {
             Self::Event(EventKind::Skipped | EventKind::Cancelled | EventKind::Warned)
             | Self::Partial
             | Self::Threatened
+            | Self::Unproved
             | Self::Quota => Severity::Warning,
             Self::Event(_) => Severity::Info,
         }

@@ -14,7 +14,9 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::id::{EvidenceId, ItemId, JobId, SnapshotId, TenantId};
+use super::id::{EvidenceId, ItemId, JobId, RepositoryId, SnapshotId, TenantId};
+use super::proof::{DrillRate, Slice};
+use super::rto::rate;
 use super::sample::SizeClass;
 
 /// First line of a record: the encoding's name and version.
@@ -85,6 +87,47 @@ pub struct Findings {
     pub started_at: Timestamp,
     /// How long it took.
     pub took: Duration,
+    /// What was read besides for the repository's budget; none for a verify of a snapshot alone.
+    pub slice: Option<SliceFindings>,
+}
+
+/// What a verify of a slice read besides its snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceFindings {
+    /// The repository.
+    pub repository_id: RepositoryId,
+    /// Which of its slices.
+    pub slice: Slice,
+    /// Packs of the slice: each byte of them was read and hashed, each blob in them decrypted and hashed.
+    pub packs_read: u64,
+    /// Snapshots of which every tree was looked at.
+    pub snapshots_walked: u64,
+    /// Different trees that were read.
+    pub trees_read: u64,
+    /// The restore that was drilled.
+    pub drill: Drill,
+}
+
+/// What a restore drill brought back to a folder that is gone again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drill {
+    /// Files that were restored.
+    pub files: u64,
+    /// Of them, those that were read back from the folder and have the snapshot's hashes.
+    pub files_compared: u64,
+    /// Files that could not be chosen because they are larger than what a drill may take.
+    pub files_too_large: u64,
+    /// Bytes that were restored.
+    pub bytes: u64,
+    /// How long restoring took, without reading back.
+    pub took: Duration,
+}
+
+impl Drill {
+    /// Returns what it measured; none when it brought nothing back.
+    pub fn rate(&self) -> Option<DrillRate> {
+        (self.bytes > 0).then_some(DrillRate { bytes: self.bytes, took: self.took })
+    }
 }
 
 impl Findings {
@@ -202,11 +245,34 @@ pub fn document(place: &Place, findings: &Findings, created_at: Timestamp) -> St
     }
     line("packs_named", &findings.packs_named);
     line("bytes_fetched", &findings.bytes_fetched);
+    // Only where there was a slice: a record of a snapshot alone has the text that it always had.
+    for (name, value) in findings.slice.iter().flat_map(slice_facts) {
+        line(name, &value);
+    }
     line("difference_count", &findings.difference_count);
     for difference in &findings.differences {
         line("difference", &format!("{}: {}", difference.place, difference.problem));
     }
     out
+}
+
+/// Returns what a record says of a slice and its drill.
+fn slice_facts(read: &SliceFindings) -> Vec<(&'static str, String)> {
+    let drill = &read.drill;
+    let mut facts = vec![
+        ("repository", read.repository_id.to_string()),
+        ("slice", format!("{} of {}", read.slice.number, read.slice.of)),
+        ("slice_packs_read", read.packs_read.to_string()),
+        ("snapshots_walked", read.snapshots_walked.to_string()),
+        ("trees_read", read.trees_read.to_string()),
+        ("drill_files", drill.files.to_string()),
+        ("drill_files_compared", drill.files_compared.to_string()),
+        ("drill_files_too_large", drill.files_too_large.to_string()),
+        ("drill_bytes", drill.bytes.to_string()),
+        ("drill_took_ms", drill.took.as_millis().to_string()),
+    ];
+    facts.extend(drill.rate().map(|seen| ("drill_bytes_per_second", rate(&seen).to_string())));
+    facts
 }
 
 /// Writes control characters and the backslash as escapes, so that a value stays on its line.
@@ -296,7 +362,17 @@ mod tests {
             differences: vec![],
             started_at: Timestamp::from_second(1_700_000_000).unwrap(),
             took: Duration::from_millis(12),
+            slice: None,
         }
+    }
+
+    fn of_a_slice() -> Findings {
+        let repository_id = RepositoryId::new(Timestamp::from_second(1_700_000_000).unwrap(), [6; 10]);
+        let took = Duration::from_millis(500);
+        let drill = Drill { files: 2, files_compared: 2, files_too_large: 1, bytes: 4_000, took };
+        let slice = Slice { number: 3, of: 30 };
+        let read = SliceFindings { repository_id, slice, packs_read: 4, snapshots_walked: 5, trees_read: 6, drill };
+        Findings { slice: Some(read), ..findings() }
     }
 
     fn record(findings: &Findings) -> Evidence {
@@ -330,6 +406,28 @@ mod tests {
         let checked = verify_file(&file(&record(&findings()))).unwrap();
         assert!(checked.facts.contains(&("verdict".to_owned(), "proved".to_owned())));
         assert!(checked.facts.contains(&("item_name".to_owned(), "/home/ada\\nverdict proved".to_owned())));
+    }
+
+    /// What a record of a snapshot alone says never changes: files that were kept are checked by later versions.
+    #[test]
+    fn a_slice_adds_lines_and_an_older_record_has_none_of_them() {
+        let names = |found: &Findings| {
+            let document = record(found).document;
+            document.lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect::<Vec<_>>().join(" ")
+        };
+        let old = names(&findings());
+        assert_eq!(
+            old,
+            "backstay-evidence verdict sequence previous id created_at tenant item item_name snapshot snapshot_foreign_id \
+             job started_at took_ms files_total bytes_total files_read files_read_in_part bytes_read files_compared \
+             files_changed_since class packs_named bytes_fetched difference_count"
+        );
+        let added = "bytes_fetched repository slice slice_packs_read snapshots_walked trees_read drill_files \
+             drill_files_compared drill_files_too_large drill_bytes drill_took_ms drill_bytes_per_second difference_count";
+        assert_eq!(names(&of_a_slice()), old.replace("bytes_fetched difference_count", added));
+        let checked = verify_file(&file(&record(&of_a_slice()))).unwrap();
+        let fact = |name: &str| checked.facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!((fact("slice"), fact("drill_bytes_per_second")), (Some("3 of 30"), Some("8000")));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::disposition::Disposition;
 use super::hook::Hooks;
 use super::id::{AgentId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, TenantId};
 use super::item::Item;
+use super::proof::Slice;
 use super::repository::{Repository, RepositoryAccess, RepositoryEpoch};
 use super::restore::RestoreTerms;
 use super::retry::Streak;
@@ -354,12 +355,14 @@ pub enum Instruction {
         /// What of it, and how it meets what is there.
         terms: RestoreTerms,
     },
-    /// Read a sample of a snapshot back from storage and compare it.
+    /// Read a sample of a snapshot back from storage and compare it; or prove a slice of the repository.
     Verify {
-        /// Which snapshot.
+        /// Which snapshot: the one that is compared, or whose restore is drilled.
         snapshot_id: SnapshotId,
         /// How much of it.
         sample: SampleRule,
+        /// The slice of the repository that is read whole, for its budget; none for the snapshot alone.
+        slice: Option<Slice>,
     },
     /// Forget what retention does not keep, then remove data that nothing refers to.
     Prune,
@@ -553,6 +556,8 @@ pub enum Work {
         snapshot: Snapshot,
         /// How much of it.
         sample: SampleRule,
+        /// The slice of the repository that is read whole; none for the snapshot alone.
+        slice: Option<Slice>,
         /// The source to compare with.
         source: Source,
         /// The item that the snapshot is of.

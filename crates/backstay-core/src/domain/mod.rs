@@ -37,6 +37,8 @@ pub mod sweep;
 pub mod restore;
 pub mod retention;
 pub mod sample;
+pub mod proof;
+pub mod rto;
 pub mod evidence;
 pub mod event;
 pub mod secret;

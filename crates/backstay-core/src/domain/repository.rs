@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::id::{RepositoryId, StorageId, TenantId};
 use super::name::Name;
+use super::proof::VerifyBudget;
 use super::secret::SecretReference;
 use super::storage::{CredentialReferences, StorageSettings};
 
@@ -37,6 +38,8 @@ pub struct Repository {
     pub password: SecretReference,
     /// Where that is to be found which opens the storage, by purpose; empty in a storage, which has its own.
     pub credentials: CredentialReferences,
+    /// Within which time every pack of it is read back.
+    pub verify_within: VerifyBudget,
     /// How often it was leased alone.
     pub epoch: RepositoryEpoch,
     /// When it was retired: nothing new is made of it then, and what it made stays; none while it lives.

@@ -95,6 +95,37 @@ pub fn choose(sizes: &[u64], rule: SampleRule) -> Vec<usize> {
     chosen
 }
 
+/// How much a restore drill may bring back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrillRule {
+    /// At most so many files.
+    pub files_max: usize,
+    /// At most so many bytes in all.
+    pub bytes_max: u64,
+    /// The choice follows from it.
+    pub seed: u64,
+}
+
+/// Returns the places of the files that a drill restores, in rising order, and how many are too large for any drill.
+///
+/// Classes take turns, each in an order that follows from the seed; a file that does not fit into what is left is passed
+/// over.
+pub fn choose_drill(sizes: &[u64], rule: DrillRule) -> (Vec<usize>, u64) {
+    let mut classes: Vec<Vec<usize>> = SizeClass::ALL.iter().map(|class| places_of(sizes, *class, rule.seed)).collect();
+    let too_large = sizes.iter().filter(|size| **size > rule.bytes_max).count() as u64;
+    let (mut chosen, mut left) = (Vec::new(), rule.bytes_max);
+    while chosen.len() < rule.files_max && classes.iter().any(|places| !places.is_empty()) {
+        for place in classes.iter_mut().filter_map(Vec::pop) {
+            if sizes[place] <= left && chosen.len() < rule.files_max {
+                left -= sizes[place];
+                chosen.push(place);
+            }
+        }
+    }
+    chosen.sort_unstable();
+    (chosen, too_large)
+}
+
 /// Returns the places of one class, shuffled by the seed.
 fn places_of(sizes: &[u64], class: SizeClass, seed: u64) -> Vec<usize> {
     let mut places: Vec<usize> = (0..sizes.len()).filter(|&place| SizeClass::of(sizes[place]) == class).collect();
@@ -151,6 +182,24 @@ mod tests {
         let sizes = vec![50_000; 100_000];
         let (files, bytes, _) = taken(&sizes, 3);
         assert_eq!((files, bytes), (1_000, 50_000_000));
+    }
+
+    fn drilled(sizes: &[u64], files_max: usize, bytes_max: u64) -> (usize, u64, u64) {
+        let (chosen, too_large) = choose_drill(sizes, DrillRule { files_max, bytes_max, seed: 5 });
+        assert!(chosen.is_sorted_by(|a, b| a < b), "each once");
+        (chosen.len(), chosen.iter().map(|&place| sizes[place]).sum(), too_large)
+    }
+
+    #[test]
+    fn a_drill_takes_what_fits_and_names_what_never_does() {
+        assert_eq!(drilled(&[], 10, 100), (0, 0, 0));
+        assert_eq!(drilled(&[0, 40, 60], 10, 100), (3, 100, 0));
+        assert_eq!(drilled(&[101, 1_000_000, 7], 10, 100), (1, 7, 2));
+        assert_eq!(drilled(&[10; 50], 10, 10_000), (10, 100, 0));
+        assert_eq!(drilled(&[30; 50], 100, 100), (3, 90, 0));
+        let mut sizes = vec![100; 1_000];
+        sizes.extend([20_000_000, 70_000]);
+        assert!(drilled(&sizes, 12, 100_000_000).1 > 20_070_000, "each class has its turn");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::domain::channel::SEALED_PREFIX;
 use crate::domain::id::{ItemId, RepositoryId, SourceId, StorageId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::name::Name;
+use crate::domain::proof::VerifyBudget;
 use crate::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
 use crate::domain::schedule::ScheduleError;
 use crate::domain::secret::SecretReference;
@@ -217,6 +218,7 @@ pub async fn repository_declare(
     name: Name,
     place: RepositoryPlace,
     password: SecretReference,
+    verify_within: VerifyBudget,
 ) -> Result<Repository, DeclareError> {
     let password = own(tenant, password)?;
     let (storage_id, storage, credentials) = match place {
@@ -249,6 +251,7 @@ pub async fn repository_declare(
         storage,
         password,
         credentials,
+        verify_within,
         epoch: RepositoryEpoch(0),
         retired_at: None,
     };

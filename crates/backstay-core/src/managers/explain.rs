@@ -17,10 +17,12 @@ use crate::domain::explain::{self, Place, Queue, Running};
 use crate::domain::fairness::{Candidate, Caps};
 use crate::domain::id::{ItemId, PlanId, SnapshotId};
 use crate::domain::item::Item;
-use crate::domain::job::{Job, JobKind, JobState, Outcome};
+use crate::domain::job::{Instruction, Job, JobKind, JobState, Outcome};
 use crate::domain::plan::Plan;
+use crate::domain::proof::{DrillRate, Slice};
 use crate::domain::retention::Verdict;
 use crate::domain::rpo::{Age, DURATIONS_MAX, Forecast, age, expected_duration, forecast};
+use crate::domain::rto::{self, RtoForecast};
 use crate::domain::schedule::{Planned, next};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::store::{JobFilter, Page, SnapshotFilter, StoreError};
@@ -34,6 +36,9 @@ const STARTS_SHOWN: usize = 5;
 
 /// Newest backups of an item among which one that has not ended is looked for.
 const LIVE_ROWS_MAX: u32 = 10;
+
+/// Items of a plan whose restore is forecast as a whole; each costs a question.
+const RESTORE_ITEMS_MAX: usize = 200;
 
 /// An answer: in words, with the values that programs want beside them.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +57,8 @@ pub struct Explanation {
     pub place: Option<Place>,
     /// Whether more jobs wait than were looked at.
     pub has_more: bool,
+    /// How long bringing back all that a plan protects is expected to take; none where nothing was measured.
+    pub restore: Option<RtoForecast>,
     /// What is to be expected of an item, in each of its plans.
     pub forecasts: Vec<ItemForecast>,
     /// What retention says of a snapshot; none when no plan says anything.
@@ -69,6 +76,8 @@ pub struct ItemForecast {
     pub age: Age,
     /// What is to be expected.
     pub forecast: Forecast,
+    /// How long bringing it back is expected to take; none where nothing was measured.
+    pub restore: Option<RtoForecast>,
 }
 
 impl Explanation {
@@ -81,6 +90,7 @@ impl Explanation {
             warnings: Vec::new(),
             place: None,
             has_more: false,
+            restore: None,
             forecasts: Vec::new(),
             verdict: None,
         }
@@ -116,9 +126,32 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
         said.lines
             .push(format!("job {} found it; `backstay plan clear {}` lets prunes go on", found.job_id, plan.name));
     }
+    said.restore = plan_restore(context, plan).await?;
+    said.lines.extend(said.restore.map(|forecast| forecast.words()));
     said.warnings = warnings(context, plan, now).await?;
     said.lines.extend(said.warnings.iter().map(|words| format!("its window is too short: {words}")));
     Ok(said)
+}
+
+/// Returns what the drills of a plan's repository measured.
+async fn drills(context: &Context, plan: &Plan) -> Result<Vec<DrillRate>, StoreError> {
+    Ok(context.retention.proof_get(plan.repository_id).await?.drills)
+}
+
+/// Returns how long bringing back the newest good snapshots of all items of a plan takes; none where nothing was measured,
+/// or with more items than are looked at: a time for a part of them would be taken for the whole.
+async fn plan_restore(context: &Context, plan: &Plan) -> Result<Option<RtoForecast>, StoreError> {
+    let items = context.declarations.item_list(plan.source_id).await?;
+    let drills = drills(context, plan).await?;
+    if items.len() > RESTORE_ITEMS_MAX || drills.is_empty() {
+        return Ok(None);
+    }
+    let mut bytes = 0u64;
+    for item in &items {
+        let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
+        bytes = bytes.saturating_add(newest.map_or(0, |snapshot| snapshot.counts.bytes));
+    }
+    Ok(rto::forecast(&drills, bytes))
 }
 
 /// Says how old an item's newest good snapshot is in each of its plans, and what is to be expected.
@@ -141,15 +174,20 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
     let expected = expected(context, item.id).await?;
     for plan in &plans {
         let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-        let age = age(plan.rpo, plan.created_at, newest.map(|snapshot| snapshot.proved_at(now)), now);
+        let age = age(plan.rpo, plan.created_at, newest.as_ref().map(|snapshot| snapshot.proved_at(now)), now);
         let (foreseen, more) = item_forecast(context, plan, item, (age, expected, now), zone).await?;
-        let lines = explain::item(age, foreseen, now, zone).into_iter().chain(more);
+        let restore = match &newest {
+            Some(snapshot) => rto::forecast(&drills(context, plan).await?, snapshot.counts.bytes),
+            None => None,
+        };
+        let restore_words = restore.map(|forecast| forecast.words());
+        let lines = explain::item(age, foreseen, now, zone).into_iter().chain(more).chain(restore_words);
         match plans.len() {
             1 => said.lines.extend(lines),
             _ => said.lines.extend(lines.map(|line| format!("plan {}: {line}", plan.name))),
         }
         let (plan_id, plan_name) = (plan.id, plan.name.to_string());
-        said.forecasts.push(ItemForecast { plan_id, plan_name, age, forecast: foreseen });
+        said.forecasts.push(ItemForecast { plan_id, plan_name, age, forecast: foreseen, restore });
     }
     Ok(said)
 }
@@ -218,6 +256,11 @@ pub async fn job_explain(context: &Context, job: &Job, zone: &TimeZone) -> Resul
     let is_due = matches!(job.state, JobState::Queued { not_before } if not_before <= now);
     let found = if is_due { place(context, job, now).await? } else { Found::default() };
     said.lines = explain::job(&job.trigger, &job.state, found.place.as_ref(), now, zone);
+    if let (Instruction::Verify { slice: Some(slice), .. }, Some(why)) = (&job.instruction, said.lines.first_mut()) {
+        let Slice { number, of } = slice;
+        *why =
+            format!("its repository's verify budget wants slice {number} of {of} read, and its item's restore drilled");
+    }
     if let Some(streak) = job.streak.filter(|_| !job.state.name().is_final()) {
         let class = streak.class.word();
         said.lines.push(format!("it failed {} times in a row, {} times by {class}", streak.attempts, streak.count));

@@ -18,9 +18,10 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
 use crate::domain::id::{AgentId, EvidenceId};
 use crate::domain::job::{
-    Failure, FailureClass, Job, JobCounts, JobState, Leased, Outcome, Progress, PruneCounts, StateName,
+    Failure, FailureClass, Instruction, Job, JobCounts, JobState, Leased, Outcome, Progress, PruneCounts, StateName,
 };
 use crate::domain::lease::LEASE_BATCH_MAX;
+use crate::domain::proof::SliceRead;
 use crate::domain::retry::{AfterFailure, Streak, after_attempt};
 use crate::domain::unread::Unread;
 use crate::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
@@ -67,6 +68,7 @@ impl JobManager {
             confirmed: None,
             evidence: None,
             pruned: None,
+            slice_read: None,
             adopted: Adoption::default(),
             warnings: Vec::new(),
             suspicion: None,
@@ -99,6 +101,7 @@ impl JobManager {
                     rows.state = JobState::Damaged { message, finished_at: now };
                 }
                 rows.evidence = self.evidence_row(job, findings).await?;
+                rows.slice_read = slice_read(job, findings);
                 rows.counts = *counts;
             }
             JobResult::Pruned { forgotten, counts } => {
@@ -194,7 +197,7 @@ impl JobManager {
 
     /// Returns the signed record of a verify, chained to the item's newest; none for a job on no snapshot.
     async fn evidence_row(&self, job: &Job, findings: &Findings) -> Result<Option<Evidence>, StoreError> {
-        let crate::domain::job::Instruction::Verify { snapshot_id, .. } = job.instruction else { return Ok(None) };
+        let Instruction::Verify { snapshot_id, .. } = job.instruction else { return Ok(None) };
         let snapshot = self.context.history.snapshot_get(snapshot_id).await?;
         let item = self.context.declarations.item_get(snapshot.item_id).await?;
         let newest = self.context.history.evidence_newest(item.id).await?;
@@ -315,6 +318,7 @@ impl Jobs for JobManager {
             confirmed: None,
             evidence: None,
             pruned: None,
+            slice_read: None,
             adopted: Adoption::default(),
             warnings: Vec::new(),
             suspicion: None,
@@ -346,6 +350,14 @@ impl Jobs for JobManager {
             }
         }
     }
+}
+
+/// Returns what a verify came to that was told to read a slice, and did read that one.
+fn slice_read(job: &Job, findings: &Findings) -> Option<SliceRead> {
+    let Instruction::Verify { slice: Some(told), .. } = job.instruction else { return None };
+    let read = findings.slice.as_ref().filter(|read| (read.repository_id, read.slice) == (job.repository_id, told))?;
+    let is_proved = findings.verdict() == Verdict::Proved;
+    Some(SliceRead { slice: told, is_proved, drill: read.drill.rate() })
 }
 
 /// Hashes and signs a record.

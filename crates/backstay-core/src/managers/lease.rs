@@ -134,10 +134,10 @@ async fn work_of(context: &Context, job: &Job) -> Result<Work, StoreError> {
                 Target::Source { .. } => Some(Box::new(source_and_item(context, job.item_id).await?)),
             },
         }),
-        Instruction::Verify { snapshot_id, sample } => {
+        Instruction::Verify { snapshot_id, sample, slice } => {
             let (source, item) = source_and_item(context, job.item_id).await?;
             let snapshot = snapshot_there(context, *snapshot_id).await?;
-            Ok(Work::Verify { snapshot, sample: *sample, source, item })
+            Ok(Work::Verify { snapshot, sample: *sample, slice: *slice, source, item })
         }
         Instruction::Prune => {
             let repository = context.declarations.repository_get(job.repository_id).await?;

@@ -25,6 +25,7 @@ pub mod schedule;
 mod starts;
 pub mod adopt;
 pub mod retention;
+pub mod proof;
 pub mod anomaly;
 pub mod quota;
 pub mod retire;

@@ -165,7 +165,8 @@ pub async fn verify_request(
     sample: SampleRule,
 ) -> Result<JobId, StoreError> {
     let snapshot = snapshot_there(context, id).await?;
-    snapshot_request(context, asking, &snapshot, Instruction::Verify { snapshot_id: id, sample }).await
+    let instruction = Instruction::Verify { snapshot_id: id, sample, slice: None };
+    snapshot_request(context, asking, &snapshot, instruction).await
 }
 
 /// Returns a snapshot that was not forgotten.

@@ -1,6 +1,7 @@
-//! The store behind retention: what lies in a repository, what may not go, and when a repository is next looked at.
+//! The store behind the upkeep of repositories: what lies in one, what may not go, when it is next looked at, and how far
+//! its proof is.
 //!
-//! Who comes in: `managers::retention` and the doors of snapshots and plans.
+//! Who comes in: `managers::{retention, proof}` and the doors of snapshots, plans and repositories.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,7 +9,9 @@ use jiff::Timestamp;
 use super::store::StoreError;
 use crate::domain::anomaly::Suspicion;
 use crate::domain::event::Event;
-use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
+use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
+use crate::domain::job::Job;
+use crate::domain::proof::{Proof, VerifyBudget};
 use crate::domain::snapshot::{Hold, Snapshot};
 
 /// When a repository is next looked at for what retention does not keep.
@@ -52,4 +55,29 @@ pub trait RetentionStore: Send + Sync {
 
     /// Moves the moment of a repository's next look; false, and nothing is written, when `seen` is not what is there.
     async fn upkeep_put(&self, seen: &Upkeep, due_at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Returns how far the proofs of repositories are whose `due_at` is not after `now`, the longest due first.
+    async fn proof_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Proof>, StoreError>;
+
+    /// Writes what a look led to: `due_at`, `began_at` and `drilled_item_id` of `next`, never its slices, which settlements
+    /// write. False, and nothing is written, when `seen` is not due at the moment that is there.
+    async fn proof_put(&self, seen: &Proof, next: &Proof) -> Result<bool, StoreError>;
+
+    /// Returns how far the proof of a repository is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such repository.
+    async fn proof_get(&self, repository: RepositoryId) -> Result<Proof, StoreError>;
+
+    /// Returns how far the proofs of all repositories are, or of one tenant's, in the order of their ids.
+    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError>;
+
+    /// Returns the verify of a slice of a repository that has not ended, a parked one too; none when there is none.
+    async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError>;
+
+    /// Gives a repository another budget, whose time begins with the next look; that look is due at once.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Retired`].
+    async fn budget_put(&self, repository: RepositoryId, budget: VerifyBudget) -> Result<(), StoreError>;
 }

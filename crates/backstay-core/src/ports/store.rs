@@ -27,6 +27,7 @@ use crate::domain::job::{Job, JobCounts, JobKind, JobState, Progress, StateName}
 use crate::domain::job_set::JobSet;
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
+use crate::domain::proof::SliceRead;
 use crate::domain::quota::{Quota, Usage};
 use crate::domain::repository::{Repository, RepositoryEpoch};
 use crate::domain::retry::Streak;
@@ -379,6 +380,8 @@ pub struct Settlement {
     pub evidence: Option<Evidence>,
     /// What it removed; none for a job that is no prune.
     pub pruned: Option<Pruned>,
+    /// The slice of its repository that it read to the end; none for any other job.
+    pub slice_read: Option<SliceRead>,
     /// What it found in its repository that had no row.
     pub adopted: Adoption,
     /// What is told before it: what wants a look.

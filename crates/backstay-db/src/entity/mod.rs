@@ -11,6 +11,7 @@ pub(crate) mod storage;
 pub(crate) mod plan;
 pub(crate) mod template;
 pub(crate) mod upkeep;
+pub(crate) mod proof;
 pub(crate) mod suspicion;
 pub(crate) mod quota;
 pub(crate) mod repository_usage;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use backstay_core::domain::proof::VerifyBudget;
 use backstay_core::domain::repository::{Repository, RepositoryEpoch, RepositoryKind};
 use backstay_core::domain::storage::{CredentialReferences, Purpose, StorageSettings};
 use backstay_core::ports::store::StoreError;
 use sea_orm::entity::prelude::*;
 
-use crate::row::{Row, json_cell};
+use crate::row::{Row, count_cell, json_cell};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "repository")]
@@ -28,6 +29,8 @@ pub(crate) struct Model {
     pub(crate) retired_mark: String,
     /// The storage that it lies in; none for one that says itself where.
     pub(crate) storage_id: Option<String>,
+    /// None for the default, zero for never.
+    pub(crate) verify_within_ms: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -50,6 +53,7 @@ impl Model {
             retired_at: repository.retired_at.map(|at| at.as_microsecond()),
             retired_mark: repository.retired_at.map_or_else(String::new, |_| repository.id.to_string()),
             storage_id: repository.storage_id.map(|id| id.to_string()),
+            verify_within_ms: within_cell(repository.verify_within),
         }
     }
 
@@ -68,10 +72,21 @@ impl Model {
                 None => CredentialReferences::new(),
                 Some(text) => credentials(row, text)?,
             },
+            verify_within: within(row, self.verify_within_ms)?,
             epoch: RepositoryEpoch(self.epoch),
             retired_at: row.instant_some("retired_at", self.retired_at)?,
         })
     }
+}
+
+/// Returns a budget as a row holds it.
+pub(crate) fn within_cell(budget: VerifyBudget) -> Option<i64> {
+    budget.ms().map(count_cell)
+}
+
+fn within(row: Row<'_>, cell: Option<i64>) -> Result<VerifyBudget, StoreError> {
+    let given = cell.map(|ms| row.count("verify_within_ms", ms)).transpose()?;
+    VerifyBudget::from_ms(given).map_err(|error| row.unreadable(error.to_string()))
 }
 
 pub(crate) fn credentials_cell(references: &CredentialReferences) -> String {

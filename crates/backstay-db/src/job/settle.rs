@@ -24,6 +24,7 @@ use crate::entity::{attempt, checkpoint, evidence, job, job_unread, lease, snaps
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::now::Now;
+use crate::proof::slice_put;
 use crate::quota::{StoredChange, UsageChange, usage_move};
 use crate::row::count_cell;
 use crate::upkeep::pruned_put;
@@ -69,6 +70,9 @@ pub(super) async fn settle(
     }
     if let Some(pruned) = &settlement.pruned {
         pruned_put(tx, &row.repository_id, pruned, now.read(tx).await?).await?;
+    }
+    if let Some(read) = &settlement.slice_read {
+        slice_put(tx, &row.repository_id, read, now.read(tx).await?).await?;
     }
     adopted_put(tx, &row.repository_id, &settlement.adopted).await?;
     if let Some(suspicion) = &settlement.suspicion {

@@ -38,6 +38,7 @@ mod m20261122_000020_lease;
 mod m20261122_000021_backup;
 mod m20261122_000022_hook;
 mod m20261122_000023_suspicion;
+mod m20261122_000024_proof;
 mod m20261122_000026_partial;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -72,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000021_backup::Backup),
             Box::new(m20261122_000022_hook::Hook),
             Box::new(m20261122_000023_suspicion::Suspicion),
+            Box::new(m20261122_000024_proof::Proof),
             Box::new(m20261122_000026_partial::Partial),
         ]
     }

@@ -76,6 +76,10 @@ async fn fill(db: &DatabaseConnection, world: &World) {
             "INSERT INTO upkeep (repository_id, due_at, pending_count) SELECT {id}, 9000000000000000 + n, 0 FROM {many}"
         ),
         format!(
+            "INSERT INTO proof (repository_id, due_at, slices_json, drills_json) \
+             SELECT {id}, 9000000000000000 + n, '[]', '[]' FROM {many}"
+        ),
+        format!(
             "INSERT INTO snapshot (id, tenant_id, item_id, repository_id, job_id, foreign_id, taken_at, outcome, {counts}) \
              SELECT {id}, '{tenant}', '{item}', '{repository}', {id}, {id}, n, 'complete', 0, 0, 0, 0, 0, 0, 0 FROM {many}"
         ),
@@ -105,7 +109,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     }
     let analyze = match backend {
         DbBackend::MySql => {
-            "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, watch, event_cursor, digest, \
+            "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, proof, watch, event_cursor, digest, \
              outbox, alert"
         }
         _ => "ANALYZE",
@@ -126,6 +130,7 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
         "plan",
         "plan_schedule",
         "upkeep",
+        "proof",
         "watch",
         "event_cursor",
         "digest",

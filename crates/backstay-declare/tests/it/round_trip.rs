@@ -40,6 +40,9 @@ fn value(shape: &'static Shape) -> BoxedStrategy<Value> {
         Shape::Number(least, most) => (*least.max(&1)..=*most).prop_map(Value::from).boxed(),
         Shape::Count => prop_oneof![Just(-1_i64), 1..400_i64].prop_map(Value::from).boxed(),
         Shape::Length(least) => (*least.max(&1)..2_000_000_000_u64).prop_map(Value::from).boxed(),
+        Shape::LengthOrNever(least) => {
+            prop_oneof![Just(0_u64), *least..2_000_000_000_u64].prop_map(Value::from).boxed()
+        }
         Shape::Size => {
             prop_oneof![any::<u64>(), (1..999_u64).prop_map(|n| n << 30), (1..999_u64).prop_map(|n| n * 1_000_000_000)]
                 .prop_map(Value::from)

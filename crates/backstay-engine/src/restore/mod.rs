@@ -24,9 +24,12 @@ mod special;
 mod metadata;
 mod mark;
 mod stage;
+pub mod drill;
 pub mod stream;
 pub mod command;
 pub mod tar;
+
+use std::time::{Duration, Instant};
 
 use backstay_core::domain::unread::Unread;
 
@@ -63,6 +66,8 @@ pub struct Restored {
     pub bytes_written: u64,
     /// Regular files that were read back at the end.
     pub verified: u64,
+    /// How long it took until all was written, before anything was read back.
+    pub wrote_for: Duration,
     /// Entries of which setuid, setgid or a capability was left out because rights were not asked for.
     pub rights_left_out: u64,
     /// Copies of blobs that were found to be bad and cost nothing, because another copy was good: a check says more.
@@ -114,6 +119,7 @@ pub fn apply(
     progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<Restored, EngineError> {
+    let began = Instant::now();
     let target = Target::make(options.target, &options.system)?;
     let mark = Mark::set(&target, options)?;
     let rules = Rules::new(options.special, options.owners, &options.system);
@@ -126,6 +132,7 @@ pub fn apply(
     let mut done = Restored { skipped: counts.skip, rights_left_out: plan.rights_left_out, ..Restored::default() };
     done.bytes_written = files(&run, plan)?;
     special::make_others(&run, plan)?;
+    done.wrote_for = began.elapsed();
     if options.verify {
         plan.parts = all;
         done.verified = existing::read_back(plan, &target, options.workers, interrupt)?;

@@ -6,6 +6,7 @@
 //! error: the verify goes on to the end and says all of it.
 
 mod compare;
+pub mod slice;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -92,6 +93,7 @@ fn empty(started_at: Timestamp) -> Findings {
         differences: Vec::new(),
         started_at,
         took: Duration::ZERO,
+        slice: None,
     }
 }
 

@@ -28,6 +28,8 @@ mod unread;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
+mod slice;
+#[cfg(test)]
 mod copies;
 #[cfg(test)]
 mod parsers;

@@ -1,16 +1,20 @@
 //! Repositories.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::{RetiredQuery, Rows};
-use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView};
+use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
+use backstay_core::domain::id::RepositoryId;
+use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::storage::{Storage, StorageSettings};
 use backstay_core::managers::adopt::adopt_request;
 use backstay_core::managers::declaration::RepositoryPlace;
-use backstay_core::managers::{declaration, retention, retire};
+use backstay_core::managers::{declaration, proof, retention, retire};
 use backstay_core::ports::store::{Enqueued, Retirable};
 
 use super::caller::{Asked, Caller, Own};
@@ -38,14 +42,39 @@ pub(super) async fn repository_create(
         _ => return Err(ApiError::invalid("storage", "give storage by itself, or storage_id and a path there")),
     };
     let (name, password) = (body.name.parse()?, body.password_reference.parse()?);
+    let within = budget_of(body.verify_within_ms)?;
     let kinds = &state.storage_kinds;
     let context = &state.context;
-    let made = declaration::repository_declare(context, kinds, tenant, name, place, password).await?;
+    let made = declaration::repository_declare(context, kinds, tenant, name, place, password, within).await?;
     Ok((StatusCode::CREATED, Json(RepositoryView::from(&made))))
 }
 
-pub(super) async fn repository_show(Own(repository): Own<Repository>) -> Json<RepositoryView> {
-    Json((&repository).into())
+/// Reads a budget; one that cannot be kept names its field.
+fn budget_of(given_ms: Option<u64>) -> Result<VerifyBudget, ApiError> {
+    VerifyBudget::from_ms(given_ms).map_err(|error| ApiError::invalid("verify_within_ms", error))
+}
+
+pub(super) async fn repository_show(
+    State(state): State<ServerState>,
+    Own(repository): Own<Repository>,
+) -> Result<Json<RepositoryView>, ApiError> {
+    shown(&state, &repository).await
+}
+
+async fn shown(state: &ServerState, repository: &Repository) -> Result<Json<RepositoryView>, ApiError> {
+    let now = state.context.schedules.clock_read().await?;
+    let proof = state.context.retention.proof_get(repository.id).await?;
+    Ok(Json(RepositoryView::proved(repository, Some(&proof), now)))
+}
+
+pub(super) async fn repository_update(
+    State(state): State<ServerState>,
+    Own(seen): Own<Repository>,
+    Body(body): Body<RepositoryUpdate>,
+) -> Result<Json<RepositoryView>, ApiError> {
+    let budget = budget_of(body.verify_within_ms)?;
+    let changed = proof::budget_change(&state.context, &seen, budget).await?;
+    shown(&state, &changed).await
 }
 
 pub(super) async fn repository_prune(
@@ -77,7 +106,11 @@ pub(super) async fn repository_list(
 ) -> Result<Json<Rows<RepositoryView>>, ApiError> {
     let mut repositories = state.context.declarations.repository_list(caller.tenant()).await?;
     repositories.retain(|row| query.retired || row.retired_at.is_none());
-    Ok(Json(Rows::whole(repositories.iter().map(RepositoryView::from).collect())))
+    let now = state.context.schedules.clock_read().await?;
+    let proofs = state.context.retention.proof_list(caller.tenant()).await?;
+    let proofs: HashMap<RepositoryId, Proof> = proofs.into_iter().map(|row| (row.repository_id, row)).collect();
+    let view = |row: &Repository| RepositoryView::proved(row, proofs.get(&row.id), now);
+    Ok(Json(Rows::whole(repositories.iter().map(view).collect())))
 }
 
 pub(super) async fn repository_retire(

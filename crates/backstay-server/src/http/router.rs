@@ -126,6 +126,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::TenantShow => get(tenant::tenant_show),
         Operation::RepositoryShow => get(repository::repository_show),
         Operation::RepositoryPrune => post(repository::repository_prune),
+        Operation::RepositoryUpdate => patch(repository::repository_update),
         Operation::RepositoryAdopt => post(repository::repository_adopt),
         Operation::SourceShow => get(source::source_show),
         Operation::SourceUpdate => patch(source::source_update),

@@ -1,9 +1,10 @@
-//! Starts what is due by schedule, prunes among it.
+//! Starts what is due by schedule, prunes and verifies by budget among it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backstay_core::managers::context::Context;
+use backstay_core::managers::proof::proof_tick;
 use backstay_core::managers::retention::upkeep_tick;
 use backstay_core::managers::schedule::{clock_watch, tick};
 use jiff::Timestamp;
@@ -57,6 +58,14 @@ async fn look(
     }
     if kept.started > 0 {
         tracing::info!(started = kept.started, "repositories are pruned");
+        wake.notify_one();
+    }
+    let proven = proof_tick(context).await?;
+    for (repository, error) in &proven.failed {
+        tracing::warn!(%repository, %error, "a repository could not be looked at for its proof; it is tried again soon");
+    }
+    if proven.started > 0 {
+        tracing::info!(started = proven.started, "slices of repositories are proved");
         wake.notify_one();
     }
     Ok(())

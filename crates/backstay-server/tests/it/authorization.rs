@@ -81,7 +81,7 @@ impl House {
         let filter = SnapshotFilter::default();
         let snapshot = world.history.snapshot_list(filter, Page::first()).await.unwrap().remove(0);
         let sample = SampleRule { files_min: 1, bytes_percent: 1, seed: 5 };
-        let verify = Instruction::Verify { snapshot_id: snapshot.id, sample };
+        let verify = Instruction::Verify { snapshot_id: snapshot.id, sample, slice: None };
         world.enqueue(&Job { instruction: verify, plan_id: None, ..world.backup(0) }).await;
         let lease = jobs.job_lease(&ask).await.unwrap().remove(0).lease_key();
         let result = JobResult::Verified { findings: Box::new(findings(&world)), counts };
@@ -168,6 +168,7 @@ fn findings(world: &World) -> Findings {
         differences: Vec::new(),
         started_at: world.now(),
         took: std::time::Duration::ZERO,
+        slice: None,
     }
 }
 
@@ -207,6 +208,7 @@ fn case(house: &House, operation: Operation) -> Case {
         }
         Operation::RepositoryList => (none(), None, Foreign::WithoutIt),
         Operation::RepositoryShow | Operation::RepositoryPrune => (own(&world.repository.id), None, Foreign::Missing),
+        Operation::RepositoryUpdate => (own(&world.repository.id), Some(json!({})), Foreign::Missing),
         Operation::RepositoryAdopt => (own(&world.repository.id), Some(json!({})), Foreign::Missing),
         Operation::SourceCreate => {
             (none(), Some(json!({ "tenant": tenant, "name": name, "kind": "none", "settings": {} })), Foreign::Missing)

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::event::Event;
-use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
+use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::job::Job;
+use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::StoreError;
@@ -36,5 +38,23 @@ impl RetentionStore for SteppedStore {
     }
     async fn upkeep_put(&self, seen: &Upkeep, due_at: Timestamp) -> Result<bool, StoreError> {
         self.writes("upkeep_put", self.database.upkeep_put(seen, due_at)).await
+    }
+    async fn proof_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Proof>, StoreError> {
+        self.reads("proof_list_due", self.database.proof_list_due(now, rows_max)).await
+    }
+    async fn proof_put(&self, seen: &Proof, next: &Proof) -> Result<bool, StoreError> {
+        self.writes("proof_put", self.database.proof_put(seen, next)).await
+    }
+    async fn proof_get(&self, repository: RepositoryId) -> Result<Proof, StoreError> {
+        self.reads("proof_get", self.database.proof_get(repository)).await
+    }
+    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError> {
+        self.reads("proof_list", self.database.proof_list(tenant)).await
+    }
+    async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError> {
+        self.reads("slice_open", self.database.slice_open(repository)).await
+    }
+    async fn budget_put(&self, repository: RepositoryId, budget: VerifyBudget) -> Result<(), StoreError> {
+        self.writes("budget_put", self.database.budget_put(repository, budget)).await
     }
 }

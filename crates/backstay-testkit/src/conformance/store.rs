@@ -15,6 +15,7 @@ pub mod turns;
 pub mod schedule;
 pub mod starts;
 pub mod retention;
+pub mod proof;
 pub mod notice;
 pub mod voice;
 pub mod settle;
@@ -97,6 +98,13 @@ macro_rules! store_promises {
             retention::a_suspected_plan_keeps_everything_until_it_is_cleared,
             retention::what_one_plan_keeps_stays,
             retention::what_was_forgotten_is_not_to_be_read,
+            proof::a_proof_moves_from_where_it_was_seen,
+            proof::a_slice_that_was_read_is_written_with_its_job,
+            proof::a_budget_begins_its_time_anew,
+            proof::a_budget_has_every_slice_read_once,
+            proof::a_slice_is_asked_for_once,
+            proof::harm_and_what_was_not_proved_are_told,
+            proof::what_needs_no_proof_is_left_alone,
             notice::channels_are_read_back_and_names_are_their_owners,
             notice::a_decision_is_written_as_a_whole_or_not_at_all,
             notice::of_many_claimers_one_has_a_message,

@@ -290,6 +290,7 @@ pub fn repository(tenant: TenantId, id: RepositoryId, name: &str) -> Repository 
         storage: StorageSettings { kind: "local".to_owned(), settings: json!({ "path": "/srv/backups" }) },
         password: "file:keys/home.key".parse().unwrap(),
         credentials: Default::default(),
+        verify_within: Default::default(),
         epoch: RepositoryEpoch(0),
         retired_at: None,
     }
@@ -316,6 +317,7 @@ pub fn settlement(state: JobState) -> Settlement {
         confirmed: None,
         evidence: None,
         pruned: None,
+        slice_read: None,
         adopted: Adoption::default(),
         warnings: Vec::new(),
         suspicion: None,

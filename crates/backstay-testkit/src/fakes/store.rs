@@ -34,6 +34,7 @@ use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::proof::Proof;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::schedule::ScheduleState;
@@ -85,6 +86,7 @@ struct Rows {
     storages: BTreeMap<StorageId, Storage>,
     schedules: BTreeMap<PlanId, ScheduleState>,
     upkeep: BTreeMap<RepositoryId, Upkeep>,
+    proofs: BTreeMap<RepositoryId, Proof>,
     quotas: BTreeMap<TenantId, Quota>,
     usage: BTreeMap<RepositoryId, Usage>,
     maintenance: Vec<MaintenanceRow>,

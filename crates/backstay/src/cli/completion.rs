@@ -29,7 +29,6 @@ const PLACES: &[(&str, &str, What)] = &[
     ("template", "template", What::Template),
     ("template", "above", What::Template),
     ("repository", "repository", What::Repository),
-    ("repository", "id", What::RepositoryId),
     ("repository", "storage", What::Storage),
     ("storage", "storage", What::Storage),
     ("source", "source", What::Source),

@@ -168,14 +168,17 @@ impl Server {
         for row in client.repository_list().await?.rows {
             let storage = storages.iter().find(|storage| Some(&storage.id) == row.storage_id.as_ref());
             let password = json!(own_reference(&row.password_reference, Some(&row.tenant_id)));
+            let within = json!(row.verify_within_ms);
             let said = match storage {
                 Some(storage) => record([
                     ("storage", json!(storage.name)),
+                    ("verify_within", within),
                     ("path", path_below(&judges, &storage.settings, &row).map_or(Value::Null, Value::from)),
                     ("password", password),
                 ]),
                 None => record([
                     ("storage", json!({ "kind": row.storage.kind, "settings": row.storage.settings })),
+                    ("verify_within", within),
                     ("password", password),
                     ("credentials", credentials(&row.credentials, &row.tenant_id)),
                 ]),

@@ -32,6 +32,7 @@ mod kinds;
 mod maintenance;
 mod repository;
 mod repository_verify;
+mod repository_proof;
 mod repository_stats;
 mod storage;
 mod source;

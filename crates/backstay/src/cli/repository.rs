@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use backstay_api::Client;
 use backstay_api::types::list::RetiredQuery;
-use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView, StorageView};
+use backstay_api::types::repository::{
+    RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView, StorageView,
+};
 
 use backstay_core::domain::storage::Purpose;
 
@@ -12,9 +14,9 @@ use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
 use super::job::exit_of;
+use super::repository_proof as proof;
 use super::retire;
 use super::screen::Screen;
-use super::show::show;
 use super::source::settings_of;
 use super::watch::{Watch, watch_job};
 use crate::roles::installation::WithAgent;
@@ -29,10 +31,18 @@ pub(crate) enum Verb {
         #[arg(long)]
         retired: bool,
     },
-    /// Show one repository
+    /// Show one repository, and how much of it was proved lately
     Show {
-        /// The repository's id
-        id: String,
+        /// The repository's name or id
+        repository: String,
+    },
+    /// Change within which time every pack of a repository is read back
+    Update {
+        /// The repository's name or id
+        repository: String,
+        /// Within which time, such as 14d; never, to leave it to people; default, for 30d
+        #[arg(long, value_name = "TIME", required = true)]
+        verify_within: String,
     },
     /// Read back the newest snapshot of each item, a sample or all of it, and say whether harm was found
     Verify(super::repository_verify::Verify),
@@ -88,6 +98,10 @@ pub(crate) enum Verb {
         /// purpose, given several times
         #[arg(long = "credential", value_name = "[PURPOSE=]REFERENCE")]
         credentials: Vec<String>,
+        /// Within which time every pack of it is read back, such as 14d; never, to leave it to people; 30d when nothing is
+        /// said
+        #[arg(long, value_name = "TIME")]
+        verify_within: Option<String>,
         /// It is there already: take in its snapshots at once
         #[arg(long)]
         existing: bool,
@@ -109,13 +123,33 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                     row.kind.clone(),
                     row.storage.kind.clone(),
                     place.to_owned(),
+                    proof::short(row),
                     row.id.clone(),
                 ]
             };
             let rows = list.rows.iter().map(row).collect();
-            screen.rows(&list, &["name", "kind", "storage", "place", "id"], rows, "there is no repository yet");
+            screen.rows(
+                &list,
+                &["name", "kind", "storage", "place", "proved", "id"],
+                rows,
+                "there is no repository yet",
+            );
         }
-        Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.repository_show(&id).await?)).await?),
+        Verb::Show { repository } => {
+            let shown = look(common, async |client| {
+                let id = named(client, &repository).await?.id;
+                Ok(client.repository_show(&id).await?)
+            });
+            proof::show(screen, &shown.await?);
+        }
+        Verb::Update { repository, verify_within } => {
+            let body = RepositoryUpdate { verify_within_ms: proof::within_ms(&verify_within)? };
+            let changed = look(common, async |client| {
+                let id = named(client, &repository).await?.id;
+                Ok(client.repository_update(&id, &body).await?)
+            });
+            proof::show(screen, &changed.await?);
+        }
         Verb::Verify(verb) => return super::repository_verify::run(common, &verb, screen).await,
         Verb::Stats { repository } => return super::repository_stats::run(common, &repository, screen).await,
         Verb::Prune { repository } => {
@@ -133,7 +167,19 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Retire { repository, yes } => {
             return retire::run(common, retire::Noun::Repository, &repository, yes, screen).await;
         }
-        Verb::Create { name, kind, storage, path, settings, password_reference, credentials, existing, tenant } => {
+        Verb::Create {
+            name,
+            kind,
+            storage,
+            path,
+            settings,
+            password_reference,
+            credentials,
+            verify_within,
+            existing,
+            tenant,
+        } => {
+            let verify_within_ms = verify_within.as_deref().map(proof::within_ms).transpose()?.flatten();
             let (settings, credentials) = (settings_of(&settings)?, credentials_of(&credentials));
             let made = look(common, async |client| {
                 let storage_id = match &storage {
@@ -142,8 +188,16 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                 };
                 let own = || StorageView { kind: kind.unwrap_or_else(|| "local".to_owned()), settings };
                 let storage = storage_id.is_none().then(own);
-                let body =
-                    RepositoryCreate { tenant, name, storage, storage_id, path, password_reference, credentials };
+                let body = RepositoryCreate {
+                    tenant,
+                    name,
+                    storage,
+                    storage_id,
+                    path,
+                    password_reference,
+                    credentials,
+                    verify_within_ms,
+                };
                 Ok(client.repository_create(&body).await?)
             });
             let made = made.await?;

@@ -266,7 +266,7 @@ impl Work {
 }
 
 /// Reads a length of time such as `90m`.
-fn length_ms(option: &str, text: &str) -> Result<u64, CliError> {
+pub(super) fn length_ms(option: &str, text: &str) -> Result<u64, CliError> {
     let wrong = || {
         CliError::new(Exit::Input, format!("{option} `{text}` is not a length of time"))
             .hint("Write one such as 6h, 90m or 1d12h.")

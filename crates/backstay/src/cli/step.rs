@@ -5,7 +5,7 @@ use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate
 use backstay_api::types::maintenance::MaintenanceCreate;
 use backstay_api::types::plan::{PlanCreate, PlanUpdate, PlanView};
 use backstay_api::types::quota::QuotaPut;
-use backstay_api::types::repository::{RepositoryCreate, StorageView};
+use backstay_api::types::repository::{RepositoryCreate, RepositoryUpdate, StorageView};
 use backstay_api::types::source::{SourceCreate, SourceUpdate, SourceView};
 use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use backstay_api::types::template::{BackupTermsView, TemplateCreate, TemplateUpdate, TemplateView};
@@ -80,7 +80,17 @@ async fn create(client: &Client, server: &Server, key: &Key, record: &Record) ->
             };
             let credentials = field::<Option<_>>(record, "credentials")?.unwrap_or_default();
             let (path, password_reference) = (field(record, "path")?, field(record, "password")?);
-            let body = RepositoryCreate { tenant, name, storage, storage_id, path, password_reference, credentials };
+            let verify_within_ms = field(record, "verify_within")?;
+            let body = RepositoryCreate {
+                tenant,
+                name,
+                storage,
+                storage_id,
+                path,
+                password_reference,
+                credentials,
+                verify_within_ms,
+            };
             client.repository_create(&body).await?.id
         }
         Noun::Source => {
@@ -259,7 +269,12 @@ async fn update(client: &Client, server: &Server, step: &Step, id: &str, record:
             let body = SourceUpdate { settings: field(record, "settings")? };
             change::<SourceView>(client, server, key, id, (Operation::SourceShow, Operation::SourceUpdate), &body).await
         }
-        Noun::Tenant | Noun::Repository | Noun::Maintenance => {
+        Noun::Repository => {
+            // One value, and the last word holds: nothing of what was seen can be undone by it.
+            let body = RepositoryUpdate { verify_within_ms: field(record, "verify_within")? };
+            client.repository_update(id, &body).await.map(drop).map_err(Into::into)
+        }
+        Noun::Tenant | Noun::Maintenance => {
             Err(CliError::new(Exit::Failed, format!("a {} cannot be changed", key.noun.word())))
         }
     }

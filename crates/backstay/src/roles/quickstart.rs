@@ -157,6 +157,7 @@ async fn repository_ensure(client: &Client, data: &DataDir) -> Result<(Repositor
         path: None,
         password_reference,
         credentials: BTreeMap::new(),
+        verify_within_ms: None,
     };
     Ok((client.repository_create(&declared).await?, key))
 }

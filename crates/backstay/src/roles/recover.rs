@@ -194,6 +194,7 @@ async fn repository_ensure(
         path: None,
         password_reference,
         credentials: wish.credentials.clone(),
+        verify_within_ms: None,
     };
     Ok((client.repository_create(&declared).await?, true))
 }

@@ -32,6 +32,7 @@ mod quickstart;
 mod recovery;
 mod restore_part;
 mod retention;
+mod proof;
 mod same_story;
 mod secrets;
 mod service;

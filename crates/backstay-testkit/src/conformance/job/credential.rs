@@ -50,7 +50,7 @@ pub async fn a_lease_brings_the_keys_that_its_job_needs(harness: JobsHarness) {
     jobs.job_finish(leased.lease_key(), &result).await.unwrap();
     let snapshots = world.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap();
     let sample = SampleRule { files_min: 1, bytes_percent: 1, seed: 5 };
-    world.enqueue(&of(Instruction::Verify { snapshot_id: snapshots[0].id, sample })).await;
+    world.enqueue(&of(Instruction::Verify { snapshot_id: snapshots[0].id, sample, slice: None })).await;
     let leased = lease(&*jobs, world.agent(), 1).await.remove(0);
     assert_keys(&leased);
     let failure = Failure {

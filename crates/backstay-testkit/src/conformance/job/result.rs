@@ -197,6 +197,7 @@ fn findings(world: &World) -> Findings {
         differences: Vec::new(),
         started_at: world.now(),
         took: Duration::from_millis(12),
+        slice: None,
     }
 }
 
@@ -214,7 +215,7 @@ pub async fn a_verify_leaves_signed_and_chained_evidence(harness: JobsHarness) {
         (findings(&world), Verdict::Proved, StateName::Succeeded),
     ] {
         world.clock.advance(Duration::from_millis(1));
-        let (key, work) = leased_on(&*jobs, &world, Instruction::Verify { snapshot_id, sample }).await;
+        let (key, work) = leased_on(&*jobs, &world, Instruction::Verify { snapshot_id, sample, slice: None }).await;
         let Work::Verify { snapshot, sample: leased_sample, item, .. } = work else { panic!("{work:?}") };
         assert_eq!((snapshot.id, leased_sample, &item), (snapshot_id, sample, &world.items[0]));
         let result = JobResult::Verified { findings: Box::new(found), counts: JobCounts::default() };

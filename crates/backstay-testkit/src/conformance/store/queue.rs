@@ -10,6 +10,7 @@ use backstay_core::domain::id::{ItemId, JobId, PlanId, RepositoryId, SnapshotId,
 use backstay_core::domain::job::{
     FailureClass, Instruction, Job, JobKind, JobState, Outcome, Reconciliation, StateName, Target, Trigger,
 };
+use backstay_core::domain::proof::Slice;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retry::Streak;
 use backstay_core::domain::sample::SampleRule;
@@ -43,8 +44,12 @@ pub async fn a_job_is_read_back_as_it_was_enqueued(stores: Stores) {
         restore(Target::Directory(not_utf8)),
         restore(Target::Source { name: None }),
         restore(Target::Source { name: Some("wiki ü".to_owned()) }),
-        Instruction::Verify { snapshot_id, sample: SampleRule::everything() },
-        Instruction::Verify { snapshot_id, sample: SampleRule::first_sample(u64::MAX) },
+        Instruction::Verify { snapshot_id, sample: SampleRule::everything(), slice: None },
+        Instruction::Verify {
+            snapshot_id,
+            sample: SampleRule::first_sample(u64::MAX),
+            slice: Some(Slice { number: 30, of: 30 }),
+        },
     ];
     let triggers =
         [Trigger::Request, Trigger::Occurrence(world.now()), Trigger::FollowUp(JobId::new(world.now(), [0; 10]))];
@@ -134,7 +139,7 @@ pub async fn a_restore_never_overlaps(stores: Stores) {
     let snapshot_id = SnapshotId::new(world.now(), world.ten());
     let sample = SampleRule::everything();
     for _ in 0..2 {
-        let verify = Job { instruction: Instruction::Verify { snapshot_id, sample }, ..world.backup(0) };
+        let verify = Job { instruction: Instruction::Verify { snapshot_id, sample, slice: None }, ..world.backup(0) };
         assert_eq!(world.enqueue(&verify).await, Enqueued::New(verify.id));
     }
     let parked = JobState::Parked { class: FailureClass::Storage, message: "no route".to_owned() };

@@ -153,7 +153,7 @@ pub async fn a_backup_without_room_never_starts(stores: Stores) {
     let sample = SampleRule::everything();
     let target = Target::Directory("/srv/out".into());
     for instruction in [
-        Instruction::Verify { snapshot_id: made, sample },
+        Instruction::Verify { snapshot_id: made, sample, slice: None },
         Instruction::Restore { snapshot_id: made, target, terms: RestoreTerms::default() },
     ] {
         world.enqueue(&Job { instruction, plan_id: None, ..world.backup(0) }).await;

@@ -226,6 +226,7 @@ pub async fn nobody_waits_behind_what_is_full(stores: Stores) {
     let verify = backstay_core::domain::job::Instruction::Verify {
         snapshot_id: backstay_core::domain::id::SnapshotId::new(world.now(), world.ten()),
         sample: backstay_core::domain::sample::SampleRule::everything(),
+        slice: None,
     };
     let last = Job {
         instruction: verify,

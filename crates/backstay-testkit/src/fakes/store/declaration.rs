@@ -6,6 +6,7 @@ use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::proof::Proof;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::ScheduleState;
@@ -41,7 +42,7 @@ fn by_name<'a, T: Clone + 'a, K: Ord>(rows: impl Iterator<Item = &'a T>, name: i
 }
 
 /// Says that a row is retired, if it is.
-fn live(retired_at: Option<Timestamp>, noun: &'static str, name: &Name) -> Result<(), StoreError> {
+pub(super) fn live(retired_at: Option<Timestamp>, noun: &'static str, name: &Name) -> Result<(), StoreError> {
     if retired_at.is_none() { Ok(()) } else { Err(StoreError::Retired { noun, key: name.to_string() }) }
 }
 
@@ -232,6 +233,7 @@ impl DeclarationStore for FakeStores {
             rows.repositories.insert(repository.id, repository.clone());
             let upkeep = Upkeep { repository_id: repository.id, due_at: Timestamp::UNIX_EPOCH, has_pending: false };
             rows.upkeep.insert(repository.id, upkeep);
+            rows.proofs.insert(repository.id, Proof::new(repository.id));
             Ok(())
         })
     }

@@ -419,6 +419,9 @@ impl JobStore for FakeStores {
             settlement.evidence.iter().try_for_each(|record| rows.evidence_add(record))?;
             let repository = rows.jobs[&key.job_id].repository_id;
             settlement.pruned.iter().for_each(|pruned| rows.pruned_put(repository, pruned, now));
+            if let (Some(read), Some(proof)) = (&settlement.slice_read, rows.proofs.get_mut(&repository)) {
+                proof.take(read, now);
+            }
             rows.adopt(repository, &settlement.adopted)?;
             if let Some(found) = &settlement.suspicion {
                 rows.suspicions.entry(found.plan_id).or_insert_with(|| found.clone());

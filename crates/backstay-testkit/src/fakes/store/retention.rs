@@ -6,14 +6,15 @@ use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobKind};
+use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::quota::Usage;
-use backstay_core::domain::repository::RepositoryAccess;
+use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::snapshot::{Hold, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::{PAGE_ROWS_MAX, Pruned, StoreError, StoredAfter};
 use jiff::Timestamp;
 
-use super::declaration::{found, free};
+use super::declaration::{found, free, live};
 use super::{FakeStores, Rows};
 
 impl Rows {
@@ -151,6 +152,55 @@ impl RetentionStore for FakeStores {
                 Ok(true)
             }
             None => Ok(false),
+        })
+    }
+
+    async fn proof_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Proof>, StoreError> {
+        let mut due: Vec<Proof> =
+            self.read(|rows| rows.proofs.values().filter(|row| row.due_at <= now).cloned().collect());
+        due.sort_by_key(|row| row.due_at);
+        due.truncate(rows_max.min(PAGE_ROWS_MAX) as usize);
+        Ok(due)
+    }
+
+    async fn proof_put(&self, seen: &Proof, next: &Proof) -> Result<bool, StoreError> {
+        self.write(|rows, _| match rows.proofs.get_mut(&seen.repository_id).filter(|row| row.due_at == seen.due_at) {
+            Some(row) => {
+                let Proof { due_at, began_at, drilled_item_id, .. } = next.clone();
+                *row = Proof { due_at, began_at, drilled_item_id, ..row.clone() };
+                Ok(true)
+            }
+            None => Ok(false),
+        })
+    }
+
+    async fn proof_get(&self, repository: RepositoryId) -> Result<Proof, StoreError> {
+        self.read(|rows| found(rows.proofs.get(&repository), "repository", repository))
+    }
+
+    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError> {
+        Ok(self.read(|rows| {
+            let of = |id: &RepositoryId| rows.repositories.get(id).map(|row| row.tenant_id);
+            let own = |row: &&Proof| tenant.is_none() || of(&row.repository_id) == tenant;
+            rows.proofs.values().filter(own).cloned().collect()
+        }))
+    }
+
+    async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError> {
+        let is_slice = |job: &Job| matches!(job.instruction, Instruction::Verify { slice: Some(_), .. });
+        let open = |job: &&Job| job.repository_id == repository && is_slice(job) && !job.state.name().is_final();
+        Ok(self.read(|rows| rows.jobs.values().find(open).cloned()))
+    }
+
+    async fn budget_put(&self, repository: RepositoryId, budget: VerifyBudget) -> Result<(), StoreError> {
+        self.write(|rows, _| {
+            let row = found(rows.repositories.get(&repository), "repository", repository)?;
+            live(row.retired_at, "repository", &row.name)?;
+            rows.repositories.insert(repository, Repository { verify_within: budget, ..row });
+            if let Some(proof) = rows.proofs.get_mut(&repository) {
+                (proof.due_at, proof.began_at) = (Timestamp::UNIX_EPOCH, None);
+            }
+            Ok(())
         })
     }
 }
