@@ -21,6 +21,20 @@ pub const RECEIVERS_MAX: usize = 50;
 /// that its owner chose.
 pub const SEALED_PREFIX: &str = "channel-";
 
+/// How the names of the installation's own secrets begin that channels may use, behind their prefix.
+const OWN_PREFIXES: [&str; 2] = ["BACKSTAY_SECRET_CHANNEL_", "secret-channel-"];
+
+/// Says whether a secret is meant for channels, by its name. Such a secret opens no data: a channel sends it to a server.
+pub fn is_for_channels(reference: &SecretReference) -> bool {
+    match reference {
+        SecretReference::File(_) => false,
+        SecretReference::Sealed { name, .. } => name.as_str().starts_with(SEALED_PREFIX),
+        SecretReference::Environment(name) | SecretReference::Credential(name) => {
+            OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        }
+    }
+}
+
 /// How a channel delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChannelKind {
@@ -419,7 +433,8 @@ impl Channel {
 
 /// Judges that a channel names only secrets that are meant for one, and says of sealed ones whose they are: files below
 /// `keys/channels/`, of a tenant's channel below `keys/channels/TENANT/`; sealed secrets whose names begin with
-/// [`SEALED_PREFIX`], of a tenant's channel its own.
+/// [`SEALED_PREFIX`], of a tenant's channel its own; of a channel of the installation what the server was started with for
+/// channels.
 ///
 /// # Errors
 /// [`ChannelError`] names the setting.
@@ -432,7 +447,16 @@ pub fn references_judge(settings: &mut ChannelSettings, tenant: Option<&Tenant>)
         let own = match (&*reference, tenant) {
             (SecretReference::File(path), _) if path.starts_with(&folder) => continue,
             (SecretReference::File(_), _) => return Err(wrong(field, format!("must lie below file:{folder}"))),
-            (SecretReference::Sealed { name, .. }, _) if !name.as_str().starts_with(SEALED_PREFIX) => {
+            (SecretReference::Environment(_) | SecretReference::Credential(_), Some(_)) => {
+                return Err(wrong(field, format!("is the installation's: write sealed:{SEALED_PREFIX}NAME")));
+            }
+            (SecretReference::Environment(_) | SecretReference::Credential(_), None) => {
+                if is_for_channels(reference) {
+                    continue;
+                }
+                return Err(wrong(field, format!("must be one that begins with `{}` or `{}`", OWN_PREFIXES[0], OWN_PREFIXES[1])));
+            }
+            (SecretReference::Sealed { .. }, _) if !is_for_channels(reference) => {
                 return Err(wrong(field, format!("must be one whose name begins with `{SEALED_PREFIX}`")));
             }
             (SecretReference::Sealed { tenant_id: None, .. }, None) => {

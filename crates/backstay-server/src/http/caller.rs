@@ -19,6 +19,7 @@ use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
+use backstay_core::domain::secret::SecretReference;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::Storage;
@@ -102,6 +103,20 @@ impl Caller {
             return Ok(declaration::tenant_ensure(&state.context, &name).await?.id);
         }
         Ok(self.tenant_seen(state, Some(name)).await?.id)
+    }
+
+    /// Refuses references to the installation's own secrets from who sees to a tenant alone: such a caller also says where
+    /// the data lies that they would open. `field` is the reference's name on the wire.
+    pub(super) fn may_refer<'a>(
+        &self,
+        field: &str,
+        references: impl IntoIterator<Item = &'a SecretReference>,
+    ) -> Result<(), ApiError> {
+        let is_overseer = self.identity.scope.may(Action::Oversee, None);
+        match references.into_iter().find(|reference| reference.is_of_installation()) {
+            Some(_) if !is_overseer => Err(ApiError::not_a_tenants(field)),
+            _ => Ok(()),
+        }
     }
 
     /// Returns a row that a request names, if it exists for this caller.

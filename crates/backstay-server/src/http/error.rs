@@ -82,6 +82,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail, "Nobody gives more rights than they have.")
     }
 
+    /// A reference to a secret of the installation, from who sees to one tenant.
+    pub(super) fn not_a_tenants(field: &str) -> Self {
+        let detail = format!("{field}: `env:` and `credential:` name secrets of the installation, not of one tenant");
+        let hint = "Keep it with `backstay secret put NAME` and write `sealed:NAME`, or ask who runs the installation.";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail, hint)
+    }
+
     pub(super) fn too_many(wait: Duration) -> Self {
         let hint = "Look at which program here brings a wrong token; good tokens are answered meanwhile.";
         let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", "too many wrong tokens", hint);

@@ -387,6 +387,41 @@ async fn each_role_does_what_it_may_and_sees_its_own() {
     assert_eq!(cases, 2 * Role::ALL.len() * (ENDPOINTS.len() - 2));
 }
 
+/// Red without the door's look at references: a tenant's admin would open what another tenant's data lies behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_installations_secrets_are_not_a_tenants_to_name() {
+    let house = House::build().await;
+    let storage = json!({ "kind": "none", "settings": {} });
+    let repository = |reference: &str, key: &str| {
+        json!({ "tenant": "ada", "name": "r", "storage": storage, "password_reference": reference, "credentials": { "read": key } })
+    };
+    let of_storage = |key: &str| json!({ "tenant": "ada", "name": "s", "kind": "none", "settings": {}, "credentials": { "read": key } });
+    let id = house.storage.to_string();
+    let asked = [
+        (Operation::RepositoryCreate, String::new(), repository("env:BACKSTAY_SECRET_A", "sealed:a")),
+        (Operation::RepositoryCreate, String::new(), repository("sealed:a", "credential:secret-a")),
+        (Operation::StorageCreate, String::new(), of_storage("env:BACKSTAY_SECRET_A")),
+        (Operation::StorageUpdate, id, json!({ "credentials": { "read": "credential:secret-a" } })),
+    ];
+    let own = house.served.client_of(Role::TenantAdmin, Some(house.world.tenant.id)).await;
+    let overseer = house.served.client_of(Role::Operator, None).await;
+    for (operation, id, body) in asked {
+        let refused = |client: Client| {
+            let (id, body) = (id.clone(), body.clone());
+            async move {
+                match client.raw(operation, &id, &[], Some(&body)).await {
+                    Err(ClientError::Problem { problem }) => (problem.status, problem.detail),
+                    other => panic!("{operation:?}: {other:?}"),
+                }
+            }
+        };
+        let (status, words) = refused(own.clone()).await;
+        assert!(status == 403 && words.contains("secrets of the installation"), "{operation:?}: {status} {words}");
+        let (status, words) = refused(overseer.clone()).await;
+        assert!(status != 403, "{operation:?}: {status} {words}");
+    }
+}
+
 /// Rows say what they are: looking never changes, and what changes is never a look.
 #[test]
 fn each_row_has_the_action_of_its_kind() {

@@ -78,6 +78,15 @@ fn a_channel_names_no_key_that_is_not_its_own() {
     assert!(judged(&full, Some(&bob)).is_err());
     assert_eq!(judged(&full, None).unwrap(), full);
     assert!(judged("sealed:channel-mail", None).is_err());
+    // What the server was started with is the installation's, and of it what is meant for channels.
+    for (own, other) in [
+        ("env:BACKSTAY_SECRET_CHANNEL_MAIL", "env:BACKSTAY_SECRET_HOME"),
+        ("credential:secret-channel-mail", "credential:secret-home"),
+    ] {
+        assert_eq!(judged(own, None).unwrap(), own);
+        assert!(judged(other, None).is_err());
+        assert!(judged(own, Some(&ada)).is_err(), "a tenant's channel sends it wherever the tenant likes");
+    }
 }
 
 fn next(window: &str, now: &str, expected: &str) {
