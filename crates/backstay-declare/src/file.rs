@@ -374,7 +374,12 @@ impl File<'_> {
             Err(error) => self.setting(wanted, "settings", &error.field, &error.problem),
         }
         let rules = wanted.record.entry("rules").or_insert_with(|| json!([]));
-        rules_plain(rules);
+        rules_plain(kind, rules);
+        for key in ["rules", "digest"].into_iter().filter(|_| kind == ChannelKind::Ping) {
+            if wanted.record.get(key).is_some_and(|value| !value.is_null() && !is_empty(value)) {
+                self.wrong(wanted.place(key), "a ping channel has none: it hears of each backup of its plan", "Leave it out.");
+            }
+        }
     }
 
     fn maintenance(&mut self, wanted: &Wanted) {
@@ -393,9 +398,9 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Gives rules of a channel the form in which a server has them.
-pub fn rules_plain(rules: &mut Value) {
+pub fn rules_plain(kind: ChannelKind, rules: &mut Value) {
     let Some(list) = rules.as_array_mut() else { return };
-    if list.is_empty() {
+    if list.is_empty() && kind != ChannelKind::Ping {
         list.push(json!({ "severity_min": "error", "delivery": "at_once" }));
     }
     for rule in list.iter_mut().filter_map(Value::as_object_mut) {

@@ -328,9 +328,9 @@ const RULE: &[Field] = &[
 ];
 
 const CHANNEL: &[Field] = &[
-    Field::needed("kind", Shape::Word(&["smtp", "webhook"]), "How it delivers."),
+    Field::needed("kind", Shape::Word(&["smtp", "webhook", "ping"]), "How it delivers."),
     Field::needed("settings", Shape::Settings, "What the kind needs to know; secrets by reference."),
-    Field::new("rules", Shape::List(&Shape::Record(RULE)), "What goes there; errors at once when left out."),
+    Field::new("rules", Shape::List(&Shape::Record(RULE)), "What goes there; errors at once when left out. A `ping` has none: it hears of each backup of its plan."),
     Field::new(
         "digest",
         Shape::Digest,

@@ -3,6 +3,8 @@
 //! Settings come and go as JSON and are judged here, for the API and for rows alike. Secrets are references below
 //! `keys/channels/`: whoever declares a channel chooses the server that a password is sent to, so no other key may be named.
 
+mod ping;
+
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -13,6 +15,7 @@ use super::id::{ChannelId, TenantId};
 use super::name::Name;
 use super::secret::SecretReference;
 use super::tenant::Tenant;
+pub use ping::{PingSettings, PlanPlace};
 
 /// Most receivers of one channel: more are a mailing list's matter.
 pub const RECEIVERS_MAX: usize = 50;
@@ -42,9 +45,11 @@ pub enum ChannelKind {
     Smtp,
     /// A JSON document by POST, signed.
     Webhook,
+    /// A sign of life for each backup of a plan.
+    Ping,
 }
 
-super::job::words!(ChannelKind: Smtp = "smtp", Webhook = "webhook");
+super::job::words!(ChannelKind: Smtp = "smtp", Webhook = "webhook", Ping = "ping");
 
 /// How a connection to a mail server is kept from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +103,8 @@ pub enum ChannelSettings {
     Smtp(SmtpSettings),
     /// A webhook's.
     Webhook(WebhookSettings),
+    /// A ping channel's.
+    Ping(PingSettings),
 }
 
 /// A setting of a channel that cannot be accepted.
@@ -166,6 +173,7 @@ impl ChannelSettings {
         match self {
             Self::Smtp(_) => ChannelKind::Smtp,
             Self::Webhook(_) => ChannelKind::Webhook,
+            Self::Ping(_) => ChannelKind::Ping,
         }
     }
 
@@ -178,6 +186,7 @@ impl ChannelSettings {
         let settings = match kind {
             ChannelKind::Smtp => Self::Smtp(smtp(&mut fields)?),
             ChannelKind::Webhook => Self::Webhook(webhook(&mut fields)?),
+            ChannelKind::Ping => Self::Ping(ping::read(&mut fields)?),
         };
         fields.end()?;
         Ok(settings)
@@ -194,6 +203,10 @@ impl ChannelSettings {
             Self::Webhook(webhook) => json!({
                 "url": webhook.url, "secret": webhook.secret.to_string(),
                 "ca_file": webhook.ca_file.as_ref().map(ToString::to_string),
+            }),
+            Self::Ping(ping) => json!({
+                "url": ping.url.to_string(), "plan": ping.plan.words(),
+                "ca_file": ping.ca_file.as_ref().map(ToString::to_string),
             }),
         };
         if let Some(fields) = document.as_object_mut() {
@@ -213,6 +226,10 @@ impl ChannelSettings {
                 let secret = [("settings.secret", &webhook.secret)];
                 secret.into_iter().chain(webhook.ca_file.as_ref().map(|file| ("settings.ca_file", file))).collect()
             }
+            Self::Ping(ping) => {
+                let url = [("settings.url", &ping.url)];
+                url.into_iter().chain(ping.ca_file.as_ref().map(|file| ("settings.ca_file", file))).collect()
+            }
         }
     }
 
@@ -225,6 +242,10 @@ impl ChannelSettings {
             Self::Webhook(webhook) => {
                 let secret = [("settings.secret", &mut webhook.secret)];
                 secret.into_iter().chain(webhook.ca_file.as_mut().map(|file| ("settings.ca_file", file))).collect()
+            }
+            Self::Ping(ping) => {
+                let url = [("settings.url", &mut ping.url)];
+                url.into_iter().chain(ping.ca_file.as_mut().map(|file| ("settings.ca_file", file))).collect()
             }
         }
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::alert::{Fact, end, take_in};
 use super::context::Context;
+use super::ping::pings_of;
 use super::quota::quota_notice;
 use super::saved::made_by;
 use crate::domain::alert::{Notice, Severity, Topic};
@@ -73,6 +74,7 @@ async fn follow(
         Taken { context, channels, now, rows: BTreeMap::new(), warned: BTreeSet::new(), messages: Vec::new() };
     for row in &events {
         taken.event(&row.event).await?;
+        taken.messages.extend(pings_of(context, channels, &row.event).await?);
     }
     let Taken { rows, mut messages, .. } = taken;
     let changed = rows.into_values().flatten().filter_map(|(row, is_changed)| is_changed.then_some(row));
@@ -92,7 +94,7 @@ async fn follow(
 }
 
 /// Says whether a job left entries out that its plan does not accept.
-async fn is_partial(context: &Context, job: &Job) -> Result<bool, StoreError> {
+pub(super) async fn is_partial(context: &Context, job: &Job) -> Result<bool, StoreError> {
     if !matches!(job.state, JobState::Succeeded { outcome: Outcome::Partial, .. }) {
         return Ok(false);
     }

@@ -38,6 +38,7 @@ mod m20261122_000020_lease;
 mod m20261122_000021_backup;
 mod m20261122_000022_hook;
 mod m20261122_000023_suspicion;
+mod m20261122_000025_ping;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000021_backup::Backup),
             Box::new(m20261122_000022_hook::Hook),
             Box::new(m20261122_000023_suspicion::Suspicion),
+            Box::new(m20261122_000025_ping::Ping),
         ]
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use backstay_core::domain::access::Role;
 use backstay_core::domain::attempt::AttemptEnd;
+use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::Verdict;
 use backstay_core::domain::job::{FailureClass, JobKind, Outcome, Phase, StateName};
@@ -105,6 +106,7 @@ async fn the_words_of_the_checks_are_those_of_the_core() {
     assert_eq!(listed("evidence", "(verdict"), set(Verdict::ALL.iter().map(|word| word.word()).collect()));
     let roles = set(Role::ALL.iter().map(|word| word.word()).collect());
     assert_eq!((listed("api_token", "(role"), listed("change_record", "(role")), (roles.clone(), roles));
+    assert_eq!(listed("channel", "(kind"), set(ChannelKind::ALL.iter().map(|word| word.word()).collect()));
     assert_eq!(listed("event", "(kind"), set(EventKind::ALL.iter().map(|word| word.word()).collect()));
 }
 

@@ -8,6 +8,7 @@ use backstay_api::types::repository::RepositoryView;
 use backstay_api::types::retention::RetentionView;
 use backstay_api::types::template::{BackupTermsView, ScheduleView};
 use backstay_api::{Client, ClientError};
+use backstay_core::domain::channel::ChannelKind;
 use backstay_core::ports::storage::StorageJudge;
 use backstay_declare::file::rules_plain;
 use backstay_declare::nouns::{Noun, TENANT_DEFAULT};
@@ -232,7 +233,9 @@ impl Server {
                 }
             }
             let mut rules: Value = row.rules.iter().map(|rule| rule_said(rule, tenants)).collect();
-            rules_plain(&mut rules);
+            if let Some(kind) = ChannelKind::from_word(&row.kind) {
+                rules_plain(kind, &mut rules);
+            }
             let said = record([
                 ("kind", json!(row.kind)),
                 ("settings", settings),
