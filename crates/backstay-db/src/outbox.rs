@@ -10,7 +10,10 @@ use backstay_core::ports::notice::{OutboxCounts, OutboxRow};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait as _, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait as _, QueryFilter, QueryOrder,
+    QuerySelect, Select,
+};
 
 use crate::Database;
 use crate::entity::{alert, outbox};

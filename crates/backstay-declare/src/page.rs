@@ -34,7 +34,7 @@ verb. `backstay engine` reads none of this: its verbs ask restic's variables.
 const DECLARATIONS: &str = "
 ## Declarations
 
-At the top of a file stand the sections `storages`, `repositories`, `sources`, `templates` and `plans` of the tenant `default`;
+At the top of a file stand the sections `storages`, `repositories`, `sources`, `templates`, `plans` and `monitors` of the tenant `default`;
 `channels` and `maintenance` of the installation; `caps`; and `tenants`, below which each tenant has `quota` and all of these
 sections but `caps` of its own. Below a section stand names, and below a name the keys.
 

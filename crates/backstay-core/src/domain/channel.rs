@@ -475,7 +475,10 @@ pub fn references_judge(settings: &mut ChannelSettings, tenant: Option<&Tenant>)
                 if is_for_channels(reference) {
                     continue;
                 }
-                return Err(wrong(field, format!("must be one that begins with `{}` or `{}`", OWN_PREFIXES[0], OWN_PREFIXES[1])));
+                return Err(wrong(
+                    field,
+                    format!("must be one that begins with `{}` or `{}`", OWN_PREFIXES[0], OWN_PREFIXES[1]),
+                ));
             }
             (SecretReference::Sealed { .. }, _) if !is_for_channels(reference) => {
                 return Err(wrong(field, format!("must be one whose name begins with `{SEALED_PREFIX}`")));

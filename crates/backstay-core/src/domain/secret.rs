@@ -66,7 +66,8 @@ impl FromStr for SecretReference {
             return if is_ours { Ok(Self::Environment(variable.to_owned())) } else { Err(refuse()) };
         }
         if let Some(name) = text.strip_prefix("credential:") {
-            let is_ours = is_place(name, CREDENTIAL_PREFIX, |letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+            let is_ours =
+                is_place(name, CREDENTIAL_PREFIX, |letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
             return if is_ours { Ok(Self::Credential(name.to_owned())) } else { Err(refuse()) };
         }
         let path = text.strip_prefix("file:").ok_or_else(refuse)?;
@@ -120,7 +121,9 @@ impl SecretReference {
             Self::File(_) | Self::Sealed { .. } => {
                 "put it back there, for example from the copy that you keep elsewhere".to_owned()
             }
-            Self::Environment(variable) => format!("set {variable} in the server's environment and start the server anew"),
+            Self::Environment(variable) => {
+                format!("set {variable} in the server's environment and start the server anew")
+            }
             Self::Credential(name) => format!(
                 "give it to the server's unit (LoadCredential={name}:PATH, or LoadCredentialEncrypted) and start it anew"
             ),

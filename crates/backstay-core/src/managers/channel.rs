@@ -101,7 +101,10 @@ async fn ping_judge(
             return Ok(());
         }
     }
-    let words = format!("there is no plan `{}`; write PLAN, or TENANT/PLAN for a channel of the installation", ping.plan.words());
+    let words = format!(
+        "there is no plan `{}`; write PLAN, or TENANT/PLAN for a channel of the installation",
+        ping.plan.words()
+    );
     Err(wrong("settings.plan", words))
 }
 

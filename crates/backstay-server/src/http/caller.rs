@@ -10,12 +10,13 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::domain::channel::Channel;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{
-    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId,
-    TemplateId, TenantId, TokenId,
+    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, MonitorId, PlanId, RepositoryId, SnapshotId, SourceId,
+    StorageId, TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
 use backstay_core::domain::job_set::JobSet;
+use backstay_core::domain::monitor::Monitor;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
@@ -190,5 +191,6 @@ owned! {
     Evidence, EvidenceId, "record of evidence": state, id => state.context.history.evidence_get(id), row => Some(row.place.tenant_id);
     Channel, ChannelId, "channel": state, id => state.context.notices.channel_get(id), row => row.tenant_id;
     AlertRow, AlertId, "alert": state, id => state.context.notices.alert_get(id), row => Some(row.tenant_id);
+    Monitor, MonitorId, "monitor": state, id => state.monitors.monitor_get(id), row => Some(row.tenant_id);
     ApiToken, TokenId, "token": state, id => state.access.token_get(id), row => row.scope.tenant_id;
 }

@@ -187,7 +187,7 @@ impl Server {
         Ok(())
     }
 
-    /// Reads sources, templates and plans.
+    /// Reads sources, templates, plans and monitors.
     async fn plans(&mut self, client: &Client, tenants: &Names) -> Result<(), CliError> {
         for row in client.source_list().await?.rows {
             let said = record([("kind", json!(row.kind)), ("settings", row.settings.clone())]);
@@ -219,6 +219,14 @@ impl Server {
                 ("backup", backup(row.said.backup.as_ref())),
             ]);
             self.put(Key::new(Noun::Plan, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
+        }
+        for row in client.monitor_list().await?.rows {
+            let said = record([
+                ("schedule", json!(row.schedule)),
+                ("time_zone", if row.time_zone == "UTC" { Value::Null } else { json!(row.time_zone) }),
+                ("grace", json!(row.grace_ms)),
+            ]);
+            self.put(Key::new(Noun::Monitor, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
         }
         Ok(())
     }

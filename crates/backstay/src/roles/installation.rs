@@ -145,6 +145,7 @@ impl ControlPlane {
             authenticator: Arc::new(authenticator),
             keeper: secrets,
             access,
+            monitors: parts.database.clone(),
             meter: database,
             tally: Arc::clone(&tally),
             courier: Arc::new(Channels),
@@ -170,7 +171,7 @@ impl ControlPlane {
         if with_agent != WithAgent::No {
             tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), turns.clone(), end.clone()));
             tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), turns.clone(), end.clone()));
-            tasks.spawn(watcher::run(context.clone(), end.clone()));
+            tasks.spawn(watcher::run(context.clone(), parts.database.clone(), end.clone()));
             tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));
             tasks.spawn(sweeper::run(context, sweeps, *history, end.clone()));
         }

@@ -34,6 +34,7 @@ mod restore_part;
 mod retention;
 mod same_story;
 mod secrets;
+mod ping;
 mod service;
 mod show_call;
 mod source;

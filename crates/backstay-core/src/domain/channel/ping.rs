@@ -49,7 +49,8 @@ pub(super) fn read(fields: &mut Fields) -> Result<PingSettings, ChannelError> {
     let text = fields.text("url")?;
     // What stands there may be the URL itself: it is not repeated.
     let refuse = || {
-        let words = "the URL is a secret: keep it with `backstay secret put channel-NAME` and write `sealed:channel-NAME`";
+        let words =
+            "the URL is a secret: keep it with `backstay secret put channel-NAME` and write `sealed:channel-NAME`";
         wrong("settings.url", words)
     };
     let url = text.parse().map_err(|_| refuse())?;

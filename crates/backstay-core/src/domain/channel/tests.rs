@@ -23,7 +23,10 @@ fn settings_are_read_back_as_they_were_judged() {
         ),
         ("webhook", json!({ "url": "https://a.example/x", "secret": "file:keys/channels/hook" })),
         ("ping", json!({ "url": "sealed:channel-hc", "plan": "home" })),
-        ("ping", json!({ "url": "env:BACKSTAY_SECRET_CHANNEL_HC", "plan": "ada/home", "ca_file": "file:keys/channels/ca" })),
+        (
+            "ping",
+            json!({ "url": "env:BACKSTAY_SECRET_CHANNEL_HC", "plan": "ada/home", "ca_file": "file:keys/channels/ca" }),
+        ),
     ] {
         let read = parse(kind, settings).unwrap();
         assert_eq!(parse(kind, read.document()).unwrap(), read);
