@@ -212,7 +212,9 @@ impl Monitor {
         let due_at = match self.trouble(now) {
             trouble if trouble != self.told => now,
             None => self.deadline(),
-            Some(_) => self.due_at,
+            // What failed and begins again may be missed before it is told again.
+            Some(Trouble::Failed) => self.due_at.min(self.deadline()),
+            Some(Trouble::Overdue) => self.due_at,
         };
         Self { due_at, ..self }
     }
