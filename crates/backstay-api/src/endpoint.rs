@@ -208,6 +208,20 @@ pub enum Operation {
     TemplateUpdate,
     /// Removes a template.
     TemplateRemove,
+    /// Declares a monitor.
+    MonitorCreate,
+    /// All monitors.
+    MonitorList,
+    /// One monitor.
+    MonitorShow,
+    /// Changes a monitor.
+    MonitorUpdate,
+    /// Retires a monitor.
+    MonitorRetire,
+    /// The pings that came for a monitor.
+    PingList,
+    /// Says whether a secret is to be had.
+    SecretTest,
 }
 
 /// The HTTP methods that the API uses.
@@ -365,6 +379,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::TemplateList, "template_list", (Look, GET, "/api/v1/templates", 200), "template list", "Returns all templates."),
     row(Operation::TemplateShow, "template_show", (Look, GET, "/api/v1/templates/{id}", 200), "template show", "Returns one template; its ETag goes with a change of it."),
     row(Operation::TemplateUpdate, "template_update", (Declare, PATCH, "/api/v1/templates/{id}", 200), "template update", "Changes what is given of a template, and with it all plans under it at once. If-Match with the template's ETag refuses it when somebody else changed the template."),
+    row(Operation::MonitorCreate, "monitor_create", (Declare, POST, "/api/v1/monitors", 201), "monitor create", "Declares a monitor: work of others that says by pings (`/ping/KEY/NAME`, KEY a token with the role pinger) how it went, and is missed when it says nothing."),
+    row(Operation::MonitorList, "monitor_list", (Look, GET, "/api/v1/monitors", 200), "monitor list", "Returns all monitors that are not retired, by name, with how they stand."),
+    row(Operation::MonitorShow, "monitor_show", (Look, GET, "/api/v1/monitors/{id}", 200), "monitor show", "Returns one monitor."),
+    row(Operation::MonitorUpdate, "monitor_update", (Declare, PATCH, "/api/v1/monitors/{id}", 200), "monitor update", "Changes when a monitor's work is expected, and how late it may be."),
+    row(Operation::MonitorRetire, "monitor_retire", (Declare, DELETE, "/api/v1/monitors/{id}", 204), "monitor retire", "Retires a monitor: nothing is expected of it any more, and its name is free. It may be asked again."),
+    row(Operation::PingList, "ping_list", (Look, GET, "/api/v1/monitors/{id}/pings", 200), "monitor pings", "Returns the newest pings that came for a monitor, newest first, each with the end of the text that it brought."),
+    row(Operation::SecretTest, "secret_test", (Declare, POST, "/api/v1/secrets/test", 204), "secret test", "Says whether a secret is to be had now: no answer, or why not; never its value."),
     row(Operation::TemplateRemove, "template_remove", (Declare, DELETE, "/api/v1/templates/{id}", 204), "template remove", "Removes a template under which no plan and no other template stands."),
 ];
 

@@ -31,12 +31,13 @@ use crate::types::lease::{
 };
 use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
+use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
-use crate::types::secret::{SecretPut, SecretView};
+use crate::types::secret::{SecretPut, SecretTest, SecretView};
 use crate::types::snapshot::{
     DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
     SnapshotView,
@@ -150,6 +151,13 @@ fn shape(operation: Operation) -> Shape {
         Operation::StorageShow => takes_none(body::<StorageDetail>()),
         Operation::StorageUpdate => takes_body::<StorageUpdate>(body::<StorageDetail>()),
         Operation::StorageRetire => gives_none(takes_none(body::<Problem>())),
+        Operation::MonitorCreate => takes_body::<MonitorCreate>(body::<MonitorView>()),
+        Operation::MonitorList => takes_none(rows::<MonitorView>()),
+        Operation::MonitorShow => takes_none(body::<MonitorView>()),
+        Operation::MonitorUpdate => takes_body::<MonitorUpdate>(body::<MonitorView>()),
+        Operation::MonitorRetire => gives_none(takes_none(body::<Problem>())),
+        Operation::PingList => takes_none(rows::<PingView>()),
+        Operation::SecretTest => gives_none(takes_body::<SecretTest>(body::<Problem>())),
         Operation::TemplateCreate => takes_body::<TemplateCreate>(body::<TemplateView>()),
         Operation::TemplateList => takes_none(rows::<TemplateView>()),
         Operation::TemplateShow => takes_none(body::<TemplateView>()),

@@ -31,6 +31,7 @@ mod declaration;
 mod event;
 mod history;
 mod meter;
+mod monitor;
 mod job;
 mod retention;
 mod retire;

@@ -30,6 +30,7 @@ use crate::entity::{alert, channel, digest, digest_told, event, event_cursor, it
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::history::rows_limit;
+use crate::outbox::replace_waiting;
 use crate::row::{Row, count_cell, json_cell};
 use crate::told::FactsTwin;
 
@@ -139,7 +140,11 @@ impl Database {
             }
         }
         for outgoing in &write.messages {
-            insert_unless_taken(&tx, outbox::Model::of(outgoing).into_active_model()).await.map_err(store_error)?;
+            let mut row = outbox::Model::of(outgoing);
+            if outgoing.message.purpose.is_ping() {
+                row.tries = replace_waiting(&tx, &row).await?;
+            }
+            insert_unless_taken(&tx, row.into_active_model()).await.map_err(store_error)?;
         }
         commit(tx).await?;
         Ok(true)

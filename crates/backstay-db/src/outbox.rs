@@ -10,7 +10,10 @@ use backstay_core::ports::notice::{OutboxCounts, OutboxRow};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait as _, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, PaginatorTrait as _, QueryFilter, QueryOrder,
+    QuerySelect, Select,
+};
 
 use crate::Database;
 use crate::entity::{alert, outbox};
@@ -24,6 +27,18 @@ pub(crate) fn outbox_question(now: Timestamp, rows_max: u32) -> Select<outbox::E
         .filter(outbox::Column::DueAt.lte(now.as_microsecond()))
         .order_by_asc(outbox::Column::DueAt)
         .limit(rows_limit(rows_max))
+}
+
+/// Takes away what waits for a row's channel and is older than it, and returns how often that was tried. Ids of messages are
+/// in the order of time.
+pub(crate) async fn replace_waiting(tx: &DatabaseTransaction, row: &outbox::Model) -> Result<i64, StoreError> {
+    let older = Condition::all()
+        .add(outbox::Column::ChannelId.eq(&row.channel_id))
+        .add(outbox::Column::DueAt.is_not_null())
+        .add(outbox::Column::Id.lt(&row.id));
+    let waiting = outbox::Entity::find().filter(older.clone()).all(tx).await.map_err(store_error)?;
+    outbox::Entity::delete_many().filter(older).exec(tx).await.map_err(store_error)?;
+    Ok(waiting.iter().map(|row| row.tries).max().unwrap_or(0))
 }
 
 impl Database {

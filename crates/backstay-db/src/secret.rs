@@ -76,7 +76,7 @@ impl SecretStore for SealedSecrets {
             SecretReference::Sealed { tenant_id: None, .. } => {
                 Err(SecretError::Missing { reference: reference.clone() })
             }
-            SecretReference::File(_) => Err(SecretError::Elsewhere { reference: reference.clone() }),
+            _ => Err(SecretError::Elsewhere { reference: reference.clone() }),
         }
     }
 }

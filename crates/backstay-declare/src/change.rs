@@ -116,6 +116,7 @@ impl Step {
             Noun::Plan => "its snapshots, their evidence and its history stay",
             Noun::Repository | Noun::Storage => "its data is not touched",
             Noun::Source => "what was saved of it stays",
+            Noun::Monitor => "nothing is expected of it any more",
             Noun::Channel => "messages that wait for it are given up",
             Noun::Maintenance => "what it held back starts",
             _ => "",

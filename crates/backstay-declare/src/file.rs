@@ -6,6 +6,7 @@ use backstay_api::types::retention::RetentionView;
 use backstay_core::domain::backup::accept_unread_judge;
 use backstay_core::domain::channel::{ChannelKind, ChannelSettings};
 use backstay_core::domain::name::Name;
+use backstay_core::domain::schedule::Rhythm;
 use backstay_core::domain::storage::path_judge;
 use backstay_core::ports::source::SourceKind;
 use backstay_core::ports::storage::StorageJudge;
@@ -64,6 +65,9 @@ impl Declared {
         }
     }
 }
+
+/// What may stand in the schedule of a monitor.
+const EXPECTED: &str = "Write `every 24h`, or a cron expression such as `30 2 * * *`.";
 
 struct File<'a> {
     kinds: Kinds<'a>,
@@ -236,6 +240,7 @@ impl File<'_> {
             Noun::Source if is_read("settings") && !bad.contains("kind") => self.source(wanted),
             Noun::Plan | Noun::Template => self.said(wanted),
             Noun::Channel if is_read("kind") && is_read("settings") => self.channel(wanted),
+            Noun::Monitor if is_read("schedule") => self.monitor(wanted),
             Noun::Maintenance => self.maintenance(wanted),
             Noun::Caps => wanted.record.retain(|_, value| !is_empty(value)),
             _ => {}
@@ -374,7 +379,27 @@ impl File<'_> {
             Err(error) => self.setting(wanted, "settings", &error.field, &error.problem),
         }
         let rules = wanted.record.entry("rules").or_insert_with(|| json!([]));
-        rules_plain(rules);
+        rules_plain(kind, rules);
+        for key in ["rules", "digest"].into_iter().filter(|_| kind == ChannelKind::Ping) {
+            if wanted.record.get(key).is_some_and(|value| !value.is_null() && !is_empty(value)) {
+                self.wrong(
+                    wanted.place(key),
+                    "a ping channel has none: it hears of each backup of its plan",
+                    "Leave it out.",
+                );
+            }
+        }
+    }
+
+    /// Judges when work is expected, and gives it the words in which a server tells it.
+    fn monitor(&mut self, wanted: &mut Wanted) {
+        wanted.record.retain(|key, value| key != "time_zone" || value != "UTC");
+        let line = wanted.record.get("schedule").and_then(Value::as_str).unwrap_or_default();
+        match line.parse::<Rhythm>() {
+            Ok(Rhythm::OnRequest) => self.wrong(wanted.place("schedule"), "something must be expected", EXPECTED),
+            Ok(rhythm) => drop(wanted.record.insert("schedule".to_owned(), rhythm.words().into())),
+            Err(error) => self.wrong(wanted.place("schedule"), error.to_string(), EXPECTED),
+        }
     }
 
     fn maintenance(&mut self, wanted: &Wanted) {
@@ -393,9 +418,9 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Gives rules of a channel the form in which a server has them.
-pub fn rules_plain(rules: &mut Value) {
+pub fn rules_plain(kind: ChannelKind, rules: &mut Value) {
     let Some(list) = rules.as_array_mut() else { return };
-    if list.is_empty() {
+    if list.is_empty() && kind != ChannelKind::Ping {
         list.push(json!({ "severity_min": "error", "delivery": "at_once" }));
     }
     for rule in list.iter_mut().filter_map(Value::as_object_mut) {

@@ -168,7 +168,8 @@ fn hidden(source: &str, mistake: &Mistake, length: usize) -> (String, usize) {
     }
     if let Some((key, value)) = source.split_once(": ") {
         let value = value.trim().trim_matches(['"', '\'']);
-        let is_reference = ["sealed:", "file:", "{", "&", "*"].iter().any(|head| value.starts_with(head));
+        let is_reference =
+            ["sealed:", "file:", "env:", "credential:", "{", "&", "*"].iter().any(|head| value.starts_with(head));
         let is_secret = is_secret_key(key) || nearest(key.trim(), ["password", "secret", "token"]).is_some();
         if is_secret && !is_reference && !value.is_empty() && start <= key.chars().count() {
             return (format!("{key}: {MASK}"), length);

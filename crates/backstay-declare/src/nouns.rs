@@ -20,6 +20,8 @@ pub enum Noun {
     Template,
     /// What is protected and how.
     Plan,
+    /// What of others is missed when it says nothing.
+    Monitor,
     /// Where people are told.
     Channel,
     /// When nothing starts by schedule.
@@ -41,7 +43,7 @@ pub enum Ending {
 
 impl Noun {
     /// All of them, in the order of dependence.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Tenant,
         Self::Quota,
         Self::Storage,
@@ -49,6 +51,7 @@ impl Noun {
         Self::Source,
         Self::Template,
         Self::Plan,
+        Self::Monitor,
         Self::Channel,
         Self::Maintenance,
         Self::Caps,
@@ -64,6 +67,7 @@ impl Noun {
             Self::Source => "source",
             Self::Template => "template",
             Self::Plan => "plan",
+            Self::Monitor => "monitor",
             Self::Channel => "channel",
             Self::Maintenance => "maintenance",
             Self::Caps => "caps",
@@ -80,6 +84,7 @@ impl Noun {
             Self::Source => "sources",
             Self::Template => "templates",
             Self::Plan => "plans",
+            Self::Monitor => "monitors",
             Self::Channel => "channels",
             Self::Maintenance => "maintenance",
             Self::Caps => "caps",
@@ -96,6 +101,7 @@ impl Noun {
             Self::Source => SOURCE,
             Self::Template => TEMPLATE,
             Self::Plan => PLAN,
+            Self::Monitor => MONITOR,
             Self::Channel => CHANNEL,
             Self::Maintenance => MAINTENANCE,
             Self::Caps => CAPS,
@@ -105,7 +111,7 @@ impl Noun {
     /// Says what becomes of one that no file declares any more.
     pub const fn ending(self) -> Ending {
         match self {
-            Self::Storage | Self::Repository | Self::Source | Self::Plan => Ending::Retired,
+            Self::Storage | Self::Repository | Self::Source | Self::Plan | Self::Monitor => Ending::Retired,
             Self::Template | Self::Channel | Self::Maintenance => Ending::Removed,
             Self::Tenant | Self::Quota | Self::Caps => Ending::Stays,
         }
@@ -114,7 +120,7 @@ impl Noun {
     /// Says whether a key of what is there can be changed; what cannot is declared anew under another name.
     pub fn can_change(self, field: &str) -> bool {
         match self {
-            Self::Quota | Self::Template | Self::Caps | Self::Maintenance => true,
+            Self::Quota | Self::Template | Self::Monitor | Self::Caps | Self::Maintenance => true,
             Self::Storage => field == "credentials",
             Self::Plan => field != "source",
             Self::Channel => field != "kind",
@@ -126,7 +132,8 @@ impl Noun {
 }
 
 /// Nouns of a tenant that stand at the top of a file for the tenant `default`.
-pub const OF_TENANT: [Noun; 5] = [Noun::Storage, Noun::Repository, Noun::Source, Noun::Template, Noun::Plan];
+pub const OF_TENANT: [Noun; 6] =
+    [Noun::Storage, Noun::Repository, Noun::Source, Noun::Template, Noun::Plan, Noun::Monitor];
 
 /// The tenant of what stands at the top of a file.
 pub const TENANT_DEFAULT: &str = "default";
@@ -313,6 +320,16 @@ const PLAN: &[Field] = &[
     backup(),
 ];
 
+const MONITOR: &[Field] = &[
+    Field::needed(
+        "schedule",
+        Shape::Text,
+        "When its work is expected to have ended: `every 24h`, or a cron expression such as `30 2 * * *`.",
+    ),
+    Field::new("time_zone", Shape::Zone, "The time zone in which a cron expression is read; UTC when nobody says one."),
+    Field::needed("grace", Shape::Length(60_000), "How late it may be, and how long it may run after a start: `1h`."),
+];
+
 const SEVERITIES: &[&str] = &["info", "warning", "error", "critical"];
 const TOPICS: Shape = Shape::Word(&[
     "overdue",
@@ -336,9 +353,13 @@ const RULE: &[Field] = &[
 ];
 
 const CHANNEL: &[Field] = &[
-    Field::needed("kind", Shape::Word(&["smtp", "webhook"]), "How it delivers."),
+    Field::needed("kind", Shape::Word(&["smtp", "webhook", "ping"]), "How it delivers."),
     Field::needed("settings", Shape::Settings, "What the kind needs to know; secrets by reference."),
-    Field::new("rules", Shape::List(&Shape::Record(RULE)), "What goes there; errors at once when left out."),
+    Field::new(
+        "rules",
+        Shape::List(&Shape::Record(RULE)),
+        "What goes there; errors at once when left out. A `ping` has none: it hears of each backup of its plan.",
+    ),
     Field::new(
         "digest",
         Shape::Digest,

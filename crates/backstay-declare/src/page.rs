@@ -34,7 +34,7 @@ verb. `backstay engine` reads none of this: its verbs ask restic's variables.
 const DECLARATIONS: &str = "
 ## Declarations
 
-At the top of a file stand the sections `storages`, `repositories`, `sources`, `templates` and `plans` of the tenant `default`;
+At the top of a file stand the sections `storages`, `repositories`, `sources`, `templates`, `plans` and `monitors` of the tenant `default`;
 `channels` and `maintenance` of the installation; `caps`; and `tenants`, below which each tenant has `quota` and all of these
 sections but `caps` of its own. Below a section stand names, and below a name the keys.
 
@@ -42,7 +42,9 @@ sections but `caps` of its own. Below a section stand names, and below a name th
 the tenants and sections that the file has. [How to declare everything](../how-to/declare-everything.md) walks through it.
 
 Lengths of time are written as `90m`, `26h`, `1d12h`; sizes as `500GiB`, `2TB`, or bytes; moments as `2026-12-24T18:00:00+01:00`.
-Secrets are written as `sealed:NAME` (`backstay secret put NAME`) or `file:keys/NAME` below the data directory.
+Secrets are written as `sealed:NAME` (`backstay secret put NAME`), `file:keys/NAME` below the data directory,
+`env:BACKSTAY_SECRET_NAME` for a variable of the server's environment, or `credential:secret-NAME` for a credential of its
+systemd unit. [How to keep secrets](../how-to/secrets.md) says which is for what.
 ";
 
 /// Returns a text for a cell.

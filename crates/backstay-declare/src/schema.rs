@@ -10,7 +10,7 @@ use crate::shape::{Field, Shape};
 /// Pattern of a name.
 const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 /// Pattern of a place where a secret is found.
-const REFERENCE: &str = "^(sealed:|file:keys/).+$";
+const REFERENCE: &str = "^(sealed:|file:keys/|env:BACKSTAY_SECRET_|credential:secret-).+$";
 /// Pattern of a length of time.
 const LENGTH: &str = "^([0-9.]+ ?[a-zµ]+,? ?)+$|^P.+$";
 /// Pattern of a size.

@@ -290,6 +290,9 @@ fn wrong(message: impl Into<String>, hint: impl Into<String>) -> Wrong {
     Wrong { message: message.into(), hint: hint.into() }
 }
 
+/// How references to secrets begin.
+const REFERENCE_HEADS: [&str; 4] = ["file:", "sealed:", "env:", "credential:"];
+
 fn secret_wrong(what: &str) -> Wrong {
     let message = format!("{what} must say where its secret is found, and never the secret");
     wrong(
@@ -387,9 +390,10 @@ impl Shape {
             },
             Self::Reference | Self::Credentials => match text.parse::<SecretReference>() {
                 Ok(reference) => Ok(reference.to_string().into()),
-                Err(_) if text.starts_with("file:") || text.starts_with("sealed:") => Err(wrong(
+                Err(_) if REFERENCE_HEADS.iter().any(|head| text.starts_with(head)) => Err(wrong(
                     "this names no place where secrets are kept",
-                    "Write `sealed:NAME`, or `file:keys/NAME` below the data directory, without `..`.",
+                    "Write `sealed:NAME`, `file:keys/NAME` below the data directory and without `..`, \
+                     `env:BACKSTAY_SECRET_NAME` or `credential:secret-NAME`.",
                 )),
                 Err(_) => Err(secret_wrong("this")),
             },
@@ -535,6 +539,7 @@ mod tests {
         check(&Shape::Stretch, "1y6m", "\"1y6m\" 1y6m");
         check(&Shape::Zone, "Europe/Atlantis", "`Europe/Atlantis` is not in the tz database");
         check(&Shape::Reference, "sealed:home", "\"sealed:home\" sealed:home");
+        check(&Shape::Reference, "env:BACKSTAY_SECRET_A", "\"env:BACKSTAY_SECRET_A\" env:BACKSTAY_SECRET_A");
         check(&Shape::Reference, "hunter2", "this must say where its secret is found, and never the secret");
     }
 

@@ -18,12 +18,13 @@ use crate::types::lease::{
 };
 use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
+use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
-use crate::types::secret::{SecretPut, SecretView};
+use crate::types::secret::{SecretPut, SecretTest, SecretView};
 use crate::types::snapshot::{
     DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
     SnapshotView,
@@ -163,6 +164,20 @@ calls! {
     storage_update(id: &str, body: &StorageUpdate) -> StorageDetail = tell(StorageUpdate, id, body);
     /// Retires a storage.
     storage_retire(id: &str) -> () = get(StorageRetire, id);
+    /// Declares a monitor.
+    monitor_create(body: &MonitorCreate) -> MonitorView = tell(MonitorCreate, "", body);
+    /// Returns all monitors that are not retired.
+    monitor_list() -> Rows<MonitorView> = get(MonitorList, "");
+    /// Returns one monitor.
+    monitor_show(id: &str) -> MonitorView = get(MonitorShow, id);
+    /// Changes a monitor.
+    monitor_update(id: &str, body: &MonitorUpdate) -> MonitorView = tell(MonitorUpdate, id, body);
+    /// Retires a monitor.
+    monitor_retire(id: &str) -> () = get(MonitorRetire, id);
+    /// Returns the pings that came for a monitor, newest first.
+    ping_list(id: &str) -> Rows<PingView> = get(PingList, id);
+    /// Says whether a secret is to be had.
+    secret_test(body: &SecretTest) -> () = tell(SecretTest, "", body);
     /// Declares a template.
     template_create(body: &TemplateCreate) -> TemplateView = tell(TemplateCreate, "", body);
     /// Returns all templates.

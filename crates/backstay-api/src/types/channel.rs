@@ -70,7 +70,7 @@ pub struct ChannelCreate {
     pub tenant: Option<String>,
     /// Its name, unique for its owner.
     pub name: String,
-    /// `smtp` or `webhook`.
+    /// `smtp`, `webhook` or `ping`.
     pub kind: String,
     /// What the kind needs to know. A secret is a reference such as `file:keys/channels/mail`, never its value.
     #[schema(value_type = Object)]
@@ -109,7 +109,7 @@ pub struct ChannelView {
     pub tenant_id: Option<String>,
     /// Its name.
     pub name: String,
-    /// `smtp` or `webhook`.
+    /// `smtp`, `webhook` or `ping`.
     pub kind: String,
     /// What the kind needs to know, with references and no secrets.
     #[schema(value_type = Object)]

@@ -11,6 +11,7 @@ pub mod storage;
 pub mod source;
 pub mod plan;
 pub mod template;
+pub mod monitor;
 pub mod maintenance;
 pub mod job;
 pub mod job_set;

@@ -40,7 +40,8 @@ pub struct RepositoryCreate {
     /// Where in that storage, such as `team/web`; the repository's name when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Where the password is found, such as `sealed:home` or `file:keys/home.key`; never the password.
+    /// Where the password is found, such as `sealed:home` or `file:keys/home.key`; never the password. Who sees to the whole
+    /// installation may also name `env:BACKSTAY_SECRET_HOME` or `credential:secret-home` of the server.
     pub password_reference: String,
     /// Where the storage's keys are found, by purpose (`watch`, `read`, `write`, `delete`), such as `sealed:s3-read`; a
     /// lease brings those that its job needs. Left out for a storage that needs none, and for a declared one: it has them.

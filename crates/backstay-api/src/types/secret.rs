@@ -22,6 +22,17 @@ pub struct SecretPut {
     pub replace: bool,
 }
 
+/// A secret to look for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretTest {
+    /// Name of the tenant.
+    pub tenant: String,
+    /// Where it should be, such as `sealed:home`. Who sees to the whole installation may also ask for `file:keys/home.key`,
+    /// `env:BACKSTAY_SECRET_HOME` and `credential:secret-home`.
+    pub reference: String,
+}
+
 /// A secret that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretView {

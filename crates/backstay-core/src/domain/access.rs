@@ -21,10 +21,13 @@ pub enum Role {
     Reader,
     /// Leases jobs and hands in what came of them; nothing else.
     Agent,
+    /// Pings monitors of one tenant, by URLs that have the token in them; nothing else.
+    Pinger,
 }
 
 super::job::words!(Role: Admin = "admin", Operator = "operator", TenantAdmin = "tenant_admin", Restorer = "restorer",
-    Reader = "reader", Agent = "agent");
+    Reader = "reader", Agent = "agent",
+    Pinger = "pinger");
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,6 +99,7 @@ pub const fn may(role: Role, action: Action) -> bool {
         Role::Restorer => matches!(action, Describe | Look | Browse | Restore),
         Role::Reader => matches!(action, Describe | Look),
         Role::Agent => matches!(action, Describe | Work),
+        Role::Pinger => false,
     }
 }
 
@@ -108,7 +112,7 @@ impl Scope {
         match (role, tenant_id) {
             // An agent opens repositories of whichever tenant's job is due.
             (Role::Admin | Role::Operator | Role::Agent, Some(_)) => Err(ScopeError::TenantGiven { role }),
-            (Role::TenantAdmin, None) => Err(ScopeError::TenantMissing { role }),
+            (Role::TenantAdmin | Role::Pinger, None) => Err(ScopeError::TenantMissing { role }),
             _ if role != Role::Agent && !kinds.is_empty() => Err(ScopeError::KindsGiven { role }),
             _ => Ok(Self { role, tenant_id, kinds }),
         }
@@ -166,6 +170,7 @@ mod tests {
         assert_eq!(words(Role::Restorer), "describe look browse restore");
         assert_eq!(words(Role::Reader), "describe look");
         assert_eq!(words(Role::Agent), "describe work");
+        assert_eq!(words(Role::Pinger), "");
     }
 
     #[test]
@@ -188,7 +193,7 @@ mod tests {
         assert!(!own.may_grant(&scope(Role::Admin, None)));
         assert!(!scope(Role::Operator, None).may_grant(&scope(Role::Reader, None)));
         for role in Role::ALL {
-            let tenant = (*role == Role::TenantAdmin).then(|| tenant(1));
+            let tenant = matches!(role, Role::TenantAdmin | Role::Pinger).then(|| tenant(1));
             assert!(Scope::installation().may_grant(&scope(*role, tenant)), "{role:?}");
         }
     }

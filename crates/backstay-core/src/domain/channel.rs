@@ -3,6 +3,8 @@
 //! Settings come and go as JSON and are judged here, for the API and for rows alike. Secrets are references below
 //! `keys/channels/`: whoever declares a channel chooses the server that a password is sent to, so no other key may be named.
 
+mod ping;
+
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -13,6 +15,7 @@ use super::id::{ChannelId, TenantId};
 use super::name::Name;
 use super::secret::SecretReference;
 use super::tenant::Tenant;
+pub use ping::{PingSettings, PlanPlace};
 
 /// Most receivers of one channel: more are a mailing list's matter.
 pub const RECEIVERS_MAX: usize = 50;
@@ -21,6 +24,20 @@ pub const RECEIVERS_MAX: usize = 50;
 /// that its owner chose.
 pub const SEALED_PREFIX: &str = "channel-";
 
+/// How the names of the installation's own secrets begin that channels may use, behind their prefix.
+const OWN_PREFIXES: [&str; 2] = ["BACKSTAY_SECRET_CHANNEL_", "secret-channel-"];
+
+/// Says whether a secret is meant for channels, by its name. Such a secret opens no data: a channel sends it to a server.
+pub fn is_for_channels(reference: &SecretReference) -> bool {
+    match reference {
+        SecretReference::File(_) => false,
+        SecretReference::Sealed { name, .. } => name.as_str().starts_with(SEALED_PREFIX),
+        SecretReference::Environment(name) | SecretReference::Credential(name) => {
+            OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        }
+    }
+}
+
 /// How a channel delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChannelKind {
@@ -28,9 +45,11 @@ pub enum ChannelKind {
     Smtp,
     /// A JSON document by POST, signed.
     Webhook,
+    /// A sign of life for each backup of a plan.
+    Ping,
 }
 
-super::job::words!(ChannelKind: Smtp = "smtp", Webhook = "webhook");
+super::job::words!(ChannelKind: Smtp = "smtp", Webhook = "webhook", Ping = "ping");
 
 /// How a connection to a mail server is kept from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +103,8 @@ pub enum ChannelSettings {
     Smtp(SmtpSettings),
     /// A webhook's.
     Webhook(WebhookSettings),
+    /// A ping channel's.
+    Ping(PingSettings),
 }
 
 /// A setting of a channel that cannot be accepted.
@@ -152,6 +173,7 @@ impl ChannelSettings {
         match self {
             Self::Smtp(_) => ChannelKind::Smtp,
             Self::Webhook(_) => ChannelKind::Webhook,
+            Self::Ping(_) => ChannelKind::Ping,
         }
     }
 
@@ -164,6 +186,7 @@ impl ChannelSettings {
         let settings = match kind {
             ChannelKind::Smtp => Self::Smtp(smtp(&mut fields)?),
             ChannelKind::Webhook => Self::Webhook(webhook(&mut fields)?),
+            ChannelKind::Ping => Self::Ping(ping::read(&mut fields)?),
         };
         fields.end()?;
         Ok(settings)
@@ -180,6 +203,10 @@ impl ChannelSettings {
             Self::Webhook(webhook) => json!({
                 "url": webhook.url, "secret": webhook.secret.to_string(),
                 "ca_file": webhook.ca_file.as_ref().map(ToString::to_string),
+            }),
+            Self::Ping(ping) => json!({
+                "url": ping.url.to_string(), "plan": ping.plan.words(),
+                "ca_file": ping.ca_file.as_ref().map(ToString::to_string),
             }),
         };
         if let Some(fields) = document.as_object_mut() {
@@ -199,6 +226,10 @@ impl ChannelSettings {
                 let secret = [("settings.secret", &webhook.secret)];
                 secret.into_iter().chain(webhook.ca_file.as_ref().map(|file| ("settings.ca_file", file))).collect()
             }
+            Self::Ping(ping) => {
+                let url = [("settings.url", &ping.url)];
+                url.into_iter().chain(ping.ca_file.as_ref().map(|file| ("settings.ca_file", file))).collect()
+            }
         }
     }
 
@@ -211,6 +242,10 @@ impl ChannelSettings {
             Self::Webhook(webhook) => {
                 let secret = [("settings.secret", &mut webhook.secret)];
                 secret.into_iter().chain(webhook.ca_file.as_mut().map(|file| ("settings.ca_file", file))).collect()
+            }
+            Self::Ping(ping) => {
+                let url = [("settings.url", &mut ping.url)];
+                url.into_iter().chain(ping.ca_file.as_mut().map(|file| ("settings.ca_file", file))).collect()
             }
         }
     }
@@ -419,7 +454,8 @@ impl Channel {
 
 /// Judges that a channel names only secrets that are meant for one, and says of sealed ones whose they are: files below
 /// `keys/channels/`, of a tenant's channel below `keys/channels/TENANT/`; sealed secrets whose names begin with
-/// [`SEALED_PREFIX`], of a tenant's channel its own.
+/// [`SEALED_PREFIX`], of a tenant's channel its own; of a channel of the installation what the server was started with for
+/// channels.
 ///
 /// # Errors
 /// [`ChannelError`] names the setting.
@@ -432,7 +468,19 @@ pub fn references_judge(settings: &mut ChannelSettings, tenant: Option<&Tenant>)
         let own = match (&*reference, tenant) {
             (SecretReference::File(path), _) if path.starts_with(&folder) => continue,
             (SecretReference::File(_), _) => return Err(wrong(field, format!("must lie below file:{folder}"))),
-            (SecretReference::Sealed { name, .. }, _) if !name.as_str().starts_with(SEALED_PREFIX) => {
+            (SecretReference::Environment(_) | SecretReference::Credential(_), Some(_)) => {
+                return Err(wrong(field, format!("is the installation's: write sealed:{SEALED_PREFIX}NAME")));
+            }
+            (SecretReference::Environment(_) | SecretReference::Credential(_), None) => {
+                if is_for_channels(reference) {
+                    continue;
+                }
+                return Err(wrong(
+                    field,
+                    format!("must be one that begins with `{}` or `{}`", OWN_PREFIXES[0], OWN_PREFIXES[1]),
+                ));
+            }
+            (SecretReference::Sealed { .. }, _) if !is_for_channels(reference) => {
                 return Err(wrong(field, format!("must be one whose name begins with `{SEALED_PREFIX}`")));
             }
             (SecretReference::Sealed { tenant_id: None, .. }, None) => {

@@ -101,6 +101,10 @@ ids! {
     TemplateId,
     /// Names a storage.
     StorageId,
+    /// Names a monitor.
+    MonitorId,
+    /// Names a ping that came for a monitor.
+    PingId,
 }
 
 #[cfg(test)]

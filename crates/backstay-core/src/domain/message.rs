@@ -21,9 +21,23 @@ pub enum Purpose {
     Digest,
     /// A person wants to see whether it arrives.
     Test,
+    /// A plan's backup began: for channels of the kind `ping` alone, as the two below.
+    Started,
+    /// A plan's backup came to a good end.
+    Succeeded,
+    /// A plan's backup did not.
+    Failed,
 }
 
-super::job::words!(Purpose: Alert = "alert", End = "end", Digest = "digest", Test = "test");
+super::job::words!(Purpose: Alert = "alert", End = "end", Digest = "digest", Test = "test", Started = "started",
+    Succeeded = "succeeded", Failed = "failed");
+
+impl Purpose {
+    /// Says whether it is a sign of life. Of those the newest alone counts: it takes the place of those that wait.
+    pub const fn is_ping(self) -> bool {
+        matches!(self, Self::Started | Self::Succeeded | Self::Failed)
+    }
+}
 
 /// A part of a message: a heading and lines below it.
 #[derive(Debug, Clone, PartialEq, Eq)]

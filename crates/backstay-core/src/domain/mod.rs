@@ -16,6 +16,7 @@ pub mod source;
 pub mod item;
 pub mod plan;
 pub mod schedule;
+pub mod monitor;
 pub mod overlap;
 pub mod rpo;
 pub mod retry;

@@ -16,8 +16,8 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 
 pub use due::{
-    CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, clock_jump, delay_words, due,
-    jitter_of, next, next_due_at,
+    CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, after, clock_jump,
+    delay_words, due, jitter_of, next, next_due_at,
 };
 pub use state::ScheduleState;
 pub use window::{Calendar, Held, Maintenance};
@@ -188,6 +188,21 @@ fn parse_cron(expression: &str) -> Result<Cron, ScheduleError> {
         .map_err(|error| ScheduleError::Cron { expression: expression.to_owned(), reason: error.to_string() })
 }
 
+impl Rhythm {
+    /// Returns the line that [`Rhythm::from_str`] reads: of an interval in its largest whole unit up to hours.
+    pub fn words(&self) -> String {
+        match self {
+            Self::OnRequest => String::new(),
+            Self::Cron(expression) => expression.clone(),
+            Self::Every(interval) => match interval.as_secs() {
+                seconds if seconds.is_multiple_of(3_600) => format!("every {}h", seconds / 3_600),
+                seconds if seconds.is_multiple_of(60) => format!("every {}m", seconds / 60),
+                seconds => format!("every {seconds}s"),
+            },
+        }
+    }
+}
+
 impl FromStr for Rhythm {
     type Err = ScheduleError;
 
@@ -233,6 +248,10 @@ mod tests {
         read("@daily", "Cron(\"@daily\")");
         read("every 6h", "Every(21600s)");
         read("@every 1d12h", "Every(129600s)");
+        for (text, words) in [("every 1d12h", "every 36h"), ("@every 90m", "every 90m"), ("@daily", "@daily")] {
+            let rhythm: Rhythm = text.parse().unwrap();
+            assert_eq!((rhythm.words().as_str(), rhythm.words().parse()), (words, Ok(rhythm)));
+        }
         read("every 30s", "schedule.every is 30s");
         read("every moon", "schedule.every `moon` is not a length");
         read("every 1mo", "schedule.every `1mo` is not a length");

@@ -12,6 +12,16 @@ use super::name::Name;
 /// A secret's value.
 pub type Secret = secrecy::SecretString;
 
+/// How the variables begin that a reference may name: none of those that tell this program something does, so nobody has
+/// the server send its master key or its token anywhere (decision 0043).
+pub const VARIABLE_PREFIX: &str = "BACKSTAY_SECRET_";
+
+/// How the systemd credentials begin that a reference may name. The master key's own may lie in the same folder.
+pub const CREDENTIAL_PREFIX: &str = "secret-";
+
+/// Longest name of a variable or a credential, in bytes: longest file name of Linux.
+const PLACE_BYTES_MAX: usize = 255;
+
 /// Where a secret is to be found; never the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretReference {
@@ -24,11 +34,18 @@ pub enum SecretReference {
         /// Its name, unique for the tenant.
         name: Name,
     },
+    /// A variable of the server's environment, by its whole name; it begins with [`VARIABLE_PREFIX`].
+    Environment(String),
+    /// A credential that systemd gives the server, by its whole name; it begins with [`CREDENTIAL_PREFIX`].
+    Credential(String),
 }
 
 /// A text that is not a secret reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a secret reference: write sealed:NAME, or file:keys/NAME without `..`")]
+#[error(
+    "`{text}` is not a secret reference: write sealed:NAME, file:keys/NAME without `..`, env:{VARIABLE_PREFIX}NAME or \
+     credential:{CREDENTIAL_PREFIX}NAME"
+)]
 pub struct SecretReferenceError {
     /// What was given.
     pub text: String,
@@ -44,6 +61,15 @@ impl FromStr for SecretReference {
             let tenant_id = tenant.map(|id| id.parse().map_err(|_| refuse())).transpose()?;
             return Ok(Self::Sealed { tenant_id, name: name.parse().map_err(|_| refuse())? });
         }
+        if let Some(variable) = text.strip_prefix("env:") {
+            let is_ours = is_place(variable, VARIABLE_PREFIX, |letter| letter.is_ascii_alphanumeric() || letter == '_');
+            return if is_ours { Ok(Self::Environment(variable.to_owned())) } else { Err(refuse()) };
+        }
+        if let Some(name) = text.strip_prefix("credential:") {
+            let is_ours =
+                is_place(name, CREDENTIAL_PREFIX, |letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+            return if is_ours { Ok(Self::Credential(name.to_owned())) } else { Err(refuse()) };
+        }
         let path = text.strip_prefix("file:").ok_or_else(refuse)?;
         // Nothing else in the data directory is a secret to hand out: not the server's token, not the signing key.
         let inside = path.starts_with("keys/")
@@ -53,12 +79,19 @@ impl FromStr for SecretReference {
     }
 }
 
+/// Says whether a name has more than its prefix, and only such letters.
+fn is_place(name: &str, prefix: &str, may: impl Fn(char) -> bool) -> bool {
+    name.len() > prefix.len() && name.len() <= PLACE_BYTES_MAX && name.starts_with(prefix) && name.chars().all(may)
+}
+
 impl fmt::Display for SecretReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{path}"),
             Self::Sealed { tenant_id: None, name } => write!(f, "sealed:{name}"),
             Self::Sealed { tenant_id: Some(tenant), name } => write!(f, "sealed:{tenant}/{name}"),
+            Self::Environment(variable) => write!(f, "env:{variable}"),
+            Self::Credential(name) => write!(f, "credential:{name}"),
         }
     }
 }
@@ -70,7 +103,30 @@ impl SecretReference {
         match self {
             Self::Sealed { tenant_id: Some(other), .. } if other != tenant => None,
             Self::Sealed { name, .. } => Some(Self::Sealed { tenant_id: Some(tenant), name }),
-            file @ Self::File(_) => Some(file),
+            other => Some(other),
+        }
+    }
+
+    /// Says whether it names a secret of the installation as a whole: only who oversees it may have a tenant's data opened
+    /// with one.
+    #[must_use]
+    pub const fn is_of_installation(&self) -> bool {
+        matches!(self, Self::Environment(_) | Self::Credential(_))
+    }
+
+    /// Returns what a person does when nothing, or nothing useful, is there.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::File(_) | Self::Sealed { .. } => {
+                "put it back there, for example from the copy that you keep elsewhere".to_owned()
+            }
+            Self::Environment(variable) => {
+                format!("set {variable} in the server's environment and start the server anew")
+            }
+            Self::Credential(name) => format!(
+                "give it to the server's unit (LoadCredential={name}:PATH, or LoadCredentialEncrypted) and start it anew"
+            ),
         }
     }
 }
@@ -95,9 +151,33 @@ mod tests {
             "sealed:",
             "sealed:a/b",
             "sealed:../x",
+            "env:",
+            "env:BACKSTAY_SECRET_",
+            "env:BACKSTAY_MASTER_KEY",
+            "env:BACKSTAY_TOKEN",
+            "env:backstay_secret_x",
+            "env:BACKSTAY_SECRET_A=B",
+            "env:PATH",
+            "credential:",
+            "credential:secret-",
+            "credential:master-key",
+            "credential:secret-/../master-key",
+            "credential:secret-a/b",
         ] {
             assert_eq!(text.parse::<SecretReference>().unwrap_err().text, text);
         }
+    }
+
+    #[test]
+    fn a_reference_to_the_installation_names_what_is_meant_for_it() {
+        for text in ["env:BACKSTAY_SECRET_HOME_2", "credential:secret-home.key"] {
+            let reference: SecretReference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), text);
+            assert!(reference.is_of_installation());
+            assert!(reference.remedy().contains(text.split_once(':').unwrap().1), "{}", reference.remedy());
+        }
+        assert!(!"file:keys/a".parse::<SecretReference>().unwrap().is_of_installation());
+        assert!(!"sealed:a".parse::<SecretReference>().unwrap().is_of_installation());
     }
 
     #[test]

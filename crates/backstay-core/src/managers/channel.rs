@@ -6,7 +6,7 @@ use super::context::Context;
 use super::deliver::send;
 use crate::domain::alert::{Delivery, Severity};
 use crate::domain::channel::{
-    Channel, ChannelError, ChannelKind, ChannelRule, ChannelSettings, Window, references_judge,
+    Channel, ChannelError, ChannelKind, ChannelRule, ChannelSettings, PingSettings, Window, references_judge,
 };
 use crate::domain::id::{ChannelId, MessageId, TenantId};
 use crate::domain::message::{Message, Purpose};
@@ -25,6 +25,10 @@ pub enum ChannelDeclareError {
     Store(#[from] StoreError),
 }
 
+fn wrong(field: &str, problem: impl Into<String>) -> ChannelDeclareError {
+    ChannelError { field: field.to_owned(), problem: problem.into() }.into()
+}
+
 /// A channel as somebody declares it.
 #[derive(Debug, Clone)]
 pub struct ChannelDeclaration {
@@ -36,7 +40,7 @@ pub struct ChannelDeclaration {
     pub kind: ChannelKind,
     /// What it needs to know.
     pub settings: Value,
-    /// What goes there; empty for [`default_rules`].
+    /// What goes there; empty for [`default_rules`]. A ping channel has none.
     pub rules: Vec<ChannelRule>,
     /// When its digest is due; none for no digest.
     pub digest: Option<Window>,
@@ -58,25 +62,50 @@ pub fn default_rules() -> Vec<ChannelRule> {
     vec![ChannelRule { severity_min: Severity::Error, topics: Vec::new(), tenant_id: None, delivery: Delivery::AtOnce }]
 }
 
-async fn judge(
-    context: &Context,
-    tenant: Option<TenantId>,
-    settings: &mut ChannelSettings,
-    rules: &[ChannelRule],
-) -> Result<(), ChannelDeclareError> {
-    let owner = match tenant {
+async fn judge(context: &Context, channel: &mut Channel) -> Result<(), ChannelDeclareError> {
+    let owner = match channel.tenant_id {
         Some(id) => Some(context.declarations.tenant_get(id).await?),
         None => None,
     };
-    references_judge(settings, owner.as_ref())?;
-    for named in rules.iter().filter_map(|rule| rule.tenant_id) {
-        if tenant.is_some_and(|own| own != named) {
-            let problem = "a tenant's channel tells of its own tenant only".to_owned();
-            return Err(ChannelError { field: "rules.tenant".to_owned(), problem }.into());
+    references_judge(&mut channel.settings, owner.as_ref())?;
+    for named in channel.rules.iter().filter_map(|rule| rule.tenant_id) {
+        if channel.tenant_id.is_some_and(|own| own != named) {
+            return Err(wrong("rules.tenant", "a tenant's channel tells of its own tenant only"));
         }
         context.declarations.tenant_get(named).await?;
     }
-    Ok(())
+    match &channel.settings {
+        ChannelSettings::Ping(ping) => ping_judge(context, channel, ping, owner.map(|owner| owner.name)).await,
+        ChannelSettings::Smtp(_) | ChannelSettings::Webhook(_) => Ok(()),
+    }
+}
+
+/// Judges what is particular to a ping channel: it hears each result of a plan that is there, and nothing else.
+async fn ping_judge(
+    context: &Context,
+    channel: &Channel,
+    ping: &PingSettings,
+    owner: Option<Name>,
+) -> Result<(), ChannelDeclareError> {
+    if !channel.rules.is_empty() {
+        return Err(wrong("rules", "a ping channel has none: it hears of each backup of its plan"));
+    }
+    if channel.digest.is_some() {
+        return Err(wrong("digest", "a ping channel has none: it hears of each backup of its plan"));
+    }
+    let tenants = context.declarations.tenant_list().await?;
+    for plan in context.declarations.plan_list(channel.tenant_id).await? {
+        let tenant = tenants.iter().find(|tenant| tenant.id == plan.tenant_id);
+        let is_it = tenant.is_some_and(|tenant| ping.plan.is(owner.as_ref(), &tenant.name, &plan.name));
+        if is_it && plan.retired_at.is_none() {
+            return Ok(());
+        }
+    }
+    let words = format!(
+        "there is no plan `{}`; write PLAN, or TENANT/PLAN for a channel of the installation",
+        ping.plan.words()
+    );
+    Err(wrong("settings.plan", words))
 }
 
 /// Adds a channel; a name that its owner has is [`StoreError::Taken`].
@@ -88,7 +117,8 @@ pub async fn channel_declare(
     declaration: ChannelDeclaration,
 ) -> Result<Channel, ChannelDeclareError> {
     let now = context.schedules.clock_read().await?;
-    let rules = if declaration.rules.is_empty() { default_rules() } else { declaration.rules };
+    let takes_default = declaration.rules.is_empty() && declaration.kind != ChannelKind::Ping;
+    let rules = if takes_default { default_rules() } else { declaration.rules };
     let mut channel = Channel {
         id: ChannelId::new(now, context.ten()),
         tenant_id: declaration.tenant_id,
@@ -98,7 +128,7 @@ pub async fn channel_declare(
         digest: declaration.digest,
         created_at: now,
     };
-    judge(context, channel.tenant_id, &mut channel.settings, &channel.rules).await?;
+    judge(context, &mut channel).await?;
     let due_at = channel.digest.as_ref().map(|window| window.next(now));
     context.notices.channel_add(&channel, due_at).await?;
     Ok(channel)
@@ -120,7 +150,7 @@ pub async fn channel_change(
     }
     channel.rules = change.rules.unwrap_or(channel.rules);
     channel.digest = change.digest.unwrap_or(channel.digest);
-    judge(context, channel.tenant_id, &mut channel.settings, &channel.rules).await?;
+    judge(context, &mut channel).await?;
     let due_at = channel.digest.as_ref().map(|window| window.next(now));
     context.notices.channel_put(&channel, due_at).await?;
     Ok(channel)

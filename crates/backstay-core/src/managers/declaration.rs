@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::context::Context;
 use super::lease::access_key;
 use crate::domain::backup::BackupTermsError;
-use crate::domain::channel::SEALED_PREFIX;
+use crate::domain::channel::is_for_channels;
 use crate::domain::id::{ItemId, RepositoryId, SourceId, StorageId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::name::Name;
@@ -139,7 +139,7 @@ fn judge_of<'a>(kinds: &'a [Box<dyn StorageJudge>], kind: &str) -> Result<&'a dy
 fn own(tenant: TenantId, reference: SecretReference) -> Result<SecretReference, StoreError> {
     let key = reference.to_string();
     // What a channel may send to any server opens no data.
-    if matches!(&reference, SecretReference::Sealed { name, .. } if name.as_str().starts_with(SEALED_PREFIX)) {
+    if is_for_channels(&reference) {
         return Err(StoreError::NotFound { noun: "secret for a repository", key });
     }
     reference.of_tenant(tenant).ok_or(StoreError::NotFound { noun: "secret", key })
@@ -238,7 +238,7 @@ pub async fn repository_declare(
             (Some(storage.id), place, CredentialReferences::new())
         }
     };
-    if matches!(password, SecretReference::Sealed { .. }) {
+    if !matches!(password, SecretReference::File(_)) {
         // Better now than at the first backup.
         context.secrets.secret_read(&password).await?;
     }

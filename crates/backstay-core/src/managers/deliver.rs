@@ -101,6 +101,7 @@ pub(super) async fn send(
     let (secret, ca) = match &channel.settings {
         ChannelSettings::Smtp(smtp) => (smtp.password.as_ref(), smtp.ca_file.as_ref()),
         ChannelSettings::Webhook(webhook) => (Some(&webhook.secret), webhook.ca_file.as_ref()),
+        ChannelSettings::Ping(ping) => (Some(&ping.url), ping.ca_file.as_ref()),
     };
     let mut read: [Option<Secret>; 2] = [None, None];
     for (place, reference) in read.iter_mut().zip([secret, ca]) {

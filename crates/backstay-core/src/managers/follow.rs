@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::alert::{Fact, end, take_in};
 use super::context::Context;
+use super::ping::pings_of;
 use super::quota::quota_notice;
 use super::saved::made_by;
 use crate::domain::alert::{Notice, Severity, Topic};
@@ -73,6 +74,7 @@ async fn follow(
         Taken { context, channels, now, rows: BTreeMap::new(), warned: BTreeSet::new(), messages: Vec::new() };
     for row in &events {
         taken.event(&row.event).await?;
+        taken.messages.extend(pings_of(context, channels, &row.event).await?);
     }
     let Taken { rows, mut messages, .. } = taken;
     let changed = rows.into_values().flatten().filter_map(|(row, is_changed)| is_changed.then_some(row));
@@ -92,7 +94,7 @@ async fn follow(
 }
 
 /// Says whether a job left entries out that its plan does not accept.
-async fn is_partial(context: &Context, job: &Job) -> Result<bool, StoreError> {
+pub(super) async fn is_partial(context: &Context, job: &Job) -> Result<bool, StoreError> {
     if !matches!(job.state, JobState::Succeeded { outcome: Outcome::Partial, .. }) {
         return Ok(false);
     }
@@ -200,6 +202,10 @@ impl Taken<'_> {
         if let Some(id) = job.and_then(|job| job.plan_id) {
             facts.push(("plan".to_owned(), store.plan_get(id).await?.name.to_string()));
         }
+        let monitor = subject.strip_prefix("monitor ").filter(|_| event.job_id.is_none()).map(str::to_owned);
+        if monitor.is_some() {
+            title.clone_from(&subject);
+        }
         facts.push(("tenant".to_owned(), tenant.to_string()));
         facts.push(("when".to_owned(), format!("{:.0}", event.at)));
         let mut next_steps = Vec::new();
@@ -207,7 +213,10 @@ impl Taken<'_> {
             facts.push(("job".to_owned(), job.id.to_string()));
             next_steps.push(format!("See the whole job: backstay job show {}", job.id));
         }
-        next_steps.push(advice(topic).to_owned());
+        next_steps.push(match &monitor {
+            Some(name) => format!("See what it said: backstay monitor pings {name}"),
+            None => advice(topic).to_owned(),
+        });
         let word = match topic {
             Topic::Event(EventKind::Damaged) => "Harm found",
             Topic::Event(EventKind::Parked) => "Given up",
@@ -254,7 +263,7 @@ fn subject_of(event: &Event, job: Option<&Job>) -> String {
     match (event.item_id, job) {
         (Some(item), _) => format!("{kind} {item}"),
         (None, Some(job)) => format!("{kind} {}", job.repository_id),
-        // A plan that was not started: its name is in the words alone.
+        // A plan that was not started, or a monitor: its name is in the words alone.
         (None, None) => event.message.split_whitespace().take(2).collect::<Vec<_>>().join(" "),
     }
 }

@@ -72,11 +72,12 @@ async fn repository_open(
     repository: Repository,
     has_snapshots: bool,
 ) -> Result<LeasedRepository, LeaseError> {
+    let name = repository.name.clone();
     let opened = leased(context, repository, purposes(job.kind()), has_snapshots).await;
     opened.map_err(|error| match error {
         // The database was away for a moment: that says nothing of the secret.
         SecretError::Store(error) => LeaseError::Store(error),
-        source => LeaseError::Secret { job_id: job.id, source },
+        source => LeaseError::Secret { job_id: job.id, repository: name, source },
     })
 }
 

@@ -4,8 +4,8 @@
 //! over the stores, `rescue` puts lost jobs back, `retry` what was given up, `retention` says which snapshots go and has
 //! repositories pruned, `adopt` takes in snapshots that have no row, `quota` keeps backups from starting that a tenant has no room for, `retire` ends what is no longer
 //! wanted,
-//! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `digest` sums up, `channel` takes in
-//! where to, `deliver` sends. `explain` answers why, `job_log` tells a job's story, `queue` keeps by what the queue is gone through. `browse` looks into
+//! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `monitor` misses the work of others, `ping` tells services that
+//! wait for signs of life, `digest` sums up, `channel` takes in where to, `deliver` sends. `explain` answers why, `job_log` tells a job's story, `queue` keeps by what the queue is gone through. `browse` looks into
 //! snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in, `sweep` deletes what is over
 //! long enough. Nobody here knows HTTP, SQL or a file.
 
@@ -34,6 +34,8 @@ pub mod channel;
 pub mod alert;
 pub mod watch;
 pub mod follow;
+pub mod monitor;
+mod ping;
 pub mod digest;
 pub mod deliver;
 pub mod sweep;

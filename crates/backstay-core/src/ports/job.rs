@@ -17,6 +17,7 @@ use crate::domain::disposition::Disposition;
 use crate::domain::evidence::Findings;
 use crate::domain::id::{AgentId, JobId, SnapshotId};
 use crate::domain::job::{Failure, Job, JobCounts, JobKind, JobState, Leased, Outcome, Progress, PruneCounts};
+use crate::domain::name::Name;
 use crate::domain::quota::QuotaError;
 use crate::domain::snapshot::PublishedSnapshot;
 use crate::domain::unread::Unread;
@@ -171,10 +172,12 @@ pub enum LeaseError {
         source: QuotaError,
     },
     /// A secret that the job needs could not be read.
-    #[error("a secret that job {job_id} needs could not be read")]
+    #[error("a secret that job {job_id} needs for repository {repository} could not be read")]
     Secret {
         /// The job.
         job_id: JobId,
+        /// The repository's name.
+        repository: Name,
         /// What happened.
         source: SecretError,
     },

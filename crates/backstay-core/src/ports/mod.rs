@@ -9,6 +9,7 @@ pub mod store;
 pub mod schedule;
 pub mod retention;
 pub mod notice;
+pub mod monitor;
 pub mod courier;
 pub mod access;
 pub mod meter;

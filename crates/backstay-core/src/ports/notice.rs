@@ -208,7 +208,11 @@ pub trait NoticeStore: Send + Sync {
     async fn alert_find(&self, tenant: TenantId, subject: &str) -> Result<Vec<AlertRow>, StoreError>;
 
     /// Writes a decision, all or nothing. False, and nothing is written, when what it saw has changed: the mark, or an
-    /// alert's revision. Each alert's row has the next revision then. A message whose id is there already is left alone.
+    /// alert's revision. Each alert's row has the next revision then. A message whose id is there already is left alone. A
+    /// sign of life ([`Purpose::is_ping`]) takes the place of older ones that wait for its channel, which are gone then, and
+    /// goes on counting their tries.
+    ///
+    /// [`Purpose::is_ping`]: crate::domain::message::Purpose::is_ping
     async fn notice_put(&self, write: &NoticeWrite) -> Result<bool, StoreError>;
 
     /// Returns items that are due to be looked at by a moment, the longest due first.

@@ -71,15 +71,13 @@ pub trait SecretKeeper: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Nothing is there.
-    #[error("there is no secret at {reference}; put it back there, for example from the copy that you keep elsewhere")]
+    #[error("there is no secret at {reference}; {}", reference.remedy())]
     Missing {
         /// Where it should be.
         reference: SecretReference,
     },
     /// It is there and holds nothing: a copy that was cut off, or a file that nobody filled.
-    #[error(
-        "the secret at {reference} is empty; put its value back, for example from the copy that you keep elsewhere"
-    )]
+    #[error("the secret at {reference} is empty; {}", reference.remedy())]
     Empty {
         /// Where it is.
         reference: SecretReference,

@@ -10,6 +10,8 @@ pub(crate) mod repository;
 pub(crate) mod storage;
 pub(crate) mod plan;
 pub(crate) mod template;
+pub(crate) mod monitor;
+pub(crate) mod ping;
 pub(crate) mod upkeep;
 pub(crate) mod proof;
 pub(crate) mod suspicion;

@@ -39,6 +39,7 @@ mod m20261122_000021_backup;
 mod m20261122_000022_hook;
 mod m20261122_000023_suspicion;
 mod m20261122_000024_proof;
+mod m20261122_000025_ping;
 mod m20261122_000026_partial;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000022_hook::Hook),
             Box::new(m20261122_000023_suspicion::Suspicion),
             Box::new(m20261122_000024_proof::Proof),
+            Box::new(m20261122_000025_ping::Ping),
             Box::new(m20261122_000026_partial::Partial),
         ]
     }

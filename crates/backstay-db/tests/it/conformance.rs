@@ -112,6 +112,29 @@ async fn the_database_keeps_the_promises_of_figures() {
     backstay_testkit::conformance::meter::exercise(&database, on_file.stores()).await;
 }
 
+#[tokio::test]
+async fn the_database_keeps_the_promises_of_monitors() {
+    let on_file = OnFile::new().await;
+    let database = on_file.database.clone();
+    backstay_testkit::conformance::monitor::exercise(&database, on_file.stores()).await;
+}
+
+async fn a_server_keeps_the_promises_of_monitors(engine: Engine) {
+    let Some(on_server) = OnServer::new(engine).await else { return };
+    let database = on_server.database.clone();
+    backstay_testkit::conformance::monitor::exercise(&database, on_server.stores()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_the_promises_of_monitors() {
+    a_server_keeps_the_promises_of_monitors(Engine::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_keeps_the_promises_of_monitors() {
+    a_server_keeps_the_promises_of_monitors(Engine::Mariadb).await;
+}
+
 mod store_on_postgresql {
     backstay_testkit::store_promises!(super::on_postgresql);
 }

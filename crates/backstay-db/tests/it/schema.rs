@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use backstay_core::domain::access::Role;
 use backstay_core::domain::attempt::AttemptEnd;
+use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::Verdict;
 use backstay_core::domain::job::{FailureClass, JobKind, Outcome, Phase, StateName};
+use backstay_core::domain::monitor::{PingKind, Trouble};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::store::{Settlement, StoreError};
 use backstay_db::migration::Migrator;
@@ -105,6 +107,9 @@ async fn the_words_of_the_checks_are_those_of_the_core() {
     assert_eq!(listed("evidence", "(verdict"), set(Verdict::ALL.iter().map(|word| word.word()).collect()));
     let roles = set(Role::ALL.iter().map(|word| word.word()).collect());
     assert_eq!((listed("api_token", "(role"), listed("change_record", "(role")), (roles.clone(), roles));
+    assert_eq!(listed("monitor", "told IS NULL OR told"), set(Trouble::ALL.iter().map(|word| word.word()).collect()));
+    assert_eq!(listed("ping", "(kind"), set(PingKind::ALL.iter().map(|word| word.word()).collect()));
+    assert_eq!(listed("channel", "(kind"), set(ChannelKind::ALL.iter().map(|word| word.word()).collect()));
     assert_eq!(listed("event", "(kind"), set(EventKind::ALL.iter().map(|word| word.word()).collect()));
 }
 
@@ -161,6 +166,7 @@ async fn checks_refuse_bad_rows() {
         "UPDATE snapshot SET outcome = 'fine'".to_owned(),
         "UPDATE event SET sequence = 1".to_owned(),
         "UPDATE event SET kind = 'dance'".to_owned(),
+        "INSERT INTO ping VALUES ('p', 'nobody', 0, 'success', NULL, '')".to_owned(),
     ];
     raw.execute_unprepared("PRAGMA foreign_keys = on").await.unwrap();
     for sql in refused {

@@ -129,6 +129,10 @@ fn settled(noun: Noun, mut record: Record) -> Record {
         Noun::Source => {
             record.insert("kind".to_owned(), "filesystem".into());
         }
+        Noun::Monitor => {
+            record.insert("schedule".to_owned(), "every 36h".into());
+            record.retain(|key, value| key != "time_zone" || value != "UTC");
+        }
         Noun::Template | Noun::Plan => drop_rhythm(&mut record),
         Noun::Channel => {
             record.insert("kind".to_owned(), "webhook".into());

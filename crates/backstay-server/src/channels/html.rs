@@ -52,7 +52,9 @@ const fn badge(message: &Message) -> (&'static str, &'static str, &'static str) 
         Purpose::End => ("&#10003;", "well again", "#2f6f4f"),
         Purpose::Test => (sign, "test", colour),
         Purpose::Digest if matches!(message.severity, Severity::Info) => ("&#10003;", "all well", colour),
-        Purpose::Alert | Purpose::Digest => (sign, word, colour),
+        Purpose::Alert | Purpose::Digest | Purpose::Started | Purpose::Succeeded | Purpose::Failed => {
+            (sign, word, colour)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Brings messages to people: mail (`smtp`) and signed documents (`webhook`). `html` is how a mail looks.
+//! Brings messages to people: mail (`smtp`), signed documents (`webhook`) and signs of life (`ping`). `html` is how a mail
+//! looks.
 //!
 //! A channel kind is a file here and an arm in [`Channels`]. Each try has its connection of its own and ends within
 //! `DELIVERY_TIME_MAX`; what the other side says is one line without the secret that it was given. Absent on purpose:
@@ -7,6 +8,7 @@
 mod html;
 mod smtp;
 mod webhook;
+mod ping;
 
 use async_trait::async_trait;
 use backstay_core::domain::channel::ChannelSettings;
@@ -14,6 +16,7 @@ use backstay_core::domain::message::one_line;
 use backstay_core::domain::secret::Secret;
 use backstay_core::managers::deliver::DELIVERY_TIME_MAX;
 use backstay_core::ports::courier::{Courier, DeliveryError, Parcel};
+use reqwest::{Certificate, Client, StatusCode};
 use secrecy::ExposeSecret as _;
 
 pub use html::page;
@@ -28,11 +31,13 @@ impl Courier for Channels {
         let place = match parcel.settings {
             ChannelSettings::Smtp(settings) => format!("{}:{}", settings.host, settings.port),
             ChannelSettings::Webhook(settings) => origin(&settings.url),
+            ChannelSettings::Ping(_) => origin(parcel.secret.as_ref().map_or("", Secret::expose_secret).trim()),
         };
         let sent = async {
             match parcel.settings {
                 ChannelSettings::Smtp(settings) => smtp::send(settings, parcel, &place).await,
                 ChannelSettings::Webhook(settings) => webhook::send(settings, parcel, &place).await,
+                ChannelSettings::Ping(_) => ping::send(parcel, &place).await,
             }
         };
         let late = |_| Err(DeliveryError::Unreachable { place: place.clone(), said: "no answer in time".to_owned() });
@@ -44,6 +49,31 @@ impl Courier for Channels {
 fn origin(url: &str) -> String {
     let known = reqwest::Url::parse(url).map(|url| url.origin().ascii_serialization());
     known.unwrap_or_else(|_| "an address that is none".to_owned())
+}
+
+fn unusable(words: impl Into<String>) -> DeliveryError {
+    DeliveryError::Settings { said: words.into() }
+}
+
+/// Returns a client for one try: no proxy, no redirects, and the certificates that the channel names.
+fn client(parcel: &Parcel<'_>) -> Result<Client, DeliveryError> {
+    let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    if let Some(ca) = &parcel.ca {
+        let certificates = Certificate::from_pem_bundle(ca.expose_secret().as_bytes());
+        let certificates =
+            certificates.map_err(|error| unusable(format!("the certificates cannot be read: {error}")))?;
+        builder = builder.tls_certs_only(certificates);
+    }
+    builder.build().map_err(|error| unusable(causes(&error)))
+}
+
+/// Returns what an answer that is no success means.
+fn not_taken(status: StatusCode, place: String, said: String) -> DeliveryError {
+    let later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+    match status.is_server_error() || later.contains(&status) {
+        true => DeliveryError::Later { place, said },
+        false => DeliveryError::Refused { place, said },
+    }
 }
 
 /// Returns what another side said as one line, without a secret that it may have repeated.

@@ -112,6 +112,7 @@ fn subject(message: &backstay_core::domain::message::Message) -> String {
         Purpose::End => format!("[well] {}", message.subject),
         Purpose::Digest => format!("[digest] {}", message.subject),
         Purpose::Test => format!("[test] {}", message.subject),
+        Purpose::Started | Purpose::Succeeded | Purpose::Failed => message.subject.clone(),
     }
 }
 

@@ -8,12 +8,11 @@ use backstay_core::domain::secret::Secret;
 use backstay_core::ports::courier::{DeliveryError, Parcel};
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use reqwest::{Certificate, Client, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{causes, said};
+use super::{causes, client, not_taken, said, unusable};
 
 /// How the specification marks a key that is written in Base64.
 const KEY_PREFIX: &str = "whsec_";
@@ -57,27 +56,7 @@ pub(super) async fn send(settings: &WebhookSettings, parcel: &Parcel<'_>, place:
     }
     let words = said(&format!("{status} {}", String::from_utf8_lossy(&body)), secret);
     let words = words.chars().take(ANSWER_LETTERS_MAX).collect();
-    let is_later =
-        status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
-    Err(match is_later {
-        true => DeliveryError::Later { place, said: words },
-        false => DeliveryError::Refused { place, said: words },
-    })
-}
-
-fn unusable(words: impl Into<String>) -> DeliveryError {
-    DeliveryError::Settings { said: words.into() }
-}
-
-fn client(parcel: &Parcel<'_>) -> Result<Client, DeliveryError> {
-    let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    if let Some(ca) = &parcel.ca {
-        let certificates = Certificate::from_pem_bundle(ca.expose_secret().as_bytes());
-        let certificates =
-            certificates.map_err(|error| unusable(format!("the certificates cannot be read: {error}")))?;
-        builder = builder.tls_certs_only(certificates);
-    }
-    builder.build().map_err(|error| unusable(causes(&error)))
+    Err(not_taken(status, place, words))
 }
 
 /// Returns the value of the signature's header.

@@ -10,15 +10,17 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::domain::channel::Channel;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{
-    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, PlanId, RepositoryId, SnapshotId, SourceId, StorageId,
-    TemplateId, TenantId, TokenId,
+    AlertId, ChannelId, EvidenceId, ItemId, JobId, JobSetId, MonitorId, PlanId, RepositoryId, SnapshotId, SourceId,
+    StorageId, TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
 use backstay_core::domain::job_set::JobSet;
+use backstay_core::domain::monitor::Monitor;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
+use backstay_core::domain::secret::SecretReference;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::Storage;
@@ -104,6 +106,20 @@ impl Caller {
         Ok(self.tenant_seen(state, Some(name)).await?.id)
     }
 
+    /// Refuses references to the installation's own secrets from who sees to a tenant alone: such a caller also says where
+    /// the data lies that they would open. `field` is the reference's name on the wire.
+    pub(super) fn may_refer<'a>(
+        &self,
+        field: &str,
+        references: impl IntoIterator<Item = &'a SecretReference>,
+    ) -> Result<(), ApiError> {
+        let is_overseer = self.identity.scope.may(Action::Oversee, None);
+        match references.into_iter().find(|reference| reference.is_of_installation()) {
+            Some(_) if !is_overseer => Err(ApiError::not_a_tenants(field)),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns a row that a request names, if it exists for this caller.
     pub(super) async fn own<T: Owned>(&self, state: &ServerState, id: T::Id) -> Result<T, ApiError> {
         let (row, tenant) = T::load(state, id).await?;
@@ -175,5 +191,6 @@ owned! {
     Evidence, EvidenceId, "record of evidence": state, id => state.context.history.evidence_get(id), row => Some(row.place.tenant_id);
     Channel, ChannelId, "channel": state, id => state.context.notices.channel_get(id), row => row.tenant_id;
     AlertRow, AlertId, "alert": state, id => state.context.notices.alert_get(id), row => Some(row.tenant_id);
+    Monitor, MonitorId, "monitor": state, id => state.monitors.monitor_get(id), row => Some(row.tenant_id);
     ApiToken, TokenId, "token": state, id => state.access.token_get(id), row => row.scope.tenant_id;
 }

@@ -9,6 +9,7 @@
 //! (OIDC) will be another [`Authenticator`].
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -98,34 +99,58 @@ impl Authenticator for TokenAuthenticator {
     }
 }
 
-/// Wrong tokens by the address that brought them.
-#[derive(Debug, Default)]
-struct Failures(Mutex<HashMap<IpAddr, (Instant, u32)>>);
+/// Pings a minute with one key before it is told to wait: hundreds of jobs of one tenant, each minute.
+const PINGS_MAX: u32 = 600;
 
-impl Failures {
-    /// Counts a wrong token; returns how long the address is to wait when there were too many.
-    fn count(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let mut counts = self.0.lock().expect("nobody panics while counting");
+/// How often something was done in a window, by who did it.
+#[derive(Debug)]
+pub(super) struct Counts<K> {
+    max: u32,
+    counts: Mutex<HashMap<K, (Instant, u32)>>,
+}
+
+impl<K: Eq + Hash> Counts<K> {
+    fn new(max: u32) -> Self {
+        Self { max, counts: Mutex::default() }
+    }
+
+    /// Counts once more; returns how long whoever did it is to wait when it was too often.
+    pub(super) fn count(&self, who: K, now: Instant) -> Option<Duration> {
+        let mut counts = self.counts.lock().expect("nobody panics while counting");
         if counts.len() >= ADDRESSES_MAX {
             counts.retain(|_, (began, _)| now.duration_since(*began) < FAILURE_WINDOW);
         }
-        let (began, count) = counts.entry(address).or_insert((now, 0));
+        let (began, count) = counts.entry(who).or_insert((now, 0));
         if now.duration_since(*began) >= FAILURE_WINDOW {
             (*began, *count) = (now, 0);
         }
         *count += 1;
-        (*count > FAILURES_MAX).then(|| FAILURE_WINDOW.saturating_sub(now.duration_since(*began)))
+        (*count > self.max).then(|| FAILURE_WINDOW.saturating_sub(now.duration_since(*began)))
     }
 }
 
 /// What all doors of a server share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
-    failures: Failures,
+    /// Wrong tokens, and pings of nobody, by the address that brought them.
+    pub(super) failures: Counts<IpAddr>,
+    /// Pings by the token in their URL.
+    pub(super) pings: Counts<TokenId>,
     /// Runs that belong to a key and outlive their connection.
     pub(super) tasks: TaskTracker,
     /// Held while a change takes its place in the chain: one at a time here, so that only other replicas are in the way.
     recording: tokio::sync::Mutex<()>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            failures: Counts::new(FAILURES_MAX),
+            pings: Counts::new(PINGS_MAX),
+            tasks: TaskTracker::default(),
+            recording: tokio::sync::Mutex::default(),
+        }
+    }
 }
 
 /// The door before one row.
@@ -230,7 +255,7 @@ mod tests {
 
     #[test]
     fn too_many_wrong_tokens_have_to_wait_until_the_window_ends() {
-        let (failures, now) = (Failures::default(), Instant::now());
+        let (failures, now) = (Counts::new(FAILURES_MAX), Instant::now());
         let (one, other) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::BROADCAST));
         for _ in 0..FAILURES_MAX {
             assert_eq!(failures.count(one, now), None);

@@ -21,6 +21,7 @@ use backstay_core::managers::browse::BrowseError;
 use backstay_core::managers::channel::ChannelDeclareError;
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
+use backstay_core::managers::monitor::MonitorDeclareError;
 use backstay_core::managers::plan::RemoveError;
 use backstay_core::managers::quota::PermitError;
 use backstay_core::managers::retire::RetireError;
@@ -80,6 +81,13 @@ impl ApiError {
     pub(super) fn too_much(role: Role) -> Self {
         let detail = format!("your token may not make one of the role {} with this reach", role.word());
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail, "Nobody gives more rights than they have.")
+    }
+
+    /// A reference to a secret of the installation, from who sees to one tenant.
+    pub(super) fn not_a_tenants(field: &str) -> Self {
+        let detail = format!("{field}: this names a secret of the installation, not of one tenant");
+        let hint = "Keep it with `backstay secret put NAME` and write `sealed:NAME`, or ask who runs the installation.";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail, hint)
     }
 
     pub(super) fn too_many(wait: Duration) -> Self {
@@ -382,6 +390,15 @@ impl From<KeepError> for ApiError {
                 let hint = "Without it the repository's data does not open: keep a new secret under another name.";
                 Self::new(StatusCode::CONFLICT, "secret_in_use", error, hint)
             }
+        }
+    }
+}
+
+impl From<MonitorDeclareError> for ApiError {
+    fn from(error: MonitorDeclareError) -> Self {
+        match error {
+            MonitorDeclareError::Field(error) => Self::invalid(error.field, error.problem),
+            MonitorDeclareError::Store(error) => error.into(),
         }
     }
 }

@@ -70,6 +70,7 @@ pub(super) async fn metrics(State(state): State<ServerState>) -> Result<impl Int
     page.row("backstay_messages", &[("state", "given_up")], told.given_up as f64);
     totals(&state.tally.counts(), &mut page);
     plans(&state, now, &mut page).await?;
+    monitors(&state, now, &mut page).await?;
     Ok(([(CONTENT_TYPE, TEXT_FORMAT)], page.text))
 }
 
@@ -109,6 +110,22 @@ async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(
     for (tenant, plan, _, oldest) in &figures {
         let age = oldest.map_or(f64::INFINITY, |at| age(now, at));
         page.row(name, &[("tenant", tenant), ("plan", plan)], age);
+    }
+    Ok(())
+}
+
+/// Adds whether the work behind monitors goes on, as long as there are not too many of them.
+async fn monitors(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(), StoreError> {
+    let tenants = state.context.declarations.tenant_list().await?;
+    let names: HashMap<TenantId, String> = tenants.into_iter().map(|row| (row.id, row.name.to_string())).collect();
+    let rows = state.monitors.monitor_list(None).await?;
+    page.head("backstay_monitors_not_shown", "Monitors beyond those that have figures of their own.");
+    page.row("backstay_monitors_not_shown", &[], rows.len().saturating_sub(PLANS_MAX) as f64);
+    page.head("backstay_monitor_down", "Whether a monitor's work failed, or was not heard of in time.");
+    for row in rows.iter().take(PLANS_MAX) {
+        let tenant = names.get(&row.tenant_id).map_or("", String::as_str);
+        let is_down = f64::from(u8::from(row.trouble(now).is_some()));
+        page.row("backstay_monitor_down", &[("tenant", tenant), ("monitor", row.name.as_str())], is_down);
     }
     Ok(())
 }

@@ -36,6 +36,8 @@ mod caps;
 mod quota;
 mod tag;
 mod template;
+mod monitor;
+mod ping;
 
 pub use door::{Authenticator, Identity, TokenAuthenticator};
 pub use router::{router, serve, serve_tls};

@@ -11,6 +11,7 @@ use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, Reposit
 use backstay_core::domain::id::RepositoryId;
 use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::repository::Repository;
+use backstay_core::domain::secret::SecretReference;
 use backstay_core::domain::storage::{Storage, StorageSettings};
 use backstay_core::managers::adopt::adopt_request;
 use backstay_core::managers::declaration::RepositoryPlace;
@@ -29,6 +30,7 @@ pub(super) async fn repository_create(
 ) -> Result<(StatusCode, Json<RepositoryView>), ApiError> {
     let tenant = caller.tenant_declared(&state, &body.tenant).await?;
     let credentials = body.credentials()?;
+    caller.may_refer("credentials", credentials.values())?;
     let place = match (body.storage, body.storage_id, body.path) {
         (Some(own), None, None) => {
             RepositoryPlace::Own(StorageSettings { kind: own.kind, settings: own.settings }, credentials)
@@ -41,7 +43,8 @@ pub(super) async fn repository_create(
         (None, Some(_), _) => return Err(ApiError::invalid("credentials", "the storage has them")),
         _ => return Err(ApiError::invalid("storage", "give storage by itself, or storage_id and a path there")),
     };
-    let (name, password) = (body.name.parse()?, body.password_reference.parse()?);
+    let (name, password): (_, SecretReference) = (body.name.parse()?, body.password_reference.parse()?);
+    caller.may_refer("password_reference", [&password])?;
     let within = budget_of(body.verify_within_ms)?;
     let kinds = &state.storage_kinds;
     let context = &state.context;

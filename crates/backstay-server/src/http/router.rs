@@ -23,8 +23,8 @@ use super::state::ServerState;
 use super::stream::Streams;
 use super::tls::Tls;
 use super::{
-    agent, alert, caps, channel, event, evidence, explain, job, job_set, kind, maintenance, meter, plan, quota,
-    repository, secret, snapshot, source, storage, stream, template, tenant, token,
+    agent, alert, caps, channel, event, evidence, explain, job, job_set, kind, maintenance, meter, monitor, ping, plan,
+    quota, repository, secret, snapshot, source, storage, stream, template, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -94,6 +94,10 @@ fn routes(state: ServerState, shared: &Arc<Shared>) -> Router {
         .route("/api/v1/openapi.json", get(meter::openapi))
         .route("/healthz", get(meter::healthz))
         .route("/readyz", get(meter::readyz))
+        // Those whose token is in their path.
+        .route("/ping/{key}/{name}", get(ping::ping).post(ping::ping))
+        .route("/ping/{key}/{name}/{word}", get(ping::ping_word).post(ping::ping_word))
+        .layer(Extension(shared.clone()))
         .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -168,6 +172,13 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::TemplateShow => get(template::template_show),
         Operation::TemplateUpdate => patch(template::template_update),
         Operation::TemplateRemove => delete(template::template_remove),
+        Operation::MonitorCreate => post(monitor::monitor_create),
+        Operation::MonitorList => get(monitor::monitor_list),
+        Operation::MonitorShow => get(monitor::monitor_show),
+        Operation::MonitorUpdate => patch(monitor::monitor_update),
+        Operation::MonitorRetire => delete(monitor::monitor_retire),
+        Operation::PingList => get(monitor::ping_list),
+        Operation::SecretTest => post(secret::secret_test),
         Operation::QuotaList => get(quota::quota_list),
         Operation::QuotaShow => get(quota::quota_show),
         Operation::QuotaPut => put(quota::quota_put),

@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use backstay_api::types::list::Rows;
-use backstay_api::types::secret::{SecretPut, SecretView};
+use backstay_api::types::secret::{SecretPut, SecretTest, SecretView};
+use backstay_core::domain::access::Action;
 use backstay_core::domain::id::TenantId;
 use backstay_core::domain::name::Name;
+use backstay_core::domain::secret::SecretReference;
 use backstay_core::managers::secret::{secret_forget, secret_keep};
 use backstay_core::ports::secret::Replace;
 use backstay_core::ports::store::StoreError;
@@ -34,6 +36,23 @@ pub(super) async fn secret_list(
 ) -> Result<Json<Rows<SecretView>>, ApiError> {
     let kept = state.keeper.secret_list(caller.tenant()).await?;
     Ok(Json(Rows::whole(kept.iter().map(SecretView::from).collect())))
+}
+
+pub(super) async fn secret_test(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Body(body): Body<SecretTest>,
+) -> Result<StatusCode, ApiError> {
+    let tenant = caller.tenant_seen(&state, Some(&body.tenant)).await?.id;
+    let reference: SecretReference = body.reference.parse().map_err(|error| ApiError::invalid("reference", error))?;
+    let is_sealed = matches!(reference, SecretReference::Sealed { .. });
+    if !is_sealed && !caller.identity.scope.may(Action::Oversee, None) {
+        return Err(ApiError::not_a_tenants("reference"));
+    }
+    let missing = || StoreError::NotFound { noun: "secret", key: body.reference.clone() };
+    let reference = reference.of_tenant(tenant).ok_or_else(missing)?;
+    state.context.secrets.secret_read(&reference).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn secret_remove(

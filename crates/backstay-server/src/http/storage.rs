@@ -23,6 +23,7 @@ pub(super) async fn storage_create(
 ) -> Result<(StatusCode, Json<StorageDetail>), ApiError> {
     let tenant = caller.tenant_declared(&state, &body.tenant).await?;
     let credentials = body.credentials()?;
+    caller.may_refer("credentials", credentials.values())?;
     let (name, place) = (body.name.parse()?, StorageSettings { kind: body.kind, settings: body.settings });
     let kinds = &state.storage_kinds;
     let made = declaration::storage_declare(&state.context, kinds, tenant, name, place, credentials).await?;
@@ -45,12 +46,15 @@ pub(super) async fn storage_show(Own(storage): Own<Storage>) -> impl IntoRespons
 
 pub(super) async fn storage_update(
     State(state): State<ServerState>,
+    caller: Caller,
     Own(seen): Own<Storage>,
     headers: HeaderMap,
     Body(body): Body<StorageUpdate>,
 ) -> Result<impl IntoResponse, ApiError> {
     as_seen(&headers, &StorageDetail::from(&seen))?;
-    let changed = declaration::storage_rekey(&state.context, &seen, body.credentials()?).await?;
+    let credentials = body.credentials()?;
+    caller.may_refer("credentials", credentials.values())?;
+    let changed = declaration::storage_rekey(&state.context, &seen, credentials).await?;
     Ok(tagged(StorageDetail::from(&changed.ok_or_else(ApiError::changed)?)))
 }
 

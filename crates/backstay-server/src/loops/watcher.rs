@@ -1,20 +1,24 @@
 //! Looks for what is too old or will be, and takes in what happened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::managers::context::Context;
 use backstay_core::managers::follow::follow_tick;
+use backstay_core::managers::monitor::monitor_tick;
 use backstay_core::managers::watch::watch_tick;
+use backstay_core::ports::monitor::MonitorStore;
 use tokio_util::sync::CancellationToken;
 
-/// How often it looks: a breach or a failure is told late by this at most. A look when nothing is new is two questions by
-/// index.
+/// How often it looks: a breach or a failure is told late by this at most. A look when nothing is new is three questions
+/// by index.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks until told to end. What goes wrong with one half does not stop the other.
-pub async fn run(context: Context, end: CancellationToken) {
+/// Looks until told to end. What goes wrong with one part does not stop the others.
+pub async fn run(context: Context, monitors: Arc<dyn MonitorStore>, end: CancellationToken) {
     while !end.is_cancelled() {
         watch(&context).await;
+        miss(&context, &*monitors).await;
         follow(&context).await;
         tokio::select! {
             () = end.cancelled() => {}
@@ -34,6 +38,21 @@ async fn watch(context: &Context) {
             }
         }
         Err(error) => tracing::warn!(error = %error, "items that are too old could not be looked for"),
+    }
+}
+
+/// Looks at monitors before events are followed: what is missed now is told now.
+async fn miss(context: &Context, monitors: &dyn MonitorStore) {
+    match monitor_tick(context, monitors).await {
+        Ok(done) => {
+            for (monitor, error) in &done.failed {
+                tracing::warn!(%monitor, %error, "a monitor could not be looked at; it is tried again soon");
+            }
+            if done.told > 0 {
+                tracing::info!(told = done.told, "monitors are told");
+            }
+        }
+        Err(error) => tracing::warn!(error = %error, "monitors could not be looked at"),
     }
 }
 

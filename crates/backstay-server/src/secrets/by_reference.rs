@@ -1,5 +1,5 @@
 //! A store that asks another one for each kind of reference: files where there is a data directory, the database for what
-//! is sealed.
+//! is sealed, the environment for what the process was started with.
 
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ pub struct ByReference {
     pub files: Option<Arc<dyn SecretStore>>,
     /// For `sealed:…`.
     pub sealed: Arc<dyn SecretStore>,
+    /// For `env:…` and `credential:…`.
+    pub environment: Arc<dyn SecretStore>,
 }
 
 #[async_trait]
@@ -21,6 +23,7 @@ impl SecretStore for ByReference {
         let store = match reference {
             SecretReference::File(_) => self.files.as_ref(),
             SecretReference::Sealed { .. } => Some(&self.sealed),
+            SecretReference::Environment(_) | SecretReference::Credential(_) => Some(&self.environment),
         };
         let store = store.ok_or_else(|| SecretError::Elsewhere { reference: reference.clone() })?;
         store.secret_read(reference).await

@@ -1,7 +1,7 @@
 //! Secrets in files below a folder that only its owner can enter. A trailing newline is not part of a secret.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use backstay_core::domain::secret::{Secret, SecretReference};
@@ -26,15 +26,27 @@ impl SecretStore for FileSecrets {
         let SecretReference::File(path) = reference else {
             return Err(SecretError::Elsewhere { reference: reference.clone() });
         };
-        match tokio::fs::read_to_string(self.root.join(path)).await {
-            // An empty password opens nothing that anybody meant to lock, and would seal a new repository for everybody.
-            Ok(text) if text.trim().is_empty() => Err(SecretError::Empty { reference: reference.clone() }),
-            Ok(text) => Ok(Secret::from(text.trim_end_matches(['\n', '\r']))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(SecretError::Missing { reference: reference.clone() })
-            }
-            Err(source) => Err(SecretError::Unreadable { reference: reference.clone(), source }),
+        read(&self.root.join(path), reference).await
+    }
+}
+
+/// Reads the file in which a reference's secret lies.
+pub(super) async fn read(path: &Path, reference: &SecretReference) -> Result<Secret, SecretError> {
+    match tokio::fs::read_to_string(path).await {
+        Ok(text) => value(&text, reference),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(SecretError::Missing { reference: reference.clone() })
         }
+        Err(source) => Err(SecretError::Unreadable { reference: reference.clone(), source }),
+    }
+}
+
+/// Returns a text as a secret, without the newline at its end. An empty password opens nothing that anybody meant to lock,
+/// and would seal a new repository for everybody.
+pub(super) fn value(text: &str, reference: &SecretReference) -> Result<Secret, SecretError> {
+    match text.trim().is_empty() {
+        true => Err(SecretError::Empty { reference: reference.clone() }),
+        false => Ok(Secret::from(text.trim_end_matches(['\n', '\r']))),
     }
 }
 
@@ -66,7 +78,7 @@ mod tests {
             std::fs::write(home.path().join("keys/a.key"), text).unwrap();
             let error = store.secret_read(&reference).await.unwrap_err();
             assert!(matches!(&error, SecretError::Empty { reference: named } if *named == reference), "{text:?}");
-            assert!(error.to_string().contains("put its value back"), "{error}");
+            assert!(error.to_string().contains("put it back there"), "{error}");
         }
     }
 }

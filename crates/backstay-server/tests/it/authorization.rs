@@ -5,12 +5,13 @@
 //! action than [`case`] expects; when the door lets a role through that may not.
 
 use backstay_api::endpoint::{ENDPOINTS, Endpoint, Operation};
+use backstay_api::types::monitor::schedule;
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
 use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::evidence::Findings;
 use backstay_core::domain::id::{
-    AlertId, ChannelId, JobSetId, MaintenanceId, StorageId, TemplateId, TenantId, TokenId,
+    AlertId, ChannelId, JobSetId, MaintenanceId, MonitorId, StorageId, TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::job::{Instruction, Job, JobCounts, JobKind, Outcome};
 use backstay_core::domain::job_set::JobSet;
@@ -23,6 +24,7 @@ use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::managers::channel::{ChannelDeclaration, channel_declare};
 use backstay_core::managers::job::JobManager;
+use backstay_core::managers::monitor::monitor_declare;
 use backstay_core::managers::plan::template_declare;
 use backstay_core::managers::schedule::maintenance_declare;
 use backstay_core::managers::watch::watch_tick;
@@ -50,6 +52,7 @@ pub(crate) struct House {
     alert: AlertId,
     template: TemplateId,
     storage: StorageId,
+    monitor: MonitorId,
     set: String,
     /// Templates, one for each that is removed.
     gone: std::sync::Mutex<Vec<TemplateId>>,
@@ -123,6 +126,9 @@ impl House {
             retired_at: None,
         };
         stores.declarations.storage_add(&storage).await.unwrap();
+        let terms = (schedule("every 1h", None).unwrap(), std::time::Duration::from_secs(600));
+        let wish = (world.tenant.id, "nightly".parse().unwrap());
+        let monitor = monitor_declare(&context, &*served.monitors, wish.0, wish.1, terms).await.unwrap();
         let mut templates = Vec::new();
         for number in 0..=2 * Role::ALL.len() {
             let name = format!("template{number}").parse().unwrap();
@@ -137,6 +143,7 @@ impl House {
             alert: alerts[0].id,
             template: templates.remove(0),
             storage: storage.id,
+            monitor: monitor.id,
             set: set.id.to_string(),
             gone: std::sync::Mutex::new(templates),
             windows: std::sync::Mutex::new(windows),
@@ -323,6 +330,18 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::TemplateShow => (own(&house.template), None, Foreign::Missing),
         Operation::TemplateUpdate => (own(&house.template), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
         Operation::TemplateRemove => (own(&house.gone.lock().unwrap().pop().unwrap()), None, Foreign::Missing),
+        Operation::MonitorCreate => {
+            let body = json!({ "tenant": tenant, "name": name, "schedule": "every 1h", "grace_ms": 600_000 });
+            (none(), Some(body), Foreign::Missing)
+        }
+        Operation::MonitorList => (none(), None, Foreign::WithoutIt),
+        Operation::MonitorShow | Operation::PingList | Operation::MonitorRetire => {
+            (own(&house.monitor), None, Foreign::Missing)
+        }
+        Operation::MonitorUpdate => (own(&house.monitor), Some(json!({ "grace_ms": 60_000 })), Foreign::Missing),
+        Operation::SecretTest => {
+            (none(), Some(json!({ "tenant": tenant, "reference": "sealed:kept" })), Foreign::Missing)
+        }
         Operation::QuotaList => (none(), None, Foreign::Alike),
         Operation::QuotaShow => (own(&world.tenant.id), None, Foreign::Missing),
         Operation::QuotaPut => (own(&world.tenant.id), Some(json!({ "quota_bytes": 1_u64 << 40 })), Foreign::Alike),
@@ -387,6 +406,39 @@ async fn each_role_does_what_it_may_and_sees_its_own() {
         }
     }
     assert_eq!(cases, 2 * Role::ALL.len() * (ENDPOINTS.len() - 2));
+}
+
+/// Red without the door's look at references: a tenant's admin would open what another tenant's data lies behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_installations_secrets_are_not_a_tenants_to_name() {
+    let house = House::build().await;
+    let storage = json!({ "kind": "none", "settings": {} });
+    let repository = |reference: &str, key: &str| json!({ "tenant": "ada", "name": "r", "storage": storage, "password_reference": reference, "credentials": { "read": key } });
+    let of_storage = |key: &str| json!({ "tenant": "ada", "name": "s", "kind": "none", "settings": {}, "credentials": { "read": key } });
+    let id = house.storage.to_string();
+    let asked = [
+        (Operation::RepositoryCreate, String::new(), repository("env:BACKSTAY_SECRET_A", "sealed:a")),
+        (Operation::RepositoryCreate, String::new(), repository("sealed:a", "credential:secret-a")),
+        (Operation::StorageCreate, String::new(), of_storage("env:BACKSTAY_SECRET_A")),
+        (Operation::StorageUpdate, id, json!({ "credentials": { "read": "credential:secret-a" } })),
+    ];
+    let own = house.served.client_of(Role::TenantAdmin, Some(house.world.tenant.id)).await;
+    let overseer = house.served.client_of(Role::Operator, None).await;
+    for (operation, id, body) in asked {
+        let refused = |client: Client| {
+            let (id, body) = (id.clone(), body.clone());
+            async move {
+                match client.raw(operation, &id, &[], Some(&body)).await {
+                    Err(ClientError::Problem { problem }) => (problem.status, problem.detail),
+                    other => panic!("{operation:?}: {other:?}"),
+                }
+            }
+        };
+        let (status, words) = refused(own.clone()).await;
+        assert!(status == 403 && words.contains("a secret of the installation"), "{operation:?}: {status} {words}");
+        let (status, words) = refused(overseer.clone()).await;
+        assert!(status != 403, "{operation:?}: {status} {words}");
+    }
 }
 
 /// Rows say what they are: looking never changes, and what changes is never a look.

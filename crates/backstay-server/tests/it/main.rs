@@ -10,6 +10,7 @@ mod job_set;
 mod jobs;
 mod mail;
 mod once;
+mod ping;
 mod promises;
 mod retry;
 mod served;

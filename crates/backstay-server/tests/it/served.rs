@@ -12,6 +12,7 @@ use backstay_core::managers::access::{TokenDeclaration, token_issue};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::ports::access::AccessStore;
+use backstay_core::ports::monitor::MonitorStore;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_server::tally::{Tallied, Tally};
 use backstay_testkit::conformance::job::context;
@@ -57,6 +58,7 @@ pub(crate) struct Served {
     pub(crate) client: Client,
     pub(crate) url: String,
     pub(crate) access: Arc<dyn AccessStore>,
+    pub(crate) monitors: Arc<dyn MonitorStore>,
     pub(crate) context: Context,
     end: CancellationToken,
 }
@@ -122,18 +124,20 @@ impl Served {
             authenticator: Arc::new(TokenAuthenticator::new(context_of_door, access.clone(), &own)),
             keeper: Arc::new(SecretMap::default()),
             access: access.clone(),
-            meter: Arc::new(door),
+            meter: Arc::new(door.clone()),
+            monitors: Arc::new(door),
             tally: Arc::clone(&tally),
             courier: Arc::new(FakeCourier::default()),
             wake: Arc::default(),
             end: end.clone(),
         };
+        let monitors = state.monitors.clone();
         let context_kept = state.context.clone();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, state, end.clone()));
         let client = Client::new(&url, own).unwrap();
-        Self { client, url, access, context: context_kept, end }
+        Self { client, url, access, monitors, context: context_kept, end }
     }
 
     /// Ends the server.

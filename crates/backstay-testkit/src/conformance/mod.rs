@@ -17,4 +17,5 @@ pub mod storage;
 pub mod store;
 pub mod access;
 pub mod meter;
+pub mod monitor;
 pub mod job;

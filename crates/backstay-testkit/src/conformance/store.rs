@@ -3,7 +3,7 @@
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
 //! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `starts` (many plans at once),
-//! `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `settle` (how it ends),
+//! `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `ping` (signs of life), `settle` (how it ends),
 //! `quota` (what has room), `retire` (what ends), `template` (what plans share), `set` (what belongs together), `storage`
 //! (what many repositories lie in).
 //! Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
@@ -18,6 +18,7 @@ pub mod retention;
 pub mod proof;
 pub mod notice;
 pub mod voice;
+pub mod ping;
 pub mod settle;
 pub mod quota;
 pub mod retire;
@@ -124,6 +125,9 @@ macro_rules! store_promises {
             voice::a_quota_that_fills_up_is_told_once_a_step,
             voice::a_digest_is_made_once_a_window,
             voice::a_message_is_tried_until_it_is_given_up,
+            ping::a_ping_channel_hears_each_result_of_its_plan,
+            ping::a_plan_of_several_items_is_well_when_all_are,
+            ping::a_dead_channel_has_one_ping_that_waits,
             settle::rows_come_with_the_settlement_and_only_then,
             settle::a_refused_row_takes_the_whole_settlement_back,
             settle::evidence_goes_to_the_end_of_its_chain_only,

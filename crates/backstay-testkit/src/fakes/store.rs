@@ -14,6 +14,7 @@ mod queue;
 mod schedule;
 mod retention;
 mod notice;
+mod monitor;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,12 +28,13 @@ use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::fairness::Rules;
 use backstay_core::domain::id::{
-    AgentId, ChannelId, ItemId, JobId, JobSetId, MessageId, PlanId, RepositoryId, SourceId, StorageId, TemplateId,
-    TenantId, TokenId,
+    AgentId, ChannelId, ItemId, JobId, JobSetId, MessageId, MonitorId, PlanId, RepositoryId, SourceId, StorageId,
+    TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, Progress};
 use backstay_core::domain::job_set::JobSet;
+use backstay_core::domain::monitor::{Monitor, Ping};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::proof::Proof;
 use backstay_core::domain::quota::{Quota, Usage};
@@ -90,6 +92,8 @@ struct Rows {
     quotas: BTreeMap<TenantId, Quota>,
     usage: BTreeMap<RepositoryId, Usage>,
     maintenance: Vec<MaintenanceRow>,
+    monitors: BTreeMap<MonitorId, Monitor>,
+    pings: Vec<Ping>,
     channels: BTreeMap<ChannelId, Channel>,
     digests: BTreeMap<ChannelId, DigestDue>,
     digests_told: BTreeMap<(ChannelId, TenantId), DigestTold>,
@@ -212,6 +216,22 @@ mod tests {
             ..stores
         };
         crate::conformance::meter::exercise(&fake, kept).await;
+    }
+
+    #[tokio::test]
+    async fn the_fake_keeps_the_promises_of_monitors() {
+        let stores = stores().await;
+        let fake = FakeStores::new(Arc::new(stores.clock.clone()));
+        let kept = Stores {
+            declarations: Arc::new(fake.clone()),
+            history: Arc::new(fake.clone()),
+            schedules: Arc::new(fake.clone()),
+            retention: Arc::new(fake.clone()),
+            notices: Arc::new(fake.clone()),
+            jobs: Arc::new(fake.clone()),
+            ..stores
+        };
+        crate::conformance::monitor::exercise(&fake, kept).await;
     }
 
     #[tokio::test]

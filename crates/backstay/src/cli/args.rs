@@ -154,6 +154,9 @@ pub(crate) enum Noun {
     /// What plans share: they take what they do not say themselves
     #[command(subcommand)]
     Template(super::template::Verb),
+    /// Work of others, such as cron jobs, that is missed when it says nothing
+    #[command(subcommand)]
+    Monitor(super::monitor::Verb),
     /// Times in which nothing starts by schedule
     #[command(subcommand)]
     Maintenance(super::maintenance::Verb),

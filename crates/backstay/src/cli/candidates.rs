@@ -33,6 +33,7 @@ const DIGITS: usize = 8;
 pub(super) enum What {
     Plan,
     Template,
+    Monitor,
     Repository,
     RepositoryId,
     Storage,
@@ -95,6 +96,7 @@ async fn rows(client: &Client, what: What) -> Result<Vec<(String, String)>, Clie
     Ok(match what {
         What::Plan => rows!(client.plan_list(), row => named(row.name)),
         What::Template => rows!(client.template_list(), row => named(row.name)),
+        What::Monitor => rows!(client.monitor_list(), row => (row.name, row.state)),
         What::Repository => rows!(client.repository_list(), row => named(row.name)),
         What::RepositoryId => rows!(client.repository_list(), row => (row.id, row.name)),
         What::Storage => rows!(client.storage_list(&lasting), row => (row.name, row.kind)),

@@ -23,11 +23,11 @@ pub(crate) enum Verb {
     Create {
         /// Its name
         name: String,
-        /// smtp or webhook
+        /// smtp, webhook or ping
         #[arg(long)]
         kind: String,
         /// A setting; may be given several times. smtp: host, port, tls (start_tls, implicit, none), ca_file, username,
-        /// password, from, to. webhook: url, secret, ca_file. Secrets are files, such as
+        /// password, from, to. webhook: url, secret, ca_file. ping: url (a secret), plan, ca_file. Secrets are files, such as
         /// file:keys/channels/mail, or sealed, such as sealed:channel-mail
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
@@ -134,5 +134,9 @@ fn row(row: &ChannelView) -> Vec<String> {
     };
     let rules: Vec<String> = row.rules.iter().map(rule).collect();
     let digest = row.digest.clone().unwrap_or_else(|| "never".to_owned());
-    vec![row.name.clone(), row.kind.clone(), rules.join(", "), digest, row.id.clone()]
+    let tells = match row.settings["plan"].as_str() {
+        Some(plan) => format!("each backup of {plan}"),
+        None => rules.join(", "),
+    };
+    vec![row.name.clone(), row.kind.clone(), tells, digest, row.id.clone()]
 }

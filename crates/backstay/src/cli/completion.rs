@@ -28,6 +28,7 @@ const PLACES: &[(&str, &str, What)] = &[
     ("plan", "template", What::Template),
     ("template", "template", What::Template),
     ("template", "above", What::Template),
+    ("monitor", "monitor", What::Monitor),
     ("repository", "repository", What::Repository),
     ("repository", "storage", What::Storage),
     ("storage", "storage", What::Storage),

@@ -8,6 +8,7 @@ use backstay_api::types::repository::RepositoryView;
 use backstay_api::types::retention::RetentionView;
 use backstay_api::types::template::{BackupTermsView, ScheduleView};
 use backstay_api::{Client, ClientError};
+use backstay_core::domain::channel::ChannelKind;
 use backstay_core::ports::storage::StorageJudge;
 use backstay_declare::file::rules_plain;
 use backstay_declare::nouns::{Noun, TENANT_DEFAULT};
@@ -189,7 +190,7 @@ impl Server {
         Ok(())
     }
 
-    /// Reads sources, templates and plans.
+    /// Reads sources, templates, plans and monitors.
     async fn plans(&mut self, client: &Client, tenants: &Names) -> Result<(), CliError> {
         for row in client.source_list().await?.rows {
             let said = record([("kind", json!(row.kind)), ("settings", row.settings.clone())]);
@@ -222,6 +223,14 @@ impl Server {
             ]);
             self.put(Key::new(Noun::Plan, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
         }
+        for row in client.monitor_list().await?.rows {
+            let said = record([
+                ("schedule", json!(row.schedule)),
+                ("time_zone", if row.time_zone == "UTC" { Value::Null } else { json!(row.time_zone) }),
+                ("grace", json!(row.grace_ms)),
+            ]);
+            self.put(Key::new(Noun::Monitor, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
+        }
         Ok(())
     }
 
@@ -235,7 +244,9 @@ impl Server {
                 }
             }
             let mut rules: Value = row.rules.iter().map(|rule| rule_said(rule, tenants)).collect();
-            rules_plain(&mut rules);
+            if let Some(kind) = ChannelKind::from_word(&row.kind) {
+                rules_plain(kind, &mut rules);
+            }
             let said = record([
                 ("kind", json!(row.kind)),
                 ("settings", settings),

@@ -40,6 +40,7 @@ mod plan;
 mod plan_next;
 mod said;
 mod template;
+mod monitor;
 pub(crate) mod job;
 mod job_set;
 mod job_watch;
@@ -158,6 +159,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Storage(verb) => storage::run(&common, verb, screen).await,
         Noun::Source(verb) => source::run(&common, verb, screen).await,
         Noun::Plan(verb) => plan::run(&common, verb, screen).await,
+        Noun::Monitor(verb) => monitor::run(&common, verb, screen).await,
         Noun::Template(verb) => template::run(&common, verb, screen).await,
         Noun::Maintenance(verb) => maintenance::run(&common, verb, screen).await,
         Noun::Job(verb) => job::run(&common, verb, screen).await,

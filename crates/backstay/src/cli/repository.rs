@@ -90,8 +90,8 @@ pub(crate) enum Verb {
         /// A setting of the kind, such as path=/srv/backup; may be given several times
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
-        /// Where the password is found, such as sealed:NAME (`backstay secret put`) or file:keys/NAME.key below the data
-        /// directory; never the password
+        /// Where the password is found, such as sealed:NAME (`backstay secret put`), file:keys/NAME.key below the data
+        /// directory, env:BACKSTAY_SECRET_NAME or credential:secret-NAME of the server; never the password
         #[arg(long, value_name = "REFERENCE")]
         password_reference: String,
         /// Where the storage's key is found, such as sealed:NAME; or read=sealed:NAME, write=…, delete=… for a key of each

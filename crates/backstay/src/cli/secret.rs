@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use backstay_api::types::secret::{SecretPut, SecretView};
+use backstay_api::types::secret::{SecretPut, SecretTest, SecretView};
 use backstay_api::types::wire::SecretText;
 use backstay_core::domain::secret::Secret;
 
@@ -35,6 +35,14 @@ pub(crate) enum Verb {
         #[arg(long, default_value = TENANT)]
         tenant: String,
     },
+    /// Say whether a secret is to be had now, or why not; never its value
+    Test {
+        /// The secret's name, or where it should be, such as env:BACKSTAY_SECRET_HOME
+        secret: String,
+        /// Whose it is
+        #[arg(long, default_value = TENANT)]
+        tenant: String,
+    },
     /// Forget a secret that no repository refers to
     Remove {
         /// The secret's name or id
@@ -53,6 +61,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let body = SecretPut { tenant, name, value: SecretText(read(from_file.as_deref())?), replace };
             let kept = look(common, async |client| Ok(client.secret_put(&body).await?)).await?;
             screen.rows(&kept, &["name", "reference", "id"], vec![row(&kept)], "");
+        }
+        Verb::Test { secret, tenant } => {
+            let reference = if secret.contains(':') { secret.clone() } else { format!("sealed:{secret}") };
+            let body = SecretTest { tenant, reference };
+            look(common, async |client| Ok(client.secret_test(&body).await?)).await?;
+            screen.say(&format!("the secret at {} is there and opens", body.reference));
         }
         Verb::Remove { secret } => {
             look(common, async |client| {

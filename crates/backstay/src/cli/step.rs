@@ -3,6 +3,7 @@
 use backstay_api::types::caps::{CapException, CapsPut, TenantWeight};
 use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate, ChannelView};
 use backstay_api::types::maintenance::MaintenanceCreate;
+use backstay_api::types::monitor::{MonitorCreate, MonitorUpdate};
 use backstay_api::types::plan::{PlanCreate, PlanUpdate, PlanView};
 use backstay_api::types::quota::QuotaPut;
 use backstay_api::types::repository::{RepositoryCreate, RepositoryUpdate, StorageView};
@@ -122,6 +123,16 @@ async fn create(client: &Client, server: &Server, key: &Key, record: &Record) ->
                 backup: backup(record)?,
             };
             client.plan_create(&body).await?.id
+        }
+        Noun::Monitor => {
+            let body = MonitorCreate {
+                tenant,
+                name,
+                schedule: field(record, "schedule")?,
+                time_zone: field(record, "time_zone")?,
+                grace_ms: field(record, "grace")?,
+            };
+            client.monitor_create(&body).await?.id
         }
         Noun::Channel => {
             let body = ChannelCreate {
@@ -265,6 +276,15 @@ async fn update(client: &Client, server: &Server, step: &Step, id: &str, record:
             change::<ChannelView>(client, server, key, id, (Operation::ChannelShow, Operation::ChannelUpdate), &body)
                 .await
         }
+        Noun::Monitor => {
+            // Expected as the file says it, whatever was pinged since.
+            let body = MonitorUpdate {
+                schedule: Some(field(record, "schedule")?),
+                time_zone: field(record, "time_zone")?,
+                grace_ms: Some(field(record, "grace")?),
+            };
+            client.monitor_update(id, &body).await.map(drop).map_err(Into::into)
+        }
         Noun::Source => {
             let body = SourceUpdate { settings: field(record, "settings")? };
             change::<SourceView>(client, server, key, id, (Operation::SourceShow, Operation::SourceUpdate), &body).await
@@ -286,6 +306,7 @@ async fn retire(client: &Client, noun: Noun, id: &str) -> Result<(), CliError> {
         Noun::Source => client.source_retire(id).await?,
         Noun::Repository => client.repository_retire(id).await?,
         Noun::Storage => client.storage_retire(id).await?,
+        Noun::Monitor => client.monitor_retire(id).await?,
         Noun::Template => client.template_remove(id).await?,
         Noun::Channel => client.channel_remove(id).await?,
         Noun::Maintenance => client.maintenance_remove(id).await?,

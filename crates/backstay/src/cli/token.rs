@@ -32,7 +32,7 @@ pub(crate) enum Verb {
     Create {
         /// What its holder calls it
         name: String,
-        /// admin, operator, tenant_admin, restorer, reader or agent
+        /// admin, operator, tenant_admin, restorer, reader, agent, or pinger, for URLs of monitors
         #[arg(long)]
         role: String,
         /// The one tenant that it reaches; all when left out

@@ -27,6 +27,7 @@ use backstay_server::channels::Channels;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve, serve_tls};
 use backstay_server::loops::{Turns, notifier, rescuer, scheduler, sweeper, watcher};
 use backstay_server::secrets::by_reference::ByReference;
+use backstay_server::secrets::environment::EnvironmentSecrets;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{KeySigner, SigningError};
 use backstay_server::tally::{Tallied, Tally};
@@ -144,6 +145,7 @@ impl ControlPlane {
             authenticator: Arc::new(authenticator),
             keeper: secrets,
             access,
+            monitors: parts.database.clone(),
             meter: database,
             tally: Arc::clone(&tally),
             courier: Arc::new(Channels),
@@ -169,7 +171,7 @@ impl ControlPlane {
         if with_agent != WithAgent::No {
             tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), turns.clone(), end.clone()));
             tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), turns.clone(), end.clone()));
-            tasks.spawn(watcher::run(context.clone(), end.clone()));
+            tasks.spawn(watcher::run(context.clone(), parts.database.clone(), end.clone()));
             tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));
             tasks.spawn(sweeper::run(context, sweeps, *history, end.clone()));
         }
@@ -287,12 +289,18 @@ pub(crate) fn parts_of(
         retention: database.clone(),
         notices: database.clone(),
         jobs: database.clone(),
-        secrets: Arc::new(ByReference { files, sealed: secrets.clone() }),
+        secrets: Arc::new(ByReference { files, sealed: secrets.clone(), environment: Arc::new(environment_secrets()) }),
         signer,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     };
     Parts { context, database, secrets, history: HISTORY_DEFAULT }
+}
+
+/// Returns the secrets that this process was started with.
+fn environment_secrets() -> EnvironmentSecrets {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty());
+    EnvironmentSecrets::new(|name| std::env::var_os(name), folder.map(Into::into))
 }
 
 /// Takes over what an earlier process left: whoever holds the lock of a data directory is alone with its database, so

@@ -35,6 +35,7 @@ mod retention;
 mod proof;
 mod same_story;
 mod secrets;
+mod ping;
 mod service;
 mod show_call;
 mod source;

@@ -68,3 +68,55 @@ fn a_repository_that_is_gone_is_never_made_anew() {
     std::fs::rename(&elsewhere, &repository).unwrap();
     assert_eq!(place.quickstart().code, Some(0));
 }
+
+/// Red when a variable is not looked up at the lease, when its value gets into a row, a log or a message, or when one of the
+/// server's own may be named.
+#[test]
+fn a_password_in_the_environment_is_found_there_at_each_job_and_nowhere_else() {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    std::fs::write(place.source().join("a"), "a").unwrap();
+    assert_eq!(place.quickstart().code, Some(0));
+    let path = format!("path={}", place.path("shelf").display());
+    let credentials = place.path("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("secret-home"), "hunter-by-systemd\n").unwrap();
+    let told = |arguments: &[&str], variable: &str| {
+        let mut command = place.command(arguments);
+        command.env("BACKSTAY_LOG", "trace").env(variable, "hunter-by-variable");
+        Ran::of(command.env("CREDENTIALS_DIRECTORY", &credentials))
+    };
+    let create = |name: &str, reference: &str, variable: &str| {
+        let base = ["repository", "create", name, "--set", &path, "--password-reference", reference];
+        told(&base, variable)
+    };
+    for own in ["env:BACKSTAY_MASTER_KEY", "credential:master-key"] {
+        let ran = create("own", own, "BACKSTAY_MASTER_KEY");
+        assert!(ran.code != Some(0) && ran.err.contains("env:BACKSTAY_SECRET_NAME"), "{}", ran.err);
+    }
+    let ran = create("home", "env:BACKSTAY_SECRET_HOME", "OTHER");
+    assert!(ran.code != Some(0) && ran.err.contains("set BACKSTAY_SECRET_HOME"), "{}", ran.err);
+    assert_eq!(create("home", "env:BACKSTAY_SECRET_HOME", "BACKSTAY_SECRET_HOME").code, Some(0));
+    let id = |verb: &str, name: Option<&str>| {
+        let rows = place.json(&[verb, "list"])["rows"].as_array().unwrap().clone();
+        let row = rows.into_iter().find(|row| name.is_none_or(|name| row["name"] == name)).unwrap();
+        row["id"].as_str().unwrap().to_owned()
+    };
+    let (plan, repository) = (id("plan", None), id("repository", Some("home")));
+    place.json(&["plan", "update", &plan, "--repository", &repository]);
+    let ran = told(&["plan", "run", &plan], "OTHER");
+    let words = format!("{}{}", ran.out, ran.err);
+    assert!(ran.code != Some(0) && words.contains("there is no secret at env:BACKSTAY_SECRET_HOME"), "{words}");
+    assert!(words.contains("repository home"), "{words}");
+    let ran = told(&["plan", "run", &plan], "BACKSTAY_SECRET_HOME");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(place.path("shelf/config").is_file());
+    let logged = ran.err;
+    assert!(logged.len() > 1_000 && !logged.contains("hunter-by"), "the log was asked for");
+    let found = Ran::of(Command::new("grep").args(["-rlaF", "hunter-by"]).arg(place.data()).arg(place.path("shelf")));
+    assert_eq!(found.out, "");
+    for verb in ["job", "event", "repository"] {
+        assert!(!place.run(&[verb, "list", "--json"]).out.contains("hunter-by"), "{verb}");
+    }
+    assert_eq!(create("by-systemd", "credential:secret-home", "OTHER").code, Some(0));
+}

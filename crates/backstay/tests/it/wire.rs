@@ -63,6 +63,7 @@ async fn over_the_wire() -> JobsHarness {
         storage_kinds: Arc::new([]),
         keeper: Arc::new(SecretMap::default()),
         access: database.clone(),
+        monitors: database.clone(),
         meter: database,
         tally: Arc::clone(&tally),
         courier: Arc::new(backstay_server::channels::Channels),

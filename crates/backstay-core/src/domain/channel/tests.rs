@@ -22,6 +22,11 @@ fn settings_are_read_back_as_they_were_judged() {
             mail(json!({ "username": "b", "password": "file:keys/channels/x", "ca_file": "file:keys/channels/ca" })),
         ),
         ("webhook", json!({ "url": "https://a.example/x", "secret": "file:keys/channels/hook" })),
+        ("ping", json!({ "url": "sealed:channel-hc", "plan": "home" })),
+        (
+            "ping",
+            json!({ "url": "env:BACKSTAY_SECRET_CHANNEL_HC", "plan": "ada/home", "ca_file": "file:keys/channels/ca" }),
+        ),
     ] {
         let read = parse(kind, settings).unwrap();
         assert_eq!(parse(kind, read.document()).unwrap(), read);
@@ -51,6 +56,15 @@ fn settings_that_are_wrong_are_named() {
     }
     let hook = json!({ "url": "ftp://a.example", "secret": "file:keys/channels/x" });
     assert_eq!(parse("webhook", hook).unwrap_err().field, "settings.url");
+    for (ping, field) in [
+        (json!({ "url": "https://hc.example/hunter2", "plan": "home" }), "settings.url"),
+        (json!({ "url": "sealed:channel-hc", "plan": "A b" }), "settings.plan"),
+        (json!({ "url": "sealed:channel-hc" }), "settings.plan"),
+        (json!({ "url": "sealed:channel-hc", "plan": "home", "secret": "sealed:channel-x" }), "settings.secret"),
+    ] {
+        let error = parse("ping", ping).unwrap_err();
+        assert!(error.field == field && !error.to_string().contains("hunter2"), "{error}");
+    }
     let hook = json!({ "url": "https://u:p@a.example", "secret": "file:keys/channels/x" });
     assert_eq!(parse("webhook", hook).unwrap_err().field, "settings.url");
 }
@@ -78,6 +92,15 @@ fn a_channel_names_no_key_that_is_not_its_own() {
     assert!(judged(&full, Some(&bob)).is_err());
     assert_eq!(judged(&full, None).unwrap(), full);
     assert!(judged("sealed:channel-mail", None).is_err());
+    // What the server was started with is the installation's, and of it what is meant for channels.
+    for (own, other) in [
+        ("env:BACKSTAY_SECRET_CHANNEL_MAIL", "env:BACKSTAY_SECRET_HOME"),
+        ("credential:secret-channel-mail", "credential:secret-home"),
+    ] {
+        assert_eq!(judged(own, None).unwrap(), own);
+        assert!(judged(other, None).is_err());
+        assert!(judged(own, Some(&ada)).is_err(), "a tenant's channel sends it wherever the tenant likes");
+    }
 }
 
 fn next(window: &str, now: &str, expected: &str) {

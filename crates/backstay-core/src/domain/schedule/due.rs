@@ -154,6 +154,19 @@ pub fn next_due_at(plan: &Planned<'_>, after: Timestamp) -> Option<Timestamp> {
     next(plan, after, 1).first().map(|(_, start_at)| *start_at)
 }
 
+/// Returns the first moment after another that a schedule names, where intervals count from that other one; none for a
+/// schedule that names none.
+pub fn after(schedule: &Schedule, from: Timestamp) -> Option<Timestamp> {
+    match schedule.rhythm() {
+        Rhythm::OnRequest => None,
+        Rhythm::Every(interval) => Some(plus(from, *interval)),
+        Rhythm::Cron(expression) => {
+            let cron = parse_cron(expression).ok()?;
+            Some(cron.find_next_occurrence(&from.to_zoned(zone(schedule)), false).ok()?.timestamp())
+        }
+    }
+}
+
 /// Returns the delay of a plan's occurrences, the same for each and for ever: from zero up to `jitter`.
 pub fn jitter_of(plan: PlanId, jitter: Duration) -> Duration {
     let hash = Sha256::digest(plan.uuid().as_bytes());

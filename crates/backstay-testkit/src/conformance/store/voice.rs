@@ -31,15 +31,15 @@ use crate::fakes::courier::FakeCourier;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// An installation with a channel and a courier.
-struct Voice {
-    world: World,
-    context: Context,
-    courier: FakeCourier,
+pub(super) struct Voice {
+    pub(super) world: World,
+    pub(super) context: Context,
+    pub(super) courier: FakeCourier,
     channel: Channel,
 }
 
 impl Voice {
-    async fn new(stores: Stores, items: usize) -> Self {
+    pub(super) async fn new(stores: Stores, items: usize) -> Self {
         let world = World::new(stores, items).await;
         let (context, channel) = (context(&world.stores), channel(&world, "mail", None));
         context.notices.channel_add(&channel, None).await.unwrap();
@@ -47,7 +47,7 @@ impl Voice {
     }
 
     /// Sends what is due and returns what arrived since.
-    async fn heard(&self) -> Vec<Message> {
+    pub(super) async fn heard(&self) -> Vec<Message> {
         let before = self.courier.taken().len();
         while deliver_next(&self.context, &self.courier).await.unwrap().is_some() {}
         self.courier.taken().split_off(before)
@@ -63,22 +63,22 @@ impl Voice {
         done.looked
     }
 
-    async fn follow(&self) {
+    pub(super) async fn follow(&self) {
         let done = follow_tick(&self.context).await.unwrap();
         assert!(done.failed.is_empty(), "{:?}", done.failed);
     }
 
-    async fn alerts(&self) -> Vec<AlertRow> {
+    pub(super) async fn alerts(&self) -> Vec<AlertRow> {
         self.context.notices.alert_list(AlertFilter::default(), Page::first()).await.unwrap()
     }
 
     /// Has a backup of an item end well, after a time.
-    async fn save(&self, item: usize, outcome: Outcome, takes: Duration) {
+    pub(super) async fn save(&self, item: usize, outcome: Outcome, takes: Duration) {
         self.save_as(item, (outcome, outcome != Outcome::Partial), takes).await;
     }
 
     /// Has a backup of an item succeed; its snapshot is as good as is said.
-    async fn save_as(&self, item: usize, (outcome, is_good): (Outcome, bool), takes: Duration) {
+    pub(super) async fn save_as(&self, item: usize, (outcome, is_good): (Outcome, bool), takes: Duration) {
         let world = &self.world;
         world.queued(item).await;
         let claimed = world.jobs.job_lease(world.agent(), JobKind::ALL, &[], 1, takes + TTL).await.unwrap();
@@ -113,7 +113,7 @@ impl Voice {
     }
 
     /// Has a backup of an item fail.
-    async fn fail(&self, item: usize) -> Job {
+    pub(super) async fn fail(&self, item: usize) -> Job {
         let world = &self.world;
         let key = world.leased(item, world.agent()).await;
         let job = world.job(key.job_id).await;

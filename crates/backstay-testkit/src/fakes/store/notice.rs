@@ -9,7 +9,7 @@ use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::Usage;
 use backstay_core::ports::notice::{
     AlertFilter, AlertRow, Behind, DigestDue, DigestTold, Mark, NoticeStore, NoticeWrite, OutboxCounts, OutboxRow,
-    Watched,
+    Outgoing, Watched,
 };
 use backstay_core::ports::store::{PAGE_ROWS_MAX, Page, StoreError};
 use jiff::Timestamp;
@@ -62,6 +62,16 @@ impl Rows {
                 true
             }
         }
+    }
+
+    /// Takes away what waits for a message's channel and is older than it, and returns how often that was tried.
+    fn replace_waiting(&mut self, outgoing: &Outgoing) -> u32 {
+        let is_older = |row: &OutboxRow| {
+            row.outgoing.channel_id == outgoing.channel_id && row.due_at.is_some() && row.outgoing.id < outgoing.id
+        };
+        let tries = self.outbox.values().filter(|row| is_older(row)).map(|row| row.tries).max().unwrap_or(0);
+        self.outbox.retain(|_, row| !is_older(row));
+        tries
     }
 
     fn alert_put(&mut self, row: &AlertRow) -> bool {
@@ -163,9 +173,10 @@ impl NoticeStore for FakeStores {
                 return Err(Stale);
             }
             for outgoing in &write.messages {
+                let tries = if outgoing.message.purpose.is_ping() { rows.replace_waiting(outgoing) } else { 0 };
                 let row = OutboxRow {
                     outgoing: outgoing.clone(),
-                    tries: 0,
+                    tries,
                     due_at: Some(outgoing.created_at),
                     last_error: None,
                     sent_at: None,

@@ -1,0 +1,81 @@
+//! Monitors.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use backstay_api::types::list::Rows;
+use backstay_api::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView, schedule};
+use backstay_core::domain::monitor::Monitor;
+use backstay_core::managers::monitor::{monitor_change, monitor_declare, monitor_retire as retire};
+
+use super::caller::{Caller, Own};
+use super::error::ApiError;
+use super::extract::Body;
+use super::state::ServerState;
+
+pub(super) async fn monitor_create(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Body(body): Body<MonitorCreate>,
+) -> Result<(StatusCode, Json<MonitorView>), ApiError> {
+    let tenant = caller.tenant_declared(&state, &body.tenant).await?;
+    let when = schedule(&body.schedule, body.time_zone.as_deref())?;
+    let terms = (when, Duration::from_millis(body.grace_ms));
+    let made = monitor_declare(&state.context, &*state.monitors, tenant, body.name.parse()?, terms).await?;
+    Ok((StatusCode::CREATED, Json(view(&state, &made).await?)))
+}
+
+async fn view(state: &ServerState, row: &Monitor) -> Result<MonitorView, ApiError> {
+    Ok(MonitorView::new(row, state.context.schedules.clock_read().await?))
+}
+
+pub(super) async fn monitor_list(
+    State(state): State<ServerState>,
+    caller: Caller,
+) -> Result<Json<Rows<MonitorView>>, ApiError> {
+    let now = state.context.schedules.clock_read().await?;
+    let rows = state.monitors.monitor_list(caller.tenant()).await?;
+    Ok(Json(Rows::whole(rows.iter().map(|row| MonitorView::new(row, now)).collect())))
+}
+
+pub(super) async fn monitor_show(
+    State(state): State<ServerState>,
+    Own(row): Own<Monitor>,
+) -> Result<Json<MonitorView>, ApiError> {
+    Ok(Json(view(&state, &row).await?))
+}
+
+pub(super) async fn monitor_update(
+    State(state): State<ServerState>,
+    Own(row): Own<Monitor>,
+    Body(body): Body<MonitorUpdate>,
+) -> Result<Json<MonitorView>, ApiError> {
+    let when = match &body.schedule {
+        Some(line) => Some(schedule(line, body.time_zone.as_deref())?),
+        None if body.time_zone.is_some() => {
+            return Err(ApiError::invalid("time_zone", "give the schedule with it"));
+        }
+        None => None,
+    };
+    let grace = body.grace_ms.map(Duration::from_millis);
+    let changed = monitor_change(&state.context, &*state.monitors, row.id, (when, grace)).await?;
+    Ok(Json(view(&state, &changed).await?))
+}
+
+pub(super) async fn monitor_retire(
+    State(state): State<ServerState>,
+    Own(row): Own<Monitor>,
+) -> Result<StatusCode, ApiError> {
+    retire(&state.context, &*state.monitors, row.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn ping_list(
+    State(state): State<ServerState>,
+    Own(row): Own<Monitor>,
+) -> Result<Json<Rows<PingView>>, ApiError> {
+    let pings = state.monitors.ping_list(row.id).await?;
+    Ok(Json(Rows::whole(pings.iter().map(PingView::from).collect())))
+}
