@@ -216,6 +216,7 @@ fn half_restored() -> Failure {
 async fn hand_in(jobs: &dyn Jobs, job: Job<Leased>, result: &JobResult) -> Result<&'static str, LeaseError> {
     let key = job.lease_key();
     let mut tries_left = FINISH_TRIES;
+    backstay_failpoint::pass("commit", "unasked");
     let mut answer = job.finish(jobs, result).await;
     while let Err(LeaseError::Store(error)) = &answer
         && tries_left > 0
@@ -225,6 +226,7 @@ async fn hand_in(jobs: &dyn Jobs, job: Job<Leased>, result: &JobResult) -> Resul
         tokio::time::sleep(RETRY_EVERY).await;
         answer = jobs.job_finish(key, result).await;
     }
+    backstay_failpoint::pass("commit", "answered");
     answer.map(|state| state.name().word())
 }
 

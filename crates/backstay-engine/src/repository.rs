@@ -281,10 +281,38 @@ impl Repository {
     /// # Errors
     /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
     pub fn file_write(&self, kind: FileKind, plain: &[u8], interrupt: &Interrupt) -> Result<(Id, u64), EngineError> {
-        let sealed = self.key.seal(&pack_file(plain));
-        let (id, size) = (Id::of(&sealed), sealed.len() as u64);
-        self.object_write(&kind.key(&id), sealed.into(), Part::Both, interrupt)?;
+        let (id, sealed) = self.file_seal(plain);
+        let size = sealed.len() as u64;
+        self.file_put(kind, &id, sealed, interrupt)?;
         Ok((id, size))
+    }
+
+    /// Seals a file that is no pack, and returns its id and what is to be written.
+    pub(crate) fn file_seal(&self, plain: &[u8]) -> (Id, Bytes) {
+        let sealed = self.key.seal(&pack_file(plain));
+        (Id::of(&sealed), sealed.into())
+    }
+
+    /// Writes a sealed file.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
+    pub(crate) fn file_put(
+        &self,
+        kind: FileKind,
+        id: &Id,
+        sealed: Bytes,
+        interrupt: &Interrupt,
+    ) -> Result<(), EngineError> {
+        let place = match kind {
+            FileKind::Snapshot => "snapshot",
+            FileKind::Index => "index",
+            _ => "file",
+        };
+        backstay_failpoint::pass(place, "before");
+        self.object_write(&kind.key(id), sealed, Part::Both, interrupt)?;
+        backstay_failpoint::pass(place, "after");
+        Ok(())
     }
 
     /// Removes a file; one that is not there is removed already.
@@ -292,7 +320,15 @@ impl Repository {
     /// # Errors
     /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
     pub(crate) fn file_remove(&self, kind: FileKind, id: &Id, interrupt: &Interrupt) -> Result<(), EngineError> {
-        Ok(interrupt.block_on_write(self.storage.object_remove(&kind.key(id)))??)
+        let place = match kind {
+            FileKind::Snapshot => "forget",
+            FileKind::Index => "mark",
+            _ => "remove",
+        };
+        backstay_failpoint::pass(place, "before");
+        interrupt.block_on_write(self.storage.object_remove(&kind.key(id)))??;
+        backstay_failpoint::pass(place, "after");
+        Ok(())
     }
 
     /// Writes a finished pack.
@@ -306,7 +342,10 @@ impl Repository {
         part: Part,
         interrupt: &Interrupt,
     ) -> Result<(), EngineError> {
-        self.object_write(&FileKind::Pack.key(id), body, part, interrupt)
+        backstay_failpoint::pass("pack", "before");
+        self.object_write(&FileKind::Pack.key(id), body, part, interrupt)?;
+        backstay_failpoint::pass("pack", "after");
+        Ok(())
     }
 
     /// Says whether a pack is in the storage.

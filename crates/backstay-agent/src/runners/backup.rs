@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::fence::Fence;
 use super::hook::HookRun;
 use super::open::Reading;
+use super::published::Told;
 use super::{RunError, Runner, published, stall};
 use crate::repository::{lock_shared, open_or_create, unlock};
 
@@ -28,13 +29,20 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let Work::Backup { hooks, stall_limit, .. } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a backup without a source".to_owned() });
     };
-    if let Some(result) = published::found(runner, job).await? {
+    let found = published::found(runner, job).await?;
+    if let Some((result, Told::Hook)) = found {
         return Ok(result);
     }
     if hooks.is_empty() {
-        return stall::within(runner, *stall_limit, attempt(runner, job)).await;
+        return match found {
+            Some((result, _)) => Ok(result),
+            None => stall::within(runner, *stall_limit, attempt(runner, job)).await,
+        };
     }
     let hooks = HookRun::permitted(runner, job, hooks)?;
+    if let Some((result, _)) = found {
+        return hooks.after(result).await;
+    }
     let tried = match hooks.before().await {
         Ok(()) => stall::within(runner, *stall_limit, attempt(runner, job)).await,
         Err(failed) => Err(failed),
@@ -58,6 +66,7 @@ async fn attempt(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunErr
     let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
     let fence = Fence::new(runner, job.lease_key());
     let ending = if *skip_if_unchanged { Ending::SkipIfUnchanged } else { Ending::Publish };
+    let ending = (ending, parent.is_some());
     let thread = move || read_and_publish(&repository, reading, &options, ending, (&progress, &interrupt), &fence);
     Ok(match (tokio::task::spawn_blocking(thread).await??, parent) {
         (Ended::Unchanged(left), Some(parent)) => JobResult::Confirmed {
@@ -107,7 +116,7 @@ fn read_and_publish(
     repository: &LeasedRepository,
     reading: Reading,
     options: &ArchiveOptions,
-    ending: Ending,
+    (ending, has_parent): (Ending, bool),
     (progress, interrupt): (&EngineProgress, &Interrupt),
     fence: &Fence,
 ) -> Result<Ended, EngineError> {
@@ -123,7 +132,12 @@ fn read_and_publish(
         unlock(lock);
         return Ok(Ended::Unchanged(left));
     }
-    let published = archived.publish(ended_at)?;
+    let sealed = archived.seal(ended_at);
+    // Whoever dies from here on has written down what he was about to publish: the next attempt hands it in.
+    if let Some(note) = published::note(&result_of(sealed.foreseen(), has_parent, options.started_at), Told::Nobody) {
+        fence.note(&note)?;
+    }
+    let published = sealed.publish()?;
     // Whoever removed our lock meanwhile may have begun to prune: then the snapshot does not count.
     lock.check()?;
     unlock(lock);

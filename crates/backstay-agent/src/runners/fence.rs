@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::id::AgentId;
 use backstay_core::ports::clock::Clock;
-use backstay_core::ports::job::{Jobs, Standing};
+use backstay_core::ports::job::{Jobs, LeaseError, Standing};
 use backstay_engine::EngineError;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -37,6 +38,19 @@ impl Fence {
             key,
             clock: Arc::clone(&runner.options.clock),
             handle: Handle::current(),
+        }
+    }
+
+    /// Writes a note that the next attempt will find; only a live lease may. Tried again as [`Self::check`] is.
+    pub(super) fn note(&self, checkpoint: &Checkpoint) -> Result<(), EngineError> {
+        loop {
+            match self.handle.block_on(self.jobs.job_checkpoint(self.key, checkpoint)) {
+                Ok(()) => return Ok(()),
+                Err(LeaseError::Store(_)) if self.held.standing(&self.key) == Standing::Held => {
+                    std::thread::sleep(ASK_AGAIN_AFTER);
+                }
+                Err(_) => return Err(EngineError::Interrupted),
+            }
         }
     }
 

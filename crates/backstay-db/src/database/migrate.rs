@@ -39,7 +39,10 @@ async fn migrate_at_once(db: &DatabaseConnection) -> Result<(), OpenError> {
         tx.execute_unprepared(ADVISORY_LOCK).await.map_err(open_error)?;
     }
     steps(&tx).await?;
-    tx.commit().await.map_err(open_error)
+    backstay_failpoint::pass("migration", "done");
+    tx.commit().await.map_err(open_error)?;
+    backstay_failpoint::pass("migration", "after");
+    Ok(())
 }
 
 /// A lock of MariaDB belongs to a connection, so one connection does it all, and its end gives the lock back.
@@ -72,5 +75,6 @@ where
         let known = known.last().cloned().unwrap_or_default();
         return Err(OpenError::Newer { found: unknown.version, known });
     }
+    backstay_failpoint::pass("migration", "before");
     Migrator::up(db, None).await.map_err(open_error)
 }

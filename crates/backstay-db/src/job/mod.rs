@@ -201,7 +201,10 @@ impl JobStore for Database {
         self.retrying(|| async {
             let tx = self.begin().await?;
             settle::settle(&tx, &self.now, lease, settlement).await?;
-            Ok(commit(tx).await?)
+            backstay_failpoint::pass("commit", "before");
+            commit(tx).await?;
+            backstay_failpoint::pass("commit", "after");
+            Ok(())
         })
         .await
     }

@@ -14,6 +14,7 @@ pub(super) async fn create_table(manager: &SchemaManager<'_>, mut table: TableCr
         // Texts are compared letter by letter, as the other databases do: `Queued` is not `queued`.
         table.if_not_exists().engine("InnoDB").character_set("utf8mb4").collate("utf8mb4_bin");
     }
+    backstay_failpoint::pass("migration", "statement");
     manager.create_table(table).await
 }
 
@@ -27,6 +28,7 @@ pub(super) async fn create_index(
     if !is_transactional(manager.get_database_backend()) && manager.has_index(table, name).await? {
         return Ok(());
     }
+    backstay_failpoint::pass("migration", "statement");
     manager.create_index(index.name(name).table(table).take()).await
 }
 

@@ -1,6 +1,7 @@
 //! The last step: a snapshot file, which makes all that was written before it visible.
 
 use backstay_core::domain::unread::Unread;
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::counters::{Counters, get};
@@ -116,8 +117,12 @@ impl<'a> Archived<'a> {
     /// # Errors
     /// [`EngineError::Overtaken`] when a prune came between: nothing is published then. [`EngineError::Storage`].
     /// [`EngineError::Interrupted`]: it may be published then or not.
-    pub fn publish(mut self, ended_at: Timestamp) -> Result<Published, EngineError> {
-        self.seen.look_again(self.repository)?;
+    pub fn publish(self, ended_at: Timestamp) -> Result<Published, EngineError> {
+        self.seal(ended_at).publish()
+    }
+
+    /// Makes the snapshot file, whose name is known from then on, and writes nothing.
+    pub fn seal(mut self, ended_at: Timestamp) -> Sealed<'a> {
         self.summary.backup_start = self.options.started_at.to_string();
         self.summary.backup_end = ended_at.to_string();
         let mut tags = self.options.tags.clone();
@@ -135,13 +140,41 @@ impl<'a> Archived<'a> {
             program_version: Some(self.options.program_version.clone()),
             summary: Some(self.summary.clone()),
         };
-        let (id, size) = self.repository.file_write(FileKind::Snapshot, &file.write(), self.seen.interrupt())?;
-        Ok(Published {
+        let (id, sealed) = self.repository.file_seal(&file.write());
+        let published = Published {
             id,
             tree: self.tree,
             summary: self.summary,
             unread: self.unread,
-            bytes_stored: self.bytes_stored + size,
-        })
+            bytes_stored: self.bytes_stored + sealed.len() as u64,
+        };
+        Sealed { repository: self.repository, published, sealed, seen: self.seen }
+    }
+}
+
+/// A snapshot that has its name, and is not in the repository yet.
+#[derive(Debug)]
+pub struct Sealed<'a> {
+    repository: &'a Repository,
+    published: Published,
+    sealed: Bytes,
+    seen: SeenIndex,
+}
+
+impl Sealed<'_> {
+    /// Returns what it will be.
+    pub const fn foreseen(&self) -> &Published {
+        &self.published
+    }
+
+    /// Looks again and writes the file, as [`Archived::publish`].
+    ///
+    /// # Errors
+    /// As [`Archived::publish`].
+    pub fn publish(self) -> Result<Published, EngineError> {
+        self.seen.look_again(self.repository)?;
+        let Self { repository, published, sealed, seen } = self;
+        repository.file_put(FileKind::Snapshot, &published.id, sealed, seen.interrupt())?;
+        Ok(published)
     }
 }

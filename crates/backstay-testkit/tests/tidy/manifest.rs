@@ -57,12 +57,16 @@ const CORE_DIET: &[&str] = &[
 const EDGES: &[(&str, &[&str])] = &[
     ("backstay-core", &[]),
     ("backstay-api", &["backstay-core"]),
-    ("backstay-db", &["backstay-core"]),
+    ("backstay-failpoint", &[]),
+    ("backstay-db", &["backstay-core", "backstay-failpoint"]),
     ("backstay-storage", &["backstay-core"]),
     ("backstay-declare", &["backstay-core", "backstay-api"]),
-    ("backstay-engine", &["backstay-core", "backstay-storage"]),
+    ("backstay-engine", &["backstay-core", "backstay-storage", "backstay-failpoint"]),
     ("backstay-trace", &["backstay-core"]),
-    ("backstay-agent", &["backstay-core", "backstay-storage", "backstay-engine", "backstay-trace"]),
+    (
+        "backstay-agent",
+        &["backstay-core", "backstay-storage", "backstay-engine", "backstay-trace", "backstay-failpoint"],
+    ),
     ("backstay-server", &["backstay-core", "backstay-api", "backstay-trace"]),
     // Chooses the adapters, so it sees them all.
     (

@@ -23,6 +23,7 @@ mod engine_repair;
 mod engine_same;
 mod engine_verbs;
 mod elsewhere;
+mod fail_points;
 mod fleet;
 mod hook;
 mod interrupted;

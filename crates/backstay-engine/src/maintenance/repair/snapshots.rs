@@ -97,6 +97,23 @@ pub fn plan(
     Ok(SnapshotsPlan { plan, index_wrong, index, gone })
 }
 
+/// Says whether all is there that a snapshot refers to: trees are read, contents looked up in the index and in the storage's
+/// list of packs. `guard` is a lock of any mode.
+///
+/// # Errors
+/// As [`plan`].
+pub fn is_whole(
+    repository: &Repository,
+    snapshot: Snapshot,
+    guard: &LockGuard,
+    interrupt: &Interrupt,
+) -> Result<bool, EngineError> {
+    let mut nobody = |_: &Id, _: &[u8], _: &Loss| {};
+    let progress = EngineProgress::default();
+    let made = plan(repository, (vec![snapshot], &[]), Old::Keep, &mut nobody, guard, &progress, interrupt)?;
+    Ok(made.plan.snapshots.iter().all(|one| one.outcome == Outcome::Same))
+}
+
 /// Does what the plan says. It may be repeated, after a failure too: what is published is not published again.
 ///
 /// # Errors
