@@ -111,7 +111,7 @@ impl SecretReference {
     /// with one.
     #[must_use]
     pub const fn is_of_installation(&self) -> bool {
-        matches!(self, Self::Environment(_) | Self::Credential(_))
+        matches!(self, Self::File(_) | Self::Environment(_) | Self::Credential(_))
     }
 
     /// Returns what a person does when nothing, or nothing useful, is there.
@@ -176,7 +176,7 @@ mod tests {
             assert!(reference.is_of_installation());
             assert!(reference.remedy().contains(text.split_once(':').unwrap().1), "{}", reference.remedy());
         }
-        assert!(!"file:keys/a".parse::<SecretReference>().unwrap().is_of_installation());
+        assert!("file:keys/a".parse::<SecretReference>().unwrap().is_of_installation());
         assert!(!"sealed:a".parse::<SecretReference>().unwrap().is_of_installation());
     }
 

@@ -209,7 +209,7 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::SourceKindList | Operation::StorageKindList => (none(), None, Foreign::Alike),
         Operation::RepositoryCreate => {
             let storage = json!({ "kind": "none", "settings": {} });
-            let password = "file:keys/a.key";
+            let password = "sealed:kept";
             let body = json!({ "tenant": tenant, "name": name, "storage": storage, "password_reference": password });
             (none(), Some(body), Foreign::Missing)
         }
@@ -419,6 +419,7 @@ async fn the_installations_secrets_are_not_a_tenants_to_name() {
     let asked = [
         (Operation::RepositoryCreate, String::new(), repository("env:BACKSTAY_SECRET_A", "sealed:a")),
         (Operation::RepositoryCreate, String::new(), repository("sealed:a", "credential:secret-a")),
+        (Operation::RepositoryCreate, String::new(), repository("file:keys/another-tenants.key", "sealed:a")),
         (Operation::StorageCreate, String::new(), of_storage("env:BACKSTAY_SECRET_A")),
         (Operation::StorageUpdate, id, json!({ "credentials": { "read": "credential:secret-a" } })),
     ];
