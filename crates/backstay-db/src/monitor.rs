@@ -20,7 +20,7 @@ use crate::entity::{monitor, ping};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::history::rows_limit;
-use crate::row::count_cell;
+use crate::row::{count_cell, readable};
 
 /// Pings beyond those that are kept which one write takes away: one comes with each, the rest is slack.
 const GONE_MAX: u64 = 20;
@@ -132,7 +132,7 @@ impl MonitorStore for Database {
 
     async fn monitor_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Monitor>, StoreError> {
         let rows = monitor_question(now, rows_max).all(&self.reader).await.map_err(store_error)?;
-        rows.into_iter().map(monitor::Model::read).collect()
+        Ok(readable(rows, "monitor", |row| row.id.clone(), monitor::Model::read))
     }
 
     async fn ping_list(&self, id: MonitorId) -> Result<Vec<Ping>, StoreError> {

@@ -22,6 +22,7 @@ use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::history::rows_limit;
 use crate::retire::live;
+use crate::row::readable;
 use crate::upkeep::live_question;
 
 /// Returns the question for repositories whose proof is due, the longest due first.
@@ -60,7 +61,7 @@ pub(crate) async fn slice_put(
 impl Database {
     pub(crate) async fn proofs_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<Proof>, StoreError> {
         let rows = proof_question(now, rows_max).all(&self.reader).await.map_err(store_error)?;
-        rows.into_iter().map(proof::Model::read).collect()
+        Ok(readable(rows, "proof", |row| row.repository_id.clone(), proof::Model::read))
     }
 
     pub(crate) async fn proof_move(&self, seen: &Proof, next: &Proof) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@ use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, Tenant
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::{JobFilter, Page, SnapshotFilter};
 use jiff::Timestamp;
-use sea_orm::{DbBackend, QueryTrait as _, Statement};
+use sea_orm::{DbBackend, QuerySelect as _, QueryTrait as _, Statement};
 
 use crate::entity::outbox;
 use crate::event::tails_question;
@@ -18,6 +18,7 @@ use crate::job::lane::lanes_question;
 use crate::job::rescue::wake_question;
 use crate::job::turns::window_question;
 use crate::job::{list_question, overlap_question};
+use crate::monitor::{monitor_question, ping_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
 use crate::proof::proof_question;
@@ -87,6 +88,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("live jobs of a repository", live_question(asked.repository, JobKind::ALL).build(backend)),
         ("repositories due", upkeep_question(asked.now, 50).build(backend)),
         ("proofs due", proof_question(asked.now, 50).build(backend)),
+        ("monitors due", monitor_question(asked.now, 50).build(backend)),
+        ("pings of a monitor", ping_question(&asked.plan.to_string()).limit(50).build(backend)),
         ("live backups of an overlap key", overlap_question(asked.tenant).build(backend)),
         ("items to look at", watch_question(asked.now, 50).build(backend)),
         ("tenants with new events", behind_question(50).build(backend)),

@@ -102,3 +102,21 @@ pub(crate) fn micros_of(duration: Duration) -> i64 {
 pub(crate) fn json_cell(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("our documents have text keys and no failing serializer")
 }
+
+/// Reads rows; one that cannot be read is logged and passed over, so that it does not hold up the others.
+pub(crate) fn readable<M, T>(
+    rows: Vec<M>,
+    noun: &'static str,
+    key: impl Fn(&M) -> String,
+    read: impl Fn(M) -> Result<T, StoreError>,
+) -> Vec<T> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = key(&row);
+        match read(row) {
+            Ok(value) => found.push(value),
+            Err(error) => tracing::error!(noun, key, error = %error, "a row is passed over: it cannot be read"),
+        }
+    }
+    found
+}

@@ -80,6 +80,11 @@ async fn fill(db: &DatabaseConnection, world: &World) {
              SELECT {id}, 9000000000000000 + n, '[]', '[]' FROM {many}"
         ),
         format!(
+            "INSERT INTO monitor (id, tenant_id, name, live_key, rhythm, time_zone, grace_ms, created_at, due_at, revision) \
+             SELECT {id}, '{tenant}', {id}, {id}, 'every 1d', 'UTC', 60000, 0, 9000000000000000 + n, 0 FROM {many}"
+        ),
+        format!("INSERT INTO ping (id, monitor_id, at, kind, body) SELECT {id}, {id}, n, 'success', '' FROM {many}"),
+        format!(
             "INSERT INTO snapshot (id, tenant_id, item_id, repository_id, job_id, foreign_id, taken_at, outcome, {counts}) \
              SELECT {id}, '{tenant}', '{item}', '{repository}', {id}, {id}, n, 'complete', 0, 0, 0, 0, 0, 0, 0 FROM {many}"
         ),
@@ -109,7 +114,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     }
     let analyze = match backend {
         DbBackend::MySql => {
-            "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, proof, watch, event_cursor, digest, \
+            "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, proof, monitor, ping, watch, event_cursor, digest, \
              outbox, alert"
         }
         _ => "ANALYZE",
@@ -131,6 +136,8 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
         "plan_schedule",
         "upkeep",
         "proof",
+        "monitor",
+        "ping",
         "watch",
         "event_cursor",
         "digest",
