@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_api::types::job::{JobDetail, JobLogView, JobQuery, JobView};
+use backstay_core::domain::job::FailureClass;
 
 use super::args::Common;
 use super::connect::look;
@@ -148,6 +149,27 @@ fn log_show(screen: &Screen, log: &JobLogView) {
     }
 }
 
+/// Returns what somebody does about a job that did not end well; none where its message says it all.
+fn next_step(job: &JobView) -> Option<&'static str> {
+    if job.state == "damaged" {
+        return Some("`backstay evidence list` has what is not as it was saved; see docs/reference/failures.md");
+    }
+    Some(match FailureClass::from_word(job.failure_class.as_deref()?)? {
+        FailureClass::Source => "look whether it is there and may be read where the agent runs; then run it again",
+        FailureClass::Storage => "look whether the storage answers and may be written; running it again is safe",
+        FailureClass::StorageFull => "free some space there, or prune; what was saved stays",
+        FailureClass::Repository => "`backstay repository verify NAME` says what is damaged; running it again is safe",
+        FailureClass::RepositoryMissing => "look whether its disk is mounted; nothing was made in its place",
+        FailureClass::Password => "put the right key back, from the copy that you keep elsewhere",
+        FailureClass::Target => "empty the target, or name another one",
+        FailureClass::AgentLost => "look whether its agent runs; running it again is safe",
+        FailureClass::Internal => "`backstay support-bundle` writes down what helps to find out why",
+        FailureClass::Quota => "`backstay quota list` has what is stored; prune, or raise the quota",
+        FailureClass::Hook => "run the hook by hand, as the agent's user; then run the plan again",
+        FailureClass::Stalled => "look what it waits for there; `backup.stall_limit` gives it longer",
+    })
+}
+
 /// Prints one job.
 pub(super) fn show(screen: &Screen, detail: &JobDetail) {
     if screen.json() { screen.value(detail) } else { words(screen, detail) }
@@ -172,6 +194,9 @@ fn words(screen: &Screen, detail: &JobDetail) {
     screen.rows(job, HEADING, vec![row(job)], "");
     if let Some(message) = &job.message {
         screen.line(&format!("\n{}", human::shown(message)));
+    }
+    if let Some(next) = next_step(job) {
+        screen.line(&format!("next: {next}"));
     }
     for warning in &detail.warnings {
         screen.line(&format!("\nwarning: {}", human::shown(warning)));

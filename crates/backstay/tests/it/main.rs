@@ -24,6 +24,7 @@ mod engine_same;
 mod engine_verbs;
 mod elsewhere;
 mod fail_points;
+mod failures;
 mod fleet;
 mod hook;
 mod interrupted;
