@@ -105,12 +105,17 @@ fn killed_in_a_backup() {
         "pack.before:3",
         "index.before:1",
         "index.after:1",
+        "index.before:1",
         "snapshot.before:1",
+        "snapshot.after:1",
+        "snapshot.before:1",
+        "snapshot.after:1",
         "snapshot.after:1",
         "commit.unasked:1",
         "commit.before:1",
         "commit.after:1",
         "commit.answered:1",
+        "commit.before:1",
     ];
     for (number, point) in points.iter().enumerate() {
         for part in 0..2 {
