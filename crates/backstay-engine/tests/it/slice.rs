@@ -129,8 +129,8 @@ fn a_drill_restores_reads_back_and_compares() {
 #[test]
 fn a_drill_finds_what_cannot_be_brought_back() {
     let (house, storage, id) = saved();
-    let place = &places(&house, &id, "large-0")[1];
-    storage.tamper(&pack_key(place), |bytes| bytes[place.offset as usize + 3] ^= 1);
+    let place = places(&house, &id, "large-0").pop().unwrap();
+    storage.tamper(&pack_key(&place), |bytes| bytes[place.offset as usize + 3] ^= 1);
     let number = place.pack.0[..8].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) % u64::from(SLICES);
     let other = if number == 0 { 2 } else { 1 };
     let folder = house.home.path().join("scratch");
