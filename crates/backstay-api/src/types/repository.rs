@@ -56,9 +56,11 @@ pub struct RepositoryCreate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepositoryUpdate {
-    /// Within which time every pack of it is read back: from a day to ten years, 0 for never; 30 days when left out. The
-    /// time begins anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Within which time every pack of it is read back: from a day to ten years, 0 for never; null for the default of 30
+    /// days. It must be said: what is left out changes nothing elsewhere, and would be taken for the default here. The time
+    /// begins anew.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true)]
     pub verify_within_ms: Option<u64>,
 }
 

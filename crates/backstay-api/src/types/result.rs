@@ -121,7 +121,8 @@ pub struct FoundSnapshotWire {
     pub hostname: String,
     /// Whether that is the machine that found it.
     pub is_of_this_machine: bool,
-    /// Whether our engine made it.
+    /// Whether our engine made it; an agent of before does not say it, and what it found is foreign then.
+    #[serde(default)]
     pub is_of_this_program: bool,
     /// What was read, absolute paths.
     pub paths: Vec<String>,

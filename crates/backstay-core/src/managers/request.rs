@@ -7,7 +7,7 @@ use super::quota::{PermitError, items_permit};
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
-use crate::domain::id::{JobId, JobSetId, PlanId, SnapshotId};
+use crate::domain::id::{JobId, JobSetId, PlanId, RepositoryId, SnapshotId, TenantId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobCounts, JobState, Target, Trigger};
 use crate::domain::job_set::JobSet;
@@ -95,34 +95,33 @@ pub(super) fn backup_job(
     (id, trigger, now): (JobId, Trigger, Timestamp),
 ) -> Job {
     Job {
-        id,
-        tenant_id: plan.tenant_id,
         plan_id: Some(plan.id),
         item_id: Some(item.id),
-        repository_id: plan.repository_id,
-        set: None,
-        instruction: Instruction::Backup,
         trigger,
         breach_at: breach_at(plan.rpo, newest_at, plan.created_at),
         priority: plan.backup.priority,
         overlap: plan.schedule.overlap(),
-        attempt_token: AttemptToken(0),
-        streak: None,
-        counts: JobCounts::default(),
-        created_at: now,
-        trace: None,
-        state: JobState::Queued { not_before: now },
+        ..queued_job((plan.tenant_id, plan.repository_id), (id, now), Instruction::Backup)
     }
 }
 
 /// Returns a queued job on a repository alone, with its own name and the moment when it is enqueued.
-pub(super) fn repository_job(repository: &Repository, (id, now): (JobId, Timestamp), instruction: Instruction) -> Job {
+pub(super) fn repository_job(repository: &Repository, named: (JobId, Timestamp), instruction: Instruction) -> Job {
+    queued_job((repository.tenant_id, repository.id), named, instruction)
+}
+
+/// Returns a job that somebody asked for and that waits in the queue.
+fn queued_job(
+    (tenant_id, repository_id): (TenantId, RepositoryId),
+    (id, now): (JobId, Timestamp),
+    instruction: Instruction,
+) -> Job {
     Job {
         id,
-        tenant_id: repository.tenant_id,
+        tenant_id,
         plan_id: None,
         item_id: None,
-        repository_id: repository.id,
+        repository_id,
         set: None,
         instruction,
         trigger: Trigger::Request,
@@ -188,24 +187,12 @@ async fn snapshot_request(
     instruction: Instruction,
 ) -> Result<JobId, StoreError> {
     let now = asking.at();
+    let of = (snapshot.tenant_id, snapshot.repository_id);
     let job = Job {
-        id: asking.job_id(&snapshot.id.to_string()),
-        tenant_id: snapshot.tenant_id,
-        plan_id: None,
         item_id: Some(snapshot.item_id),
-        repository_id: snapshot.repository_id,
-        set: None,
-        instruction,
-        trigger: Trigger::Request,
-        breach_at: now,
         priority: PRIORITY_REQUEST,
-        overlap: OverlapKey::Plan,
-        attempt_token: AttemptToken(0),
-        streak: None,
-        counts: JobCounts::default(),
-        created_at: now,
         trace: asking.trace(),
-        state: JobState::Queued { not_before: now },
+        ..queued_job(of, (asking.job_id(&snapshot.id.to_string()), now), instruction)
     };
     let words = format!("{} of snapshot {} was asked for", job.kind().word(), short(&snapshot.foreign_id));
     let about = (job.tenant_id, Some(job.id), job.item_id);

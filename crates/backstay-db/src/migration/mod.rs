@@ -7,9 +7,9 @@
 //! statements does nothing the second time (`step`).
 //!
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the
-//! API's door, how far schedules are, the door once more, what is kept, what is told, what opens storages, whose turn it
-//! is, what tenants may store, what is retired, what is over,
-//! templates of plans, job sets, storages.
+//! API's door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns,
+//! what may be stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of
+//! backups, hooks, what is unlike before, proofs, pings, and indexes without empty cells.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 

@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use backstay_api::types::list::Rows;
 use backstay_api::types::secret::{SecretPut, SecretTest, SecretView};
-use backstay_core::domain::access::Action;
 use backstay_core::domain::id::TenantId;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::secret::SecretReference;
@@ -45,10 +44,7 @@ pub(super) async fn secret_test(
 ) -> Result<StatusCode, ApiError> {
     let tenant = caller.tenant_seen(&state, Some(&body.tenant)).await?.id;
     let reference: SecretReference = body.reference.parse().map_err(|error| ApiError::invalid("reference", error))?;
-    let is_sealed = matches!(reference, SecretReference::Sealed { .. });
-    if !is_sealed && !caller.identity.scope.may(Action::Oversee, None) {
-        return Err(ApiError::not_a_tenants("reference"));
-    }
+    caller.may_refer("reference", [&reference])?;
     let missing = || StoreError::NotFound { noun: "secret", key: body.reference.clone() };
     let reference = reference.of_tenant(tenant).ok_or_else(missing)?;
     state.context.secrets.secret_read(&reference).await?;

@@ -215,7 +215,9 @@ fn case(house: &House, operation: Operation) -> Case {
         }
         Operation::RepositoryList => (none(), None, Foreign::WithoutIt),
         Operation::RepositoryShow | Operation::RepositoryPrune => (own(&world.repository.id), None, Foreign::Missing),
-        Operation::RepositoryUpdate => (own(&world.repository.id), Some(json!({})), Foreign::Missing),
+        Operation::RepositoryUpdate => {
+            (own(&world.repository.id), Some(json!({ "verify_within_ms": null })), Foreign::Missing)
+        }
         Operation::RepositoryAdopt => (own(&world.repository.id), Some(json!({})), Foreign::Missing),
         Operation::SourceCreate => {
             (none(), Some(json!({ "tenant": tenant, "name": name, "kind": "none", "settings": {} })), Foreign::Missing)

@@ -183,54 +183,40 @@ mod tests {
     use crate::fakes::clock::ManualClock;
 
     async fn stores() -> Stores {
+        faked().1
+    }
+
+    /// Returns a fake, and itself as all of the stores.
+    fn faked() -> (FakeStores, Stores) {
         let clock = ManualClock::default();
         let fake = FakeStores::new(Arc::new(clock.clone()));
         let alone = fake.clone();
-        Stores {
+        let stores = Stores {
             declarations: Arc::new(fake.clone()),
             history: Arc::new(fake.clone()),
             schedules: Arc::new(fake.clone()),
             retention: Arc::new(fake.clone()),
             notices: Arc::new(fake.clone()),
-            jobs: Arc::new(fake),
+            jobs: Arc::new(fake.clone()),
             clock,
             hold_alone: Arc::new(move |id| {
                 alone.hold_alone(id);
                 async {}.boxed()
             }),
             kept: Arc::new(()),
-        }
+        };
+        (fake, stores)
     }
 
     #[tokio::test]
     async fn the_fake_keeps_the_promises_of_figures() {
-        let stores = stores().await;
-        let fake = FakeStores::new(Arc::new(stores.clock.clone()));
-        let kept = Stores {
-            declarations: Arc::new(fake.clone()),
-            history: Arc::new(fake.clone()),
-            schedules: Arc::new(fake.clone()),
-            retention: Arc::new(fake.clone()),
-            notices: Arc::new(fake.clone()),
-            jobs: Arc::new(fake.clone()),
-            ..stores
-        };
+        let (fake, kept) = faked();
         crate::conformance::meter::exercise(&fake, kept).await;
     }
 
     #[tokio::test]
     async fn the_fake_keeps_the_promises_of_monitors() {
-        let stores = stores().await;
-        let fake = FakeStores::new(Arc::new(stores.clock.clone()));
-        let kept = Stores {
-            declarations: Arc::new(fake.clone()),
-            history: Arc::new(fake.clone()),
-            schedules: Arc::new(fake.clone()),
-            retention: Arc::new(fake.clone()),
-            notices: Arc::new(fake.clone()),
-            jobs: Arc::new(fake.clone()),
-            ..stores
-        };
+        let (fake, kept) = faked();
         crate::conformance::monitor::exercise(&fake, kept).await;
     }
 

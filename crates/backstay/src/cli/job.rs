@@ -149,24 +149,29 @@ fn log_show(screen: &Screen, log: &JobLogView) {
     }
 }
 
-/// Returns what somebody does about a job that did not end well; none where its message says it all.
-fn next_step(job: &JobView) -> Option<&'static str> {
+/// Returns what somebody does about a job that did not end well; none for one that did, or that was cancelled.
+pub(crate) fn next_step(job: &JobView) -> Option<String> {
     if job.state == "damaged" {
-        return Some("`backstay evidence list` has what is not as it was saved; see docs/reference/failures.md");
+        return Some("`backstay evidence list` has the record of what is not as it was saved.".to_owned());
     }
-    Some(match FailureClass::from_word(job.failure_class.as_deref()?)? {
-        FailureClass::Source => "look whether it is there and may be read where the agent runs; then run it again",
-        FailureClass::Storage => "look whether the storage answers and may be written; running it again is safe",
-        FailureClass::StorageFull => "free some space there, or prune; what was saved stays",
-        FailureClass::Repository => "`backstay repository verify NAME` says what is damaged; running it again is safe",
-        FailureClass::RepositoryMissing => "look whether its disk is mounted; nothing was made in its place",
-        FailureClass::Password => "put the right key back, from the copy that you keep elsewhere",
-        FailureClass::Target => "empty the target, or name another one",
-        FailureClass::AgentLost => "look whether its agent runs; running it again is safe",
-        FailureClass::Internal => "`backstay support-bundle` writes down what helps to find out why",
-        FailureClass::Quota => "`backstay quota list` has what is stored; prune, or raise the quota",
-        FailureClass::Hook => "run the hook by hand, as the agent's user; then run the plan again",
-        FailureClass::Stalled => "look what it waits for there; `backup.stall_limit` gives it longer",
+    let step = match FailureClass::from_word(job.failure_class.as_deref()?)? {
+        FailureClass::Source => "Look whether it is there and may be read where the agent runs.",
+        FailureClass::Storage => "Look whether the storage answers and may be written.",
+        FailureClass::StorageFull => "Free some space there, or choose another place; what was saved stays.",
+        FailureClass::Repository => "`backstay repository verify NAME` says what is damaged.",
+        FailureClass::RepositoryMissing => "Is the disk mounted? Nothing was made in its place.",
+        FailureClass::Password => "Put the right recovery key back, from the copy that you keep elsewhere.",
+        FailureClass::Target => "Empty the target, or name another one.",
+        FailureClass::AgentLost => "Look whether its agent runs.",
+        FailureClass::Internal => "`backstay support-bundle` writes down what helps to find out why.",
+        FailureClass::Quota => "`backstay quota list` has what is stored: prune, or raise the quota.",
+        FailureClass::Hook => "Run the hook by hand, as the agent's user, until it works.",
+        FailureClass::Stalled => "Look what it waits for there; `backup.stall_limit` gives it longer.",
+    };
+    Some(match job.state.as_str() {
+        "parked" => format!("{step} Then `backstay job retry {}`.", job.id),
+        "failed" => format!("{step} Running it again is safe."),
+        _ => format!("{step} It is tried again by itself."),
     })
 }
 

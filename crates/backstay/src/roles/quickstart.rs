@@ -24,7 +24,7 @@ use serde_json::json;
 use super::data_dir::{DataDir, DataDirError};
 use super::installation::{Installation, WithAgent, random_words};
 use crate::cli::error::{CliError, Exit};
-use crate::cli::job::exit_of;
+use crate::cli::job::{exit_of, next_step};
 use crate::cli::watch::{Watch, watch_job};
 
 /// The tenant of an installation for one person.
@@ -253,16 +253,9 @@ pub(crate) fn must_have_succeeded(detail: &JobDetail) -> Result<(), CliError> {
         "cancelled" => return Err(CliError::new(Exit::Interrupted, format!("the {} was cancelled", job.kind))),
         _ => exit_of(job),
     };
-    let hint = match exit {
-        Exit::StorageFull => {
-            "Free some space there, or choose another place with --data-dir; then run it again: what was saved stays."
-        }
-        Exit::Input => "Make the folder readable, then run it again.",
-        Exit::NoRepository => "Is the disk mounted? Nothing was made in its place.",
-        Exit::Password => "Put the right recovery key back, from the copy that you keep elsewhere.",
-        _ => "`backstay job show ID` tells more; running it again is safe.",
-    };
-    Err(CliError::new(exit, format!("the {} {}: {message}", job.kind, job.state)).hint(&hint.replace("ID", &job.id)))
+    let more = || format!("`backstay job show {}` tells more; running it again is safe.", job.id);
+    let hint = next_step(job).unwrap_or_else(more);
+    Err(CliError::new(exit, format!("the {} {}: {message}", job.kind, job.state)).hint(&hint))
 }
 
 async fn snapshot_of(client: &Client, backup: &JobDetail) -> Result<SnapshotView, CliError> {

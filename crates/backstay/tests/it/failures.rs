@@ -69,7 +69,7 @@ fn each_failure_has_its_class_its_words_and_its_way_out() {
             name: "no source",
             code: 20,
             class: "source",
-            words: ["does not exist", "next: look whether it is there"],
+            words: ["does not exist", "next: Look whether it is there"],
         },
         mend,
     );
@@ -80,7 +80,7 @@ fn each_failure_has_its_class_its_words_and_its_way_out() {
         name: "no repository",
         code: 10,
         class: "repository_missing",
-        words: ["is not there", "next: look whether its disk is mounted"],
+        words: ["is not there", "next: Is the disk mounted?"],
     };
     met(&place, &plan, &case, mend);
 
@@ -91,7 +91,7 @@ fn each_failure_has_its_class_its_words_and_its_way_out() {
         name: "wrong password",
         code: 12,
         class: "password",
-        words: ["opens no key", "next: put the right key back"],
+        words: ["opens no key", "next: Put the right recovery key back"],
     };
     met(&place, &plan, &case, || std::fs::write(&key, right).unwrap());
 
@@ -103,7 +103,7 @@ fn each_failure_has_its_class_its_words_and_its_way_out() {
             name: "no password",
             code: 12,
             class: "password",
-            words: ["keys/local.key", "next: put the right key back"],
+            words: ["keys/local.key", "next: Put the right recovery key back"],
         },
         mend,
     );
@@ -116,7 +116,7 @@ fn each_failure_has_its_class_its_words_and_its_way_out() {
             name: "read-only",
             code: 1,
             class: "storage",
-            words: ["Read-only file system", "next: look whether the storage answers"],
+            words: ["Read-only file system", "next: Look whether the storage answers"],
         };
         met(&place, &plan, &case, || {
             Ran::of(Command::new("umount").arg("-l").arg(&repository));
