@@ -112,6 +112,10 @@ pub enum Operation {
     SnapshotHold,
     /// Lifts a legal hold.
     SnapshotRelease,
+    /// Has a snapshot forgotten by the next prune.
+    SnapshotForget,
+    /// Takes that back.
+    SnapshotKeep,
     /// Evidence, newest first.
     EvidenceList,
     /// One record of evidence.
@@ -332,6 +336,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::SnapshotUnpin, "snapshot_unpin", (Run, POST, "/api/v1/snapshots/{id}/unpin", 200), "snapshot unpin", "Leaves a snapshot to the rules again. It may be asked again."),
     row(Operation::SnapshotHold, "snapshot_hold", (Oversee, POST, "/api/v1/snapshots/{id}/hold", 200), "snapshot hold", "Puts a snapshot under a legal hold: nothing deletes it until the hold is lifted. It may be asked again."),
     row(Operation::SnapshotRelease, "snapshot_release", (Oversee, POST, "/api/v1/snapshots/{id}/release", 200), "snapshot release", "Lifts a snapshot's legal hold. It may be asked again."),
+    row(Operation::SnapshotForget, "snapshot_forget", (Declare, POST, "/api/v1/snapshots/{id}/forget", 200), "snapshot forget", "Has a snapshot forgotten by the next prune of its repository, whatever rule keeps it. What is pinned or under a legal hold is refused, and the newest good snapshot of an item that is still backed up stays. It may be asked again."),
+    row(Operation::SnapshotKeep, "snapshot_keep", (Declare, POST, "/api/v1/snapshots/{id}/keep", 200), "snapshot keep", "Leaves a snapshot that was to be forgotten to the rules again. It may be asked again."),
     row(Operation::EvidenceList, "evidence_list", (Look, GET, "/api/v1/evidence", 200), "evidence list", "Returns evidence, newest first."),
     row(Operation::EvidenceShow, "evidence_show", (Look, GET, "/api/v1/evidence/{id}", 200), "evidence show", "Returns one record of evidence."),
     row(Operation::EventList, "event_list", (Look, GET, "/api/v1/events", 200), "event list", "Returns a tenant's events, oldest first."),

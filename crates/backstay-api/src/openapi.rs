@@ -122,7 +122,9 @@ fn shape(operation: Operation) -> Shape {
         | Operation::SnapshotPin
         | Operation::SnapshotUnpin
         | Operation::SnapshotHold
-        | Operation::SnapshotRelease => takes_none(body::<SnapshotView>()),
+        | Operation::SnapshotRelease
+        | Operation::SnapshotForget
+        | Operation::SnapshotKeep => takes_none(body::<SnapshotView>()),
         Operation::EvidenceShow => takes_none(body::<EvidenceView>()),
         Operation::EventStream => takes_query::<EventQuery>(body::<EventView>()),
         Operation::SecretPut => takes_body::<SecretPut>(body::<SecretView>()),

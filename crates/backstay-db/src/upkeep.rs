@@ -7,7 +7,7 @@ use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantI
 use backstay_core::domain::job::{Instruction, Job, JobKind, StateName};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
-use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::{Pruned, StoreError};
 use jiff::Timestamp;
@@ -92,7 +92,7 @@ impl Database {
         Ok(true)
     }
 
-    async fn hold_once(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
+    async fn mark_once(&self, id: SnapshotId, mark: Mark, is_set: bool) -> Result<Snapshot, StoreError> {
         let tx = self.begin().await?;
         let query = snapshot::Entity::find_by_id(id.to_string());
         let row = found(query.clone().one(&tx).await.map_err(store_error)?, "snapshot", id)?;
@@ -111,9 +111,10 @@ impl Database {
         if row.forgotten_at.is_some() {
             return Err(StoreError::NotFound { noun: "snapshot", key: format!("{id} any more: it was forgotten") });
         }
-        let (column, was) = match hold {
-            Hold::Pin => (snapshot::Column::PinnedAt, row.pinned_at),
-            Hold::Legal => (snapshot::Column::HeldAt, row.held_at),
+        let (column, was) = match mark {
+            Mark::Pin => (snapshot::Column::PinnedAt, row.pinned_at),
+            Mark::Hold => (snapshot::Column::HeldAt, row.held_at),
+            Mark::Unwanted => (snapshot::Column::UnwantedAt, row.unwanted_at),
         };
         if was.is_some() != is_set {
             let now = self.now.read(&tx).await?.as_microsecond();
@@ -162,8 +163,8 @@ impl RetentionStore for Database {
         row.map(|row| Row::of("job", &row.id).parse("id", &row.id)).transpose()
     }
 
-    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
-        self.retrying(|| self.hold_once(id, hold, is_set)).await
+    async fn snapshot_mark(&self, id: SnapshotId, mark: Mark, is_set: bool) -> Result<Snapshot, StoreError> {
+        self.retrying(|| self.mark_once(id, mark, is_set)).await
     }
 
     async fn suspicion_list(&self) -> Result<Vec<Suspicion>, StoreError> {

@@ -258,6 +258,10 @@ calls! {
     snapshot_hold(id: &str) -> SnapshotView = get(SnapshotHold, id);
     /// Lifts a snapshot's legal hold.
     snapshot_release(id: &str) -> SnapshotView = get(SnapshotRelease, id);
+    /// Has a snapshot forgotten by the next prune.
+    snapshot_forget(id: &str) -> SnapshotView = get(SnapshotForget, id);
+    /// Takes that back.
+    snapshot_keep(id: &str) -> SnapshotView = get(SnapshotKeep, id);
     /// Asks for a verify.
     snapshot_verify(id: &str, body: &SnapshotVerify) -> JobAccepted = tell(SnapshotVerify, id, body);
     /// Returns evidence, newest first.

@@ -48,6 +48,9 @@ pub struct SnapshotView {
     /// Since when it is under a legal hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_at: Option<String>,
+    /// Since when a person wants it forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwanted_at: Option<String>,
     /// When it was forgotten; none while it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forgotten_at: Option<String>,
@@ -72,6 +75,7 @@ impl SnapshotView {
             protected_until: snapshot.protected_until.map(|at| at.to_string()),
             pinned_at: snapshot.pinned_at.map(|at| at.to_string()),
             held_at: snapshot.held_at.map(|at| at.to_string()),
+            unwanted_at: snapshot.unwanted_at.map(|at| at.to_string()),
             forgotten_at: snapshot.forgotten_at.map(|at| at.to_string()),
         }
     }

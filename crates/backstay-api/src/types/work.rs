@@ -447,6 +447,7 @@ impl TryFrom<SnapshotWire> for Snapshot {
             confirmed_at: None,
             pinned_at: None,
             held_at: None,
+            unwanted_at: None,
             forgotten_at: None,
         })
     }

@@ -43,6 +43,8 @@ pub struct Candidate<Id> {
     pub is_held: bool,
     /// Nobody may delete it before this moment; none when it is not protected.
     pub protected_until: Option<Timestamp>,
+    /// Whether a person wants it forgotten: no rule and no minimum count keeps it then.
+    pub is_unwanted: bool,
 }
 
 /// What retention says of one snapshot.
@@ -67,18 +69,41 @@ pub struct Preview<Id> {
 
 /// Says for each snapshot of a group whether it is kept, and by every rule that keeps it.
 pub fn keep<Id: Ord + Clone>(policy: &RetentionPolicy, group: &[Candidate<Id>], now: Timestamp) -> Preview<Id> {
-    let mut rows: Vec<Row<'_, Id>> = group.iter().map(|candidate| Row { candidate, reasons: Vec::new() }).collect();
-    rows.sort_by(|a, b| b.at().cmp(&a.at()).then_with(|| a.candidate.id.cmp(&b.candidate.id)));
+    let mut rows = newest_first(group);
     // The sort put those of the future first: they stay, and take no part in what follows.
     let future = rows.iter().take_while(|row| row.at() > now).count();
     let (from_future, dated) = rows.split_at_mut(future);
-    from_future.iter_mut().for_each(|row| row.reasons.push(Reason::Future));
-    apply_rules(policy, dated);
+    wanted(from_future).into_iter().for_each(|row| row.reasons.push(Reason::Future));
+    apply_rules(policy, &mut wanted(dated));
     for row in &mut rows {
         hold(row, now);
     }
     let (_, dated) = rows.split_at_mut(future);
     keep_floor(policy.minimum, dated);
+    preview(rows)
+}
+
+/// Says for each snapshot of a group that no plan keeps up any more whether it is kept: all are but those that a person
+/// wants forgotten. The newest good one may be among them: nothing will come after it.
+pub fn keep_unplanned<Id: Ord + Clone>(group: &[Candidate<Id>], now: Timestamp) -> Preview<Id> {
+    let mut rows = newest_first(group);
+    for row in &mut rows {
+        if !row.candidate.is_unwanted {
+            row.reasons.push(Reason::NoPlan);
+        }
+        hold(row, now);
+    }
+    preview(rows)
+}
+
+fn newest_first<Id: Ord + Clone>(group: &[Candidate<Id>]) -> Vec<Row<'_, Id>> {
+    let mut rows: Vec<Row<'_, Id>> = group.iter().map(|candidate| Row { candidate, reasons: Vec::new() }).collect();
+    rows.sort_by(|a, b| b.at().cmp(&a.at()).then_with(|| a.candidate.id.cmp(&b.candidate.id)));
+    rows
+}
+
+/// Keeps what kept ones need, and says what may be deleted in which order. `rows` are sorted newest first.
+fn preview<Id: Ord + Clone>(mut rows: Vec<Row<'_, Id>>) -> Preview<Id> {
     keep_parents(&mut rows);
     let dropped = order_of_deletion(&mut rows);
     Preview { verdicts: rows.into_iter().map(Row::verdict).collect(), dropped }
@@ -113,7 +138,7 @@ struct Bucket {
 }
 
 /// Adds the reasons of restic's rules; `rows` are sorted newest first and none is dated in the future.
-fn apply_rules<Id: Clone>(policy: &RetentionPolicy, rows: &mut [Row<'_, Id>]) {
+fn apply_rules<Id: Clone>(policy: &RetentionPolicy, rows: &mut [&mut Row<'_, Id>]) {
     let Some(newest) = rows.first().map(|row| row.candidate.taken_at.clone()) else { return };
     if policy.has_no_rule() {
         rows.iter_mut().for_each(|row| row.reasons.push(Reason::NoRule));
@@ -194,20 +219,27 @@ fn hold<Id>(row: &mut Row<'_, Id>, now: Timestamp) {
     }
 }
 
-/// Keeps the newest good one, and fills up to the minimum count. `rows` are sorted newest first, none of the future.
+/// Keeps the newest good one, wanted or not, and fills up to the minimum count. `rows` are sorted newest first, none of the
+/// future.
 fn keep_floor<Id: Clone>(minimum: u32, rows: &mut [Row<'_, Id>]) {
     if let Some(row) = rows.iter_mut().find(|row| row.candidate.is_good) {
         row.reasons.push(Reason::NewestGood);
     } else if let Some(row) = rows.first_mut() {
         row.reasons.push(Reason::NewestOfNoneGood);
     }
-    let wanted = minimum as usize;
+    let least = minimum as usize;
+    let mut rows = wanted(rows);
     let good = rows.iter().filter(|row| row.is_kept() && row.candidate.is_good).count();
-    let more = rows.iter_mut().filter(|row| row.candidate.is_good && !row.is_kept()).take(wanted.saturating_sub(good));
+    let more = rows.iter_mut().filter(|row| row.candidate.is_good && !row.is_kept()).take(least.saturating_sub(good));
     more.for_each(|row| row.reasons.push(Reason::Minimum(minimum)));
     let kept = rows.iter().filter(|row| row.is_kept()).count();
-    let more = rows.iter_mut().filter(|row| !row.is_kept()).take(wanted.saturating_sub(kept));
+    let more = rows.iter_mut().filter(|row| !row.is_kept()).take(least.saturating_sub(kept));
     more.for_each(|row| row.reasons.push(Reason::Minimum(minimum)));
+}
+
+/// Returns those that nobody wants forgotten: rules and counts are about these.
+fn wanted<'rows, 'group, Id>(rows: &'rows mut [Row<'group, Id>]) -> Vec<&'rows mut Row<'group, Id>> {
+    rows.iter_mut().filter(|row| !row.candidate.is_unwanted).collect()
 }
 
 /// Keeps what kept ones cannot be restored without, and what those cannot, to the end of each line.

@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub pinned_at: Option<Timestamp>,
     /// Since when it is under a legal hold.
     pub held_at: Option<Timestamp>,
+    /// Since when a person wants it forgotten, whatever rule keeps it.
+    pub unwanted_at: Option<Timestamp>,
     /// When it was forgotten: its row stays as a fact of the past, and it can be read no more. None while it is there.
     pub forgotten_at: Option<Timestamp>,
 }
@@ -51,13 +53,16 @@ impl Snapshot {
     }
 }
 
-/// What keeps a snapshot against all rules of retention.
+/// What a person says of a snapshot against the rules of retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Hold {
-    /// A person wants it kept.
+pub enum Mark {
+    /// It is to be kept.
     Pin,
-    /// The law does.
-    Legal,
+    /// It is under a legal hold.
+    Hold,
+    /// It is to be forgotten. What else keeps it (a pin, a hold, protection, a job, being the newest good one of an item that
+    /// is still backed up) keeps it.
+    Unwanted,
 }
 
 /// A snapshot that a runner published, before it has a row.
@@ -94,6 +99,7 @@ mod tests {
             protected_until: None,
             pinned_at: None,
             held_at: None,
+            unwanted_at: None,
             forgotten_at: None,
         };
         assert_eq!(snapshot.proved_at(at(now)), at(expected), "{taken} {confirmed:?} {now}");

@@ -148,6 +148,7 @@ fn snapshot_row(context: &Context, job: &Job, found: &FoundSnapshot, item_id: It
         protected_until: None,
         pinned_at: None,
         held_at: None,
+        unwanted_at: None,
         forgotten_at: None,
     }
 }

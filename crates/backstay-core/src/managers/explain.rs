@@ -338,7 +338,8 @@ pub async fn snapshot_explain(
     if let Some(at) = snapshot.confirmed_at {
         said.lines.push(format!("a backup found its item as it has it at {}, and published none", show(at)));
     }
-    let since = [("pinned", snapshot.pinned_at), ("under a legal hold", snapshot.held_at)];
+    let since =
+        [("pinned", snapshot.pinned_at), ("under a legal hold", snapshot.held_at), ("unwanted", snapshot.unwanted_at)];
     for (what, at) in since.into_iter().filter_map(|(what, at)| Some((what, at?))) {
         said.lines.push(format!("it is {what} since {}", show(at)));
     }

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! All plans that put a source's items into a repository have a say: what one of them keeps, stays. A plan that was retired
-//! keeps what was taken until then. Items whose plans are all gone keep everything. The decision is made once the prune has the repository alone, never by an agent's clock.
+//! keeps what was taken until then. Items whose plans are all gone keep everything. What a person wants forgotten goes in both
+//! cases, unless more than a rule keeps it. The decision is made once the prune has the repository alone, never by an agent's
+//! clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,7 +25,7 @@ use crate::domain::item::Item;
 use crate::domain::job::{Forget, Instruction, Job, Trigger};
 use crate::domain::plan::Plan;
 use crate::domain::repository::Repository;
-use crate::domain::retention::{Candidate, Preview, Reason, Verdict, keep};
+use crate::domain::retention::{Candidate, Preview, Reason, Verdict, keep, keep_unplanned};
 use crate::domain::schedule::Calendar;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::retention::Upkeep;
@@ -113,44 +115,44 @@ async fn groups_of(context: &Context, repository: RepositoryId) -> Result<BTreeM
     Ok(groups)
 }
 
-/// Judges the snapshots of one item by all its plans: what one keeps, stays, and each says why. Without a plan all stay.
+/// Judges the snapshots of one item by all its plans: what one keeps, stays, and each says why. Without a plan that lives
+/// all stay but those that a person wants forgotten.
 fn judge(plans: &[Plan], snapshots: &[Snapshot], wanted: &BTreeSet<SnapshotId>, now: Timestamp) -> Preview<SnapshotId> {
+    let lives = plans.iter().any(|plan| plan.retired_at.is_none());
     // What was taken until the newest retirement stays, whatever the plans that live say.
-    let retired_at = plans.iter().filter_map(|plan| plan.retired_at).max();
-    let is_left = |row: &Snapshot| retired_at.is_some_and(|at| row.taken_at <= at);
+    let retired_at = plans.iter().filter_map(|plan| plan.retired_at).max().filter(|_| lives);
+    let is_left = |row: &Snapshot| row.unwanted_at.is_none() && retired_at.is_some_and(|at| row.taken_at <= at);
+    let candidate = |row: &Snapshot, zone: &TimeZone| Candidate {
+        id: row.id,
+        parent: row.parent_id,
+        taken_at: row.taken_at.to_zoned(zone.clone()),
+        tags: Vec::new(),
+        is_good: row.is_good,
+        is_pinned: row.pinned_at.is_some() || wanted.contains(&row.id) || is_left(row),
+        is_held: row.held_at.is_some(),
+        protected_until: row.protected_until,
+        is_unwanted: row.unwanted_at.is_some(),
+    };
+    let group = |zone: TimeZone| snapshots.iter().map(|row| candidate(row, &zone)).collect::<Vec<_>>();
     let of_plan = |plan: &Plan| {
         let zone = TimeZone::get(plan.schedule.time_zone()).unwrap_or(TimeZone::UTC);
-        let candidate = |row: &Snapshot| Candidate {
-            id: row.id,
-            parent: row.parent_id,
-            taken_at: row.taken_at.to_zoned(zone.clone()),
-            tags: Vec::new(),
-            is_good: row.is_good,
-            is_pinned: row.pinned_at.is_some() || wanted.contains(&row.id) || is_left(row),
-            is_held: row.held_at.is_some(),
-            protected_until: row.protected_until,
-        };
-        let group: Vec<Candidate<SnapshotId>> = snapshots.iter().map(candidate).collect();
-        let mut preview = keep(&plan.retention, &group, now);
-        let left: BTreeMap<SnapshotId, bool> =
-            snapshots.iter().filter(|row| is_left(row)).map(|row| (row.id, row.pinned_at.is_some())).collect();
-        for verdict in &mut preview.verdicts {
-            let Some(is_pinned) = left.get(&verdict.id) else { continue };
-            verdict.reasons.retain(|reason| *is_pinned || *reason != Reason::Pinned);
-            verdict.reasons.push(Reason::Retired);
-        }
-        preview
+        keep(&plan.retention, &group(zone), now)
     };
     let mut previews = plans.iter().filter(|plan| plan.retired_at.is_none()).map(of_plan);
-    let Some(mut all) = previews.next() else {
-        return Preview { verdicts: Vec::new(), dropped: Vec::new() };
-    };
+    let mut all = previews.next().unwrap_or_else(|| keep_unplanned(&group(TimeZone::UTC), now));
     for other in previews {
         for (verdict, also) in all.verdicts.iter_mut().zip(other.verdicts) {
             let more = also.reasons.into_iter().filter(|reason| !verdict.reasons.contains(reason)).collect::<Vec<_>>();
             verdict.reasons.extend(more);
         }
         all.dropped.retain(|id| other.dropped.contains(id));
+    }
+    let left: BTreeMap<SnapshotId, bool> =
+        snapshots.iter().filter(|row| is_left(row)).map(|row| (row.id, row.pinned_at.is_some())).collect();
+    for verdict in &mut all.verdicts {
+        let Some(is_pinned) = left.get(&verdict.id) else { continue };
+        verdict.reasons.retain(|reason| *is_pinned || *reason != Reason::Pinned);
+        verdict.reasons.push(Reason::Retired);
     }
     all
 }
@@ -174,14 +176,16 @@ pub(super) async fn forget_list(context: &Context, repository: &Repository) -> R
     let now = context.schedules.clock_read().await?;
     let plans = context.declarations.plan_list(Some(repository.tenant_id)).await?;
     let plans: Vec<Plan> = plans.into_iter().filter(|plan| plan.repository_id == repository.id).collect();
-    if plans.iter().all(|plan| plan.retired_at.is_some() || plan.retention.has_no_rule()) {
+    let groups = groups_of(context, repository.id).await?;
+    let has_rule = plans.iter().any(|plan| plan.retired_at.is_none() && !plan.retention.has_no_rule());
+    if !has_rule && groups.values().flatten().all(|row| row.unwanted_at.is_none()) {
         return Ok(Vec::new());
     }
     let wanted: BTreeSet<SnapshotId> =
         context.retention.snapshot_list_wanted(repository.id).await?.into_iter().collect();
     let suspected = suspected(context).await?;
     let mut forget = Vec::new();
-    for (item, snapshots) in groups_of(context, repository.id).await? {
+    for (item, snapshots) in groups {
         let source = context.declarations.item_get(item).await?.source_id;
         let plans: Vec<Plan> = plans.iter().filter(|plan| plan.source_id == source).cloned().collect();
         let preview = held_back(judge(&plans, &snapshots, &wanted, now), &plans, &suspected);

@@ -47,6 +47,7 @@ pub(super) fn snapshot_row(
         protected_until: None,
         pinned_at: None,
         held_at: None,
+        unwanted_at: None,
         forgotten_at: None,
     })
 }

@@ -12,7 +12,7 @@ use crate::domain::event::Event;
 use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use crate::domain::job::Job;
 use crate::domain::proof::{Proof, VerifyBudget};
-use crate::domain::snapshot::{Hold, Snapshot};
+use crate::domain::snapshot::{Mark, Snapshot};
 
 /// When a repository is next looked at for what retention does not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +37,12 @@ pub trait RetentionStore: Send + Sync {
     /// Returns the prune of a repository that has not ended; none when there is none.
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError>;
 
-    /// Sets or lifts what keeps a snapshot against all rules, and returns it. Asking twice is asking once.
+    /// Sets or lifts what a person says of a snapshot against all rules, and returns it. Asking twice is asking once.
     ///
     /// # Errors
     /// [`StoreError::Busy`] while a job has the repository alone: it was told what to forget already.
     /// [`StoreError::NotFound`] when there is no such snapshot, or it was forgotten.
-    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError>;
+    async fn snapshot_mark(&self, id: SnapshotId, mark: Mark, is_set: bool) -> Result<Snapshot, StoreError>;
 
     /// Returns all plans that are suspected.
     async fn suspicion_list(&self) -> Result<Vec<Suspicion>, StoreError>;

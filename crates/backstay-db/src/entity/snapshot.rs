@@ -27,6 +27,7 @@ pub(crate) struct Model {
     pub(crate) protected_until_at: Option<i64>,
     pub(crate) pinned_at: Option<i64>,
     pub(crate) held_at: Option<i64>,
+    pub(crate) unwanted_at: Option<i64>,
     pub(crate) forgotten_at: Option<i64>,
     pub(crate) file_count: i64,
     pub(crate) file_unmodified_count: i64,
@@ -60,6 +61,7 @@ impl Model {
             protected_until_at: snapshot.protected_until.map(Timestamp::as_microsecond),
             pinned_at: snapshot.pinned_at.map(Timestamp::as_microsecond),
             held_at: snapshot.held_at.map(Timestamp::as_microsecond),
+            unwanted_at: snapshot.unwanted_at.map(Timestamp::as_microsecond),
             forgotten_at: snapshot.forgotten_at.map(Timestamp::as_microsecond),
             file_count: count_cell(counts.files),
             file_unmodified_count: count_cell(counts.files_unmodified),
@@ -96,6 +98,7 @@ impl Model {
             protected_until: row.instant_some("protected_until_at", self.protected_until_at)?,
             pinned_at: row.instant_some("pinned_at", self.pinned_at)?,
             held_at: row.instant_some("held_at", self.held_at)?,
+            unwanted_at: row.instant_some("unwanted_at", self.unwanted_at)?,
             forgotten_at: row.instant_some("forgotten_at", self.forgotten_at)?,
             foreign_id: self.foreign_id,
         })

@@ -5,7 +5,7 @@ use backstay_core::ports::clock::Clock as _;
 use backstay_db::question::{Asked, all};
 use backstay_testkit::conformance::world::World;
 use backstay_testkit::peers::database::Engine;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement, TransactionTrait as _, Value};
 
 use crate::OnFile;
 use crate::server::OnServer;
@@ -122,12 +122,39 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     db.execute_unprepared(analyze).await.unwrap();
 }
 
+/// Returns what the database says of how it answers a question. PostgreSQL says it of the plan that it makes without the
+/// values, as its connections are told to make them.
+async fn plan_of(db: &DatabaseConnection, question: &Statement) -> Vec<QueryResult> {
+    let backend = db.get_database_backend();
+    let verb = if backend == DbBackend::Sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
+    if backend != DbBackend::Postgres {
+        let explain = Statement { sql: format!("{verb} {}", question.sql), ..question.clone() };
+        return db.query_all_raw(explain).await.unwrap();
+    }
+    let literal = |value: &Value| match value {
+        Value::String(Some(text)) => format!("'{}'", text.replace('\'', "''")),
+        Value::BigInt(Some(number)) => number.to_string(),
+        Value::BigUnsigned(Some(number)) => number.to_string(),
+        Value::Int(Some(number)) => number.to_string(),
+        other => panic!("{other:?} in {}", question.sql),
+    };
+    let values: Vec<String> = question.values.iter().flat_map(|values| &values.0).map(literal).collect();
+    let call = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
+    let tx = db.begin().await.unwrap();
+    tx.execute_unprepared("SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off")
+        .await
+        .unwrap();
+    tx.execute_unprepared(&format!("PREPARE question AS {}", question.sql)).await.unwrap();
+    let explain = Statement::from_string(backend, format!("EXPLAIN EXECUTE question{call}"));
+    let rows = tx.query_all_raw(explain).await.unwrap();
+    tx.execute_unprepared("DEALLOCATE question").await.unwrap();
+    rows
+}
+
 /// Returns how the database answers a question, and whether it reads a whole table of history for it.
 async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool) {
     let backend = db.get_database_backend();
-    let verb = if backend == DbBackend::Sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
-    let explain = Statement { sql: format!("{verb} {}", question.sql), ..question.clone() };
-    let rows = db.query_all_raw(explain).await.unwrap();
+    let rows = plan_of(db, question).await;
     let large = [
         "job",
         "snapshot",

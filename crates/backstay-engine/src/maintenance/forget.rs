@@ -98,6 +98,7 @@ pub fn plan(
             is_pinned: false,
             is_held: false,
             protected_until: None,
+            is_unwanted: false,
         };
         groups.entry(key_of(file, group_by)).or_default().push(candidate);
     }

@@ -9,7 +9,7 @@ use backstay_api::Problem;
 use backstay_api::problem::{PROBLEM_TYPE, code};
 use backstay_api::types::wire::WireError;
 use backstay_core::domain::access::{Action, Role};
-use backstay_core::domain::id::IdError;
+use backstay_core::domain::id::{IdError, SnapshotId};
 use backstay_core::domain::job::StateName;
 use backstay_core::domain::name::NameError;
 use backstay_core::domain::quota::QuotaError;
@@ -155,6 +155,12 @@ impl ApiError {
         let detail =
             format!("the job is {}: only one that is parked, failed or cancelled is tried again", state.word());
         Self::new(StatusCode::CONFLICT, "wrong_state", detail, hint)
+    }
+
+    /// A snapshot that is to go, and that a person keeps.
+    pub(super) fn is_kept(id: SnapshotId, what: &str, verb: &str) -> Self {
+        let hint = format!("If it is to go all the same: `backstay snapshot {verb} {id}` first.");
+        Self::new(StatusCode::CONFLICT, "is_kept", format!("snapshot {id} is {what}"), &hint)
     }
 
     /// A backup that is not tried again, because another one of its item is live.

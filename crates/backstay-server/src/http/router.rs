@@ -230,6 +230,8 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::SnapshotUnpin => post(snapshot::snapshot_unpin),
         Operation::SnapshotHold => post(snapshot::snapshot_hold),
         Operation::SnapshotRelease => post(snapshot::snapshot_release),
+        Operation::SnapshotForget => post(snapshot::snapshot_forget),
+        Operation::SnapshotKeep => post(snapshot::snapshot_keep),
         Operation::EvidenceList => get(evidence::evidence_list),
         Operation::EventList => get(event::event_list),
     }

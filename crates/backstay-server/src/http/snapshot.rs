@@ -14,7 +14,7 @@ use backstay_api::types::snapshot::{
 use backstay_core::domain::job::Target;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::sample::SampleRule;
-use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::{browse, request};
 use backstay_core::ports::snapshot::{self as reader, MetadataToo};
@@ -179,38 +179,61 @@ pub(super) async fn snapshot_pin(
     State(state): State<ServerState>,
     Own(snapshot): Own<Snapshot>,
 ) -> Result<Json<SnapshotView>, ApiError> {
-    held(&state, &snapshot, Hold::Pin, true).await
+    marked(&state, &snapshot, Mark::Pin, true).await
 }
 
 pub(super) async fn snapshot_unpin(
     State(state): State<ServerState>,
     Own(snapshot): Own<Snapshot>,
 ) -> Result<Json<SnapshotView>, ApiError> {
-    held(&state, &snapshot, Hold::Pin, false).await
+    marked(&state, &snapshot, Mark::Pin, false).await
 }
 
 pub(super) async fn snapshot_hold(
     State(state): State<ServerState>,
     Own(snapshot): Own<Snapshot>,
 ) -> Result<Json<SnapshotView>, ApiError> {
-    held(&state, &snapshot, Hold::Legal, true).await
+    marked(&state, &snapshot, Mark::Hold, true).await
 }
 
 pub(super) async fn snapshot_release(
     State(state): State<ServerState>,
     Own(snapshot): Own<Snapshot>,
 ) -> Result<Json<SnapshotView>, ApiError> {
-    held(&state, &snapshot, Hold::Legal, false).await
+    marked(&state, &snapshot, Mark::Hold, false).await
 }
 
-/// Sets or lifts what keeps a snapshot.
-async fn held(
+pub(super) async fn snapshot_forget(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+) -> Result<Json<SnapshotView>, ApiError> {
+    if let Some((what, verb)) = kept_by(&snapshot) {
+        return Err(ApiError::is_kept(snapshot.id, what, verb));
+    }
+    marked(&state, &snapshot, Mark::Unwanted, true).await
+}
+
+/// Returns what a person set to keep a snapshot, and the verb that lifts it.
+fn kept_by(snapshot: &Snapshot) -> Option<(&'static str, &'static str)> {
+    let held = snapshot.held_at.map(|_| ("under a legal hold", "release"));
+    held.or(snapshot.pinned_at.map(|_| ("pinned", "unpin")))
+}
+
+pub(super) async fn snapshot_keep(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+) -> Result<Json<SnapshotView>, ApiError> {
+    marked(&state, &snapshot, Mark::Unwanted, false).await
+}
+
+/// Sets or lifts what a person says of a snapshot.
+async fn marked(
     state: &ServerState,
     snapshot: &Snapshot,
-    hold: Hold,
+    mark: Mark,
     is_set: bool,
 ) -> Result<Json<SnapshotView>, ApiError> {
-    let snapshot = state.context.retention.snapshot_hold(snapshot.id, hold, is_set).await?;
+    let snapshot = state.context.retention.snapshot_mark(snapshot.id, mark, is_set).await?;
     let item_name = state.item_name(Some(snapshot.item_id)).await;
     Ok(Json(SnapshotView::new(&snapshot, item_name)))
 }

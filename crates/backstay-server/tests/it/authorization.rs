@@ -279,9 +279,12 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::SnapshotRestore => {
             (house.snapshot.clone(), Some(json!({ "target_path": "/srv/out" })), Foreign::Missing)
         }
-        Operation::SnapshotPin | Operation::SnapshotUnpin | Operation::SnapshotHold | Operation::SnapshotRelease => {
-            (house.snapshot.clone(), None, Foreign::Missing)
-        }
+        Operation::SnapshotPin
+        | Operation::SnapshotUnpin
+        | Operation::SnapshotHold
+        | Operation::SnapshotRelease
+        | Operation::SnapshotForget
+        | Operation::SnapshotKeep => (house.snapshot.clone(), None, Foreign::Missing),
         Operation::SnapshotVerify => (house.snapshot.clone(), Some(json!({})), Foreign::Missing),
         Operation::EvidenceList => (none(), None, Foreign::WithoutIt),
         Operation::EvidenceShow => (house.evidence.clone(), None, Foreign::Missing),

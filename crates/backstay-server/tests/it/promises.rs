@@ -2,8 +2,9 @@
 
 use backstay_api::JobsClient;
 use backstay_core::domain::access::Role;
-use backstay_core::domain::id::TenantId;
+use backstay_core::domain::id::{StorageId, TenantId};
 use backstay_core::domain::job::{JobCounts, JobKind, Outcome, StateName};
+use backstay_core::domain::storage::{Purpose, Storage};
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseError, LeaseRequest};
@@ -77,6 +78,34 @@ async fn a_channel_that_somebody_else_changed_is_not_overwritten() {
     assert_eq!((changed.status, changed.json()["digest"].as_str()), (200, Some("daily 07:00 UTC")));
     assert_ne!(changed.header("etag"), seen.header("etag"));
     let late = change(r#"{"digest":"never"}"#).await;
+    assert_eq!((late.status, late.json()["code"].as_str()), (412, Some("changed")));
+}
+
+/// Red without `If-Match` in `storage_update`, or when the row is not compared as it is replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_somebody_else_gave_a_storage_are_not_overwritten() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let storage = Storage {
+        id: StorageId::new(world.now(), world.ten()),
+        tenant_id: world.tenant.id,
+        name: "disk".parse().unwrap(),
+        place: world.repository.storage.clone(),
+        credentials: [(Purpose::Read, "file:keys/read".parse().unwrap())].into(),
+        retired_at: None,
+    };
+    world.stores.declarations.storage_add(&storage).await.unwrap();
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let path = format!("/api/v1/storages/{}", storage.id);
+    let seen = served.http(&format!("GET {path}"), &[&bearer], "", "").await;
+    let tag = format!("if-match: {}", seen.header("etag").unwrap());
+    assert_eq!(seen.json()["credentials"]["read"].as_str(), Some("file:keys/read"));
+    let change = async || served.http(&format!("PATCH {path}"), &[&bearer, &tag], r#"{"credentials":{}}"#, "").await;
+    let changed = change().await;
+    assert!(changed.status == 200 && changed.json()["credentials"].is_null(), "{}", changed.body);
+    assert_ne!(changed.header("etag"), seen.header("etag"));
+    let late = change().await;
     assert_eq!((late.status, late.json()["code"].as_str()), (412, Some("changed")));
 }
 

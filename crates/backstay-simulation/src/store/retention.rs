@@ -6,7 +6,7 @@ use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::Job;
 use backstay_core::domain::proof::{Proof, VerifyBudget};
-use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
@@ -24,8 +24,8 @@ impl RetentionStore for SteppedStore {
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
         self.reads("prune_live", self.database.prune_live(repository)).await
     }
-    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
-        self.writes("snapshot_hold", self.database.snapshot_hold(id, hold, is_set)).await
+    async fn snapshot_mark(&self, id: SnapshotId, mark: Mark, is_set: bool) -> Result<Snapshot, StoreError> {
+        self.writes("snapshot_mark", self.database.snapshot_mark(id, mark, is_set)).await
     }
     async fn suspicion_list(&self) -> Result<Vec<Suspicion>, StoreError> {
         self.reads("suspicion_list", self.database.suspicion_list()).await

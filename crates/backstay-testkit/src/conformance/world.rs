@@ -269,6 +269,7 @@ impl World {
             protected_until: None,
             pinned_at: None,
             held_at: None,
+            unwanted_at: None,
             forgotten_at: None,
         }
     }

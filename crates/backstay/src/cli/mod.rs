@@ -47,6 +47,7 @@ mod job_watch;
 mod snapshot;
 mod snapshots_of;
 mod snapshot_find;
+mod snapshot_forget;
 mod snapshot_diff;
 mod evidence;
 mod event;

@@ -32,8 +32,8 @@ impl Noun {
     const fn stays(self) -> &'static str {
         match self {
             Self::Plan => {
-                "Its snapshots, their evidence and its history stay and can be restored; retention drops none of them. \
-                 What waits in the queue is cancelled, what runs goes on. Its name is free again."
+                "Its snapshots, their evidence and its history stay and can be restored; retention drops none of them; \
+                 `backstay snapshot forget --plan` lets them go. What waits in the queue is cancelled, what runs goes on. Its name is free again."
             }
             Self::Source => {
                 "Its snapshots, their evidence and its history stay and can be restored. Its name is free again."

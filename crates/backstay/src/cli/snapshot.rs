@@ -87,6 +87,13 @@ pub(crate) enum Verb {
         /// The snapshot's id, or the beginning of its restic id
         snapshot: String,
     },
+    /// Have snapshots forgotten by the next prune of their repository, whatever rule keeps them
+    Forget(super::snapshot_forget::Forget),
+    /// Leave a snapshot that was to be forgotten to the rules again
+    Keep {
+        /// The snapshot's id, or the beginning of its restic id
+        snapshot: String,
+    },
     /// Read a sample of a snapshot back from storage and compare it with the source
     Verify {
         /// The snapshot's id, or the beginning of its restic id
@@ -188,6 +195,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
         Verb::Release { snapshot } => {
             held(common, &snapshot, screen, async |client, id| client.snapshot_release(id).await).await
+        }
+        Verb::Forget(verb) => super::snapshot_forget::run(common, &verb, screen).await,
+        Verb::Keep { snapshot } => {
+            held(common, &snapshot, screen, async |client, id| client.snapshot_keep(id).await).await
         }
         Verb::Verify { snapshot, percent } => {
             let body = SnapshotVerify { bytes_percent: percent, files_min: None };

@@ -80,8 +80,28 @@ fn what_a_plan_does_not_keep_is_pruned_and_what_is_pinned_stays() {
     // Again there is nothing to do, and a wrong name says what to do next.
     assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));
     assert_eq!(listed(&place).len(), 2);
-    let wrong = place.run(&["repository", "prune", "elsewhere"]);
-    assert!(wrong.code == Some(25) && wrong.err.contains("backstay repository list"), "{wrong:?}");
     let wrong = place.run(&["plan", "update", id, "--keep-within", "soon"]);
     assert!(wrong.code != Some(0) && wrong.err.contains("keep_within"), "{wrong:?}");
+    // What a person wants gone goes, if nothing but a rule keeps it.
+    place.json(&["plan", "update", id, "--keep-last", "5"]);
+    let (newest, oldest) = (word(&before[0], "id"), word(&before[3], "id"));
+    let refused = place.run(&["snapshot", "forget", &oldest]);
+    assert!(refused.code == Some(1) && refused.err.contains("snapshot unpin"), "{refused:?}");
+    place.json(&["snapshot", "unpin", &oldest]);
+    let told = place.json(&["snapshot", "forget", &newest, pinned])["rows"].clone();
+    assert_eq!((&told[0]["is_kept"], &told[1]["is_kept"]), (&true.into(), &false.into()), "{told:#}");
+    assert_eq!(told[0]["reasons"], serde_json::json!(["newest good one"]));
+    assert!(place.json(&["snapshot", "keep", &newest])["unwanted_at"].is_null());
+    assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));
+    assert_eq!(listed(&place).iter().map(|row| word(row, "id")).collect::<Vec<_>>(), [newest.clone()]);
+    // Once its plan is retired the last one may go too.
+    assert_eq!(place.run(&["plan", "retire", name, "--yes"]).code, Some(0));
+    let refused = place.run(&["snapshot", "forget", "--plan", name]);
+    assert!(refused.code == Some(20) && refused.err.contains("--yes"), "{refused:?}");
+    let told = place.run(&["snapshot", "forget", "--plan", name, "--yes"]).out;
+    assert!(told.contains("goes") && told.contains("backstay repository prune"), "{told}");
+    assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));
+    assert_eq!((listed(&place).len(), found(&place, &restics()[0]).len()), (0, 0));
+    let wrong = place.run(&["repository", "prune", "elsewhere"]);
+    assert!(wrong.code == Some(25) && wrong.err.contains("backstay repository list"), "{wrong:?}");
 }

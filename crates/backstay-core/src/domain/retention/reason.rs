@@ -12,6 +12,8 @@ use super::within::Within;
 pub enum Reason<Id> {
     /// The policy names no rule.
     NoRule,
+    /// No plan backs its item up any more.
+    NoPlan,
     /// Among the newest so many.
     Last,
     /// The newest of its period, and the rule had one left.
@@ -53,6 +55,7 @@ impl<Id: fmt::Display> fmt::Display for Reason<Id> {
         match self {
             Self::Suspected => write!(f, "much changed at once, and a person has to look first"),
             Self::NoRule => write!(f, "the policy names no rule"),
+            Self::NoPlan => write!(f, "no plan backs it up any more"),
             Self::Last => write!(f, "last"),
             Self::Newest(period) => write!(f, "{}", period.word()),
             Self::Oldest(period) => write!(f, "oldest {}", period.map_or("last", Period::word)),

@@ -45,10 +45,11 @@ fn candidate(id: &str, time: &str) -> Candidate<String> {
         is_pinned: false,
         is_held: false,
         protected_until: None,
+        is_unwanted: false,
     }
 }
 
-/// Reads `a 20T09 partial pin hold until=25T00 parent=b tag=x`: days are of November 2026.
+/// Reads `a 20T09 partial pin hold unwanted until=25T00 parent=b tag=x`: days are of November 2026.
 fn line(text: &str) -> Candidate<String> {
     let moment = |text: &str| format!("2026-11-{text}:00:00Z");
     let mut words = text.split_whitespace();
@@ -58,6 +59,7 @@ fn line(text: &str) -> Candidate<String> {
             ("partial", _) => candidate.is_good = false,
             ("pin", _) => candidate.is_pinned = true,
             ("hold", _) => candidate.is_held = true,
+            ("unwanted", _) => candidate.is_unwanted = true,
             ("until", until) => candidate.protected_until = Some(moment(until).parse().unwrap()),
             ("parent", parent) => candidate.parent = Some(parent.to_owned()),
             ("tag", tag) => candidate.tags.push(tag.to_owned()),
@@ -114,6 +116,38 @@ fn what_no_policy_overrules() {
     check("last=1 min=2", "a 20T09,b 19T09 partial,c 18T09", "a: last; newest good one, c: minimum of 2 | b");
     check("last=1 min=3", "a 20T09,b 19T09 partial", "a: last; newest good one, b: minimum of 3 | ");
     check("daily=2 min=2", "a 20T09,b 20T08,c 19T09", "a: daily; newest good one, c: daily | b");
+}
+
+/// Red when the rules see what is unwanted, when it counts for the minimum, or when the newest good one goes.
+#[test]
+fn what_is_unwanted_goes_unless_more_than_a_rule_keeps_it() {
+    check("last=2", "a 20T09,b 19T09 unwanted,c 18T09", "a: last; newest good one, c: last | b");
+    check("last=1", "a 20T09 unwanted,b 19T09", "a: newest good one, b: last | ");
+    check("", "a 20T09,b 19T09 unwanted", "a: the policy names no rule; newest good one | b");
+    check("last=1 min=2", "a 20T09,b 19T09 unwanted,c 18T09", "a: last; newest good one, c: minimum of 2 | b");
+    check(
+        "last=3",
+        "a 20T09,b 19T09 unwanted pin,c 18T09 unwanted hold",
+        "a: last; newest good one, b: pinned, c: legal hold | ",
+    );
+    check(
+        "last=1",
+        "a 20T09 parent=b,b 19T09 unwanted,c 18T09 unwanted until=22T00",
+        "a: last; newest good one, b: a needs it, c: protected until 2026-11-22T00:00:00Z | ",
+    );
+    check("last=1", "f 22T09 unwanted,a 20T09", "a: last; newest good one | f");
+}
+
+/// Red when the newest good one of an item that nobody backs up any more cannot be let go.
+#[test]
+fn without_a_plan_all_stays_but_what_is_unwanted() {
+    let group: Vec<_> =
+        "a 20T09 unwanted parent=b,b 19T09 unwanted,c 18T09 unwanted pin,d 17T09".split(',').map(line).collect();
+    let preview = keep_unplanned(&group, NOW.parse().unwrap());
+    assert_eq!(preview.dropped, ["a", "b"], "children before their parents");
+    let words: Vec<String> = preview.verdicts.iter().map(Verdict::words).collect();
+    let dropped = "dropped: no rule keeps it";
+    assert_eq!(words, [dropped, dropped, "kept: pinned", "kept: no plan backs it up any more"]);
 }
 
 #[test]
@@ -186,9 +220,18 @@ fn restic_answers_the_same() {
             let offset = jiff::fmt::temporal::Pieces::parse(time).unwrap().to_numeric_offset().unwrap();
             let taken_at = moment.to_zoned(jiff::tz::TimeZone::fixed(offset));
             let tags = tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-            let Candidate { is_good, is_pinned, is_held, protected_until, .. } = candidate("", NOW);
-            let id = group.len();
-            group.push(Candidate { id, parent: None, taken_at, tags, is_good, is_pinned, is_held, protected_until });
+            let plain = candidate("", NOW);
+            group.push(Candidate {
+                id: group.len(),
+                parent: None,
+                taken_at,
+                tags,
+                is_good: plain.is_good,
+                is_pinned: plain.is_pinned,
+                is_held: plain.is_held,
+                protected_until: plain.protected_until,
+                is_unwanted: plain.is_unwanted,
+            });
             continue;
         }
         let (rules, expected) = text.split_once(" => ").unwrap();
@@ -212,14 +255,14 @@ fn restic_answers_the_same() {
 prop_compose! {
     fn any_candidate()(
         id in 0u16..60, parent in prop::option::weighted(0.2, 0u16..60), hours in -20_000i64..200, good in 0..4,
-        pinned in 0..20, tag in 0..6, protected in prop::option::weighted(0.1, -100i64..100),
+        pinned in 0..20, unwanted in 0..5, tag in 0..6, protected in prop::option::weighted(0.1, -100i64..100),
     ) -> Candidate<u16> {
         let now: Timestamp = NOW.parse().unwrap();
         let at = |hours: i64| now + jiff::SignedDuration::from_hours(hours);
         Candidate {
             id, parent, taken_at: at(hours).in_tz("Europe/Zurich").unwrap(), is_good: good > 0,
             tags: if tag == 0 { vec!["x".to_owned()] } else { vec![] },
-            is_pinned: pinned == 0, is_held: pinned == 1, protected_until: protected.map(at),
+            is_pinned: pinned == 0, is_held: pinned == 1, protected_until: protected.map(at), is_unwanted: unwanted == 0,
         }
     }
 }
@@ -263,7 +306,7 @@ proptest! {
         let past = |candidate: &&Candidate<u16>| candidate.taken_at.timestamp() <= now;
         for id in &dropped {
             let gone = of(id);
-            prop_assert!(!gone.is_pinned && !gone.is_held && past(&gone));
+            prop_assert!(!gone.is_pinned && !gone.is_held && (past(&gone) || gone.is_unwanted));
             prop_assert!(gone.protected_until.is_none_or(|until| until <= now));
             prop_assert!(kept.iter().all(|kept| of(kept).parent != Some(*id)), "a kept one needs {}", id);
         }
@@ -272,7 +315,7 @@ proptest! {
         };
         prop_assert_eq!(good_at(&|_| true), good_at(&|id| kept.contains(&id)), "the newest good one is dropped");
         // The minimum stays, as long as there are so many.
-        let good = group.iter().filter(past).filter(|c| c.is_good);
+        let good = group.iter().filter(past).filter(|c| c.is_good && !c.is_unwanted);
         let floor = (policy.minimum as usize).min(good.clone().count());
         prop_assert!(good.filter(|c| kept.contains(&c.id)).count() >= floor);
         // Deletion may stop anywhere: what is deleted was needed by nothing that still stands.
@@ -297,7 +340,10 @@ proptest! {
         };
         let all = alone(&group);
         let past: Vec<_> = all.iter().filter(|candidate| candidate.taken_at.timestamp() <= now).cloned().collect();
-        prop_assert_eq!(keep(&policy, &all, now).dropped, keep(&policy, &past, now).dropped);
+        // Those that are unwanted may go themselves.
+        let mut dropped = keep(&policy, &all, now).dropped;
+        dropped.retain(|id| past.iter().any(|candidate| candidate.id == *id));
+        prop_assert_eq!(dropped, keep(&policy, &past, now).dropped);
     }
 
     #[test]

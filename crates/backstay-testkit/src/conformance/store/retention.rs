@@ -10,7 +10,7 @@ use backstay_core::domain::job::{Instruction, Job, JobKind, JobState, Outcome, P
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::retention::{Count, RetentionPolicy};
 use backstay_core::domain::sample::SampleRule;
-use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::managers::anomaly::plan_clear;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::request::verify_request;
@@ -96,28 +96,28 @@ pub async fn what_was_forgotten_is_shown_no_more(stores: Stores) {
 
 /// What keeps a snapshot is set once and lifted once, and not while a prune may be removing it.
 ///
-/// Red without the look at leases in `snapshot_hold`.
+/// Red without the look at leases in `snapshot_mark`.
 pub async fn nothing_is_held_while_a_prune_has_its_list(stores: Stores) {
     let world = World::new(stores, 1).await;
     let made = snapshots(&world, 0, 2).await;
     let retention = world.stores.retention.clone();
     let at = world.now();
-    let pinned = retention.snapshot_hold(made[0].id, Hold::Pin, true).await.unwrap();
+    let pinned = retention.snapshot_mark(made[0].id, Mark::Pin, true).await.unwrap();
     assert_eq!(pinned, Snapshot { pinned_at: Some(at), ..made[0].clone() });
     world.clock.advance(Duration::from_secs(5));
-    assert_eq!(retention.snapshot_hold(made[0].id, Hold::Pin, true).await.unwrap(), pinned, "twice is once");
-    let held = retention.snapshot_hold(made[0].id, Hold::Legal, true).await.unwrap();
+    assert_eq!(retention.snapshot_mark(made[0].id, Mark::Pin, true).await.unwrap(), pinned, "twice is once");
+    let held = retention.snapshot_mark(made[0].id, Mark::Hold, true).await.unwrap();
     assert_eq!(held.held_at, Some(world.now()));
-    assert_eq!(retention.snapshot_hold(made[0].id, Hold::Pin, false).await.unwrap().pinned_at, None);
+    assert_eq!(retention.snapshot_mark(made[0].id, Mark::Pin, false).await.unwrap().pinned_at, None);
     world.enqueue(&prune(&world)).await;
     let key = key_of(&world.claim(world.agent(), 1).await[0]);
-    let refused = retention.snapshot_hold(made[1].id, Hold::Pin, true).await.unwrap_err();
+    let refused = retention.snapshot_mark(made[1].id, Mark::Pin, true).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Busy { by, .. } if by.contains(&key.job_id.to_string())), "{refused}");
     let pruned = Some(Pruned { forgotten: vec![made[1].id], has_pending: false, stored: StoredAfter::Less(0) });
     world.jobs.job_settle(key, &Settlement { pruned, ..world.success() }).await.unwrap();
-    let missing = retention.snapshot_hold(made[1].id, Hold::Pin, true).await.unwrap_err();
+    let missing = retention.snapshot_mark(made[1].id, Mark::Pin, true).await.unwrap_err();
     assert!(matches!(missing, StoreError::NotFound { .. }), "{missing}");
-    retention.snapshot_hold(made[0].id, Hold::Legal, false).await.unwrap();
+    retention.snapshot_mark(made[0].id, Mark::Hold, false).await.unwrap();
 }
 
 /// A repository is due when it is made; whoever moves its moment must have seen the one that is there.
@@ -155,7 +155,7 @@ pub async fn a_prune_forgets_what_nothing_keeps(stores: Stores) {
     world.clock.advance(UPKEEP_EVERY);
     assert_eq!(looked(&world).await, 0, "the one before it is not finished");
     // What happens before an agent has the repository still counts.
-    world.stores.retention.snapshot_hold(first[0].id, Hold::Pin, true).await.unwrap();
+    world.stores.retention.snapshot_mark(first[0].id, Mark::Pin, true).await.unwrap();
     let (ports, jobs) = (context(&world.stores), JobManager::new(context(&world.stores), TTL));
     let asking = Asking::fresh(world.now(), [9; 32]);
     let verify = verify_request(&ports, &asking, first[1].id, SampleRule::everything()).await.unwrap();

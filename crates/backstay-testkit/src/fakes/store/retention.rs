@@ -9,7 +9,7 @@ use backstay_core::domain::job::{Instruction, Job, JobKind};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::quota::Usage;
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
-use backstay_core::domain::snapshot::{Hold, Snapshot};
+use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::{PAGE_ROWS_MAX, Pruned, StoreError, StoredAfter};
 use jiff::Timestamp;
@@ -103,7 +103,7 @@ impl RetentionStore for FakeStores {
         Ok(self.read(|rows| rows.jobs.values().find(live).map(|job| job.id)))
     }
 
-    async fn snapshot_hold(&self, id: SnapshotId, hold: Hold, is_set: bool) -> Result<Snapshot, StoreError> {
+    async fn snapshot_mark(&self, id: SnapshotId, mark: Mark, is_set: bool) -> Result<Snapshot, StoreError> {
         self.write(|rows, now| {
             let row = found(rows.snapshots.iter().find(|row| row.id == id), "snapshot", id)?;
             if let Some(job) = rows.alone(row.repository_id) {
@@ -114,9 +114,10 @@ impl RetentionStore for FakeStores {
                 return Err(StoreError::NotFound { noun: "snapshot", key: format!("{id} any more: it was forgotten") });
             }
             let row = rows.snapshots.iter_mut().find(|row| row.id == id).expect("it was found above");
-            let at = match hold {
-                Hold::Pin => &mut row.pinned_at,
-                Hold::Legal => &mut row.held_at,
+            let at = match mark {
+                Mark::Pin => &mut row.pinned_at,
+                Mark::Hold => &mut row.held_at,
+                Mark::Unwanted => &mut row.unwanted_at,
             };
             *at = is_set.then(|| at.unwrap_or(now));
             Ok(row.clone())
