@@ -30,6 +30,7 @@ mod hook;
 mod interrupted;
 mod job_set;
 mod look_into;
+mod own_database;
 mod quickstart;
 mod recovery;
 mod restore_part;
