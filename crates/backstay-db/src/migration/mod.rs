@@ -9,7 +9,7 @@
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the
 //! API's door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns,
 //! what may be stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of
-//! backups, hooks, what is unlike before, proofs, pings, and indexes without empty cells.
+//! backups, hooks, what is unlike before, proofs, pings, indexes without empty cells, and purges.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -41,6 +41,7 @@ mod m20261122_000023_suspicion;
 mod m20261122_000024_proof;
 mod m20261122_000025_ping;
 mod m20261122_000026_partial;
+mod m20261122_000027_purge;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -77,6 +78,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000024_proof::Proof),
             Box::new(m20261122_000025_ping::Ping),
             Box::new(m20261122_000026_partial::Partial),
+            Box::new(m20261122_000027_purge::Purge),
         ]
     }
 }

@@ -29,6 +29,7 @@ mod declared;
 mod step;
 mod config;
 mod tenant;
+mod tenant_purge;
 mod kinds;
 mod maintenance;
 mod repository;

@@ -46,6 +46,7 @@ mod source_database;
 mod template;
 mod terms;
 mod tenant;
+mod tenant_purge;
 mod tls;
 mod traces;
 mod verbs;
