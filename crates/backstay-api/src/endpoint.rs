@@ -2,7 +2,7 @@
 //! made from it or held against it by a test; there is no door beside it.
 
 use backstay_core::domain::access::Action::{
-    self, Browse, Declare, Describe, Grant, Look, Oversee, Restore, Run, Work,
+    self, Browse, Declare, Describe, Destroy, Grant, Look, Oversee, Restore, Run, Work,
 };
 
 /// An operation of the API. Adding one is a row below, and the compiler names the places that must know it.
@@ -226,6 +226,14 @@ pub enum Operation {
     PingList,
     /// Says whether a secret is to be had.
     SecretTest,
+    /// How far a tenant's purge is.
+    PurgeShow,
+    /// Announces a tenant's purge.
+    PurgeAnnounce,
+    /// Takes an announcement back.
+    PurgeCancel,
+    /// Purges a tenant.
+    PurgeConfirm,
 }
 
 /// The HTTP methods that the API uses.
@@ -392,6 +400,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::MonitorRetire, "monitor_retire", (Declare, DELETE, "/api/v1/monitors/{id}", 204), "monitor retire", "Retires a monitor: nothing is expected of it any more, and its name is free. It may be asked again."),
     row(Operation::PingList, "ping_list", (Look, GET, "/api/v1/monitors/{id}/pings", 200), "monitor pings", "Returns the newest pings that came for a monitor, newest first, each with the end of the text that it brought."),
     row(Operation::SecretTest, "secret_test", (Declare, POST, "/api/v1/secrets/test", 204), "secret test", "Says whether a secret is to be had now: no answer, or why not; never its value."),
+    row(Operation::PurgeShow, "purge_show", (Look, GET, "/api/v1/tenants/{id}/purge", 200), "tenant purge", "Returns how far a tenant's purge is, and what there is to destroy."),
+    row(Operation::PurgeAnnounce, "purge_announce", (Destroy, POST, "/api/v1/tenants/{id}/purge", 200), "tenant purge", "Announces a tenant's purge: nothing changes, and backups go on, until it is confirmed after its wait. Refused while snapshots are held, and where other tenants need what this one has. It may be asked again."),
+    row(Operation::PurgeCancel, "purge_cancel", (Destroy, DELETE, "/api/v1/tenants/{id}/purge", 204), "tenant purge", "Takes an announced purge back; one that was confirmed goes to its end."),
+    row(Operation::PurgeConfirm, "purge_confirm", (Destroy, POST, "/api/v1/tenants/{id}/purge/confirm", 200), "tenant purge", "Purges a tenant whose wait is over: its sealed secrets are destroyed, its tokens revoked, all that it declared retired, and a signed record says so. There is no way back. It may be asked again, and goes on where it stopped."),
     row(Operation::TemplateRemove, "template_remove", (Declare, DELETE, "/api/v1/templates/{id}", 204), "template remove", "Removes a template under which no plan and no other template stands."),
 ];
 

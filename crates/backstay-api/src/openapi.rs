@@ -33,6 +33,7 @@ use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
@@ -159,6 +160,10 @@ fn shape(operation: Operation) -> Shape {
         Operation::MonitorUpdate => takes_body::<MonitorUpdate>(body::<MonitorView>()),
         Operation::MonitorRetire => gives_none(takes_none(body::<Problem>())),
         Operation::PingList => takes_none(rows::<PingView>()),
+        Operation::PurgeShow => takes_none(body::<PurgeView>()),
+        Operation::PurgeAnnounce => takes_body::<PurgeAnnounce>(body::<PurgeView>()),
+        Operation::PurgeCancel => gives_none(takes_none(body::<Problem>())),
+        Operation::PurgeConfirm => takes_body::<PurgeConfirm>(body::<PurgeView>()),
         Operation::SecretTest => gives_none(takes_body::<SecretTest>(body::<Problem>())),
         Operation::TemplateCreate => takes_body::<TemplateCreate>(body::<TemplateView>()),
         Operation::TemplateList => takes_none(rows::<TemplateView>()),

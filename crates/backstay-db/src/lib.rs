@@ -35,6 +35,7 @@ mod monitor;
 mod job;
 mod retention;
 mod retire;
+mod purge;
 mod schedule;
 mod start;
 mod seal;

@@ -15,6 +15,7 @@ use crate::declaration::found;
 use crate::entity::{plan, plan_schedule, repository, source, storage, watch};
 use crate::error::store_error;
 use crate::event::tenant_locked;
+use crate::purge::purge_permit;
 use crate::row::Row;
 
 /// Says that a row is retired, if it is.
@@ -36,8 +37,9 @@ pub(crate) async fn plan_permit(tx: &DatabaseTransaction, plan: &Plan) -> Result
     }
 }
 
-/// Refuses a backup of a retired plan and a prune of a retired repository. Its tenant is locked by the caller.
+/// Refuses any job of a purged tenant, a backup of a retired plan and a prune of a retired repository. Its tenant is locked by the caller.
 pub(crate) async fn job_permit(tx: &DatabaseTransaction, job: &Job) -> Result<(), StoreError> {
+    purge_permit(tx, job.tenant_id).await?;
     if let (JobKind::Backup, Some(id)) = (job.kind(), job.plan_id) {
         let row = plan::Entity::find_by_id(id.to_string()).one(tx).await.map_err(store_error)?;
         let row = found(row, "plan", id)?;

@@ -20,7 +20,10 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait, ConnectionTrait as _, DbBackend, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
+};
 use secrecy::{ExposeSecret as _, SecretBox};
 use sha2::{Digest as _, Sha256};
 
@@ -281,13 +284,27 @@ impl SealedSecrets {
         self.keys.open(Self::place(name), &row.sealed)
     }
 
-    /// Forgets a secret; one that is not there is forgotten already.
+    /// Forgets a secret; one that is not there is forgotten already. SQLite overwrites its bytes, in the log too; what other
+    /// databases keep of old rows, they keep as long as they do.
     ///
     /// # Errors
     /// [`SealError::Store`].
     pub async fn remove(&self, name: &str) -> Result<(), SealError> {
-        let gone = secret::Entity::delete_by_id(name).exec(&self.database.writer).await;
-        gone.map(drop).map_err(|error| store_error(error).into())
+        let tx = self.database.begin().await?;
+        let is_sqlite = tx.get_database_backend() == DbBackend::Sqlite;
+        if is_sqlite {
+            tx.execute_unprepared("PRAGMA secure_delete = ON").await.map_err(store_error)?;
+        }
+        secret::Entity::delete_by_id(name).exec(&tx).await.map_err(store_error)?;
+        if is_sqlite {
+            tx.execute_unprepared("PRAGMA secure_delete = OFF").await.map_err(store_error)?;
+        }
+        commit(tx).await?;
+        if is_sqlite {
+            let cut = self.database.writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await;
+            cut.map_err(store_error)?;
+        }
+        Ok(())
     }
 
     /// Seals all that older keys sealed under the current one, and returns how many. When it returns without an error

@@ -108,13 +108,14 @@ impl SourceKind for Sqlite {
     }
 }
 
-/// Makes sure that a file is there that can be read.
+/// Makes sure that a file is there. It is never opened here: where this process works on that very database, closing a file of it
+/// would let go of all locks that the process has on it, and the next one to look would take its log away.
 fn there(path: &str) -> Result<(), SourceError> {
     let told = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => SourceError::Missing { place: path.to_owned() },
         _ => SourceError::Denied { place: path.to_owned(), source },
     };
-    File::open(path).map(drop).map_err(told)
+    fs::metadata(path).map(drop).map_err(told)
 }
 
 /// Returns what has SQLite open a file that is there, and never make one.
@@ -190,7 +191,11 @@ impl CopyReader {
     fn make(&self) -> io::Result<File> {
         let (folder, busy) = (self.folder.path(), format!(".timeout {BUSY_MS}"));
         // In a transaction that has begun to read, writers do not make the copy begin anew again and again.
-        let words = [&*busy, "BEGIN", "SELECT count(*) FROM sqlite_schema", ".backup main copy"];
+        let mut words = vec![&*busy, "BEGIN", "SELECT count(*) FROM sqlite_schema", ".backup main copy"];
+        if named(&self.database, "-wal").exists() {
+            // Its log is somebody's: whoever looks, and takes itself for the last one, must not end it.
+            words.insert(0, ".dbconfig no_ckpt_on_close on");
+        }
         self.stopping.run(sqlite3(&self.database, folder, &words))?;
         let copy = folder.join("copy");
         self.stopping.check(&copy, folder)?;

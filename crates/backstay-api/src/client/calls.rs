@@ -20,6 +20,7 @@ use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
 use crate::types::result::{FinishTell, StateWire};
@@ -74,6 +75,14 @@ calls! {
     snapshot_show(id: &str) -> SnapshotView = get(SnapshotShow, id);
     /// Returns one record of evidence.
     evidence_show(id: &str) -> EvidenceView = get(EvidenceShow, id);
+    /// Returns how far a tenant's purge is.
+    purge_show(id: &str) -> PurgeView = get(PurgeShow, id);
+    /// Announces a tenant's purge.
+    purge_announce(id: &str, body: &PurgeAnnounce) -> PurgeView = tell(PurgeAnnounce, id, body);
+    /// Takes an announced purge back.
+    purge_cancel(id: &str) -> () = get(PurgeCancel, id);
+    /// Purges a tenant.
+    purge_confirm(id: &str, body: &PurgeConfirm) -> PurgeView = tell(PurgeConfirm, id, body);
     /// Keeps a secret.
     secret_put(body: &SecretPut) -> SecretView = tell(SecretPut, "", body);
     /// Returns the names of all secrets.

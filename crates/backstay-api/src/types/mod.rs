@@ -31,3 +31,4 @@ pub mod caps;
 pub mod explain;
 pub mod change;
 pub mod quota;
+pub mod purge;

@@ -50,10 +50,13 @@ pub enum Action {
     Oversee,
     /// To lease jobs and hand in results.
     Work,
+    /// To destroy for ever what a tenant has.
+    Destroy,
 }
 
 super::job::words!(Action: Describe = "describe", Look = "look", Browse = "browse", Declare = "declare", Run = "run",
-    Restore = "restore", Grant = "grant", Oversee = "oversee", Work = "work");
+    Restore = "restore", Grant = "grant", Oversee = "oversee", Work = "work",
+    Destroy = "destroy");
 
 /// What a token is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +167,7 @@ mod tests {
             let allowed = Action::ALL.iter().filter(|action| may(role, **action));
             allowed.map(|action| action.word()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(words(Role::Admin), "describe look browse declare run restore grant oversee");
+        assert_eq!(words(Role::Admin), "describe look browse declare run restore grant oversee destroy");
         assert_eq!(words(Role::Operator), "describe look declare run oversee");
         assert_eq!(words(Role::TenantAdmin), "describe look browse declare run restore grant");
         assert_eq!(words(Role::Restorer), "describe look browse restore");

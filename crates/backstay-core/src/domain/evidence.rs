@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::id::{EvidenceId, ItemId, JobId, RepositoryId, SnapshotId, TenantId};
 use super::proof::{DrillRate, Slice};
+use super::purge;
 use super::rto::rate;
 use super::sample::SizeClass;
 
@@ -276,7 +277,7 @@ fn slice_facts(read: &SliceFindings) -> Vec<(&'static str, String)> {
 }
 
 /// Writes control characters and the backslash as escapes, so that a value stays on its line.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .flat_map(|letter| {
             let escape = letter.is_control() || letter == '\\';
@@ -313,8 +314,8 @@ pub struct Checked {
 pub fn verify_file(text: &str) -> Result<Checked, EvidenceError> {
     let shape = |line, problem: &str| EvidenceError::Shape { line, problem: problem.to_owned() };
     let lines: Vec<&str> = text.lines().collect();
-    if lines.first() != Some(&ENCODING) {
-        return Err(shape(1, &format!("a record begins with `{ENCODING}`")));
+    if !lines.first().is_some_and(|line| [ENCODING, purge::ENCODING].contains(line)) {
+        return Err(shape(1, &format!("a record begins with `{ENCODING}` or `{}`", purge::ENCODING)));
     }
     let end =
         lines.iter().position(|line| *line == "---").ok_or_else(|| shape(lines.len(), "there is no line `---`"))?;

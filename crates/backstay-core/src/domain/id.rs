@@ -105,6 +105,8 @@ ids! {
     MonitorId,
     /// Names a ping that came for a monitor.
     PingId,
+    /// Names the purge of a tenant.
+    PurgeId,
 }
 
 #[cfg(test)]

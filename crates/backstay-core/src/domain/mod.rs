@@ -41,6 +41,7 @@ pub mod sample;
 pub mod proof;
 pub mod rto;
 pub mod evidence;
+pub mod purge;
 pub mod event;
 pub mod secret;
 pub mod token;

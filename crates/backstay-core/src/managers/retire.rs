@@ -78,7 +78,7 @@ fn is_waiting(job: &Job) -> bool {
 }
 
 /// Cancels the jobs of a filter that no agent has.
-async fn cancel_waiting(context: &Context, filter: JobFilter, why: &str) -> Result<(), StoreError> {
+pub(super) async fn cancel_waiting(context: &Context, filter: JobFilter, why: &str) -> Result<(), StoreError> {
     for state in [StateName::Queued, StateName::Waiting, StateName::Parked] {
         let filter = JobFilter { state: Some(state), ..filter };
         let mut page = Page::first();

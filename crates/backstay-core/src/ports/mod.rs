@@ -14,6 +14,7 @@ pub mod courier;
 pub mod access;
 pub mod meter;
 pub mod sweep;
+pub mod purge;
 pub mod source;
 pub mod storage;
 pub mod snapshot;

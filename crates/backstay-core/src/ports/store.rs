@@ -70,6 +70,12 @@ pub enum StoreError {
         /// Which one.
         key: String,
     },
+    /// Its tenant is purged.
+    #[error("the tenant {tenant} is purged: its secrets are destroyed, and nothing new is made of it")]
+    Purged {
+        /// The tenant's name.
+        tenant: String,
+    },
     /// Somebody works with it; asking again helps.
     #[error("the {noun} {key} is in use: {by}")]
     Busy {

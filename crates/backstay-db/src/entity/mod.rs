@@ -16,6 +16,7 @@ pub(crate) mod upkeep;
 pub(crate) mod proof;
 pub(crate) mod suspicion;
 pub(crate) mod quota;
+pub(crate) mod purge;
 pub(crate) mod repository_usage;
 pub(crate) mod plan_schedule;
 pub(crate) mod job;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use backstay_db::Database;
+use backstay_core::managers::purge::PurgePorts;
+use backstay_db::{Database, MasterKey, MasterKeys, SealedSecrets};
 use backstay_testkit::conformance::job::JobsHarness;
+use backstay_testkit::conformance::purge;
 use backstay_testkit::conformance::world::{Stores, World};
 use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::fakes::random::SeededRandom;
 use backstay_testkit::peers::database::Engine;
 use futures::FutureExt as _;
 
@@ -117,6 +120,44 @@ async fn the_database_keeps_the_promises_of_monitors() {
     let on_file = OnFile::new().await;
     let database = on_file.database.clone();
     backstay_testkit::conformance::monitor::exercise(&database, on_file.stores()).await;
+}
+
+fn sealed(database: &Database) -> SealedSecrets {
+    let keys = MasterKeys::new(MasterKey::new([7; 32]), Vec::new());
+    SealedSecrets::new(database.clone(), keys, Arc::new(SeededRandom::new(3)))
+}
+
+fn purge_ports<'a>(database: &'a Database, keeper: &'a SealedSecrets) -> PurgePorts<'a> {
+    PurgePorts { purges: database, keeper, access: database, monitors: database }
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_promises_of_purges() {
+    let on_file = OnFile::new().await;
+    let database = on_file.database.clone();
+    let keeper = sealed(&database);
+    purge::exercise(purge_ports(&database, &keeper), on_file.stores()).await;
+    let on_file = OnFile::new().await;
+    let database = on_file.database.clone();
+    let keeper = sealed(&database);
+    purge::refusals(purge_ports(&database, &keeper), on_file.stores()).await;
+}
+
+async fn a_server_keeps_the_promises_of_purges(engine: Engine) {
+    let Some(on_server) = OnServer::new(engine).await else { return };
+    let database = on_server.database.clone();
+    let keeper = sealed(&database);
+    purge::exercise(purge_ports(&database, &keeper), on_server.stores()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_the_promises_of_purges() {
+    a_server_keeps_the_promises_of_purges(Engine::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_keeps_the_promises_of_purges() {
+    a_server_keeps_the_promises_of_purges(Engine::Mariadb).await;
 }
 
 async fn a_server_keeps_the_promises_of_monitors(engine: Engine) {

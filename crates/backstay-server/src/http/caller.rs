@@ -101,9 +101,10 @@ impl Caller {
     pub(super) async fn tenant_declared(&self, state: &ServerState, name: &str) -> Result<TenantId, ApiError> {
         if self.identity.scope.may(Action::Oversee, None) {
             let name: Name = name.parse().map_err(|error| ApiError::invalid("tenant", error))?;
-            return Ok(declaration::tenant_ensure(&state.context, &name).await?.id);
+            let tenant = declaration::tenant_ensure(&state.context, &name).await?;
+            return unpurged(state, tenant).await;
         }
-        Ok(self.tenant_seen(state, Some(name)).await?.id)
+        unpurged(state, self.tenant_seen(state, Some(name)).await?).await
     }
 
     /// Refuses references to the installation's own secrets from who sees to a tenant alone: such a caller also says where
@@ -127,6 +128,14 @@ impl Caller {
             return Ok(row);
         }
         Err(StoreError::NotFound { noun: T::NOUN, key: id.to_string() }.into())
+    }
+}
+
+/// Returns a tenant's id, unless its purge is confirmed.
+pub(super) async fn unpurged(state: &ServerState, tenant: Tenant) -> Result<TenantId, ApiError> {
+    match state.purges.purge_get(tenant.id).await? {
+        Some(purge) if purge.confirmed.is_some() => Err(StoreError::Purged { tenant: tenant.name.to_string() }.into()),
+        _ => Ok(tenant.id),
     }
 }
 

@@ -23,6 +23,7 @@ use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::job::chain;
 use backstay_core::managers::monitor::MonitorDeclareError;
 use backstay_core::managers::plan::RemoveError;
+use backstay_core::managers::purge::PurgeError;
 use backstay_core::managers::quota::PermitError;
 use backstay_core::managers::retire::RetireError;
 use backstay_core::managers::secret::KeepError;
@@ -218,6 +219,10 @@ impl From<StoreError> for ApiError {
                     "Declare a new one; its name is free. What the retired one made can be restored and verified.";
                 Self::new(StatusCode::CONFLICT, "retired", detail, hint)
             }
+            StoreError::Purged { .. } => {
+                let hint = "Declare it for another tenant: this one's name stays with the record of its purge.";
+                Self::new(StatusCode::CONFLICT, "purged", detail, hint)
+            }
             StoreError::Move { .. } => {
                 Self::new(StatusCode::CONFLICT, "wrong_state", detail, "Look at the job again: it has moved on.")
             }
@@ -305,6 +310,35 @@ impl From<RetireError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "needed", error, hint)
             }
         }
+    }
+}
+
+impl From<PurgeError> for ApiError {
+    fn from(error: PurgeError) -> Self {
+        let (code, hint) = match error {
+            PurgeError::Store(error) => return error.into(),
+            PurgeError::Secret(error) => return error.into(),
+            PurgeError::Retire(error) => return error.into(),
+            PurgeError::Wait => return Self::invalid("wait_ms", error),
+            PurgeError::Unknown { .. } => {
+                ("not_announced", "`backstay tenant purge NAME` announces one, and says its id.")
+            }
+            PurgeError::Early { .. } => {
+                ("too_early", "Wait for it; until then `backstay tenant purge NAME --cancel` takes it back.")
+            }
+            PurgeError::Confirmed => ("confirmed", "Confirm it again if it did not come to its end."),
+            PurgeError::Held { .. } => {
+                ("held", "Ask whoever wants them kept; `backstay snapshot release ID` lifts a hold.")
+            }
+            PurgeError::Running { .. } => {
+                ("running", "Let them end, or `backstay job cancel ID`; then confirm it again.")
+            }
+            PurgeError::Shared { .. } => {
+                ("shared", "Give those a secret and a place of their own first: nothing of other tenants is touched.")
+            }
+            PurgeError::Crowded => ("crowded", "Confirm it again."),
+        };
+        Self::new(StatusCode::CONFLICT, code, error, hint)
     }
 }
 

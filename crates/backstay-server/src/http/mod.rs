@@ -34,6 +34,7 @@ mod token;
 mod explain;
 mod caps;
 mod quota;
+mod purge;
 mod tag;
 mod template;
 mod monitor;

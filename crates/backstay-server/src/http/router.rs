@@ -24,7 +24,7 @@ use super::stream::Streams;
 use super::tls::Tls;
 use super::{
     agent, alert, caps, channel, event, evidence, explain, job, job_set, kind, maintenance, meter, monitor, ping, plan,
-    quota, repository, secret, snapshot, source, storage, stream, template, tenant, token,
+    purge, quota, repository, secret, snapshot, source, storage, stream, template, tenant, token,
 };
 
 /// Largest request: a declaration has a few kilobytes.
@@ -178,6 +178,10 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::MonitorUpdate => patch(monitor::monitor_update),
         Operation::MonitorRetire => delete(monitor::monitor_retire),
         Operation::PingList => get(monitor::ping_list),
+        Operation::PurgeShow => get(purge::purge_show),
+        Operation::PurgeAnnounce => post(purge::purge_announce),
+        Operation::PurgeCancel => delete(purge::purge_cancel),
+        Operation::PurgeConfirm => post(purge::purge_confirm),
         Operation::SecretTest => post(secret::secret_test),
         Operation::QuotaList => get(quota::quota_list),
         Operation::QuotaShow => get(quota::quota_show),

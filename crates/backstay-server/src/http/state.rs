@@ -9,6 +9,7 @@ use backstay_core::ports::courier::Courier;
 use backstay_core::ports::job::Jobs;
 use backstay_core::ports::meter::MeterStore;
 use backstay_core::ports::monitor::MonitorStore;
+use backstay_core::ports::purge::PurgeStore;
 use backstay_core::ports::secret::SecretKeeper;
 use backstay_core::ports::snapshot::SnapshotReader;
 use backstay_core::ports::source::SourceKind;
@@ -38,6 +39,8 @@ pub struct ServerState {
     pub access: Arc<dyn AccessStore>,
     /// Figures for monitoring.
     pub meter: Arc<dyn MeterStore>,
+    /// Purges of tenants.
+    pub purges: Arc<dyn PurgeStore>,
     /// Monitors and their pings.
     pub monitors: Arc<dyn MonitorStore>,
     /// What jobs came to since this process began.

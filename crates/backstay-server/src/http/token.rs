@@ -12,7 +12,7 @@ use backstay_core::domain::job::JobKind;
 use backstay_core::domain::token::ApiToken;
 use backstay_core::managers::access::{TokenDeclaration, token_issue};
 
-use super::caller::{Caller, Own};
+use super::caller::{Caller, Own, unpurged};
 use super::error::ApiError;
 use super::extract::{Ask, Body, page};
 use super::state::ServerState;
@@ -25,7 +25,7 @@ pub(super) async fn token_create(
     let role = Role::from_word(&body.role);
     let role = role.ok_or_else(|| ApiError::invalid("role", format!("`{}` is not one of its words", body.role)))?;
     let tenant = match &body.tenant {
-        Some(name) => Some(caller.tenant_seen(&state, Some(name)).await?.id),
+        Some(name) => Some(unpurged(&state, caller.tenant_seen(&state, Some(name)).await?).await?),
         None => None,
     };
     let kind = |word: &String| {

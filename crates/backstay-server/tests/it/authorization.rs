@@ -344,6 +344,12 @@ fn case(house: &House, operation: Operation) -> Case {
             (own(&house.monitor), None, Foreign::Missing)
         }
         Operation::MonitorUpdate => (own(&house.monitor), Some(json!({ "grace_ms": 60_000 })), Foreign::Missing),
+        Operation::PurgeShow | Operation::PurgeCancel => (own(&world.tenant.id), None, Foreign::Missing),
+        Operation::PurgeAnnounce => (own(&world.tenant.id), Some(json!({})), Foreign::Missing),
+        // Of what was never announced: who may ask hears that, and nothing is destroyed.
+        Operation::PurgeConfirm => {
+            (own(&world.tenant.id), Some(json!({ "purge_id": own(&world.tenant.id) })), Foreign::Missing)
+        }
         Operation::SecretTest => {
             (none(), Some(json!({ "tenant": tenant, "reference": "sealed:kept" })), Foreign::Missing)
         }

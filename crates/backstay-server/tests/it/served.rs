@@ -125,6 +125,7 @@ impl Served {
             keeper: Arc::new(SecretMap::default()),
             access: access.clone(),
             meter: Arc::new(door.clone()),
+            purges: Arc::new(door.clone()),
             monitors: Arc::new(door),
             tally: Arc::clone(&tally),
             courier: Arc::new(FakeCourier::default()),

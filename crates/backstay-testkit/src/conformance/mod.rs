@@ -18,4 +18,5 @@ pub mod store;
 pub mod access;
 pub mod meter;
 pub mod monitor;
+pub mod purge;
 pub mod job;

@@ -15,6 +15,7 @@ mod schedule;
 mod retention;
 mod notice;
 mod monitor;
+mod purge;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -37,6 +38,7 @@ use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::monitor::{Monitor, Ping};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::proof::Proof;
+use backstay_core::domain::purge::Purge;
 use backstay_core::domain::quota::{Quota, Usage};
 use backstay_core::domain::repository::{Repository, RepositoryAccess};
 use backstay_core::domain::schedule::ScheduleState;
@@ -90,6 +92,7 @@ struct Rows {
     upkeep: BTreeMap<RepositoryId, Upkeep>,
     proofs: BTreeMap<RepositoryId, Proof>,
     quotas: BTreeMap<TenantId, Quota>,
+    purges: BTreeMap<TenantId, Purge>,
     usage: BTreeMap<RepositoryId, Usage>,
     maintenance: Vec<MaintenanceRow>,
     monitors: BTreeMap<MonitorId, Monitor>,
@@ -176,11 +179,13 @@ impl Rows {
 mod tests {
     use std::sync::Arc;
 
+    use backstay_core::managers::purge::PurgePorts;
     use futures::FutureExt as _;
 
     use super::FakeStores;
     use crate::conformance::world::Stores;
     use crate::fakes::clock::ManualClock;
+    use crate::fakes::secret::SecretMap;
 
     async fn stores() -> Stores {
         faked().1
@@ -218,6 +223,21 @@ mod tests {
     async fn the_fake_keeps_the_promises_of_monitors() {
         let (fake, kept) = faked();
         crate::conformance::monitor::exercise(&fake, kept).await;
+    }
+
+    #[tokio::test]
+    async fn the_fake_keeps_the_promises_of_purges() {
+        use crate::conformance::purge;
+        let keeper = SecretMap::default();
+        let (fake, kept) = faked();
+        purge::exercise(ports(&fake, &keeper), kept).await;
+        let keeper = SecretMap::default();
+        let (fake, kept) = faked();
+        purge::refusals(ports(&fake, &keeper), kept).await;
+    }
+
+    fn ports<'a>(fake: &'a FakeStores, keeper: &'a SecretMap) -> PurgePorts<'a> {
+        PurgePorts { purges: fake, keeper, access: fake, monitors: fake }
     }
 
     #[tokio::test]

@@ -15,9 +15,11 @@ use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::human;
 use super::screen::Screen;
+use super::server_protect::{beside, copied, readers};
 use super::snapshots_of::all;
 use crate::roles::doctor::{Finding, Verdict, certificate, data_directory, tools};
 use crate::roles::installation::WithAgent;
+use crate::roles::own_database::OwnDatabase;
 
 /// Items that are looked at one by one: an answer within seconds.
 const ITEMS_MAX: usize = 300;
@@ -104,6 +106,7 @@ async fn of_server(common: &Common, now: Timestamp) -> Vec<Finding> {
             found.push(told("agents", agents(client).await));
         }
         found.extend(plans(client).await.unwrap_or_else(|error| vec![unseen("plans", &error)]));
+        found.push(told("own database", own_database(common, client).await));
         found.push(told("verifies", verifies(client, now).await));
         found.push(told("channels", channels(client).await));
         found.push(told("alerts", alerts(client).await));
@@ -200,6 +203,37 @@ async fn plans(client: &Client) -> Result<Vec<Finding>, ClientError> {
     found.push(items.finding("overdue", &items.overdue, Verdict::Bad, "overdue"));
     found.push(items.finding("threatened", &items.threatened, Verdict::Warn, "soon overdue"));
     Ok(found)
+}
+
+/// Says whether anything backs up the database that all of this is in.
+async fn own_database(common: &Common, client: &Client) -> Result<Finding, ClientError> {
+    let what = "own database";
+    let data = common.data_dir().ok().filter(|_| common.server().is_none());
+    let own = OwnDatabase::known(common.told(), data.as_ref());
+    let Some(copied) = copied(client, own.as_ref()).await? else {
+        let says = "nothing backs it up: plans, history and sealed secrets are lost with it";
+        let next = "`backstay server protect --repository NAME` has it backed up.";
+        return Ok(Finding::new(what, Verdict::Warn, says, next));
+    };
+    let name = &copied.repository.name;
+    let readers = readers(client, &copied.repository.tenant_id).await?;
+    if !readers.is_empty() {
+        let readers: Vec<&str> = readers.iter().map(String::as_str).collect();
+        let says = format!(
+            "its copies in the repository {name} have every tenant's rows, and these tokens of one tenant open them: {}",
+            names(&readers)
+        );
+        let next = "Revoke them, or protect it in a repository of a tenant of the installation's own.";
+        return Ok(Finding::new(what, Verdict::Bad, says, next));
+    }
+    if let Some(warning) = data.and_then(|data| beside(&copied.repository, &data)) {
+        let next = "`backstay plan update backstay-database --repository ID` has it go to another one.";
+        return Ok(Finding::new(what, Verdict::Warn, warning, next));
+    }
+    Ok(Finding::ok(
+        what,
+        format!("plan {} backs it up into the repository {name}; its master key must lie elsewhere", copied.plan.name),
+    ))
 }
 
 /// How the items of plans are.

@@ -89,6 +89,7 @@ pub(super) fn run(verb: &Install, screen: &Screen) -> Result<Exit, CliError> {
         screen.say(&format!(
             "look at the file of settings, then: systemctl{of} daemon-reload && systemctl{of} enable backstay && systemctl{of} restart backstay"
         ));
+        screen.say("once a repository is there, have its own database backed up too: backstay server protect --repository NAME");
         if verb.user {
             screen.say("it ends with your last session, unless you run: loginctl enable-linger");
         }

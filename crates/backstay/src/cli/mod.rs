@@ -23,11 +23,13 @@ mod support_bundle;
 mod recover;
 mod recovery;
 mod server;
+pub(crate) mod server_protect;
 mod apply;
 mod declared;
 mod step;
 mod config;
 mod tenant;
+mod tenant_purge;
 mod kinds;
 mod maintenance;
 mod repository;
@@ -150,7 +152,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Doctor => doctor::run(&common, screen).await,
         Noun::SupportBundle(verb) => support_bundle::run(&common, verb, screen).await,
         Noun::Recovery(verb) => recovery::run(&common, verb, screen).await,
-        Noun::Server(verb) => server::run(common.told(), verb, screen).await,
+        Noun::Server(verb) => server::run(&common, verb, screen).await,
         Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
         Noun::Export(verb) => apply::export(&common, verb, screen).await,
         Noun::Config(verb) => config::run(&common, verb, screen).await,

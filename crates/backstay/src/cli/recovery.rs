@@ -17,9 +17,11 @@ use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
 use super::screen::Screen;
+use super::server_protect::{Copied, copied};
 use super::snapshots_of::{all, newest};
 use crate::roles::data_dir::DataDir;
 use crate::roles::master_key::read_private;
+use crate::roles::own_database::{OwnDatabase, file_in_snapshot};
 use crate::roles::system::hostname;
 
 /// What can be had for the day when this machine is gone.
@@ -80,8 +82,14 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     }
     let secrets = if with_secrets { Secrets::Shown(common.data_dir()?) } else { Secrets::Places };
     let data = common.data_dir().ok().filter(|data| common.server().is_none() && data.database().exists());
-    let mut parts = vec![before(data.as_ref())];
-    parts.extend(look(common, async |client| repositories(client, data.as_ref(), &secrets).await).await?);
+    let own = OwnDatabase::known(common.told(), data.as_ref());
+    let parts = look(common, async |client| {
+        let copied = copied(client, own.as_ref()).await?;
+        let mut parts = vec![before(data.as_ref(), copied.as_ref())];
+        parts.extend(repositories(client, data.as_ref(), &secrets, copied.as_ref()).await?);
+        Ok(parts)
+    })
+    .await?;
     let sheet =
         Sheet { made_at: Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(), machine: hostname(), parts };
     match () {
@@ -93,7 +101,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 }
 
 /// Says what must be there before anything can be restored.
-fn before(data: Option<&DataDir>) -> Part {
+fn before(data: Option<&DataDir>, copied: Option<&Copied>) -> Part {
     let words = |text: &str| Line::Words(text.to_owned());
     let mut lines = vec![
         words(
@@ -113,10 +121,22 @@ fn before(data: Option<&DataDir>) -> Part {
     } else {
         lines.push(words("To run Backstay itself again: the database, and the file with the master key that all its servers are told of (server.master_key_file), which opens the sealed secrets."));
     }
+    lines.push(match copied {
+        Some(copied) => Line::Words(format!(
+            "The database is in the repository {}, see there. The master key is NOT in it and must lie elsewhere: without it no sealed secret opens.",
+            copied.repository.name
+        )),
+        None => words("NOTHING BACKS UP THE DATABASE: `backstay server protect --repository NAME` does."),
+    });
     Part { heading: "Before you begin".to_owned(), lines }
 }
 
-async fn repositories(client: &Client, data: Option<&DataDir>, secrets: &Secrets) -> Result<Vec<Part>, CliError> {
+async fn repositories(
+    client: &Client,
+    data: Option<&DataDir>,
+    secrets: &Secrets,
+    copied: Option<&Copied>,
+) -> Result<Vec<Part>, CliError> {
     let repositories = client.repository_list().await?.rows;
     if repositories.is_empty() {
         return Err(CliError::new(Exit::NotFound, "there is no repository, so there is nothing to restore from")
@@ -126,7 +146,11 @@ async fn repositories(client: &Client, data: Option<&DataDir>, secrets: &Secrets
     for repository in repositories {
         let query = SnapshotQuery { repository_id: Some(repository.id.clone()), ..SnapshotQuery::default() };
         let snapshots = newest(all(client, query).await?);
-        parts.push(part(&repository, &snapshots, data, secrets)?);
+        let mut part = part(&repository, &snapshots, data, secrets)?;
+        if let Some(copied) = copied.filter(|copied| copied.repository.id == repository.id) {
+            part.lines.extend(database(copied, &snapshots, data));
+        }
+        parts.push(part);
     }
     Ok(parts)
 }
@@ -156,6 +180,40 @@ fn part(
         lines.push(Line::Command(format!("restic restore {id} --target restored-{id}")));
     }
     Ok(Part { heading: format!("Repository {}", repository.name), lines })
+}
+
+/// Says how the database that Backstay itself works on comes back.
+fn database(copied: &Copied, snapshots: &[SnapshotView], data: Option<&DataDir>) -> Vec<Line> {
+    let words = |text: &str| Line::Words(text.to_owned());
+    let head = words("5. To run Backstay itself again, its database, which has every tenant's rows:");
+    let file = file_in_snapshot(&copied.source).unwrap_or_default();
+    let plain = |path: &str| path.trim_start_matches('/').to_owned();
+    if !snapshots.iter().any(|row| row.item_name.as_deref().map(plain) == Some(plain(&file))) {
+        return vec![head, words("  (there is no copy of it yet)")];
+    }
+    let name = file.rsplit('/').next().unwrap_or_default();
+    let dump = format!("restic dump --tag 'plan:{}' latest {} > {}", copied.plan.name, quoted(&file), quoted(name));
+    let beside = format!("with nothing called {name}-wal or {name}-shm beside it, and the keys where they lay");
+    let way = match (copied.source.kind.as_str(), data) {
+        ("sqlite", Some(data)) => format!("  Put it at {}, {beside}.", data.database().display()),
+        ("sqlite", None) => format!("  Put it into the server's data directory, {beside}."),
+        ("postgresql", _) => {
+            format!("  Make an empty database, and: pg_restore --no-owner --exit-on-error --dbname=DATABASE {name}")
+        }
+        _ => format!("  Make an empty database, and: mariadb DATABASE < {name}"),
+    };
+    vec![
+        head,
+        Line::Command("umask 077".to_owned()),
+        Line::Command(dump),
+        Line::Words(way),
+        words(
+            "  No server and no agent of Backstay may have run for a minute. Of what was made since, only repositories know:",
+        ),
+        words(
+            "  see that plans keep what they should (`backstay plan list`), `backstay repository adopt NAME` for each, then start it.",
+        ),
+    ]
 }
 
 /// Says where a repository lies, as restic wants to hear it.
@@ -215,7 +273,12 @@ fn password(reference: &str, data: Option<&DataDir>, secrets: &Secrets, lines: &
 }
 
 fn export(name: &str, value: &str) -> Line {
-    Line::Command(format!("export {name}='{}'", value.replace('\'', "'\\''")))
+    Line::Command(format!("export {name}={}", quoted(value)))
+}
+
+/// Returns a text as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Returns the page as text: commands stand four spaces in.

@@ -1,19 +1,22 @@
 //! `backstay server …`: a server in replicas on a database that they share, and what is done to such a database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backstay_core::domain::secret::Secret;
 use backstay_db::MasterKeys;
 use secrecy::ExposeSecret as _;
 
+use super::args::Common;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
+use super::server_protect;
 use super::up::TlsArgs;
 use crate::roles::config::{Config, SaidOrFile, Typed};
 use crate::roles::database_url::DatabaseUrl;
 use crate::roles::door::Door;
 use crate::roles::master_key;
+use crate::roles::own_database::OwnDatabase;
 use crate::roles::server::{self, Shared};
 
 /// What a server is told.
@@ -56,24 +59,52 @@ enum Verb {
     },
     /// Seal all secrets anew under the newest master key; the older ones are needed no more then
     Reseal,
+    /// Have the database itself backed up, by a plan like any other: that of this data directory, or the one whose URL is
+    /// said. The master key is never in it
+    Protect(server_protect::Verb),
 }
 
-pub(super) async fn run(config: &Config, server: Server, screen: &Screen) -> Result<Exit, CliError> {
-    let shared = Shared {
-        url: url(&server, config)?,
-        keys: keys(config)?,
-        wait: Duration::from_secs(config.number("server.database_wait_seconds")),
-        history: Duration::from_secs(config.number("server.history_days") * 86_400),
-    };
-    match server.verb {
+pub(super) async fn run(common: &Common, server: Server, screen: &Screen) -> Result<Exit, CliError> {
+    let config = common.told();
+    match &server.verb {
         None => {
+            let shared = shared(&server, config)?;
             let address = config.text("server.listen").unwrap_or_default();
             server::run(&shared, Door::judge(address, config).await?, screen).await?;
         }
-        Some(Verb::Token { name }) => server::token(&shared, &name, screen).await?,
-        Some(Verb::Reseal) => server::reseal(&shared, screen).await?,
+        Some(Verb::Token { name }) => server::token(&shared(&server, config)?, name, screen).await?,
+        Some(Verb::Reseal) => server::reseal(&shared(&server, config)?, screen).await?,
+        Some(Verb::Protect(verb)) => {
+            let own = own(common, &server, verb.password_file.as_deref())?;
+            return server_protect::run(common, own, verb, screen).await;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Returns what all replicas have in common.
+fn shared(server: &Server, config: &Config) -> Result<Shared, CliError> {
+    Ok(Shared {
+        url: url(server, config)?,
+        keys: keys(config)?,
+        wait: Duration::from_secs(config.number("server.database_wait_seconds")),
+        history: Duration::from_secs(config.number("server.history_days") * 86_400),
+    })
+}
+
+/// Returns the database to protect: the one whose URL is said, else that of the data directory.
+fn own(common: &Common, server: &Server, password_file: Option<&Path>) -> Result<OwnDatabase, CliError> {
+    let config = common.told();
+    if config.said_or_file("server.database_url").is_some() {
+        return OwnDatabase::of_url(&url(server, config)?, password_file);
+    }
+    if common.server().is_some() {
+        return Err(CliError::new(Exit::Input, "which database that server works on is not known here")
+            .hint("Run it where the server runs, or name the file with the database's URL: --database-url-file F."));
+    }
+    let data = common.data_dir()?;
+    data.must_exist()?;
+    Ok(OwnDatabase::of_data_dir(&data))
 }
 
 impl Server {

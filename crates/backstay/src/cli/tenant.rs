@@ -7,6 +7,7 @@ use super::connect::look;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 use super::show::show;
+use super::tenant_purge;
 
 /// What can be asked of tenants.
 #[derive(Debug, clap::Subcommand)]
@@ -23,6 +24,9 @@ pub(crate) enum Verb {
         /// Its name
         name: String,
     },
+    /// Destroy for ever what a tenant has, in two steps with a wait between: its sealed secrets, its tokens, all that it
+    /// declared. Without an option it is announced, which changes nothing yet
+    Purge(tenant_purge::Verb),
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
@@ -38,6 +42,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let made = look(common, async |client| Ok(client.tenant_create(&body).await?)).await?;
             screen.rows(&made, &["name", "id"], vec![vec![made.name.clone(), made.id.clone()]], "");
         }
+        Verb::Purge(verb) => return tenant_purge::run(common, verb, screen).await,
     }
     Ok(Exit::Done)
 }

@@ -42,6 +42,35 @@ impl DatabaseUrl {
         if user.is_empty() { format!("{scheme}://{place}") } else { format!("{scheme}://{user}@{place}") }
     }
 
+    /// Says whether it holds a password.
+    pub(crate) fn has_password(&self) -> bool {
+        has_password(self.expose())
+    }
+
+    /// Returns where it is as a source of databases is told it; none for a URL without host or database.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let (scheme, rest) = self.expose().split_once("://")?;
+        let kind = match scheme {
+            "postgres" | "postgresql" => "postgresql",
+            "mysql" | "mariadb" => "mariadb",
+            _ => return None,
+        };
+        let (user, place) = rest.rsplit_once('@').map_or(("", rest), |(user, place)| (user, place));
+        let user = user.split(':').next().unwrap_or_default();
+        let (host, database) = place.split(['?', '#']).next().unwrap_or_default().split_once('/')?;
+        let (host, port) = match host.rsplit_once(':') {
+            // The colons of an address without a port are not before one.
+            Some((host, port)) if !port.contains(']') => (host, Some(port.parse().ok()?)),
+            _ => (host, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || database.is_empty() {
+            return None;
+        }
+        let user = Some(decoded(user)?).filter(|user| !user.is_empty());
+        Some(Place { kind, host: decoded(host)?, port, user, database: decoded(database)? })
+    }
+
     /// Says why this database could not be opened, and what to do.
     pub(crate) fn error(&self, error: &OpenError) -> CliError {
         let (exit, hint) = match error {
@@ -65,6 +94,29 @@ impl DatabaseUrl {
         let told = CliError::from_error(exit, error);
         told.under(format!("the database {} cannot be used", self.shown())).hint(hint)
     }
+}
+
+/// Where a database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The source kind of such databases.
+    pub(crate) kind: &'static str,
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) user: Option<String>,
+    pub(crate) database: String,
+}
+
+/// Returns what stands for a part of a URL, with each %XX as its byte; none when that is no text.
+fn decoded(part: &str) -> Option<String> {
+    let mut pieces = part.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let code = piece.get(..2)?;
+        bytes.push(u8::from_str_radix(code, 16).ok()?);
+        bytes.extend(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Says whether a URL holds a password, in any of the places where drivers look for one.

@@ -146,6 +146,7 @@ impl ControlPlane {
             keeper: secrets,
             access,
             monitors: parts.database.clone(),
+            purges: parts.database.clone(),
             meter: database,
             tally: Arc::clone(&tally),
             courier: Arc::new(Channels),

@@ -5,10 +5,12 @@ use backstay_agent::Commands;
 use super::data_dir::DataDir;
 use super::door::Door;
 use super::installation::{Installation, WithAgent};
+use super::own_database::OwnDatabase;
 use super::service::Service;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
 use crate::cli::screen::Screen;
+use crate::cli::server_protect::copied;
 use crate::cli::signal::Signals;
 
 /// Runs until a signal. Running jobs are given back to the queue; a second signal ends the process at once.
@@ -31,6 +33,12 @@ pub(crate) async fn run(
     }
     screen.say("other backstay commands on this machine find it by themselves; Ctrl-C ends it");
     installation.told_to(&service);
+    let own = OwnDatabase::of_data_dir(data);
+    // Whoever cannot be asked now will be asked by the doctor.
+    if matches!(copied(&installation.client, Some(&own)).await, Ok(None)) {
+        screen
+            .say("nothing backs up this installation's own database: `backstay server protect --repository NAME` does");
+    }
     signals.next().await;
     service.stopping();
     screen.say("ending: running jobs go back to the queue (Ctrl-C again to end at once)");

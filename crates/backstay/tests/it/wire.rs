@@ -64,6 +64,7 @@ async fn over_the_wire() -> JobsHarness {
         keeper: Arc::new(SecretMap::default()),
         access: database.clone(),
         monitors: database.clone(),
+        purges: database.clone(),
         meter: database,
         tally: Arc::clone(&tally),
         courier: Arc::new(backstay_server::channels::Channels),
