@@ -42,7 +42,7 @@ pub(super) enum What {
     Secret,
     Tenant,
     TenantId,
-    ChannelId,
+    Channel,
     TokenId,
     AlertId,
     MaintenanceId,
@@ -105,7 +105,7 @@ async fn rows(client: &Client, what: What) -> Result<Vec<(String, String)>, Clie
         What::Secret => rows!(client.secret_list(), row => named(row.name)),
         What::Tenant => rows!(client.tenant_list(), row => named(row.name)),
         What::TenantId => rows!(client.tenant_list(), row => (row.id, row.name)),
-        What::ChannelId => rows!(client.channel_list(), row => (row.id, row.name)),
+        What::Channel => rows!(client.channel_list(), row => (row.name, row.kind)),
         What::TokenId => rows!(client.token_list(&page), row => (row.id, row.name)),
         What::MaintenanceId => rows!(client.maintenance_list(), row => (row.id, row.name)),
         What::AlertId => {

@@ -1,10 +1,12 @@
 //! `backstay channel …`.
 
+use backstay_api::Client;
 use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate, ChannelView};
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::named::one;
 use super::screen::Screen;
 use super::show::show;
 use super::source::settings_of;
@@ -16,8 +18,8 @@ pub(crate) enum Verb {
     List,
     /// Show one channel; never its secrets
     Show {
-        /// The channel's id
-        id: String,
+        /// The channel's name or id
+        channel: String,
     },
     /// Say where people want to be told; try it with `backstay channel test` afterwards
     Create {
@@ -39,8 +41,8 @@ pub(crate) enum Verb {
     },
     /// Change a channel; what is left out stays
     Update {
-        /// The channel's id
-        id: String,
+        /// The channel's name or id
+        channel: String,
         /// A setting; all of them are given anew when one is
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
@@ -49,13 +51,13 @@ pub(crate) enum Verb {
     },
     /// Take a channel away; messages that wait for it are given up
     Remove {
-        /// The channel's id
-        id: String,
+        /// The channel's name or id
+        channel: String,
     },
     /// Send a test, and say whether the channel took it
     Test {
-        /// The channel's id
-        id: String,
+        /// The channel's name or id
+        channel: String,
     },
 }
 
@@ -99,7 +101,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &HEADING, rows, "there is no channel yet: nobody is told anything");
         }
-        Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.channel_show(&id).await?)).await?),
+        Verb::Show { channel } => {
+            let shown = look(common, async |client| Ok(client.channel_show(&id_of(client, &channel).await?).await?));
+            show(screen, &shown.await?);
+        }
         Verb::Create { name, kind, settings, tenant, what } => {
             let (rules, settings) = (what.rules().unwrap_or_default(), settings_of(&settings)?);
             let body = ChannelCreate { tenant, name, kind, settings, rules, digest: what.digest };
@@ -107,23 +112,31 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&made, &HEADING, vec![row(&made)], "");
             screen.say(&format!("try it: {} channel test {}", common.program(), made.id));
         }
-        Verb::Update { id, settings, what } => {
+        Verb::Update { channel, settings, what } => {
             let rules = what.rules();
             let settings = if settings.is_empty() { None } else { Some(settings_of(&settings)?) };
             let body = ChannelUpdate { settings, rules, digest: what.digest };
-            let made = look(common, async |client| Ok(client.channel_update(&id, &body).await?)).await?;
+            let made =
+                look(common, async |client| Ok(client.channel_update(&id_of(client, &channel).await?, &body).await?))
+                    .await?;
             screen.rows(&made, &HEADING, vec![row(&made)], "");
         }
-        Verb::Remove { id } => {
-            look(common, async |client| Ok(client.channel_remove(&id).await?)).await?;
+        Verb::Remove { channel } => {
+            look(common, async |client| Ok(client.channel_remove(&id_of(client, &channel).await?).await?)).await?;
             screen.say("the channel is gone");
         }
-        Verb::Test { id } => {
-            look(common, async |client| Ok(client.channel_test(&id).await?)).await?;
+        Verb::Test { channel } => {
+            look(common, async |client| Ok(client.channel_test(&id_of(client, &channel).await?).await?)).await?;
             screen.say("the channel took the test");
         }
     }
     Ok(Exit::Done)
+}
+
+/// Returns the id of the channel that has this name or id.
+async fn id_of(client: &Client, channel: &str) -> Result<String, CliError> {
+    let rows = client.channel_list().await?.rows;
+    Ok(one("channel", channel, rows, |row| (&row.id, Some(&row.name)))?.id)
 }
 
 fn row(row: &ChannelView) -> Vec<String> {

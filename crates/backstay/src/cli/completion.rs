@@ -35,7 +35,7 @@ const PLACES: &[(&str, &str, What)] = &[
     ("source", "source", What::Source),
     ("source", "id", What::SourceId),
     ("secret", "secret", What::Secret),
-    ("channel", "id", What::ChannelId),
+    ("channel", "channel", What::Channel),
     ("token", "id", What::TokenId),
     ("tenant", "id", What::TenantId),
     ("alert", "id", What::AlertId),

@@ -154,10 +154,15 @@ pub(crate) fn next_step(job: &JobView) -> Option<String> {
     if job.state == "damaged" {
         return Some("`backstay evidence list` has the record of what is not as it was saved.".to_owned());
     }
+    if job.kind == "backup" && job.outcome.as_deref() == Some("partial") {
+        let accept = "`backstay plan update PLAN --accept-unread PATTERN`";
+        return Some(format!("Let the agent read them, or say that they may be missing: {accept}."));
+    }
     let step = match FailureClass::from_word(job.failure_class.as_deref()?)? {
         FailureClass::Source => "Look whether it is there and may be read where the agent runs.",
         FailureClass::Storage => "Look whether the storage answers and may be written.",
         FailureClass::StorageFull => "Free some space there, or choose another place; what was saved stays.",
+        FailureClass::Repository if job.state == "waiting" => "It goes on when the other program there has ended.",
         FailureClass::Repository => "`backstay repository verify NAME` says what is damaged.",
         FailureClass::RepositoryMissing => "Is the disk mounted? Nothing was made in its place.",
         FailureClass::Password => "Put the right recovery key back, from the copy that you keep elsewhere.",
@@ -200,9 +205,6 @@ fn words(screen: &Screen, detail: &JobDetail) {
     if let Some(message) = &job.message {
         screen.line(&format!("\n{}", human::shown(message)));
     }
-    if let Some(next) = next_step(job) {
-        screen.line(&format!("next: {next}"));
-    }
     for warning in &detail.warnings {
         screen.line(&format!("\nwarning: {}", human::shown(warning)));
     }
@@ -214,6 +216,9 @@ fn words(screen: &Screen, detail: &JobDetail) {
         for entry in &detail.unread.entries {
             screen.line(&format!("  {}: {}", human::shown(&entry.path), human::shown(&entry.reason)));
         }
+    }
+    if let Some(next) = next_step(job) {
+        screen.line(&format!("next: {next}"));
     }
     if detail.attempts.len() > 1 {
         screen.line("\nattempts:");

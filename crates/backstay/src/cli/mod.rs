@@ -11,6 +11,7 @@ pub(crate) mod signal;
 pub(crate) mod human;
 pub(crate) mod watch;
 mod args;
+mod named;
 mod connect;
 mod quickstart;
 mod up;

@@ -9,6 +9,7 @@ use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
+use super::named::one;
 use super::screen::Screen;
 use super::show::show;
 use crate::roles::quickstart::TENANT;
@@ -145,9 +146,5 @@ fn ping(row: &PingView) -> Vec<String> {
 /// Returns the id of the monitor that has this name or id.
 async fn id_of(client: &Client, monitor: &str) -> Result<String, CliError> {
     let rows = client.monitor_list().await?.rows;
-    let found = rows.into_iter().find(|row| row.name == monitor || row.id == monitor).map(|row| row.id);
-    found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no monitor {monitor}"))
-            .hint("`backstay monitor list` shows what there is.")
-    })
+    Ok(one("monitor", monitor, rows, |row| (&row.id, Some(&row.name)))?.id)
 }

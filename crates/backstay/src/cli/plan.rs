@@ -15,6 +15,7 @@ use super::error::{CliError, Exit};
 use super::explain::{self, Zone};
 use super::human;
 use super::job::exit_of;
+use super::named::one;
 use super::plan_next;
 use super::retire;
 use super::said::{Said, Unsaid, Words};
@@ -297,11 +298,7 @@ fn plan_show(screen: &Screen, view: &PlanView) {
 /// Returns the id of the plan that has this name or id.
 async fn id_of(client: &Client, plan: &str) -> Result<String, CliError> {
     let plans = client.plan_list().await?.rows;
-    let found = plans.into_iter().find(|row| row.name == plan || row.id == plan).map(|row| row.id);
-    found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no plan {plan}"))
-            .hint("`backstay plan list` shows what there is.")
-    })
+    Ok(one("plan", plan, plans, |row| (&row.id, Some(&row.name)))?.id)
 }
 
 /// Prints how far a plan is: what holds it back, then what comes next.

@@ -14,6 +14,7 @@ use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
 use super::job::exit_of;
+use super::named::one;
 use super::repository_proof as proof;
 use super::retire;
 use super::screen::Screen;
@@ -232,11 +233,7 @@ pub(super) fn credentials_of(given: &[String]) -> BTreeMap<String, String> {
 /// Returns the repository that has this name or id; a retired one by its id alone.
 pub(super) async fn named(client: &Client, repository: &str) -> Result<RepositoryView, CliError> {
     let rows = client.repository_list_by(&RetiredQuery { retired: true }).await?.rows;
-    let is_meant = |row: &RepositoryView| row.id == repository || row.name == repository && row.retired_at.is_none();
-    rows.into_iter().find(is_meant).ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no repository {repository}"))
-            .hint("`backstay repository list` shows what there is.")
-    })
+    one("repository", repository, rows, |row| (&row.id, row.retired_at.is_none().then_some(&*row.name)))
 }
 
 /// Asks for a prune and waits for its end.

@@ -1,5 +1,6 @@
 //! `backstay snapshot …`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use backstay_api::types::snapshot::{
@@ -28,12 +29,12 @@ pub(crate) enum Verb {
     },
     /// Show one snapshot
     Show {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         id: String,
     },
     /// List a folder of a snapshot
     Ls {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
         /// Absolute path in the snapshot
         #[arg(default_value = "/")]
@@ -46,7 +47,7 @@ pub(crate) enum Verb {
     Diff(super::snapshot_diff::Diff),
     /// Restore a snapshot, or a part of it, to a folder or to its source
     Restore {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
         /// The folder; the tree lies below it by its absolute path, as restic restores it
         #[arg(long, value_name = "DIR", required_unless_present = "to_source")]
@@ -62,29 +63,29 @@ pub(crate) enum Verb {
     },
     /// Say which rules keep a snapshot, or when it goes
     Explain {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
         #[command(flatten)]
         zone: Zone,
     },
     /// Keep a snapshot, whatever the rules say
     Pin {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
     },
     /// Leave a snapshot to the rules again
     Unpin {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
     },
     /// Put a snapshot under a legal hold: nothing deletes it until the hold is lifted
     Hold {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
     },
     /// Lift a snapshot's legal hold
     Release {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
     },
     /// Have snapshots forgotten by the next prune of their repository, whatever rule keeps them
@@ -96,7 +97,7 @@ pub(crate) enum Verb {
     },
     /// Read a sample of a snapshot back from storage and compare it with the source
     Verify {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
         /// At least this share of the bytes, in hundredths; 100 reads everything
         #[arg(long, value_name = "PERCENT")]
@@ -259,27 +260,54 @@ async fn ask_and_wait(
     answer
 }
 
-/// Returns the id of the snapshot that is meant: by its id, or by the beginning of what restic calls it.
+/// Returns the id of the snapshot that is meant: by its id, by the beginning of what restic calls it, or as the newest.
 pub(super) async fn find(client: &backstay_api::Client, given: &str) -> Result<String, CliError> {
+    if let Some(item) = given.strip_prefix("latest:") {
+        let of_item = |row: &SnapshotView| row.item_name.as_deref() == Some(item);
+        return newest(rows(client, of_item).await?, given);
+    }
+    if given == "latest" {
+        return newest(rows(client, |_| true).await?, given);
+    }
     if given.len() == 36 {
         return Ok(given.to_owned());
     }
-    let mut query = SnapshotQuery { limit: Some(500), ..SnapshotQuery::default() };
-    let mut found = Vec::new();
-    loop {
-        let page = client.snapshot_list(&query).await?;
-        found.extend(page.rows.into_iter().filter(|row| given.len() >= 4 && row.foreign_id.starts_with(given)));
-        match page.next_before {
-            Some(before) => query.before = Some(before),
-            None => break,
-        }
-    }
+    let found = rows(client, |row| given.len() >= 4 && row.foreign_id.starts_with(given)).await?;
     match found.as_slice() {
         [one] => Ok(one.id.clone()),
         [] => Err(CliError::new(Exit::NotFound, format!("there is no snapshot {given}"))
             .hint("`backstay snapshot list` shows what there is; four digits of the restic id are the least.")),
         several => Err(CliError::new(Exit::Input, format!("{} snapshots begin with {given}", several.len()))
             .hint("Write more digits.")),
+    }
+}
+
+/// Returns all snapshots that are meant, the newest first.
+async fn rows(
+    client: &backstay_api::Client,
+    is_meant: impl Fn(&SnapshotView) -> bool,
+) -> Result<Vec<SnapshotView>, CliError> {
+    let mut query = SnapshotQuery { limit: Some(500), ..SnapshotQuery::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = client.snapshot_list(&query).await?;
+        found.extend(page.rows.into_iter().filter(&is_meant));
+        match page.next_before {
+            Some(before) => query.before = Some(before),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Returns the first of these, which must be of one item: whose is meant is not guessed.
+fn newest(found: Vec<SnapshotView>, given: &str) -> Result<String, CliError> {
+    let items: BTreeSet<&str> = found.iter().map(|row| row.item_id.as_str()).collect();
+    match (found.first(), items.len()) {
+        (Some(first), 1) => Ok(first.id.clone()),
+        (None, _) => Err(CliError::new(Exit::NotFound, format!("there is no snapshot {given}"))
+            .hint("`backstay snapshot list` shows what there is; `latest:ITEM` names the newest of an item.")),
+        (Some(_), count) => Err(CliError::new(Exit::Input, format!("there are snapshots of {count} items"))
+            .hint("Name the item, as latest:/home/ada, or the snapshot's id; `backstay snapshot list` shows both.")),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::named::one;
 use super::retire;
 use super::screen::Screen;
 use super::show::show;
@@ -93,12 +94,7 @@ fn overlaid(settings: &Value, over: &Value, without: &[String]) -> Value {
 /// Returns the id of the source that has this name or id.
 async fn id_of(client: &Client, source: &str) -> Result<String, CliError> {
     let rows = client.source_list_by(&RetiredQuery { retired: true }).await?.rows;
-    let is_meant = |row: &SourceView| row.id == source || row.name == source && row.retired_at.is_none();
-    let found = rows.into_iter().find(is_meant).map(|row| row.id);
-    found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no source {source}"))
-            .hint("`backstay source list` shows what there is.")
-    })
+    Ok(one("source", source, rows, |row| (&row.id, row.retired_at.is_none().then_some(&*row.name)))?.id)
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {

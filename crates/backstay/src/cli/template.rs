@@ -6,6 +6,7 @@ use backstay_api::types::template::{SaidView, TemplateCreate, TemplateUpdate, Te
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::named::one;
 use super::said::{Said, Unsaid, Words};
 use super::screen::Screen;
 use super::show::show;
@@ -112,9 +113,5 @@ fn said_words(row: &TemplateView) -> String {
 /// Returns the id of the template that has this name or id.
 async fn id_of(client: &Client, template: &str) -> Result<String, CliError> {
     let rows = client.template_list().await?.rows;
-    let found = rows.into_iter().find(|row| row.name == template || row.id == template).map(|row| row.id);
-    found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no template {template}"))
-            .hint("`backstay template list` shows what there is.")
-    })
+    Ok(one("template", template, rows, |row| (&row.id, Some(&row.name)))?.id)
 }

@@ -35,6 +35,7 @@ mod quickstart;
 mod recovery;
 mod restore_part;
 mod retention;
+mod papers;
 mod proof;
 mod same_story;
 mod secrets;
