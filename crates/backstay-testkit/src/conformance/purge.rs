@@ -13,7 +13,7 @@ use backstay_core::domain::purge::{Purge, WAIT_DEFAULT, WAIT_MIN, file};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::{OverlapKey, Schedule};
 use backstay_core::domain::secret::Secret;
-use backstay_core::domain::snapshot::{Hold, PublishedSnapshot};
+use backstay_core::domain::snapshot::{Mark, PublishedSnapshot};
 use backstay_core::domain::storage::StorageSettings;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
@@ -215,17 +215,17 @@ pub async fn refusals(ports: PurgePorts<'_>, stores: Stores) {
     let tenant = two.world.tenant.clone();
     two.back_up().await;
     let snapshot = two.context.history.snapshot_list(SnapshotFilter::default(), Page::first()).await.unwrap().remove(0);
-    two.context.retention.snapshot_hold(snapshot.id, Hold::Legal, true).await.unwrap();
+    two.context.retention.snapshot_mark(snapshot.id, Mark::Hold, true).await.unwrap();
     let held = two.announce(&tenant).await;
     let named = |names: &[String]| names == [snapshot.id.to_string()];
     assert!(matches!(&held, Err(PurgeError::Held { names }) if named(names)), "{held:?}");
-    two.context.retention.snapshot_hold(snapshot.id, Hold::Legal, false).await.unwrap();
+    two.context.retention.snapshot_mark(snapshot.id, Mark::Hold, false).await.unwrap();
     let announced = two.announce(&tenant).await.unwrap();
-    two.context.retention.snapshot_hold(snapshot.id, Hold::Legal, true).await.unwrap();
+    two.context.retention.snapshot_mark(snapshot.id, Mark::Hold, true).await.unwrap();
     two.world.clock.advance(WAIT_DEFAULT);
     let held = two.confirm(&tenant, &announced).await;
     assert!(matches!(&held, Err(PurgeError::Held { names }) if named(names)), "{held:?}");
-    two.context.retention.snapshot_hold(snapshot.id, Hold::Legal, false).await.unwrap();
+    two.context.retention.snapshot_mark(snapshot.id, Mark::Hold, false).await.unwrap();
 
     // One that lies at the very place of its own, and one that is opened by its secret.
     two.repository_add(&two.other, "/srv/backups", "file:keys/x.key").await;

@@ -92,7 +92,7 @@ pub(crate) enum Verb {
     Forget(super::snapshot_forget::Forget),
     /// Leave a snapshot that was to be forgotten to the rules again
     Keep {
-        /// The snapshot's id, or the beginning of its restic id
+        /// The snapshot's id, the beginning of its restic id, `latest`, or `latest:ITEM`
         snapshot: String,
     },
     /// Read a sample of a snapshot back from storage and compare it with the source

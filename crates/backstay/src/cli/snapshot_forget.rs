@@ -17,7 +17,7 @@ use super::snapshots_of::{Whose, of};
 /// Which snapshots go.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Forget {
-    /// The snapshots' ids, or the beginnings of their restic ids
+    /// The snapshots' ids, the beginnings of their restic ids, or `latest:ITEM`
     #[arg(required_unless_present_any = ["plan", "item"], conflicts_with_all = ["plan", "item"])]
     snapshots: Vec<String>,
     #[command(flatten)]

@@ -6,7 +6,8 @@ use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotView};
 use backstay_api::{Client, ClientError};
 
-use super::error::{CliError, Exit};
+use super::error::CliError;
+use super::named::one;
 
 /// Rows of a page: as many as the server gives.
 const PAGE_ROWS: u32 = 500;
@@ -41,10 +42,10 @@ pub(super) async fn of(client: &Client, whose: &Whose) -> Result<Vec<SnapshotVie
     let (mut query, mut items) = (SnapshotQuery::default(), None);
     if let Some(plan) = &whose.plan {
         let plans = client.plan_list_by(&RetiredQuery { retired: true }).await?.rows;
-        let found = plans.into_iter().find(|row| row.name == *plan || row.id == *plan).ok_or_else(|| {
-            CliError::new(Exit::NotFound, format!("there is no plan {plan}"))
-                .hint("`backstay plan list` shows what there is.")
-        })?;
+        // One that lives answers to its name; of those that were retired, the only one of that name.
+        let lives = plans.iter().any(|row| row.retired_at.is_none() && row.name == *plan);
+        let found =
+            one("plan", plan, plans, |row| (&row.id, (row.retired_at.is_none() || !lives).then_some(&*row.name)))?;
         query.repository_id = Some(found.repository_id);
         let rows = client.item_list(&found.source_id).await?.rows;
         items = Some(rows.into_iter().map(|row| row.id).collect::<BTreeSet<_>>());
