@@ -11,7 +11,7 @@ use sea_orm::{DbBackend, QuerySelect as _, QueryTrait as _, Statement};
 use crate::entity::outbox;
 use crate::event::tails_question;
 use crate::history::{event_question, newest_good_question, snapshot_question};
-use crate::job::claim::question;
+use crate::job::claim::{named_question, question};
 use crate::job::exclusion::Exclusions;
 use crate::job::hint::Low;
 use crate::job::lane::lanes_question;
@@ -49,11 +49,13 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let jobs = |filter| list_question(filter, page).build(backend);
     let any = JobFilter::default();
     let low = Low { ids: Vec::new(), from: 1 };
+    let names = Low { ids: (0..64).map(|number| format!("{number:036}")).collect(), from: 1 };
     let snapshots =
         |filter| snapshot_question(filter, Page::<SnapshotId> { before: None, rows_max: 50 }).build(backend);
     let (item, repository) = (Some(asked.item), Some(asked.repository));
     vec![
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
+        ("claim by name", named_question(&question(asked.now, JobKind::ALL, 32), &names).build(backend)),
         (
             "window",
             backend.build(&window_question(

@@ -11,6 +11,7 @@
 //! within the longest running job. This ends [`ALONE_HOLD_MAX`] after it was due: when no agent can run it, backups must
 //! not stand still for its sake.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait as _, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
 use super::due::due_put;
@@ -116,24 +117,73 @@ async fn due(wish: Wish<'_>) -> Result<Vec<job_due::Model>, StoreError> {
 async fn candidates(wish: Wish<'_>) -> Result<Vec<job_due::Model>, StoreError> {
     let Wish { tx, now, kinds, low, .. } = wish;
     let (mut found, rows_max) = (Vec::new(), u64::from(wish.count_max) + CANDIDATES_SPARE);
-    for question in head(question(now, kinds, rows_max), low) {
+    let mut question = question(now, kinds, rows_max);
+    if let Some(low) = low {
+        let line: Vec<String> = named(tx, &question, low).await?.into_iter().map(|row| row.job_id).collect();
+        found = locked(tx, &line, rows_max as usize).await?;
+        question = behind(question, low);
+    }
+    if (found.len() as u64) < rows_max {
         let locked = question.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         found.extend(locked.all(tx).await.map_err(store_error)?);
-        if found.len() as u64 >= rows_max {
-            break;
-        }
     }
     Ok(found)
 }
 
-/// Returns a question for the queue's first jobs in the parts in which it is asked until there are enough. Where it is known
-/// who is at the beginning they are asked for by name, and the index is read from the next one on.
-pub(super) fn head(question: Select<job_due::Entity>, low: Option<&Low>) -> Vec<Select<job_due::Entity>> {
-    let Some(low) = low else { return vec![question] };
-    let named =
-        question.clone().filter(job_due::Column::JobId.is_in(&low.ids)).filter(job_due::Column::BreachAt.lt(low.from));
-    let rest = question.filter(job_due::Column::BreachAt.gte(low.from));
-    if low.ids.is_empty() { vec![rest] } else { vec![named, rest] }
+/// Returns which rows of a question are known to be at the queue's beginning, in its order. They are asked for by name
+/// alone: what is ordered or bounded in SQL would be read from the index of that order, whose beginning is what is to be
+/// passed over.
+pub(super) async fn named(
+    tx: &DatabaseTransaction,
+    question: &Select<job_due::Entity>,
+    low: &Low,
+) -> Result<Vec<job_due::Model>, StoreError> {
+    if low.ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = named_question(question, low).all(tx).await.map_err(store_error)?;
+    rows.retain(|row| row.breach_at < low.from);
+    rows.sort_by(|a, b| {
+        (a.breach_at, Reverse(a.priority), &a.job_id).cmp(&(b.breach_at, Reverse(b.priority), &b.job_id))
+    });
+    Ok(rows)
+}
+
+/// Returns the question of [`named`].
+pub(crate) fn named_question(question: &Select<job_due::Entity>, low: &Low) -> Select<job_due::Entity> {
+    let mut named = question.clone().filter(job_due::Column::JobId.is_in(&low.ids));
+    QueryTrait::query(&mut named).clear_order_by().reset_limit();
+    named
+}
+
+/// Returns a question for the queue's first jobs behind those that are known by name.
+pub(super) fn behind(question: Select<job_due::Entity>, low: &Low) -> Select<job_due::Entity> {
+    question.filter(job_due::Column::BreachAt.gte(low.from))
+}
+
+/// Locks as many rows of a line as are wanted, and passes over those that another claim has.
+pub(super) async fn locked(
+    tx: &DatabaseTransaction,
+    line: &[String],
+    count_max: usize,
+) -> Result<Vec<job_due::Model>, StoreError> {
+    let mut found = Vec::new();
+    // A few more: one may turn out to be excluded by another of the same claim.
+    for some in line.chunks(count_max + 2) {
+        let rows = job_due::Entity::find()
+            .filter(job_due::Column::JobId.is_in(some))
+            .filter(job_due::Column::State.eq(StateName::Queued.word()))
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .all(tx)
+            .await
+            .map_err(store_error)?;
+        let mut rows: HashMap<String, job_due::Model> = rows.into_iter().map(|row| (row.job_id.clone(), row)).collect();
+        found.extend(some.iter().filter_map(|id| rows.remove(id)));
+        if found.len() >= count_max {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the claim's question, without its locks.

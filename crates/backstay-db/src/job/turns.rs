@@ -11,21 +11,20 @@
 //! runs, so that two never count the same; without caps claims pass one another.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use backstay_core::domain::fairness::{Candidate, Slot, admit};
-use backstay_core::domain::id::JobId;
-use backstay_core::domain::job::{JobKind, StateName};
+use backstay_core::domain::job::JobKind;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
-use sea_orm::sea_query::{Alias, Asterisk, LockBehavior, LockType, Query, SelectStatement, UnionType};
+use sea_orm::sea_query::{Alias, Asterisk, Query, SelectStatement, UnionType};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult as _, QueryFilter,
-    QuerySelect, QueryTrait as _, Select,
+    QueryTrait as _, Select,
 };
 
-use super::claim::{Wish, head, question, queue};
+use super::claim::{Wish, behind, locked, named, question, queue};
 use super::exclusion::{Exclusions, padded, waiting};
 use super::hint::Low;
 use super::lane::{LANE_ROWS, Lane, lanes};
@@ -72,8 +71,8 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     if !is_capped && window.tenants(&lanes).len() <= 1 {
         let mut free = window.candidates();
         free.sort_by_key(|job| (job.breach_at, Reverse(job.priority), job.job_id));
-        let line: Vec<JobId> = free.iter().map(|job| job.job_id).collect();
-        let found = locked(tx, &line, count_max).await?;
+        let line: Vec<String> = free.iter().map(|job| job.job_id.to_string()).collect();
+        let found = locked(tx, &line, count_max as usize).await?;
         // Where the first ones are held, or taken by others, the database looks for those behind them.
         return Ok((!is_head_full || found.len() >= count_max as usize).then_some(found));
     }
@@ -100,7 +99,8 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
         rows = (rows * WIDER).min(LANE_ROWS_MAX);
         window.look_past(&wide, rows).await?;
     };
-    locked(tx, &line, count_max).await.map(Some)
+    let line: Vec<String> = line.iter().map(ToString::to_string).collect();
+    locked(tx, &line, count_max as usize).await.map(Some)
 }
 
 /// Returns the leases, or those of some tenants. What has no tenant was leased by an older version, and may be anybody's.
@@ -108,29 +108,6 @@ async fn leases(tx: &DatabaseTransaction, tenants: Option<BTreeSet<String>>) -> 
     let tenant = lease::Column::TenantId;
     let theirs = tenants.map(|tenants| Condition::any().add(tenant.is_in(padded(&tenants))).add(tenant.is_null()));
     lease::Entity::find().filter(theirs.unwrap_or_else(Condition::all)).all(tx).await.map_err(store_error)
-}
-
-/// Locks as many rows of a line as are wanted, and passes over those that another claim has.
-async fn locked(tx: &DatabaseTransaction, line: &[JobId], count_max: u32) -> Result<Vec<job_due::Model>, StoreError> {
-    let line: Vec<String> = line.iter().map(ToString::to_string).collect();
-    // A few more: one may turn out to be excluded by another of the same claim.
-    let wanted = count_max as usize + 2;
-    let mut found = Vec::new();
-    for some in line.chunks(wanted) {
-        let rows = job_due::Entity::find()
-            .filter(job_due::Column::JobId.is_in(some))
-            .filter(job_due::Column::State.eq(StateName::Queued.word()))
-            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-            .all(tx)
-            .await
-            .map_err(store_error)?;
-        let mut rows: HashMap<String, job_due::Model> = rows.into_iter().map(|row| (row.job_id.clone(), row)).collect();
-        found.extend(some.iter().filter_map(|id| rows.remove(id)));
-        if found.len() >= count_max as usize {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 /// What was seen of the queue.
@@ -157,31 +134,34 @@ impl<'a> Window<'a> {
 
     /// Looks at the queue's first rows, free or not, and says whether there may be more of them.
     async fn look_head(&mut self, rows_max: u64, low: Option<&Low>) -> Result<bool, StoreError> {
-        // All that is known by name is looked at: lanes have what comes behind it, and a tenant may have nothing there.
-        let named = low.map_or(0, |low| low.ids.len() as u64);
-        let questions = head(queue(self.now, self.kinds, rows_max), low);
-        let whole = |question: Select<job_due::Entity>| question.limit(rows_max.max(named));
-        self.ask(questions.into_iter().map(whole).collect(), rows_max).await
+        self.ask(queue(self.now, self.kinds, rows_max), rows_max, low).await
     }
 
     /// Looks at the queue's first free rows.
     async fn look_head_free(&mut self, rows_max: u64, low: Option<&Low>) -> Result<(), StoreError> {
-        self.ask(head(question(self.now, self.kinds, rows_max), low), rows_max).await?;
+        self.ask(question(self.now, self.kinds, rows_max), rows_max, low).await?;
         self.ask_waiting().await
     }
 
-    async fn ask(&mut self, questions: Vec<Select<job_due::Entity>>, rows_max: u64) -> Result<bool, StoreError> {
-        let mut count = 0;
-        for question in questions {
-            let rows = question.all(self.tx).await.map_err(store_error)?;
-            count += rows.len() as u64;
-            self.head.extend(rows.iter().map(|row| row.job_id.clone()));
-            self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
-            if count >= rows_max {
-                break;
-            }
+    async fn ask(
+        &mut self,
+        mut question: Select<job_due::Entity>,
+        rows_max: u64,
+        low: Option<&Low>,
+    ) -> Result<bool, StoreError> {
+        let mut rows = Vec::new();
+        if let Some(low) = low {
+            // All that is known by name is looked at: lanes have what comes behind it, and a tenant may have nothing there.
+            rows = named(self.tx, &question, low).await?;
+            question = behind(question, low);
         }
-        Ok(count >= rows_max)
+        if (rows.len() as u64) < rows_max {
+            rows.extend(question.all(self.tx).await.map_err(store_error)?);
+        }
+        let is_full = rows.len() as u64 >= rows_max;
+        self.head.extend(rows.iter().map(|row| row.job_id.clone()));
+        self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+        Ok(is_full)
     }
 
     /// Looks at the first rows of each lane.
