@@ -9,6 +9,7 @@ mod voice;
 mod engine_support;
 
 mod fleet_support;
+mod house;
 
 mod adoption;
 mod anomaly;
@@ -17,6 +18,7 @@ mod document;
 mod bucket;
 mod cable;
 mod config;
+mod day;
 mod declare;
 mod engine_kills;
 mod engine_peers;
