@@ -125,7 +125,7 @@ impl JobView {
             kind: job.kind().word().to_owned(),
             state: job.state.name().word().to_owned(),
             outcome: state.outcome,
-            failure_class: state.failure_class,
+            failure_class: state.failure_class.or_else(|| waits_for(job)),
             message: state.message,
             plan_id: job.plan_id.map(|id| id.to_string()),
             set_id: job.set.map(|(id, _)| id.to_string()),
@@ -142,6 +142,12 @@ impl JobView {
             finished_at: state.finished_at,
         }
     }
+}
+
+/// Returns the class of the failure after which a job waits; none of one that does not wait, or waits for something else.
+fn waits_for(job: &Job) -> Option<String> {
+    let streak = job.streak.filter(|_| matches!(job.state, JobState::Waiting { .. }))?;
+    Some(streak.class.word().to_owned())
 }
 
 /// What a state knows, flat.

@@ -81,6 +81,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "backstay-agent",
             "backstay-server",
             "backstay-trace",
+            "backstay-failpoint",
         ],
     ),
     ("backstay-testkit", &["backstay-core", "backstay-storage"]),

@@ -23,6 +23,7 @@ use backstay_core::ports::signer::Signer;
 use backstay_core::ports::store::StoreError;
 use backstay_core::ports::sweep::SweepStore;
 use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
+use backstay_failpoint::lease_time;
 use backstay_server::channels::Channels;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve, serve_tls};
 use backstay_server::loops::{Turns, notifier, rescuer, scheduler, sweeper, watcher};
@@ -130,7 +131,7 @@ impl ControlPlane {
         let wake = Arc::new(Notify::new());
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (tally, turns) = (Arc::new(Tally::default()), Arc::<Turns>::default());
-        let jobs = Arc::new(JobManager::new(context.clone(), LEASE_TTL));
+        let jobs = Arc::new(JobManager::new(context.clone(), lease_time(LEASE_TTL)));
         let jobs: Arc<dyn Jobs> = Arc::new(Tallied::new(jobs, context.jobs.clone(), Arc::clone(&tally)));
         let authenticator = match own {
             Some(own) => TokenAuthenticator::new(context.clone(), access.clone(), own),
@@ -323,7 +324,7 @@ pub(crate) fn agent_options(agent_id: AgentId, commands: Commands, wake: Arc<Not
         threads: std::thread::available_parallelism().map_or(2, usize::from).max(2),
         poll_every: POLL_EVERY,
         progress_every: PROGRESS_EVERY,
-        ttl: LEASE_TTL,
+        ttl: lease_time(LEASE_TTL),
         hostname: hostname(),
         username: username(),
         program_version: concat!("backstay ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -9,13 +9,16 @@ mod voice;
 mod engine_support;
 
 mod fleet_support;
+mod house;
 
 mod adoption;
 mod anomaly;
 mod bad_input;
 mod document;
 mod bucket;
+mod cable;
 mod config;
+mod day;
 mod declare;
 mod engine_kills;
 mod engine_peers;
@@ -26,6 +29,7 @@ mod elsewhere;
 mod fail_points;
 mod failures;
 mod fleet;
+mod held;
 mod hook;
 mod interrupted;
 mod job_set;
