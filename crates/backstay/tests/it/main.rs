@@ -27,6 +27,7 @@ mod fail_points;
 mod failures;
 mod fleet;
 mod hook;
+mod import;
 mod interrupted;
 mod job_set;
 mod look_into;
