@@ -3,7 +3,8 @@
 //! [`yaml`] reads text and keeps each word's place, [`mistake`] says what is wrong there, [`shape`] is how a value may look,
 //! [`nouns`] is the one table of what can be declared. From them come [`file`] (what a file wants), [`refer`] (what it
 //! names), [`change`] (what would have to change, as a value), [`write`] (a file of what there is), [`schema`] and
-//! [`settings`] (what processes are told), and [`page`] (the reference of it all).
+//! [`settings`] (what processes are told), and [`page`] (the reference of it all). [`import`] makes a file of what other
+//! programs were told.
 //!
 //! Absent on purpose: files, sockets, clocks and the environment. Who comes in: the binary's `cli/` and `roles/`.
 
@@ -19,3 +20,4 @@ pub mod write;
 pub mod schema;
 pub mod settings;
 pub mod page;
+pub mod import;

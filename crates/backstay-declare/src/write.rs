@@ -17,7 +17,12 @@ const HEAD: &str = "\
 
 /// Writes what was found. What there is one of and says nothing is left out.
 pub fn write(found: &[Found]) -> String {
-    let mut out = HEAD.to_owned();
+    format!("{HEAD}{}", sections(found))
+}
+
+/// Writes what was found, without the first lines.
+pub(crate) fn sections(found: &[Found]) -> String {
+    let mut out = String::new();
     for noun in OF_TENANT {
         section(&mut out, noun, Some(TENANT_DEFAULT), found, 0);
     }

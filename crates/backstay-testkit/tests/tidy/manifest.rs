@@ -26,6 +26,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aes256ctr_poly1305aes", &["backstay-engine"]),
     ("saphyr-parser", &["backstay-declare"]),
     ("strsim", &["backstay-declare"]),
+    ("toml_edit", &["backstay-declare"]),
     ("clap", &["backstay"]),
     ("clap_complete", &["backstay"]),
     ("clap_mangen", &["backstay"]),

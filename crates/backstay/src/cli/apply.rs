@@ -19,7 +19,7 @@ use super::args::Common;
 use super::connect::look;
 use super::declared::Server;
 use super::error::{CliError, Exit};
-use super::paper::{Paper, colors};
+use super::paper::{Paper, colors, write_new};
 use super::plan;
 use super::screen::Screen;
 use super::step;
@@ -265,24 +265,11 @@ pub(super) async fn export(common: &Common, verb: Export, screen: &Screen) -> Re
         }
         return Ok(Exit::Done);
     };
-    let written = std::fs::File::create_new(&path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    match written {
-        Ok(()) => {
-            let count = server.found.len();
-            if screen.json() {
-                screen.value(&json!({ "file": path.display().to_string(), "declarations": count }));
-            }
-            screen.say(&format!("{count} declarations are in {}", shown(&path.display().to_string())));
-            Ok(Exit::Done)
-        }
-        Err(error) => {
-            let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
-            let hint = if exists { "It is kept as it is: name another file, or move it away." } else { "" };
-            let exit = if exists { Exit::Input } else { Exit::Failed };
-            Err(CliError::from_error(exit, &error).under(format!("{} cannot be written", path.display())).hint(hint))
-        }
+    write_new(&path, &text)?;
+    let count = server.found.len();
+    if screen.json() {
+        screen.value(&json!({ "file": path.display().to_string(), "declarations": count }));
     }
+    screen.say(&format!("{count} declarations are in {}", shown(&path.display().to_string())));
+    Ok(Exit::Done)
 }

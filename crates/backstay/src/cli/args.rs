@@ -131,6 +131,9 @@ pub(crate) enum Noun {
     Apply(super::apply::Apply),
     /// Write a file of all that is declared, for apply
     Export(super::apply::Export),
+    /// Make a file for apply of another program's configuration (borgmatic, Backrest, resticprofile, crestic), and say what of
+    /// it could not be carried over
+    Import(super::import::Import),
     /// What the processes are told: judge it, show who said what, begin a file, explain a key
     #[command(subcommand)]
     Config(super::config::Verb),

@@ -26,6 +26,7 @@ mod recovery;
 mod server;
 pub(crate) mod server_protect;
 mod apply;
+mod import;
 mod declared;
 mod step;
 mod config;
@@ -122,6 +123,7 @@ fn told(args: &mut Args) -> Result<(), CliError> {
     let typed = match &args.noun {
         Noun::Engine(_) => return Ok(()),
         Noun::Config(config::Verb::Init { .. } | config::Verb::Schema) | Noun::Install(_) => return Ok(()),
+        Noun::Import(_) => return Ok(()),
         Noun::Completion(_) | Noun::Man(_) => return Ok(()),
         Noun::Server(server) => server.typed(),
         Noun::Up(up) => up.typed(),
@@ -156,6 +158,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
         Noun::Server(verb) => server::run(&common, verb, screen).await,
         Noun::Apply(verb) => apply::apply(&common, verb, screen).await,
         Noun::Export(verb) => apply::export(&common, verb, screen).await,
+        Noun::Import(verb) => import::run(&verb, screen),
         Noun::Config(verb) => config::run(&common, verb, screen).await,
         Noun::Tenant(verb) => tenant::run(&common, verb, screen).await,
         Noun::Kinds(verb) => kinds::run(&common, verb, screen).await,

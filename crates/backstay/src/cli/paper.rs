@@ -85,6 +85,23 @@ fn document(mistakes: &[Mistake]) -> Vec<serde_json::Value> {
     mistakes.iter().map(one).collect()
 }
 
+/// Writes a file that is not there yet, whole and durable.
+///
+/// # Errors
+/// One that is there is kept; or the system does not let it be written.
+pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
+    let written = std::fs::File::create_new(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| {
+        let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
+        let hint = if exists { "It is kept as it is: name another file, or move it away." } else { "" };
+        let exit = if exists { Exit::Input } else { Exit::Failed };
+        CliError::from_error(exit, &error).under(format!("{} cannot be written", path.display())).hint(hint)
+    })
+}
+
 /// Returns how wide standard error is, and whether it likes colours.
 pub(crate) fn look() -> Look {
     let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());

@@ -31,6 +31,7 @@ mod failures;
 mod fleet;
 mod held;
 mod hook;
+mod import;
 mod interrupted;
 mod job_set;
 mod look_into;
