@@ -21,7 +21,7 @@ use crate::event::{event_append, tenant_locked};
 /// Refuses what is new of a tenant whose purge is confirmed. The tenant is locked by the caller.
 pub(crate) async fn purge_permit(tx: &DatabaseTransaction, tenant_id: TenantId) -> Result<(), StoreError> {
     let row = purge::Entity::find_by_id(tenant_id.to_string()).one(tx).await.map_err(store_error)?;
-    if !row.is_some_and(|row| row.confirmed_at.is_some()) {
+    if row.is_none_or(|row| row.confirmed_at.is_none()) {
         return Ok(());
     }
     let row = tenant::Entity::find_by_id(tenant_id.to_string()).one(tx).await.map_err(store_error)?;

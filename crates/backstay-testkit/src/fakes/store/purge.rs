@@ -17,7 +17,7 @@ impl Rows {
 
     /// Refuses what is new of a tenant whose purge is confirmed.
     pub(super) fn purge_permit(&self, tenant: TenantId) -> Result<(), StoreError> {
-        if !self.purges.get(&tenant).is_some_and(|row| row.confirmed.is_some()) {
+        if self.purges.get(&tenant).is_none_or(|row| row.confirmed.is_none()) {
             return Ok(());
         }
         let name = self.tenants.get(&tenant).map(|row| row.name.to_string());
