@@ -1,7 +1,9 @@
 //! A folder on a file system that the agent can read: one item, named by its path.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use backstay_core::domain::job::Target;
@@ -15,6 +17,30 @@ use super::settings::{Fields, wrong};
 /// The settings that there are; the first is needed.
 const FIELDS: &[&str] =
     &["path", "exclude", "exclude_caches", "exclude_if_present", "exclude_larger_than", "one_file_system"];
+
+/// The files that this process has locks on.
+static NEVER_READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Leaves files out of what any folder of this process has: it has locks on them, and to close a file is to let go of all
+/// locks that a process has on it (`fcntl(2)`). SQLite counts on these: the next program that looks at the database would
+/// take its log for nobody's, and remove it.
+pub fn never_read(files: impl IntoIterator<Item = PathBuf>) {
+    NEVER_READ.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
+}
+
+/// Returns patterns for those of these files that are below a folder, by the path at which a walk of it meets them.
+fn patterns_of(files: &BTreeSet<PathBuf>, folder: &Path) -> Vec<String> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let root = real(folder);
+    let below = |file: &PathBuf| {
+        // The log is there only at times, its folder always is.
+        let place = real(file.parent()?).join(file.file_name()?);
+        let path = folder.join(place.strip_prefix(&root).ok()?);
+        let plain = |letter: char| if r"\*?[]".contains(letter) { format!("\\{letter}") } else { letter.to_string() };
+        Some(path.to_str()?.chars().map(plain).collect())
+    };
+    files.iter().filter_map(below).collect()
+}
 
 /// The source kind `filesystem`.
 #[derive(Debug)]
@@ -78,7 +104,11 @@ impl SourceKind for Filesystem {
 
     async fn open(&self, settings: &Value, item: &str) -> Result<Opened, SourceError> {
         listed(item)?;
-        Ok(Opened::Path { path: PathBuf::from(item), left_out: left_out_of(settings)? })
+        let mut left_out = left_out_of(settings)?;
+        let files = NEVER_READ.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Last, so that no pattern of the settings brings them back.
+        left_out.patterns.extend(patterns_of(&files, Path::new(item)));
+        Ok(Opened::Path { path: PathBuf::from(item), left_out })
     }
 
     fn target(&self, _: &Value, item: &str) -> Result<Target, SettingsError> {
@@ -147,7 +177,7 @@ fn listed(path: &str) -> Result<(), SourceError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::os::unix::ffi::OsStrExt as _;
 
     use super::*;
 
@@ -195,6 +225,28 @@ mod tests {
         let form = json!({ "path": "/a", "exclude": ["*.tmp"], "exclude_caches": true, "exclude_larger_than": "1M" });
         assert_eq!(plain(said), form);
         assert_eq!(plain(form.clone()), form);
+    }
+
+    /// Red when a letter of a name is read as a pattern, or another file of the folder goes with it.
+    #[test]
+    fn files_with_locks_are_left_out_wherever_a_walk_meets_them() {
+        let root = tempfile::tempdir().unwrap();
+        let (home, data) = (root.path().join("home"), root.path().join("home/d[a]ta*"));
+        std::fs::create_dir_all(&data).unwrap();
+        std::os::unix::fs::symlink(&home, root.path().join("link")).unwrap();
+        let files = BTreeSet::from([data.join("backstay.db"), data.join("backstay.db-wal")]);
+        for folder in [home.clone(), root.path().join("link"), data.clone()] {
+            let patterns = patterns_of(&files, &folder);
+            assert_eq!(patterns.len(), 2, "{patterns:?}");
+            let excludes = excludes_of(&LeftOut { patterns, ..LeftOut::default() }).unwrap();
+            let below = folder.join(data.strip_prefix(&home).unwrap());
+            let below = if folder == data { data.clone() } else { below };
+            for (name, expected) in [("backstay.db", true), ("backstay.db-wal", true), ("master.key", false)] {
+                let left_out = excludes.leaves_out_name(below.as_os_str().as_bytes(), name.as_bytes());
+                assert_eq!(left_out, expected, "{name} in {}", below.display());
+            }
+        }
+        assert_eq!(patterns_of(&files, &root.path().join("elsewhere")), Vec::<String>::new());
     }
 
     #[tokio::test]

@@ -112,6 +112,12 @@ impl DataDir {
         self.0.join("backstay.sqlite")
     }
 
+    /// Returns the database with what SQLite puts beside it.
+    pub(crate) fn database_files(&self) -> Vec<PathBuf> {
+        let name = |end| self.0.join(format!("backstay.sqlite{end}"));
+        ["", "-wal", "-shm", "-journal"].map(name).into()
+    }
+
     pub(crate) fn signing_key(&self) -> PathBuf {
         self.0.join("signing.key")
     }

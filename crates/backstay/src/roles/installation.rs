@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_agent::runners::RUNNER_KINDS;
+use backstay_agent::sources::filesystem::never_read;
 use backstay_agent::{AgentOptions, Commands, EngineReader, SOURCE_KINDS};
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::id::AgentId;
@@ -261,6 +262,7 @@ impl Installation {
 
 /// Puts the ports of a data directory together.
 async fn parts(data: &DataDir) -> Result<Parts, StartError> {
+    never_read(data.database_files());
     let database = Arc::new(Database::open(&data.database()).await?);
     let mut fresh = [0; 32];
     SystemRandom.fill(&mut fresh);
