@@ -20,7 +20,7 @@ use sea_orm::{
 use crate::Database;
 use crate::database::commit;
 use crate::dialect::{insert_unless_taken, is_among};
-use crate::entity::{item, job, job_due, job_set, plan, plan_schedule, snapshot};
+use crate::entity::{item, job, job_due, job_set, plan, plan_schedule, purge, snapshot};
 use crate::error::{insert_error, is_taken, store_error};
 use crate::event::{events_append, tenants_locked};
 use crate::insert::{insert_rows, replace_rows, revise_rows};
@@ -158,7 +158,7 @@ async fn states_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, 
     Ok(true)
 }
 
-/// Puts the jobs of starts in the queue; false when a plan is retired or a key of a job is taken.
+/// Puts the jobs of starts in the queue; false when a plan is retired, its tenant purged, or a key of a job is taken.
 async fn jobs_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, StoreError> {
     let jobs: Vec<&Job> = starts.iter().flat_map(|start| start.jobs.iter().map(|(job, _)| job)).collect();
     if let Some(job) = jobs.iter().find(|job| job.state.name() != StateName::Queued) {
@@ -168,7 +168,8 @@ async fn jobs_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, St
     let wanted = plans.len() as u64;
     let live = plan::Entity::find()
         .filter(is_among(tx.get_database_backend(), plan::Column::Id, plans))
-        .filter(plan::Column::RetiredMark.eq(""));
+        .filter(plan::Column::RetiredMark.eq(""))
+        .filter(Expr::exists(purged()).not());
     if live.count(tx).await.map_err(store_error)? != wanted {
         return Ok(false);
     }
@@ -188,6 +189,16 @@ async fn jobs_put(tx: &DatabaseTransaction, starts: &[Start]) -> Result<bool, St
         }
     }
     Ok(true)
+}
+
+/// Returns the confirmed purge of a plan's tenant.
+fn purged() -> SelectStatement {
+    Query::select()
+        .column(purge::Column::TenantId)
+        .from(purge::Entity)
+        .and_where(Expr::col((purge::Entity, purge::Column::TenantId)).equals((plan::Entity, plan::Column::TenantId)))
+        .and_where(Expr::col((purge::Entity, purge::Column::ConfirmedAt)).is_not_null())
+        .take()
 }
 
 /// Inserts rows; false when a key of one is taken: then the transaction must not be committed.

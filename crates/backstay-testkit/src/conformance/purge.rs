@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use backstay_core::domain::access::{Role, Scope};
 use backstay_core::domain::channel::ChannelKind;
+use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::verify_file;
 use backstay_core::domain::id::{RepositoryId, TenantId};
 use backstay_core::domain::job::JobKind;
 use backstay_core::domain::job::{JobCounts, Outcome};
-use backstay_core::domain::purge::{Purge, WAIT_DEFAULT, WAIT_MIN, file};
+use backstay_core::domain::purge::{Confirmed, Purge, WAIT_DEFAULT, WAIT_MIN, file};
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::{OverlapKey, Schedule};
 use backstay_core::domain::secret::Secret;
@@ -24,6 +25,7 @@ use backstay_core::managers::job::JobManager;
 use backstay_core::managers::monitor::monitor_declare;
 use backstay_core::managers::purge::{PurgeError, PurgePorts, purge_announce, purge_cancel, purge_confirm};
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
+use backstay_core::ports::schedule::Start;
 use backstay_core::ports::secret::Replace;
 use backstay_core::ports::store::{Page, SnapshotFilter, StoreError};
 use serde_json::json;
@@ -173,7 +175,7 @@ pub async fn exercise(ports: PurgePorts<'_>, stores: Stores) {
     assert_eq!(two.announce(&tenant).await.unwrap(), done);
     assert!(matches!(purge_cancel(two.ports, tenant.id).await, Err(PurgeError::Confirmed)));
     let job = two.world.backup(0);
-    let event = two.world.event(backstay_core::domain::event::EventKind::Enqueued, &job);
+    let event = two.world.event(EventKind::Enqueued, &job);
     let refused = two.world.jobs.job_enqueue(&job, &event, None).await;
     assert!(matches!(refused, Err(StoreError::Purged { .. })), "{refused:?}");
 
@@ -209,7 +211,8 @@ async fn waits(two: &Two<'_>, tenant: &Tenant, all: [usize; 7]) {
 
 /// Runs the promises of what is refused; the stores have no tenant yet.
 ///
-/// Red when a legal hold does not keep a snapshot, or when what another tenant needs would go.
+/// Red when a legal hold does not keep a snapshot, when what another tenant needs would go, or when a tick starts plans of a
+/// tenant whose purge is confirmed.
 pub async fn refusals(ports: PurgePorts<'_>, stores: Stores) {
     let two = Two::new(ports, stores).await;
     let tenant = two.world.tenant.clone();
@@ -234,4 +237,15 @@ pub async fn refusals(ports: PurgePorts<'_>, stores: Stores) {
     let both = ["repository r-srv-backups of eve", "repository r-srv-more of eve"];
     assert!(matches!(&shared, Err(PurgeError::Shared { names }) if *names == both), "{shared:?}");
     assert_eq!(two.has(tenant.id).await, [2, 1, 1, 1, 1, 1, 1], "what is refused touches nothing");
+
+    // From the confirmation on neither a schedule nor a person starts anything, also while the plans are still there.
+    let confirmed = Confirmed { at: two.world.now(), facts: String::new() };
+    two.ports.purges.purge_confirm(announced.id, &confirmed).await.unwrap();
+    let job = two.world.backup(1);
+    let event = two.world.event(EventKind::Enqueued, &job);
+    let state = two.context.schedules.schedule_get(two.world.plan.id).await.unwrap();
+    let start = Start { state, set: None, jobs: vec![(job.clone(), event.clone())], told: Vec::new() };
+    assert!(!two.context.schedules.schedule_start(&[start]).await.unwrap());
+    let refused = two.world.jobs.job_enqueue(&job, &event, None).await;
+    assert!(matches!(refused, Err(StoreError::Purged { .. })), "{refused:?}");
 }

@@ -93,7 +93,7 @@ fn what_a_plan_does_not_keep_is_pruned_and_what_is_pinned_stays() {
     assert_eq!(told[0]["reasons"], serde_json::json!(["newest good one"]));
     assert!(place.json(&["snapshot", "keep", &newest])["unwanted_at"].is_null());
     assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));
-    assert_eq!(listed(&place).iter().map(|row| word(row, "id")).collect::<Vec<_>>(), [newest.clone()]);
+    assert_eq!(listed(&place).iter().map(|row| word(row, "id")).collect::<Vec<_>>(), std::slice::from_ref(&newest));
     // Once its plan is retired the last one may go too.
     assert_eq!(place.run(&["plan", "retire", name, "--yes"]).code, Some(0));
     let refused = place.run(&["snapshot", "forget", "--plan", name]);

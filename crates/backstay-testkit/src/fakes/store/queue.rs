@@ -220,8 +220,8 @@ impl JobStore for FakeStores {
             if job.state.name() != StateName::Queued {
                 return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
             }
-            rows.job_permit(job)?;
             rows.purge_permit(job.tenant_id)?;
+            rows.job_permit(job)?;
             let same = rows.jobs.get(&job.id).cloned().map(|row| Job {
                 state: job.state.clone(),
                 attempt_token: job.attempt_token,

@@ -84,7 +84,7 @@ impl ScheduleStore for FakeStores {
                 }
                 for (job, event) in jobs {
                     let taken = after.jobs.contains_key(&job.id) || after.standing_in_the_way(job).is_some();
-                    if taken || after.job_permit(job).is_err() {
+                    if taken || after.purge_permit(job.tenant_id).is_err() || after.job_permit(job).is_err() {
                         return Ok(false);
                     }
                     after.jobs.insert(job.id, job.clone());
