@@ -249,6 +249,19 @@ mod tests {
         assert_eq!(patterns_of(&files, &root.path().join("elsewhere")), Vec::<String>::new());
     }
 
+    /// Red when a folder is opened with them, or when a pattern of its settings brings them back.
+    #[tokio::test]
+    async fn a_folder_is_opened_without_files_with_locks() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, file) = (root.path().to_str().unwrap(), root.path().join("backstay.sqlite"));
+        never_read([file.clone()]);
+        let settings = json!({ "path": folder, "exclude": ["*.tmp", "!*.sqlite"] });
+        let Opened::Path { left_out, .. } = Filesystem.open(&settings, folder).await.unwrap() else { panic!() };
+        let excludes = excludes_of(&left_out).unwrap();
+        let is_out = |name: &str| excludes.leaves_out_name(root.path().as_os_str().as_bytes(), name.as_bytes());
+        assert!(is_out("backstay.sqlite") && is_out("a.tmp") && !is_out("other.sqlite"));
+    }
+
     #[tokio::test]
     async fn what_cannot_be_read_as_a_folder_is_said() {
         let home = tempfile::tempdir().unwrap();
