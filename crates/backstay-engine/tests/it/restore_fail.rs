@@ -24,7 +24,7 @@ fn a_full_target_ends_a_restore_and_room_lets_the_next_finish() {
     fs::write(house.tree().join("noise"), tree::noise(9, 20 << 20)).unwrap();
     fs::write(house.tree().join("small"), b"x").unwrap();
     let id = house.backup(None).id;
-    let Some(disk) = SmallDisk::mount(house.home.path().join("disk")) else {
+    let Some(disk) = SmallDisk::mount(house.home.path().join("disk"), 12) else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "needs the right to mount a tmpfs");
         eprintln!("\n########## SKIPPED: needs the right to mount a tmpfs ##########\n");
         return;
