@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use backstay_core::domain::evidence::Verdict;
 use backstay_engine::archive::options::ArchiveOptions;
 use backstay_engine::format::id::{Id, IdSet};
-use backstay_engine::format::object::FileKind;
 use backstay_engine::{EngineError, EngineProgress, Interrupt};
 use backstay_storage::{ObjectStorage, StorageError};
 use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
