@@ -5,12 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-
 use super::Weight;
 use super::draft::{Draft, Password, ResticRepository, SourceName};
 use super::keys::{Keys, Known, Line};
-use super::resticprofile::{is_said, rules};
+use super::resticprofile::{left_out, rules};
 use super::terms::Terms;
 use crate::mistake::Place;
 use crate::row::Record;
@@ -197,27 +195,6 @@ fn repository(
         return None;
     }
     Some(draft.repository(&given))
-}
-
-/// Returns the patterns of what is left out, and takes in the other settings of the folders.
-fn left_out(draft: &mut Draft<'_>, keys: &mut Keys<'_>, settings: &mut Record, terms: &mut Terms) -> Vec<Line> {
-    for (theirs, ours) in [("exclude-caches", "exclude_caches"), ("one-file-system", "one_file_system")] {
-        if keys.flag(draft, theirs) == Some(true) {
-            settings.insert(ours.to_owned(), true.into());
-        }
-    }
-    let markers: Vec<String> = keys.texts(draft, "exclude-if-present").into_iter().map(|line| line.text).collect();
-    if !markers.is_empty() {
-        settings.insert("exclude_if_present".to_owned(), json!(markers));
-    }
-    if let Some(line) = keys.text(draft, "exclude-larger-than") {
-        draft.size("exclude_larger_than", &line, settings);
-    }
-    if keys.flag(draft, "skip-if-unchanged") == Some(true) {
-        terms.backup.insert("skip_if_unchanged".to_owned(), true.into());
-    }
-    let lines = keys.texts(draft, "exclude");
-    lines.into_iter().filter(|line| is_said(draft, line)).collect()
 }
 
 /// Takes in the rules of `forget`. What holds for all commands is not its own.

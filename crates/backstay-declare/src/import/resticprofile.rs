@@ -454,8 +454,14 @@ fn ping(draft: &mut Draft<'_>, backup: &mut Keys<'_>) -> Option<Place> {
     at
 }
 
-/// Returns the patterns of what is left out, and takes in the other settings of the folders.
-fn left_out(draft: &mut Draft<'_>, backup: &mut Keys<'_>, settings: &mut Record, terms: &mut Terms) -> Vec<Line> {
+/// Returns the patterns of what is left out, and takes in the other settings of the folders: restic's own options, so that
+/// crestic has the same.
+pub(super) fn left_out(
+    draft: &mut Draft<'_>,
+    backup: &mut Keys<'_>,
+    settings: &mut Record,
+    terms: &mut Terms,
+) -> Vec<Line> {
     for (theirs, ours) in [("exclude-caches", "exclude_caches"), ("one-file-system", "one_file_system")] {
         if backup.flag(draft, theirs) == Some(true) {
             settings.insert(ours.to_owned(), true.into());
@@ -476,7 +482,7 @@ fn left_out(draft: &mut Draft<'_>, backup: &mut Keys<'_>, settings: &mut Record,
 }
 
 /// Says whether a pattern is what it looks like; what a shell or a template would fill in is told.
-pub(super) fn is_said(draft: &mut Draft<'_>, line: &Line) -> bool {
+fn is_said(draft: &mut Draft<'_>, line: &Line) -> bool {
     let is_filled = line.text.starts_with('~') || line.text.contains('$') || line.text.contains("{{");
     if is_filled {
         let told = "an exclude pattern with a tilde, a variable or a template is not carried over";

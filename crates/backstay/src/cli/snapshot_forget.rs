@@ -58,10 +58,13 @@ pub(super) async fn run(common: &Common, verb: &Forget, screen: &Screen) -> Resu
     let rows = list.rows.iter().map(row).collect();
     screen.rows(&list, &["taken", "item", "restic id", "", "why", "id"], rows, "there is no such snapshot");
     if !screen.json() && list.rows.iter().any(|fate| !fate.is_kept) {
-        screen.line(
-            "What goes, goes with the next prune: `backstay repository prune NAME` does it now, `backstay snapshot keep ID` \
-             takes it back until then.",
-        );
+        screen.line("What goes, goes with the next prune: `backstay repository prune NAME` does it now.");
+    }
+    if !screen.json() && list.rows.iter().any(|fate| fate.is_kept) {
+        screen.line("What stays goes with a later prune, once nothing of this keeps it any more.");
+    }
+    if !screen.json() && !list.rows.is_empty() {
+        screen.line("`backstay snapshot keep ID` takes it back until then.");
     }
     Ok(Exit::Done)
 }
