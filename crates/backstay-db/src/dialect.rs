@@ -40,6 +40,18 @@ pub(crate) fn has_partial_indexes(backend: DbBackend) -> bool {
     backend != DbBackend::MySql
 }
 
+/// Returns how many transactions that start jobs are worth being open at once. SQLite has one writer; MariaDB locks the
+/// gaps of indexes into which each of them inserts.
+pub(crate) fn start_width(backend: DbBackend) -> usize {
+    if backend == DbBackend::Postgres { 3 } else { 1 }
+}
+
+/// Returns a word as part of a statement's text. A database that plans without values can use an index of the rows with
+/// this word only then.
+pub(crate) fn literal(word: &'static str) -> Expr {
+    Expr::cust(format!("'{word}'"))
+}
+
 /// Returns the lock on a row that others refer to and that is itself never deleted. On PostgreSQL it lets new rows refer
 /// to it meanwhile; MariaDB has one lock for both.
 pub(crate) fn parent_lock(backend: DbBackend) -> LockType {

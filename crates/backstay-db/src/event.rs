@@ -1,6 +1,6 @@
 //! Events, each chained to the one before it in its tenant.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use backstay_core::domain::event::{Event, chain_hash};
 use backstay_core::domain::id::TenantId;
@@ -11,6 +11,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
 };
 
+use crate::declaration::found;
 use crate::dialect::{is_among, parent_lock};
 use crate::entity::{event, event_anchor, tenant};
 use crate::error::{insert_error, store_error};
@@ -19,10 +20,11 @@ use crate::notice::{cursor_behind, cursors_behind};
 
 /// Locks a tenant's row until the transaction ends. Whoever will append an event does this before it locks or inserts
 /// anything else: all lock in one order (tenant, agent, lease, queue, repository, job), so that none waits for one that
-/// waits for it.
+/// waits for it. A tenant that is not there is not found: events have no reference of the database's own (decision 0049).
 pub(crate) async fn tenant_locked(tx: &DatabaseTransaction, id: TenantId) -> Result<(), StoreError> {
-    let query = tenant::Entity::find_by_id(id.to_string()).lock(parent_lock(tx.get_database_backend()));
-    query.one(tx).await.map(drop).map_err(store_error)
+    let id = id.to_string();
+    let query = tenant::Entity::find_by_id(&id).lock(parent_lock(tx.get_database_backend()));
+    found(query.one(tx).await.map_err(store_error)?, "tenant", &id).map(drop)
 }
 
 /// Locks tenants' rows as [`tenant_locked`], in the order of their ids.
@@ -34,7 +36,9 @@ pub(crate) async fn tenants_locked(tx: &DatabaseTransaction, ids: BTreeSet<Tenan
         .filter(is_among(tx.get_database_backend(), tenant::Column::Id, ids.iter().map(ToString::to_string)))
         .order_by_asc(tenant::Column::Id)
         .lock(parent_lock(tx.get_database_backend()));
-    query.all(tx).await.map(drop).map_err(store_error)
+    let rows = query.all(tx).await.map_err(store_error)?;
+    let mut locked: HashSet<String> = rows.into_iter().map(|row| row.id).collect();
+    ids.iter().try_for_each(|id| found(locked.take(&id.to_string()), "tenant", id).map(drop))
 }
 
 /// The end of a tenant's chain.

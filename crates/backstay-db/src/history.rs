@@ -13,6 +13,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Se
 
 use crate::Database;
 use crate::declaration::found;
+use crate::dialect::is_among;
 use crate::entity::{attempt, event, evidence, snapshot};
 use crate::error::store_error;
 
@@ -137,9 +138,13 @@ impl HistoryStore for Database {
     }
 
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {
-        let query = attempt::Entity::find()
-            .filter(attempt::Column::JobId.eq(job.to_string()))
-            .order_by_asc(attempt::Column::Token);
+        self.attempt_list_many(&[job]).await
+    }
+
+    async fn attempt_list_many(&self, jobs: &[JobId]) -> Result<Vec<Attempt>, StoreError> {
+        let theirs =
+            is_among(self.reader.get_database_backend(), attempt::Column::JobId, jobs.iter().map(ToString::to_string));
+        let query = attempt::Entity::find().filter(theirs).order_by_asc(attempt::Column::Token);
         let rows = query.all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(attempt::Model::read).collect()
     }

@@ -2,17 +2,15 @@
 //!
 //! A statement of a hundred rows with a place for each cell has thousands of places, which both sides go through, and is
 //! another statement than the one with ninety-nine: a server would parse and plan each anew. PostgreSQL therefore gets
-//! all rows as one document, in one statement a table. The others get rows in statements of a few lengths, which a
-//! connection knows after the first time, without the cells that no row has (each such column has no default).
-
-use std::collections::BTreeMap;
+//! each column as one list, in one statement a table, whatever the number of rows. The others get rows in statements of a
+//! few lengths, which a connection knows after the first time. Cells that no row has are left out of both (each such
+//! column has no default).
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait as _, ColumnType, ConnectionTrait as _, DatabaseTransaction, DbBackend,
     DbErr, EntityTrait, IdenStatic, Iterable as _, PrimaryKeyToColumn as _, Statement, Value,
 };
-use serde_json::Value as Json;
 
 /// How many rows a statement has.
 const LENGTHS: [usize; 4] = [64, 16, 4, 1];
@@ -26,14 +24,10 @@ where
     A: ActiveModelTrait,
 {
     if tx.get_database_backend() == DbBackend::Postgres {
-        return document_insert(tx, &rows).await;
+        return lists_insert(tx, &rows).await;
     }
     for column in <A::Entity as EntityTrait>::Column::iter() {
-        let is_empty = |row: &A| match row.get(column) {
-            ActiveValue::Set(value) | ActiveValue::Unchanged(value) => value == value.as_null(),
-            ActiveValue::NotSet => true,
-        };
-        if rows.iter().all(is_empty) {
+        if rows.iter().all(|row| is_empty(row, column)) {
             rows.iter_mut().for_each(|row| row.not_set(column));
         }
     }
@@ -77,61 +71,93 @@ pub(crate) async fn revise_rows<A>(
 where
     A: ActiveModelTrait,
 {
-    let Document { names, types, text } = document(rows)?;
+    let columns: Vec<_> = <A::Entity as EntityTrait>::Column::iter().collect();
+    let Lists { names, words, values } = lists(rows, &columns)?;
     let (key, revision) = (quoted(&key), quoted(&revision));
     let sets: Vec<String> =
         names.iter().filter(|name| **name != key).map(|name| format!("{name} = record.{name}")).collect();
     let words = format!(
-        "UPDATE {} AS place SET {} FROM json_to_recordset(CAST($1 AS json)) AS record ({types}) \
+        "UPDATE {} AS place SET {} FROM unnest({words}) AS record ({}) \
          WHERE place.{key} = record.{key} AND place.{revision} = record.{revision} - 1",
         table::<A>(),
         sets.join(", "),
+        names.join(", "),
     );
-    let update = Statement::from_sql_and_values(DbBackend::Postgres, words, [text.into()]);
+    let update = Statement::from_sql_and_values(DbBackend::Postgres, words, values);
     Ok(tx.execute_raw(update).await?.rows_affected())
 }
 
-/// Inserts rows as one document.
-async fn document_insert<A>(tx: &DatabaseTransaction, rows: &[A]) -> Result<(), DbErr>
+/// Inserts rows as lists.
+async fn lists_insert<A>(tx: &DatabaseTransaction, rows: &[A]) -> Result<(), DbErr>
 where
     A: ActiveModelTrait,
 {
     if rows.is_empty() {
         return Ok(());
     }
-    let Document { names, types, text } = document(rows)?;
-    let names = names.join(", ");
-    let words = format!(
-        "INSERT INTO {} ({names}) SELECT {names} FROM json_to_recordset(CAST($1 AS json)) AS record ({types})",
-        table::<A>()
-    );
-    tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, words, [text.into()])).await.map(drop)
+    let is_wanted = |column: &<A::Entity as EntityTrait>::Column| !rows.iter().all(|row| is_empty(row, *column));
+    let columns: Vec<_> = <A::Entity as EntityTrait>::Column::iter().filter(is_wanted).collect();
+    let Lists { names, words, values } = lists(rows, &columns)?;
+    let words = format!("INSERT INTO {} ({}) SELECT * FROM unnest({words})", table::<A>(), names.join(", "));
+    tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, words, values)).await.map(drop)
 }
 
-/// Rows as PostgreSQL reads them from one text.
-struct Document {
-    /// The table's columns, quoted.
+fn is_empty<A: ActiveModelTrait>(row: &A, column: <A::Entity as EntityTrait>::Column) -> bool {
+    match row.get(column) {
+        ActiveValue::Set(value) | ActiveValue::Unchanged(value) => value == value.as_null(),
+        ActiveValue::NotSet => true,
+    }
+}
+
+/// Rows as PostgreSQL reads them: a list a column.
+struct Lists {
+    /// The columns, quoted.
     names: Vec<String>,
-    /// The same with their types, with commas between them.
-    types: String,
-    /// A list of objects, in JSON.
-    text: String,
+    /// A place for each column's list, with its type, with commas between them.
+    words: String,
+    /// The lists, each as one text.
+    values: Vec<Value>,
 }
 
-fn document<A>(rows: &[A]) -> Result<Document, DbErr>
+fn lists<A>(rows: &[A], columns: &[<A::Entity as EntityTrait>::Column]) -> Result<Lists, DbErr>
 where
     A: ActiveModelTrait,
 {
-    let columns: Vec<_> = <A::Entity as EntityTrait>::Column::iter().collect();
-    let records = rows.iter().map(|row| record::<A>(row, &columns)).collect::<Result<Vec<_>, _>>()?;
-    let (mut names, mut types) = (Vec::new(), Vec::new());
-    for column in &columns {
-        let name = quoted(column);
-        types.push(format!("{name} {}", type_word(column.def().get_column_type())?));
-        names.push(name);
+    let (mut words, mut values) = (Vec::new(), Vec::new());
+    for (number, column) in (1..).zip(columns) {
+        words.push(format!("CAST(${number} AS {}[])", type_word(column.def().get_column_type())?));
+        values.push(list(rows.iter().map(|row| row.get(*column)))?.into());
     }
-    let text = serde_json::to_string(&records).map_err(|error| DbErr::Json(error.to_string()))?;
-    Ok(Document { names, types: types.join(", "), text })
+    Ok(Lists { names: columns.iter().map(quoted).collect(), words: words.join(", "), values })
+}
+
+/// Returns the cells of a column as PostgreSQL writes a list: `{"text",17,NULL}`.
+fn list(cells: impl Iterator<Item = ActiveValue<Value>>) -> Result<String, DbErr> {
+    let mut text = String::from("{");
+    for cell in cells {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        match cell.into_value() {
+            Some(Value::String(Some(cell))) => {
+                text.push('"');
+                for letter in cell.chars() {
+                    if matches!(letter, '"' | '\\') {
+                        text.push('\\');
+                    }
+                    text.push(letter);
+                }
+                text.push('"');
+            }
+            Some(Value::BigInt(Some(number))) => text.push_str(&number.to_string()),
+            None | Some(Value::String(None) | Value::BigInt(None)) => text.push_str("NULL"),
+            Some(other) => {
+                return Err(DbErr::Type(format!("{other:?} is neither a text nor a number of 64 bits")));
+            }
+        }
+    }
+    text.push('}');
+    Ok(text)
 }
 
 fn quoted(column: &impl IdenStatic) -> String {
@@ -143,28 +169,7 @@ fn table<A: ActiveModelTrait>() -> String {
     quoted(&A::Entity::default())
 }
 
-/// Returns the cells of a row that are not empty, by their columns' names.
-fn record<A>(row: &A, columns: &[<A::Entity as EntityTrait>::Column]) -> Result<BTreeMap<&'static str, Json>, DbErr>
-where
-    A: ActiveModelTrait,
-{
-    let mut record = BTreeMap::new();
-    for column in columns {
-        let cell = match row.get(*column) {
-            ActiveValue::NotSet => continue,
-            ActiveValue::Set(value) | ActiveValue::Unchanged(value) => value,
-        };
-        let cell = match cell {
-            Value::String(text) => text.map(Json::from),
-            Value::BigInt(number) => number.map(Json::from),
-            other => return Err(DbErr::Type(format!("{other:?} is neither a text nor a number of 64 bits"))),
-        };
-        record.extend(cell.map(|cell| (column.as_str(), cell)));
-    }
-    Ok(record)
-}
-
-/// Returns the word for a column's type in a document.
+/// Returns the word for a column's type in a list.
 fn type_word(of: &ColumnType) -> Result<&'static str, DbErr> {
     match of {
         ColumnType::String(_) | ColumnType::Text => Ok("text"),

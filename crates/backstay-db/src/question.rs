@@ -12,7 +12,7 @@ use crate::entity::outbox;
 use crate::event::tails_question;
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::{named_question, question};
-use crate::job::exclusion::Exclusions;
+use crate::job::exclusion::{Exclusions, waiting_question};
 use crate::job::hint::Low;
 use crate::job::lane::lanes_question;
 use crate::job::rescue::wake_question;
@@ -55,7 +55,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let (item, repository) = (Some(asked.item), Some(asked.repository));
     vec![
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
-        ("claim by name", named_question(&question(asked.now, JobKind::ALL, 32), &names).build(backend)),
+        ("claim by name", named_question(&names).build(backend)),
+        ("waiting for a repository", waiting_question(&BTreeSet::from([asked.repository.to_string()])).build(backend)),
         (
             "window",
             backend.build(&window_question(

@@ -20,6 +20,7 @@ use sea_orm::{
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
+use crate::dialect::start_width;
 use crate::entity::{maintenance, plan, plan_schedule};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
@@ -134,6 +135,10 @@ impl ScheduleStore for Database {
 
     async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError> {
         self.retrying(|| self.start_once(starts)).await
+    }
+
+    fn schedule_start_width(&self) -> usize {
+        start_width(self.writer.get_database_backend())
     }
 
     async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError> {

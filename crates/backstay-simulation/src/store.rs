@@ -258,6 +258,9 @@ impl HistoryStore for SteppedStore {
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {
         self.reads("attempt_list", self.database.attempt_list(job)).await
     }
+    async fn attempt_list_many(&self, jobs: &[JobId]) -> Result<Vec<Attempt>, StoreError> {
+        self.reads("attempt_list_many", self.database.attempt_list_many(jobs)).await
+    }
 }
 
 #[async_trait]

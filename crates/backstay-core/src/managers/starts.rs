@@ -5,16 +5,21 @@
 //!                                                └─> something is in the way: each half by itself, down to a few plans
 //! ```
 //!
+//! A store that has room for several transactions gets several at once, each with the plans of other tenants: these lock
+//! the tenants' rows, and would wait for one another.
+//!
 //! What is left after that goes one plan after the other (`schedule`), where it is asked what it meets. Both write the
 //! same jobs under the same ids.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::context::Context;
 use super::schedule::{Ticked, meeting, occurrence_job, occurrence_set, skip_event};
-use crate::domain::id::PlanId;
+use crate::domain::id::{PlanId, TenantId};
 use crate::domain::overlap::Meeting;
 use crate::domain::schedule::{Calendar, Due, Occurrence, OverlapKey, ScheduleState};
 use crate::ports::schedule::{ScheduledItem, ScheduledPlan, Start};
@@ -25,6 +30,9 @@ const JOBS_MAX: usize = 500;
 /// Starts that are not tried in halves any more: one by one they cost no more.
 const PART_MIN: usize = 8;
 
+/// Starts that are not worth a transaction beside another one.
+const LANE_MIN: usize = 16;
+
 /// Starts what it can, and returns the plans that must be worked on one by one.
 pub(super) async fn start_many<'a>(
     context: &Context,
@@ -33,13 +41,17 @@ pub(super) async fn start_many<'a>(
     now: Timestamp,
     done: &mut Ticked,
 ) -> Vec<&'a ScheduledPlan> {
-    let looked: Vec<_> = due.iter().map(|row| (row, row.state.look(&row.plan, calendar, now))).collect();
+    let width = context.schedules.schedule_start_width();
+    let mut looked: Vec<_> = due.iter().map(|row| (row, row.state.look(&row.plan, calendar, now))).collect();
+    if width > 1 {
+        looked.sort_by_key(|(row, _)| row.plan.tenant_id);
+    }
     let starting = looked.iter().filter(|(_, found)| matches!(found, Some(Due::Start(_))));
     let items = match items_of(context, starting.map(|(row, _)| row.plan.id).collect(), now).await {
         Some(items) => items,
         None => return due.iter().collect(),
     };
-    let (mut starts, mut left, mut tenants) = (Vec::new(), HashSet::new(), HashSet::new());
+    let (mut starts, mut owners, mut left, mut tenants) = (Vec::new(), Vec::new(), HashSet::new(), HashSet::new());
     for (row, found) in &looked {
         let ScheduledPlan { plan, state } = row;
         let rests = |state: ScheduleState| Start { state, set: None, jobs: Vec::new(), told: Vec::new() };
@@ -68,8 +80,36 @@ pub(super) async fn start_many<'a>(
                 Start { set, jobs, ..rests(state) }
             }
         });
+        owners.push(plan.tenant_id);
     }
-    let mut rest = starts.as_slice();
+    let parts = apart(&owners, width).into_iter().map(|part| put_all(context, &starts[part]));
+    for (also_left, put) in join_all(parts).await {
+        left.extend(also_left);
+        done.started += put.started;
+        done.skipped += put.skipped;
+    }
+    due.iter().filter(|row| left.contains(&row.plan.id)).collect()
+}
+
+/// Returns where starts of these tenants, which lie side by side, are parted into so many of about the same length, none
+/// shorter than [`LANE_MIN`] and no tenant's in two.
+fn apart(owners: &[TenantId], parts_max: usize) -> Vec<Range<usize>> {
+    let length = owners.len().div_ceil(parts_max.max(1)).max(LANE_MIN);
+    let (mut parts, mut from) = (Vec::new(), 0);
+    while from < owners.len() {
+        let wanted = (from + length).min(owners.len());
+        let is_other = |at: &usize| owners.get(*at) != owners.get(at - 1);
+        let until = (wanted..owners.len()).find(is_other).unwrap_or(owners.len());
+        parts.push(from..until);
+        from = until;
+    }
+    parts
+}
+
+/// Writes starts, as many together as a transaction takes; returns what is left and what was done.
+async fn put_all(context: &Context, starts: &[Start]) -> (HashSet<PlanId>, Ticked) {
+    let (mut left, mut done) = (HashSet::new(), Ticked::default());
+    let mut rest = starts;
     while !rest.is_empty() {
         let mut jobs = 0;
         let fits = |start: &&Start| {
@@ -78,10 +118,10 @@ pub(super) async fn start_many<'a>(
         };
         // A plan with more than that goes alone.
         let (some, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-        put(context, some, &mut left, done).await;
+        put(context, some, &mut left, &mut done).await;
         rest = others;
     }
-    due.iter().filter(|row| left.contains(&row.plan.id)).collect()
+    (left, done)
 }
 
 /// Returns the items of plans; none when they cannot be read together.
@@ -121,5 +161,24 @@ async fn put(context: &Context, starts: &[Start], left: &mut HashSet<PlanId>, do
             }
             Ok(false) | Err(_) => left.extend(part.iter().map(|start| start.state.plan_id)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_are_parted_between_tenants_alone() {
+        let tenant = |number: u8| TenantId::new(Timestamp::UNIX_EPOCH, [number; 10]);
+        let owners = |counts: &[usize]| -> Vec<TenantId> {
+            (0..).zip(counts).flat_map(|(number, count)| vec![tenant(number); *count]).collect()
+        };
+        assert_eq!(apart(&owners(&[1; 100]), 1), [0..100]);
+        assert_eq!(apart(&owners(&[1; 100]), 2), [0..50, 50..100]);
+        assert_eq!(apart(&owners(&[60, 40]), 4), [0..60, 60..100]);
+        assert_eq!(apart(&owners(&[100]), 4), [0..100]);
+        assert_eq!(apart(&owners(&[1; 20]), 4), [0..16, 16..20]);
+        assert_eq!(apart(&[], 4), []);
     }
 }

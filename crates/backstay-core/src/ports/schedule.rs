@@ -81,6 +81,11 @@ pub trait ScheduleStore: Send + Sync {
     /// or a key of a job is taken.
     async fn schedule_start(&self, starts: &[Start]) -> Result<bool, StoreError>;
 
+    /// Returns for how many of these writes, each of other tenants' plans, the store has room at once.
+    fn schedule_start_width(&self) -> usize {
+        1
+    }
+
     /// Returns the plans of a tenant that keep out of one another's way, with those of their occurrences that wait.
     async fn schedule_list_waiting(&self, tenant: TenantId) -> Result<Vec<ScheduledPlan>, StoreError>;
 

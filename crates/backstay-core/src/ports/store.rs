@@ -306,6 +306,9 @@ pub trait HistoryStore: Send + Sync {
 
     /// Returns a job's attempts, oldest first.
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Returns the attempts of these jobs, each job's oldest first. As many jobs as a page has, at most.
+    async fn attempt_list_many(&self, jobs: &[JobId]) -> Result<Vec<Attempt>, StoreError>;
 }
 
 /// An event with its place in its tenant's chain.

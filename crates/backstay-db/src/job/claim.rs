@@ -12,7 +12,7 @@
 //! not stand still for its sake.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use backstay_core::domain::attempt::AttemptToken;
@@ -24,16 +24,17 @@ use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait as _, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Select,
+    QueryOrder, QuerySelect, Select,
 };
 
 use super::due::due_put;
+use super::exclusion::padded;
 use super::hint::Low;
 use super::state::move_to;
 use super::turns::line;
 use crate::Database;
 use crate::declaration::found;
-use crate::dialect::{insert_unless_taken, is_among, parent_lock};
+use crate::dialect::{insert_unless_taken, is_among, literal, parent_lock};
 use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
 use crate::error::{insert_error, store_error};
 use crate::row::micros_of;
@@ -119,7 +120,8 @@ async fn candidates(wish: Wish<'_>) -> Result<Vec<job_due::Model>, StoreError> {
     let (mut found, rows_max) = (Vec::new(), u64::from(wish.count_max) + CANDIDATES_SPARE);
     let mut question = question(now, kinds, rows_max);
     if let Some(low) = low {
-        let line: Vec<String> = named(tx, &question, low).await?.into_iter().map(|row| row.job_id).collect();
+        let line = in_line(free(named_question(low), now).all(tx).await.map_err(store_error)?, wish, low);
+        let line: Vec<String> = line.into_iter().map(|row| row.job_id).collect();
         found = locked(tx, &line, rows_max as usize).await?;
         question = behind(question, low);
     }
@@ -130,30 +132,34 @@ async fn candidates(wish: Wish<'_>) -> Result<Vec<job_due::Model>, StoreError> {
     Ok(found)
 }
 
-/// Returns which rows of a question are known to be at the queue's beginning, in its order. They are asked for by name
-/// alone: what is ordered or bounded in SQL would be read from the index of that order, whose beginning is what is to be
-/// passed over.
-pub(super) async fn named(
-    tx: &DatabaseTransaction,
-    question: &Select<job_due::Entity>,
-    low: &Low,
-) -> Result<Vec<job_due::Model>, StoreError> {
-    if low.ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut rows = named_question(question, low).all(tx).await.map_err(store_error)?;
-    rows.retain(|row| row.breach_at < low.from);
+/// Returns the rows that are known to be at the queue's beginning and are still wanted, in its order.
+pub(super) async fn named(wish: Wish<'_>, low: &Low) -> Result<Vec<job_due::Model>, StoreError> {
+    Ok(in_line(named_question(low).all(wish.tx).await.map_err(store_error)?, wish, low))
+}
+
+/// Returns the question for the rows that are known to be at the queue's beginning: by name alone. Anything that is
+/// ordered, bounded or compared in SQL may be read from an index of that instead, whose beginning is what is to be passed
+/// over.
+pub(crate) fn named_question(low: &Low) -> Select<job_due::Entity> {
+    let ids: BTreeSet<String> = low.ids.iter().cloned().collect();
+    job_due::Entity::find().filter(job_due::Column::JobId.is_in(padded(&ids)))
+}
+
+/// Returns what [`queue`] would of some rows before the queue's known beginning, in its order.
+fn in_line(mut rows: Vec<job_due::Model>, wish: Wish<'_>, low: &Low) -> Vec<job_due::Model> {
+    let Wish { now, kinds, .. } = wish;
+    rows.retain(|row| {
+        let is_wanted = is_queued(row) && kinds.iter().any(|kind| kind.word() == row.kind);
+        is_wanted && row.due_at <= now.as_microsecond() && row.breach_at < low.from
+    });
     rows.sort_by(|a, b| {
         (a.breach_at, Reverse(a.priority), &a.job_id).cmp(&(b.breach_at, Reverse(b.priority), &b.job_id))
     });
-    Ok(rows)
+    rows
 }
 
-/// Returns the question of [`named`].
-pub(crate) fn named_question(question: &Select<job_due::Entity>, low: &Low) -> Select<job_due::Entity> {
-    let mut named = question.clone().filter(job_due::Column::JobId.is_in(&low.ids));
-    QueryTrait::query(&mut named).clear_order_by().reset_limit();
-    named
+pub(super) fn is_queued(row: &job_due::Model) -> bool {
+    row.state == StateName::Queued.word()
 }
 
 /// Returns a question for the queue's first jobs behind those that are known by name.
@@ -172,12 +178,12 @@ pub(super) async fn locked(
     for some in line.chunks(count_max + 2) {
         let rows = job_due::Entity::find()
             .filter(job_due::Column::JobId.is_in(some))
-            .filter(job_due::Column::State.eq(StateName::Queued.word()))
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .all(tx)
             .await
             .map_err(store_error)?;
-        let mut rows: HashMap<String, job_due::Model> = rows.into_iter().map(|row| (row.job_id.clone(), row)).collect();
+        let rows = rows.into_iter().filter(is_queued);
+        let mut rows: HashMap<String, job_due::Model> = rows.map(|row| (row.job_id.clone(), row)).collect();
         found.extend(some.iter().filter_map(|id| rows.remove(id)));
         if found.len() >= count_max {
             break;
@@ -247,7 +253,7 @@ fn waiting_alone(now: Timestamp) -> SelectStatement {
         .column((ALONE, job_due::Column::JobId))
         .from_as(job_due::Entity, ALONE)
         .and_where(other(job_due::Column::RepositoryId).equals((job_due::Entity, job_due::Column::RepositoryId)))
-        .and_where(other(job_due::Column::RepositoryAccess).eq(job::access_word(RepositoryAccess::Alone)))
+        .and_where(other(job_due::Column::RepositoryAccess).eq(literal(job::access_word(RepositoryAccess::Alone))))
         .and_where(other(job_due::Column::State).eq(StateName::Queued.word()))
         .and_where(other(job_due::Column::DueAt).lte(until))
         .and_where(other(job_due::Column::DueAt).gt(from))

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use backstay_core::domain::job::StateName;
 use backstay_core::domain::repository::RepositoryAccess;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
-use sea_orm::sea_query::ExprTrait as _;
-use sea_orm::{ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, Select};
 
-use super::claim::overtaken;
+use super::claim::{is_queued, overtaken};
+use crate::dialect::literal;
 use crate::entity::{job, job_due, lease};
 use crate::error::store_error;
 
@@ -98,15 +98,16 @@ pub(super) async fn waiting(
     repositories: &BTreeSet<String>,
 ) -> Result<Vec<job_due::Model>, StoreError> {
     let (from, until) = overtaken(now);
+    // By repository alone: an index of states or moments would lead over all that waits.
+    let rows = waiting_question(repositories).all(tx).await.map_err(store_error)?;
+    Ok(rows.into_iter().filter(|row| is_queued(row) && from < row.due_at && row.due_at <= until).collect())
+}
+
+/// Returns the question for the jobs that want one of these repositories alone.
+pub(crate) fn waiting_question(repositories: &BTreeSet<String>) -> Select<job_due::Entity> {
     job_due::Entity::find()
         .filter(job_due::Column::RepositoryId.is_in(padded(repositories)))
-        .filter(job_due::Column::RepositoryAccess.eq(job::access_word(RepositoryAccess::Alone)))
-        .filter(job_due::Column::State.eq(StateName::Queued.word()))
-        .filter(job_due::Column::DueAt.lte(until))
-        .filter(job_due::Column::DueAt.gt(from))
-        .all(tx)
-        .await
-        .map_err(store_error)
+        .filter(Expr::col(job_due::Column::RepositoryAccess).eq(literal(job::access_word(RepositoryAccess::Alone))))
 }
 
 /// Returns ids with the last one repeated until they are as many as a power of two: few statements for a database to know.

@@ -18,6 +18,7 @@ use super::settle::lease_end;
 use super::state::{job_locked, move_to, put_streak};
 use crate::Database;
 use crate::database::commit;
+use crate::dialect::literal;
 use crate::entity::{agent, job, job_due, lease};
 use crate::error::store_error;
 use crate::event::{event_append, tenant_locked};
@@ -134,7 +135,7 @@ pub(super) async fn wake(db: &Database) -> Result<u64, StoreError> {
 /// Returns the question for waiting jobs whose time has come.
 pub(crate) fn wake_question(now: Timestamp) -> Select<job_due::Entity> {
     job_due::Entity::find()
-        .filter(job_due::Column::State.eq(StateName::Waiting.word()))
+        .filter(Expr::col(job_due::Column::State).eq(literal(StateName::Waiting.word())))
         .filter(job_due::Column::DueAt.lte(now.as_microsecond()))
         .order_by_asc(job_due::Column::DueAt)
         .limit(WAKE_ROWS_MAX)

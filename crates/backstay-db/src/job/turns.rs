@@ -26,7 +26,6 @@ use sea_orm::{
 
 use super::claim::{Wish, behind, locked, named, question, queue};
 use super::exclusion::{Exclusions, padded, waiting};
-use super::hint::Low;
 use super::lane::{LANE_ROWS, Lane, lanes};
 use super::look::{candidate_of, running_of};
 use super::rules::{rules_locked, rules_of};
@@ -47,16 +46,16 @@ const WIDER: u64 = 16;
 
 /// Returns the hot rows to lease, locked, in the order of their turns; none when the queue's own order is the answer.
 pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, StoreError> {
-    let Wish { db, tx, now, kinds, count_max, low, .. } = wish;
+    let Wish { db, tx, count_max, .. } = wish;
     let (mut rules, _) = rules_of(tx).await?;
     let is_capped = !rules.caps.is_empty();
     if is_capped {
         rules = rules_locked(tx).await?;
     }
     let lanes = lanes(wish).await?;
-    let mut window = Window::new(tx, now, kinds);
+    let mut window = Window::new(wish);
     let began = Instant::now();
-    let is_head_full = window.look_head(u64::from(count_max) + HEAD_SPARE, low).await?;
+    let is_head_full = window.look_head(u64::from(count_max) + HEAD_SPARE).await?;
     db.looked(began.elapsed());
     window.look_lanes(&lanes).await?;
     // Without caps, what others run has no say in whose turn it is among these.
@@ -78,7 +77,7 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     }
     // The most urgent that are free are always seen, however many are held before them.
     if is_head_full && window.free_of_head() < count_max as usize {
-        window.look_head_free(u64::from(count_max) + HEAD_SPARE, low).await?;
+        window.look_head_free(u64::from(count_max) + HEAD_SPARE).await?;
     }
     let lanes: Vec<String> = lanes.into_iter().map(|lane| lane.tenant).collect();
     // A lane of which nothing that was seen is free is looked at past what is held.
@@ -112,9 +111,7 @@ async fn leases(tx: &DatabaseTransaction, tenants: Option<BTreeSet<String>>) -> 
 
 /// What was seen of the queue.
 struct Window<'a> {
-    tx: &'a DatabaseTransaction,
-    now: Timestamp,
-    kinds: &'a [JobKind],
+    wish: Wish<'a>,
     excluded: Exclusions,
     /// The rows that were seen, each once.
     seen: BTreeMap<String, job_due::Model>,
@@ -127,41 +124,45 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(tx: &'a DatabaseTransaction, now: Timestamp, kinds: &'a [JobKind]) -> Self {
+    fn new(wish: Wish<'a>) -> Self {
         let (excluded, seen) = (Exclusions::default(), BTreeMap::new());
-        Self { tx, now, kinds, excluded, seen, head: HashSet::new(), asked: HashSet::new(), ended: HashSet::new() }
+        Self { wish, excluded, seen, head: HashSet::new(), asked: HashSet::new(), ended: HashSet::new() }
     }
 
     /// Looks at the queue's first rows, free or not, and says whether there may be more of them.
-    async fn look_head(&mut self, rows_max: u64, low: Option<&Low>) -> Result<bool, StoreError> {
-        self.ask(queue(self.now, self.kinds, rows_max), rows_max, low).await
+    async fn look_head(&mut self, rows_max: u64) -> Result<bool, StoreError> {
+        let mut rows = Vec::new();
+        if let Some(low) = self.wish.low {
+            // All that is known by name is looked at: lanes have what comes behind it, and a tenant may have nothing there.
+            rows = named(self.wish, low).await?;
+        }
+        if (rows.len() as u64) < rows_max {
+            rows.extend(self.ask(queue(self.wish.now, self.wish.kinds, rows_max)).await?);
+        }
+        let is_full = rows.len() as u64 >= rows_max;
+        self.see_head(rows);
+        Ok(is_full)
     }
 
-    /// Looks at the queue's first free rows.
-    async fn look_head_free(&mut self, rows_max: u64, low: Option<&Low>) -> Result<(), StoreError> {
-        self.ask(question(self.now, self.kinds, rows_max), rows_max, low).await?;
+    /// Looks at the queue's first free rows. What is known by name was seen before.
+    async fn look_head_free(&mut self, rows_max: u64) -> Result<(), StoreError> {
+        let rows = self.ask(question(self.wish.now, self.wish.kinds, rows_max)).await?;
+        self.see_head(rows);
         self.ask_waiting().await
     }
 
-    async fn ask(
-        &mut self,
-        mut question: Select<job_due::Entity>,
-        rows_max: u64,
-        low: Option<&Low>,
-    ) -> Result<bool, StoreError> {
-        let mut rows = Vec::new();
-        if let Some(low) = low {
-            // All that is known by name is looked at: lanes have what comes behind it, and a tenant may have nothing there.
-            rows = named(self.tx, &question, low).await?;
-            question = behind(question, low);
-        }
-        if (rows.len() as u64) < rows_max {
-            rows.extend(question.all(self.tx).await.map_err(store_error)?);
-        }
-        let is_full = rows.len() as u64 >= rows_max;
+    /// Asks for what lies behind the rows that are known by name.
+    async fn ask(&self, question: Select<job_due::Entity>) -> Result<Vec<job_due::Model>, StoreError> {
+        let question = match self.wish.low {
+            Some(low) => behind(question, low),
+            None => question,
+        };
+        question.all(self.wish.tx).await.map_err(store_error)
+    }
+
+    fn see_head(&mut self, rows: Vec<job_due::Model>) {
         self.head.extend(rows.iter().map(|row| row.job_id.clone()));
         self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
-        Ok(is_full)
     }
 
     /// Looks at the first rows of each lane.
@@ -174,7 +175,7 @@ impl<'a> Window<'a> {
             return Ok(());
         }
         let rows = job_due::Entity::find().filter(job_due::Column::JobId.is_in(padded(&ids)));
-        let rows = rows.all(self.tx).await.map_err(store_error)?;
+        let rows = rows.all(self.wish.tx).await.map_err(store_error)?;
         self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
         Ok(())
     }
@@ -196,7 +197,7 @@ impl<'a> Window<'a> {
         let repositories: BTreeSet<String> =
             self.seen.values().filter(new).map(|row| row.repository_id.clone()).collect();
         if !repositories.is_empty() {
-            self.excluded.waiting.extend(waiting(self.tx, self.now, &repositories).await?);
+            self.excluded.waiting.extend(waiting(self.wish.tx, self.wish.now, &repositories).await?);
             self.asked.extend(repositories);
         }
         Ok(())
@@ -204,9 +205,9 @@ impl<'a> Window<'a> {
 
     /// Looks at the first rows of these lanes past what is held.
     async fn look_past(&mut self, lanes: &[String], rows_max: u64) -> Result<(), StoreError> {
-        let statement = window_question(self.now, self.kinds, lanes, rows_max, &self.excluded);
-        let statement = self.tx.get_database_backend().build(&statement);
-        let rows = job_due::Model::find_by_statement(statement).all(self.tx).await.map_err(store_error)?;
+        let statement = window_question(self.wish.now, self.wish.kinds, lanes, rows_max, &self.excluded);
+        let statement = self.wish.tx.get_database_backend().build(&statement);
+        let rows = job_due::Model::find_by_statement(statement).all(self.wish.tx).await.map_err(store_error)?;
         let of = |lane: &String| rows.iter().filter(|row| row.tenant_id.as_ref() == Some(lane)).count() as u64;
         self.ended.extend(lanes.iter().filter(|lane| of(lane) < rows_max).cloned());
         self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));

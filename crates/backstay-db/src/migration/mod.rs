@@ -43,6 +43,7 @@ mod m20261122_000025_ping;
 mod m20261122_000026_partial;
 mod m20261122_000027_purge;
 mod m20261122_000028_unwanted;
+mod m20261122_000029_places;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -81,6 +82,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000026_partial::Partial),
             Box::new(m20261122_000027_purge::Purge),
             Box::new(m20261122_000028_unwanted::Unwanted),
+            Box::new(m20261122_000029_places::Places),
         ]
     }
 }

@@ -196,15 +196,19 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
     (lines.join("\n"), whole)
 }
 
-async fn no_question_reads_all(db: DatabaseConnection, world: World) {
-    fill(&db, &world).await;
-    let asked = Asked {
+fn asked_of(world: &World) -> Asked {
+    Asked {
         tenant: world.tenant.id,
         item: world.items[0].id,
         plan: world.plan.id,
         repository: world.repository.id,
         now: world.clock.now(),
-    };
+    }
+}
+
+async fn no_question_reads_all(db: DatabaseConnection, world: World) {
+    fill(&db, &world).await;
+    let asked = asked_of(&world);
     let mut claim = String::new();
     for (name, question) in all(db.get_database_backend(), asked) {
         let (plan, whole) = explain(&db, &question).await;
@@ -228,6 +232,27 @@ async fn no_question_reads_all_on_a_file() {
 async fn no_question_reads_all_on_postgresql() {
     let Some(here) = OnServer::new(Engine::Postgresql).await else { return };
     no_question_reads_all(here.raw.clone(), World::new(here.stores(), 1).await).await;
+}
+
+/// A connection keeps the plan that it made when the queue was empty and nothing was known of it.
+#[tokio::test]
+async fn what_is_asked_by_name_is_found_by_name_by_a_plan_made_before_there_was_anything() {
+    let Some(here) = OnServer::new(Engine::Postgresql).await else { return };
+    let raw = here.raw.clone();
+    let world = World::new(here.stores(), 1).await;
+    let mut keys = 0;
+    for (name, question) in all(DbBackend::Postgres, asked_of(&world)) {
+        let key = match name {
+            "claim by name" => "job_due_pkey",
+            "waiting for a repository" => "ix_job_due_repository",
+            "wake" => "ix_job_due_time",
+            _ => continue,
+        };
+        let (plan, _) = explain(&raw, &question).await;
+        assert!(plan.contains(key), "{name}: {}\n{plan}", question.sql);
+        keys += 1;
+    }
+    assert_eq!(keys, 3);
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! Job sets.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use backstay_api::types::job_set::{JobSetDetail, JobSetView};
 use backstay_api::types::list::{PageQuery, Rows};
+use backstay_core::domain::id::{ItemId, JobId};
+use backstay_core::domain::job::Job;
 use backstay_core::domain::job_set::{JobSet, members};
-use backstay_core::ports::store::{JobFilter, Page};
+use backstay_core::ports::store::{JobFilter, PAGE_ROWS_MAX, Page};
+use jiff::Timestamp;
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
@@ -37,11 +42,26 @@ pub(super) async fn job_set_show(
             break;
         }
     }
-    let mut shown = Vec::new();
-    for job in members(jobs) {
-        let name = state.item_name(job.item_id).await;
-        let attempts = state.context.history.attempt_list(job.id).await?;
-        shown.push((job, name, attempts.last().map(|attempt| attempt.leased_at)));
+    let members = members(jobs);
+    let names = item_names(&state, &members).await?;
+    let mut began: HashMap<JobId, Timestamp> = HashMap::new();
+    for some in members.chunks(PAGE_ROWS_MAX as usize) {
+        let ids: Vec<JobId> = some.iter().map(|job| job.id).collect();
+        let attempts = state.context.history.attempt_list_many(&ids).await?;
+        // Each job's newest one is the last.
+        began.extend(attempts.into_iter().map(|attempt| (attempt.key.job_id, attempt.leased_at)));
     }
-    Ok(Json(JobSetDetail::new(&set, shown)))
+    let shown = members.into_iter().map(|job| {
+        let (name, began_at) = (job.item_id.and_then(|id| names.get(&id).cloned()), began.get(&job.id).copied());
+        (job, name, began_at)
+    });
+    Ok(Json(JobSetDetail::new(&set, shown.collect())))
+}
+
+/// Returns the names of the members' items, which are those of one source.
+async fn item_names(state: &ServerState, members: &[Job]) -> Result<HashMap<ItemId, String>, ApiError> {
+    let Some(first) = members.iter().find_map(|job| job.item_id) else { return Ok(HashMap::new()) };
+    let source = state.context.declarations.item_get(first).await?.source_id;
+    let items = state.context.declarations.item_list(source).await?;
+    Ok(items.into_iter().map(|item| (item.id, item.name)).collect())
 }

@@ -6,6 +6,7 @@ use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
+use backstay_core::domain::id::JobId;
 use backstay_core::domain::job::{Failure, FailureClass, JobState, Outcome, Phase, Progress, StateName, Work};
 use backstay_core::domain::lease::LEASE_BATCH_MAX;
 use backstay_core::domain::repository::RepositoryEpoch;
@@ -115,6 +116,9 @@ pub async fn a_job_that_waits_comes_back(harness: JobsHarness) {
     assert_eq!((again[0].id, again[0].streak, &again[0].state.checkpoint), (key.job_id, None, &Some(checkpoint)));
     let attempts = world.history.attempt_list(key.job_id).await.unwrap();
     assert_eq!(attempts[0].ended.map(|(_, ending)| ending), Some(AttemptEnd::Waited));
+    let many = world.history.attempt_list_many(&[key.job_id, JobId::new(world.now(), [9; 10])]).await.unwrap();
+    assert_eq!(many, attempts);
+    assert_eq!(many.len(), 2);
 }
 
 /// Asks for a job's end.

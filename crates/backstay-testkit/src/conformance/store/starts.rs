@@ -45,9 +45,14 @@ async fn start(world: &World, plan: &Plan, items: &[Item]) -> Start {
         ..world.backup(0)
     };
     let jobs: Vec<Job> = items.iter().map(job).collect();
-    let event = |job: Job| (job.clone(), world.event(EventKind::Enqueued, &job));
+    // Texts that only look like parts of a list, or like nothing.
+    let mut words = ["NULL", "", "a \"b\" \\ c", "{d,e}", "\\\"\n'"].into_iter().cycle();
+    let mut event = |job: Job| {
+        let told = world.event(EventKind::Enqueued, &job);
+        (job, Event { message: words.next().unwrap_or_default().to_owned(), ..told })
+    };
     let mut skipped = world.event(EventKind::Skipped, &jobs[0]);
-    skipped.job_id = None;
+    (skipped.job_id, skipped.message) = (None, "{\"\\".to_owned());
     let now = world.now();
     let occurrence = Occurrence {
         planned_at: now,
@@ -64,7 +69,7 @@ async fn start(world: &World, plan: &Plan, items: &[Item]) -> Start {
         skipped_before: 7,
         ..state(world, plan.id).await
     };
-    Start { state, set: None, jobs: jobs.into_iter().map(event).collect(), told: vec![skipped] }
+    Start { state, set: None, jobs: jobs.into_iter().map(&mut event).collect(), told: vec![skipped] }
 }
 
 /// All that a start may change, of both tenants.

@@ -99,4 +99,8 @@ impl HistoryStore for FakeStores {
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {
         Ok(self.read(|rows| rows.attempts.iter().filter(|row| row.key.job_id == job).cloned().collect()))
     }
+
+    async fn attempt_list_many(&self, jobs: &[JobId]) -> Result<Vec<Attempt>, StoreError> {
+        Ok(self.read(|rows| rows.attempts.iter().filter(|row| jobs.contains(&row.key.job_id)).cloned().collect()))
+    }
 }
