@@ -230,6 +230,8 @@ pub enum Operation {
     SecretTest,
     /// Tries a storage.
     StorageTest,
+    /// Tries a source.
+    SourceTest,
     /// How far a tenant's purge is.
     PurgeShow,
     /// Announces a tenant's purge.
@@ -405,6 +407,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::MonitorRetire, "monitor_retire", (Declare, DELETE, "/api/v1/monitors/{id}", 204), "monitor retire", "Retires a monitor: nothing is expected of it any more, and its name is free. It may be asked again."),
     row(Operation::PingList, "ping_list", (Look, GET, "/api/v1/monitors/{id}/pings", 200), "monitor pings", "Returns the newest pings that came for a monitor, newest first, each with the end of the text that it brought."),
     row(Operation::SecretTest, "secret_test", (Declare, POST, "/api/v1/secrets/test", 204), "secret test", "Says whether a secret is to be had now: no answer, or why not; never its value."),
+    row(Operation::SourceTest, "source_test", (Oversee, POST, "/api/v1/sources/{id}/test", 200), "source test", "Tries whether the agent in the server's process could back a source up now, without reading what it holds. Refused where no agent works in that process."),
     row(Operation::StorageTest, "storage_test", (Oversee, POST, "/api/v1/storages/{id}/test", 200), "storage test", "Tries a storage from the server's machine: lists, writes a tiny object, reads it and removes it again, each with the key of its purpose. What does not work is told by its step."),
     row(Operation::PurgeShow, "purge_show", (Look, GET, "/api/v1/tenants/{id}/purge", 200), "tenant purge", "Returns how far a tenant's purge is, and what there is to destroy."),
     row(Operation::PurgeAnnounce, "purge_announce", (Destroy, POST, "/api/v1/tenants/{id}/purge", 200), "tenant purge", "Announces a tenant's purge: nothing changes, and backups go on, until it is confirmed after its wait. Refused while snapshots are held, and where other tenants need what this one has. It may be asked again."),

@@ -161,7 +161,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::MonitorUpdate => takes_body::<MonitorUpdate>(body::<MonitorView>()),
         Operation::MonitorRetire => gives_none(takes_none(body::<Problem>())),
         Operation::PingList => takes_none(rows::<PingView>()),
-        Operation::StorageTest => takes_none(body::<ProbeView>()),
+        Operation::SourceTest | Operation::StorageTest => takes_none(body::<ProbeView>()),
         Operation::PurgeShow => takes_none(body::<PurgeView>()),
         Operation::PurgeAnnounce => takes_body::<PurgeAnnounce>(body::<PurgeView>()),
         Operation::PurgeCancel => gives_none(takes_none(body::<Problem>())),

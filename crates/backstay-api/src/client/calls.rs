@@ -76,6 +76,8 @@ calls! {
     snapshot_show(id: &str) -> SnapshotView = get(SnapshotShow, id);
     /// Returns one record of evidence.
     evidence_show(id: &str) -> EvidenceView = get(EvidenceShow, id);
+    /// Tries a source.
+    source_test(id: &str) -> ProbeView = get(SourceTest, id);
     /// Tries a storage.
     storage_test(id: &str) -> ProbeView = get(StorageTest, id);
     /// Returns how far a tenant's purge is.

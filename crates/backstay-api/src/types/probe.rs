@@ -21,7 +21,7 @@ pub struct ProbeView {
 /// A step of a test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProbeStepView {
-    /// What was tried: of a storage `open`, `list`, `write`, `read` or `delete`.
+    /// What was tried: of a storage `open`, `list`, `write`, `read` or `delete`; of a source words for people.
     pub step: String,
     /// The purpose of the key that it was tried with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

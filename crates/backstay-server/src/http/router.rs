@@ -178,6 +178,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::MonitorUpdate => patch(monitor::monitor_update),
         Operation::MonitorRetire => delete(monitor::monitor_retire),
         Operation::PingList => get(monitor::ping_list),
+        Operation::SourceTest => post(source::source_test),
         Operation::StorageTest => post(storage::storage_test),
         Operation::PurgeShow => get(purge::purge_show),
         Operation::PurgeAnnounce => post(purge::purge_announce),

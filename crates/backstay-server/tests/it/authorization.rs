@@ -346,6 +346,8 @@ fn case(house: &House, operation: Operation) -> Case {
             (own(&house.monitor), None, Foreign::Missing)
         }
         Operation::MonitorUpdate => (own(&house.monitor), Some(json!({ "grace_ms": 60_000 })), Foreign::Missing),
+        // No agent works there: who may ask hears that.
+        Operation::SourceTest => (own(&world.source.id), None, Foreign::Missing),
         // It is of a kind that nobody knows here: who may ask hears that.
         Operation::StorageTest => (own(&house.storage), None, Foreign::Missing),
         Operation::PurgeShow | Operation::PurgeCancel => (own(&world.tenant.id), None, Foreign::Missing),

@@ -15,7 +15,7 @@ pub(super) fn show(screen: &Screen, view: &ProbeView) -> Exit {
     let from = human::shown(&view.seen_from);
     for step in &view.steps {
         if let Some(next) = &step.next {
-            screen.say(&format!("{}: {}", step.step, human::shown(next)));
+            screen.say(&format!("next ({}): {}", human::shown(&step.step), human::shown(next)));
         }
     }
     if let Some(left) = &view.left {
