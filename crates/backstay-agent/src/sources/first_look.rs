@@ -41,6 +41,7 @@ pub(super) fn first_level(path: &str, left_out: &LeftOut) -> StepOutcome {
             said: "it is empty".to_owned(),
             next: "is its disk mounted? A backup of it would be empty too".to_owned(),
         },
+        (1, 0) => StepOutcome::Well { said: "one entry in its first level".to_owned() },
         (_, 0) => StepOutcome::Well { said: format!("{count} entries in its first level") },
         (_, unread_count) => failed(
             &format!("{unread_count} of the {count} entries of its first level cannot be read: {}", shown(&unread)),
