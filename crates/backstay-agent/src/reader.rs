@@ -183,6 +183,10 @@ impl SnapshotReader for EngineReader {
         let look = move |open: &OpenSnapshot, interrupt: &Interrupt| {
             let mut blobs = blobs_of(open, interrupt);
             let file = find(&open.repository, &mut blobs, open.tree, &path)?;
+            if file.kind != NodeKind::File {
+                // By its whole path: the engine knows its name alone.
+                return Err(EngineError::NoPath { path: String::from_utf8_lossy(&path).into_owned(), wanted: "file" });
+            }
             read_range(&mut blobs, &file, offset_bytes, length)
         };
         self.look(repository, snapshot_foreign_id, look).await

@@ -98,6 +98,8 @@ pub enum Operation {
     SnapshotEntries,
     /// Entries of a snapshot by a pattern.
     SnapshotFind,
+    /// Reads a piece of a file in a snapshot.
+    SnapshotRead,
     /// What differs between two snapshots.
     SnapshotDiff,
     /// Asks for a restore.
@@ -226,6 +228,10 @@ pub enum Operation {
     PingList,
     /// Says whether a secret is to be had.
     SecretTest,
+    /// Tries a storage.
+    StorageTest,
+    /// Tries a source.
+    SourceTest,
     /// How far a tenant's purge is.
     PurgeShow,
     /// Announces a tenant's purge.
@@ -339,6 +345,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::SnapshotFind, "snapshot_find", (Browse, GET, "/api/v1/snapshots/{id}/find", 200), "snapshot find", "Returns entries of a snapshot whose path a pattern matches, by page."),
     row(Operation::SnapshotDiff, "snapshot_diff", (Browse, GET, "/api/v1/snapshots/{id}/diff", 200), "snapshot diff", "Returns what differs between two snapshots of one repository, by page, with the sums of all."),
     row(Operation::SnapshotRestore, "snapshot_restore", (Restore, POST, "/api/v1/snapshots/{id}/restore", 202), "snapshot restore", "Asks for a restore of a snapshot to a folder."),
+    row(Operation::SnapshotRead, "snapshot_read", (Restore, GET, "/api/v1/snapshots/{id}/read", 200), "snapshot cat", "Returns a piece of a file in a snapshot, from a byte on: at most 4 MiB, and whether the file ends with it."),
     row(Operation::SnapshotVerify, "snapshot_verify", (Run, POST, "/api/v1/snapshots/{id}/verify", 202), "snapshot verify", "Asks for a sample of a snapshot to be read back and compared."),
     row(Operation::SnapshotPin, "snapshot_pin", (Run, POST, "/api/v1/snapshots/{id}/pin", 200), "snapshot pin", "Keeps a snapshot, whatever the rules say. It may be asked again."),
     row(Operation::SnapshotUnpin, "snapshot_unpin", (Run, POST, "/api/v1/snapshots/{id}/unpin", 200), "snapshot unpin", "Leaves a snapshot to the rules again. It may be asked again."),
@@ -400,6 +407,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::MonitorRetire, "monitor_retire", (Declare, DELETE, "/api/v1/monitors/{id}", 204), "monitor retire", "Retires a monitor: nothing is expected of it any more, and its name is free. It may be asked again."),
     row(Operation::PingList, "ping_list", (Look, GET, "/api/v1/monitors/{id}/pings", 200), "monitor pings", "Returns the newest pings that came for a monitor, newest first, each with the end of the text that it brought."),
     row(Operation::SecretTest, "secret_test", (Declare, POST, "/api/v1/secrets/test", 204), "secret test", "Says whether a secret is to be had now: no answer, or why not; never its value."),
+    row(Operation::SourceTest, "source_test", (Oversee, POST, "/api/v1/sources/{id}/test", 200), "source test", "Tries whether the agent in the server's process could back a source up now, without reading what it holds. Refused where no agent works in that process."),
+    row(Operation::StorageTest, "storage_test", (Oversee, POST, "/api/v1/storages/{id}/test", 200), "storage test", "Tries a storage from the server's machine: lists, writes a tiny object, reads it and removes it again, each with the key of its purpose. What does not work is told by its step."),
     row(Operation::PurgeShow, "purge_show", (Look, GET, "/api/v1/tenants/{id}/purge", 200), "tenant purge", "Returns how far a tenant's purge is, and what there is to destroy."),
     row(Operation::PurgeAnnounce, "purge_announce", (Destroy, POST, "/api/v1/tenants/{id}/purge", 200), "tenant purge", "Announces a tenant's purge: nothing changes, and backups go on, until it is confirmed after its wait. Refused while snapshots are held, and where other tenants need what this one has. It may be asked again."),
     row(Operation::PurgeCancel, "purge_cancel", (Destroy, DELETE, "/api/v1/tenants/{id}/purge", 204), "tenant purge", "Takes an announced purge back; one that was confirmed goes to its end."),

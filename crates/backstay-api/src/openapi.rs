@@ -33,6 +33,7 @@ use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::probe::ProbeView;
 use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
@@ -40,8 +41,8 @@ use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretTest, SecretView};
 use crate::types::snapshot::{
-    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
-    SnapshotView,
+    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, PieceView, ReadQuery, SnapshotQuery,
+    SnapshotRestore, SnapshotVerify, SnapshotView,
 };
 use crate::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
@@ -160,6 +161,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::MonitorUpdate => takes_body::<MonitorUpdate>(body::<MonitorView>()),
         Operation::MonitorRetire => gives_none(takes_none(body::<Problem>())),
         Operation::PingList => takes_none(rows::<PingView>()),
+        Operation::SourceTest | Operation::StorageTest => takes_none(body::<ProbeView>()),
         Operation::PurgeShow => takes_none(body::<PurgeView>()),
         Operation::PurgeAnnounce => takes_body::<PurgeAnnounce>(body::<PurgeView>()),
         Operation::PurgeCancel => gives_none(takes_none(body::<Problem>())),
@@ -210,6 +212,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::SnapshotList => takes_query::<SnapshotQuery>(rows::<SnapshotView>()),
         Operation::SnapshotEntries => takes_query::<EntryQuery>(rows::<EntryView>()),
         Operation::SnapshotFind => takes_query::<FindQuery>(body::<FoundView>()),
+        Operation::SnapshotRead => takes_query::<ReadQuery>(body::<PieceView>()),
         Operation::SnapshotDiff => takes_query::<DiffQuery>(body::<DiffView>()),
         Operation::SnapshotRestore => takes_body::<SnapshotRestore>(body::<JobAccepted>()),
         Operation::SnapshotVerify => takes_body::<SnapshotVerify>(body::<JobAccepted>()),

@@ -49,6 +49,19 @@ pub trait StorageKind: Send + Sync {
         credentials: &StorageCredentials,
         presence: Presence,
     ) -> Result<Arc<dyn ObjectStorage>, StorageError>;
+
+    /// As [`StorageKind::open`], and no call is tried again: for a person who waits for an answer.
+    ///
+    /// # Errors
+    /// As [`StorageKind::open`].
+    fn open_once(
+        &self,
+        settings: &Value,
+        credentials: &StorageCredentials,
+        presence: Presence,
+    ) -> Result<Arc<dyn ObjectStorage>, StorageError> {
+        self.open(settings, credentials, presence)
+    }
 }
 
 /// Returns text behind what is there, with one slash between the two.

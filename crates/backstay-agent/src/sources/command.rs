@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backstay_core::domain::job::Target;
+use backstay_core::domain::probe::ProbeStep;
 use backstay_core::ports::source::{
     Opened, ParsedSource, SettingsError, SourceError, SourceKind, SourceStream, StreamSink, WayBack,
 };
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::run::{self, Sink};
 use super::settings::{Fields, wrong};
+use super::trial::Trial;
 
 /// The settings that there are; the first is needed.
 const FIELDS: &[&str] = &["argv", "filename", "env", "time_limit", "restore_argv"];
@@ -104,6 +106,25 @@ impl SourceKind for Command {
         let mut program = said.program(&said.restore_argv);
         program.env(NAME_VARIABLE, way.name.as_deref().unwrap_or_default());
         Ok(Box::new(Sink::start(program, said.time_limit)?))
+    }
+
+    async fn probe(&self, settings: &Value) -> Vec<ProbeStep> {
+        let mut trial = Trial::begin();
+        let (argv, restore_argv) = match Said::of(settings) {
+            Ok(said) => (said.argv, said.restore_argv),
+            Err(error) => {
+                trial.attempt("settings".to_owned(), move || Err(error.into())).await;
+                return trial.end();
+            }
+        };
+        for program in [argv.into_iter().next(), restore_argv.into_iter().next()].into_iter().flatten() {
+            let found = move |program: &str| {
+                let path = run::found(program)?;
+                Ok(format!("{} is there and may be run; it was not run: a backup does that", path.display()))
+            };
+            trial.attempt(format!("program {program}"), move || found(&program)).await;
+        }
+        trial.end()
     }
 
     fn target(&self, _: &Value, _: &str) -> Result<Target, SettingsError> {

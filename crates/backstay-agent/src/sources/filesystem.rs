@@ -7,12 +7,15 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use backstay_core::domain::job::Target;
+use backstay_core::domain::probe::ProbeStep;
 use backstay_core::ports::source::{LeftOut, Opened, ParsedSource, SettingsError, SourceError, SourceKind};
 use backstay_engine::archive::exclude::{Case, Excludes, FileSystems};
 use backstay_engine::size;
 use serde_json::{Map, Value, json};
 
+use super::first_look::{first_level, matched};
 use super::settings::{Fields, wrong};
+use super::trial::Trial;
 
 /// The settings that there are; the first is needed.
 const FIELDS: &[&str] =
@@ -111,6 +114,21 @@ impl SourceKind for Filesystem {
         Ok(Opened::Path { path: PathBuf::from(item), left_out })
     }
 
+    async fn probe(&self, settings: &Value) -> Vec<ProbeStep> {
+        let mut trial = Trial::begin();
+        match path_of(settings).and_then(|path| Ok((path, left_out_of(settings)?))) {
+            Err(error) => trial.attempt("settings".to_owned(), move || Err(error.into())).await,
+            Ok((path, left_out)) => {
+                let (root, patterns) = (PathBuf::from(&path), left_out.patterns.clone());
+                trial.step(format!("folder {path}"), move || first_level(&path, &left_out)).await;
+                if !patterns.is_empty() {
+                    trial.step("exclude".to_owned(), move || matched(&root, patterns)).await;
+                }
+            }
+        }
+        trial.end()
+    }
+
     fn target(&self, _: &Value, item: &str) -> Result<Target, SettingsError> {
         Ok(Target::Directory(PathBuf::from(item)))
     }
@@ -165,7 +183,7 @@ pub(crate) fn excludes_of(left_out: &LeftOut) -> Result<Excludes, SettingsError>
 }
 
 /// Makes sure that a folder is there and can be listed.
-fn listed(path: &str) -> Result<(), SourceError> {
+pub(super) fn listed(path: &str) -> Result<(), SourceError> {
     let place = path.to_owned();
     let told = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => SourceError::Missing { place: place.clone() },

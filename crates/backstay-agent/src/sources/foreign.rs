@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use backstay_core::domain::adoption::FOREIGN_KIND;
 use backstay_core::domain::job::Target;
+use backstay_core::domain::probe::{ProbeStep, StepOutcome};
 use backstay_core::ports::source::{Opened, ParsedSource, SettingsError, SourceError, SourceKind};
 use serde_json::{Map, Value, json};
 
@@ -60,6 +61,12 @@ impl SourceKind for Foreign {
     async fn open(&self, _: &Value, _: &str) -> Result<Opened, SourceError> {
         let problem = "its snapshots were made elsewhere, and nothing here reads it; declare a source of its own kind";
         Err(wrong("kind", problem).into())
+    }
+
+    async fn probe(&self, _: &Value) -> Vec<ProbeStep> {
+        let said = "its snapshots were made elsewhere, and nothing here reads it".to_owned();
+        let next = "to back it up from now on, declare a source of its own kind".to_owned();
+        vec![ProbeStep::at_once("source", StepOutcome::Noted { said, next })]
     }
 
     fn target(&self, _: &Value, item: &str) -> Result<Target, SettingsError> {

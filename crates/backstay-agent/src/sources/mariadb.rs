@@ -8,6 +8,7 @@ use std::process::Command;
 
 use async_trait::async_trait;
 use backstay_core::domain::job::{Reconciliation, Target};
+use backstay_core::domain::probe::ProbeStep;
 use backstay_core::ports::source::{
     Opened, ParsedSource, SettingsError, SourceError, SourceKind, SourceStream, StreamSink, WayBack,
 };
@@ -17,6 +18,7 @@ use super::database::{self, Returning, Server, called};
 use super::private::{PrivateFolder, password};
 use super::run::{begun, tool};
 use super::settings::Fields;
+use super::trial::Trial;
 
 /// The settings that there are; the first is needed.
 const FIELDS: &[&str] = &["databases", "host", "port", "user", "password_file", "time_limit"];
@@ -93,6 +95,22 @@ impl SourceKind for Mariadb {
         let mut command = server.mariadb("mariadb", &folder).map_err(what)?;
         command.arg(format!("--database={name}"));
         Ok(Box::new(Returning::start(command, undo, folder)?))
+    }
+
+    async fn probe(&self, settings: &Value) -> Vec<ProbeStep> {
+        let mut trial = Trial::begin();
+        trial.program("mariadb-dump", PACKAGE).await;
+        match Fields::of(settings, FIELDS).and_then(Server::of) {
+            Err(error) => trial.attempt("settings".to_owned(), move || Err(error.into())).await,
+            Ok(server) => {
+                for name in server.databases.clone() {
+                    let (server, step) = (server.clone(), format!("database {name}"));
+                    let asked = move || server.mariadb_run(&format!("USE {}", quoted(&name)));
+                    trial.attempt(step, move || asked().map(|()| "it answers".to_owned())).await;
+                }
+            }
+        }
+        trial.end()
     }
 
     fn target(&self, _: &Value, _: &str) -> Result<Target, SettingsError> {

@@ -4,6 +4,8 @@
 //! it to that. Nothing else in the product names a kind: the API, the command line and the agent look into the slice.
 
 mod settings;
+mod trial;
+mod first_look;
 pub(crate) mod run;
 pub(crate) mod private;
 mod database;

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use async_trait::async_trait;
 use backstay_core::domain::job::{Reconciliation, Target};
+use backstay_core::domain::probe::ProbeStep;
 use backstay_core::ports::source::{
     Opened, ParsedSource, SettingsError, SourceError, SourceKind, SourceStream, StreamSink, WayBack,
 };
@@ -18,6 +19,7 @@ use super::database::{self, Returning, Server, called};
 use super::private::{PrivateFolder, password};
 use super::run::{begun, tool};
 use super::settings::Fields;
+use super::trial::Trial;
 
 /// The settings that there are; the first is needed.
 const FIELDS: &[&str] = &["databases", "globals", "host", "port", "user", "password_file", "time_limit"];
@@ -126,6 +128,25 @@ impl SourceKind for Postgresql {
             command.args(["--clean", "--if-exists"]);
         }
         Ok(Box::new(Returning::start(command, undo, folder)?))
+    }
+
+    async fn probe(&self, settings: &Value) -> Vec<ProbeStep> {
+        let mut trial = Trial::begin();
+        trial.program("pg_dump", PACKAGE).await;
+        match said(settings) {
+            Err(error) => trial.attempt("settings".to_owned(), move || Err(error.into())).await,
+            Ok((server, has_globals)) => {
+                let globals =
+                    ("roles and tablespaces".to_owned(), ALWAYS.to_owned(), "SELECT 1 FROM pg_authid LIMIT 1");
+                let database = |name: &String| (format!("database {name}"), name.clone(), "SELECT 1");
+                let asked: Vec<_> = server.databases.iter().map(database).collect();
+                for (step, name, sql) in asked.into_iter().chain(has_globals.then_some(globals)) {
+                    let server = server.clone();
+                    trial.attempt(step, move || server.psql_run(&name, sql).map(|()| "it answers".to_owned())).await;
+                }
+            }
+        }
+        trial.end()
     }
 
     fn target(&self, _: &Value, _: &str) -> Result<Target, SettingsError> {

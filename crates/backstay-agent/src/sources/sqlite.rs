@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use backstay_core::domain::job::{Reconciliation, Target};
+use backstay_core::domain::probe::ProbeStep;
 use backstay_core::ports::source::{
     Opened, ParsedSource, SettingsError, SourceError, SourceKind, SourceStream, StreamReader, StreamSink, WayBack,
 };
@@ -21,12 +22,16 @@ use serde_json::{Map, Value, json};
 use super::private::PrivateFolder;
 use super::run::{closed, tool};
 use super::settings::{Fields, plain_path};
+use super::trial::Trial;
 
 /// The settings that there are; the first is needed.
 const FIELDS: &[&str] = &["path", "copy_folder"];
 
 /// How long a lock of somebody else is waited for, in milliseconds: longer than any sound transaction.
 const BUSY_MS: u32 = 60_000;
+
+/// How long a lock of somebody else is waited for by a test, in milliseconds: a person waits with it.
+const TRIAL_BUSY_MS: u32 = 5_000;
 
 /// What lies beside a database and belongs to it.
 const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
@@ -103,6 +108,23 @@ impl SourceKind for Sqlite {
         Ok(Box::new(Returning::begin(PathBuf::from(path))?))
     }
 
+    async fn probe(&self, settings: &Value) -> Vec<ProbeStep> {
+        let mut trial = Trial::begin();
+        trial.program("sqlite3", "sqlite3").await;
+        let fields = Fields::of(settings, FIELDS);
+        let said = fields.and_then(|fields| Ok((fields.path_needed("path")?, fields.text("copy_folder")?)));
+        match said {
+            Err(error) => trial.attempt("settings".to_owned(), move || Err(error.into())).await,
+            Ok((path, folder)) => {
+                let folder = folder.map_or_else(std::env::temp_dir, PathBuf::from);
+                trial.attempt(format!("database {path}"), move || asked(&path)).await;
+                let step = format!("copies to {}", folder.display());
+                trial.attempt(step, move || copy_folder(&folder)).await;
+            }
+        }
+        trial.end()
+    }
+
     fn target(&self, _: &Value, _: &str) -> Result<Target, SettingsError> {
         Ok(Target::Source { name: None })
     }
@@ -116,6 +138,27 @@ fn there(path: &str) -> Result<(), SourceError> {
         _ => SourceError::Denied { place: path.to_owned(), source },
     };
     fs::metadata(path).map(drop).map_err(told)
+}
+
+/// Has SQLite look into a database, as a backup does before it copies.
+fn asked(path: &str) -> Result<String, SourceError> {
+    there(path)?;
+    let told = |source| SourceError::Failed { what: "SQLite cannot read it".to_owned(), source };
+    let folder = PrivateFolder::make(&std::env::temp_dir()).map_err(told)?;
+    let busy = format!(".timeout {TRIAL_BUSY_MS}");
+    let mut words = vec![&*busy, "SELECT count(*) FROM sqlite_schema"];
+    if named(Path::new(path), "-wal").exists() {
+        words.insert(0, ".dbconfig no_ckpt_on_close on");
+    }
+    let text = Stopping::default().run(sqlite3(Path::new(path), folder.path(), &words)).map_err(told)?;
+    let count = text.lines().last().unwrap_or_default().trim().to_owned();
+    Ok(format!("{count} tables, indexes, views and triggers"))
+}
+
+/// Makes sure that a copy can be made in a folder.
+fn copy_folder(folder: &Path) -> Result<String, SourceError> {
+    let told = |source| SourceError::Failed { what: "no copy can be made there".to_owned(), source };
+    PrivateFolder::make(folder).map(|_| "it can be written".to_owned()).map_err(told)
 }
 
 /// Returns what has SQLite open a file that is there, and never make one.

@@ -20,6 +20,7 @@ use crate::types::list::{PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
 use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::probe::ProbeView;
 use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
 use crate::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
@@ -27,8 +28,8 @@ use crate::types::result::{FinishTell, StateWire};
 use crate::types::retention::ItemRetentionView;
 use crate::types::secret::{SecretPut, SecretTest, SecretView};
 use crate::types::snapshot::{
-    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
-    SnapshotView,
+    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, PieceView, ReadQuery, SnapshotQuery,
+    SnapshotRestore, SnapshotVerify, SnapshotView,
 };
 use crate::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use crate::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
@@ -75,6 +76,10 @@ calls! {
     snapshot_show(id: &str) -> SnapshotView = get(SnapshotShow, id);
     /// Returns one record of evidence.
     evidence_show(id: &str) -> EvidenceView = get(EvidenceShow, id);
+    /// Tries a source.
+    source_test(id: &str) -> ProbeView = get(SourceTest, id);
+    /// Tries a storage.
+    storage_test(id: &str) -> ProbeView = get(StorageTest, id);
     /// Returns how far a tenant's purge is.
     purge_show(id: &str) -> PurgeView = get(PurgeShow, id);
     /// Announces a tenant's purge.
@@ -255,6 +260,8 @@ calls! {
     snapshot_entries(id: &str, query: &EntryQuery) -> Rows<EntryView> = ask(SnapshotEntries, id, query);
     /// Returns entries of a snapshot whose path a pattern matches.
     snapshot_find(id: &str, query: &FindQuery) -> FoundView = ask(SnapshotFind, id, query);
+    /// Reads a piece of a file in a snapshot.
+    snapshot_read(id: &str, query: &ReadQuery) -> PieceView = ask(SnapshotRead, id, query);
     /// Returns what differs between two snapshots.
     snapshot_diff(id: &str, query: &DiffQuery) -> DiffView = ask(SnapshotDiff, id, query);
     /// Asks for a restore.

@@ -9,6 +9,7 @@ pub mod kind;
 pub mod repository;
 pub mod storage;
 pub mod source;
+pub mod probe;
 pub mod plan;
 pub mod template;
 pub mod monitor;

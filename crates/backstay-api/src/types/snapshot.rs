@@ -3,7 +3,9 @@
 use backstay_core::domain::job::Reconciliation;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::managers::browse::Piece;
 use backstay_core::ports::snapshot::{Difference, Differences, Entry, FoundEntries, OneSide};
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -130,6 +132,38 @@ impl From<&Entry> for EntryView {
             modified_at: entry.modified_at.to_string(),
             mode: entry.mode,
         }
+    }
+}
+
+/// Which bytes of a snapshot are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct ReadQuery {
+    /// Absolute path of a file in the snapshot.
+    pub path: String,
+    /// How many of its bytes were read already; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_bytes: Option<u64>,
+}
+
+/// A piece of a file in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PieceView {
+    /// Its bytes, at most 4 MiB, in base64.
+    pub base64: String,
+    /// Whether the file ends with it; else the next piece begins where this one ends.
+    pub is_end: bool,
+}
+
+impl From<&Piece> for PieceView {
+    fn from(piece: &Piece) -> Self {
+        Self { base64: BASE64.encode(&piece.bytes), is_end: piece.is_end }
+    }
+}
+
+impl PieceView {
+    /// Returns its bytes; none when they are no base64.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        BASE64.decode(self.base64.as_bytes()).ok()
     }
 }
 

@@ -32,6 +32,7 @@ pub mod template;
 pub mod access;
 pub mod demand;
 pub mod storage;
+pub mod probe;
 pub mod repository;
 pub mod snapshot;
 pub mod sweep;

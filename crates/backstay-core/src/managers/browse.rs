@@ -7,7 +7,9 @@ use crate::domain::job::LeasedRepository;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::storage::Purpose;
 use crate::ports::secret::SecretError;
-use crate::ports::snapshot::{Differences, Entry, FoundEntries, MetadataToo, ReadError, Rows, SnapshotReader};
+use crate::ports::snapshot::{
+    Differences, Entry, FoundEntries, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
+};
 use crate::ports::store::StoreError;
 
 /// Why a snapshot could not be looked into.
@@ -73,6 +75,32 @@ pub async fn snapshot_diff(
     }
     let repository = opened(context, first).await?;
     Ok(reader.snapshot_diff(&repository, &first.foreign_id, &second.foreign_id, metadata, rows).await?)
+}
+
+/// A piece of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its bytes, at most [`READ_BYTES_MAX`].
+    pub bytes: Vec<u8>,
+    /// Whether the file ends with it.
+    pub is_end: bool,
+}
+
+/// Returns the piece of a file of a snapshot that begins at a byte; one beyond the file's end is empty.
+///
+/// # Errors
+/// [`BrowseError`].
+pub async fn snapshot_read(
+    context: &Context,
+    reader: &dyn SnapshotReader,
+    snapshot: &Snapshot,
+    path: &[u8],
+    offset_bytes: u64,
+) -> Result<Piece, BrowseError> {
+    let repository = opened(context, snapshot).await?;
+    let bytes = reader.snapshot_read(&repository, &snapshot.foreign_id, path, offset_bytes, READ_BYTES_MAX).await?;
+    let is_end = bytes.len() < READ_BYTES_MAX as usize;
+    Ok(Piece { bytes, is_end })
 }
 
 /// Brings a snapshot's repository together with what a look needs.

@@ -129,7 +129,10 @@ pub async fn tenant_ensure(context: &Context, name: &Name) -> Result<Tenant, Sto
 }
 
 /// Returns the kind that judges a storage's settings.
-fn judge_of<'a>(kinds: &'a [Box<dyn StorageJudge>], kind: &str) -> Result<&'a dyn StorageJudge, DeclareError> {
+///
+/// # Errors
+/// [`DeclareError::StorageKind`].
+pub fn judge_of<'a>(kinds: &'a [Box<dyn StorageJudge>], kind: &str) -> Result<&'a dyn StorageJudge, DeclareError> {
     let known = || kinds.iter().map(|kind| kind.name()).collect();
     let judge = kinds.iter().find(|row| row.name() == kind);
     judge.map(|judge| &**judge).ok_or_else(|| DeclareError::StorageKind { given: kind.to_owned(), known: known() })

@@ -6,7 +6,7 @@
 //! wanted,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `monitor` misses the work of others, `ping` tells services that
 //! wait for signs of life, `digest` sums up, `channel` takes in where to, `deliver` sends. `explain` answers why, `job_log` tells a job's story, `queue` keeps by what the queue is gone through. `browse` looks into
-//! snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in, `purge` destroys what a tenant has, `sweep` deletes what is over
+//! snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in, `storage` and `source` try one, `purge` destroys what a tenant has, `sweep` deletes what is over
 //! long enough. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
@@ -31,6 +31,8 @@ pub mod quota;
 pub mod retire;
 pub mod purge;
 pub mod secret;
+pub mod storage;
+pub mod source;
 pub mod channel;
 pub mod alert;
 pub mod watch;

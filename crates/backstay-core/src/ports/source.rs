@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::domain::disposition::Disposition;
 use crate::domain::job::{Reconciliation, Target};
+use crate::domain::probe::{ProbeStep, StepOutcome};
 
 /// A strategy for one kind of source: four functions and what the API tells about it.
 #[async_trait]
@@ -54,6 +55,15 @@ pub trait SourceKind: Send + Sync {
     fn sink(&self, settings: &Value, item: &str, way: &WayBack) -> Result<Box<dyn StreamSink>, SourceError> {
         let _ = (settings, item, way);
         Err(SourceError::NoWayBack { why: format!("a source of kind {} takes no stream", self.name()) })
+    }
+
+    /// Tries whether the source could be backed up now, without reading what it holds: all that can be known before a backup.
+    /// What does not work is an outcome, not an error. Answers within a request's time.
+    async fn probe(&self, settings: &Value) -> Vec<ProbeStep> {
+        let _ = settings;
+        let said = format!("a source of kind {} cannot be tried without a backup", self.name());
+        let next = "run a plan of it: backstay plan run PLAN".to_owned();
+        vec![ProbeStep::at_once("source", StepOutcome::Noted { said, next })]
     }
 
     /// Returns where a restore of this item goes when the request names no other place.

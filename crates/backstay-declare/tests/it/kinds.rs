@@ -1,7 +1,11 @@
 //! Kinds for tests: they judge little, and what they judge is plain to see.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use backstay_core::domain::job::Target;
+use backstay_core::domain::probe::Probe;
+use backstay_core::domain::storage::{AccessKey, Purpose};
 use backstay_core::ports::source::{Opened, ParsedSource, SettingsError, SourceError, SourceKind};
 use backstay_core::ports::storage::StorageJudge;
 use backstay_declare::change::{Changes, sources_judge};
@@ -53,6 +57,7 @@ impl SourceKind for Kind {
     }
 }
 
+#[async_trait]
 impl StorageJudge for Kind {
     fn name(&self) -> &'static str {
         self.0
@@ -72,6 +77,10 @@ impl StorageJudge for Kind {
 
     fn judge(&self, settings: &Value) -> Result<Value, SettingsError> {
         judged(settings)
+    }
+
+    async fn probe(&self, _: &Value, _: BTreeMap<Purpose, AccessKey>, _: &str) -> Probe {
+        Probe { host: String::new(), steps: Vec::new(), left: None }
     }
 }
 

@@ -170,6 +170,13 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "overlaps", "another backup of its item is not finished", hint)
     }
 
+    /// A test of a source, where no agent works that would read it.
+    pub(super) fn no_own_agent() -> Self {
+        let hint = "Its agents work elsewhere: run a plan of it, and `backstay job show` tells what they met.";
+        let detail = "no agent works in the server's process, so it cannot see what an agent would see";
+        Self::new(StatusCode::CONFLICT, "no_own_agent", detail, hint)
+    }
+
     /// What was to be changed is not as the caller saw it.
     pub(super) fn changed() -> Self {
         let hint = "Look at it again, and decide again.";

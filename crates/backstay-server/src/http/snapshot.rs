@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::Rows;
 use backstay_api::types::snapshot::{
-    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, SnapshotQuery, SnapshotRestore, SnapshotVerify,
-    SnapshotView,
+    DiffQuery, DiffView, EntryQuery, EntryView, FindQuery, FoundView, PieceView, ReadQuery, SnapshotQuery,
+    SnapshotRestore, SnapshotVerify, SnapshotView,
 };
 use backstay_core::domain::job::Target;
 use backstay_core::domain::restore::RestoreTerms;
@@ -70,6 +70,16 @@ pub(super) async fn snapshot_find(
     let wanted = wanted(query.from, query.limit)?;
     let found = browse::snapshot_find(&state.context, &*state.reader, &snapshot, &query.pattern, wanted).await?;
     Ok(Json(FoundView::new(&found, wanted.from)))
+}
+
+pub(super) async fn snapshot_read(
+    State(state): State<ServerState>,
+    Own(snapshot): Own<Snapshot>,
+    Ask(query): Ask<ReadQuery>,
+) -> Result<Json<PieceView>, ApiError> {
+    let (path, offset_bytes) = (query.path.as_bytes(), query.offset_bytes.unwrap_or(0));
+    let piece = browse::snapshot_read(&state.context, &*state.reader, &snapshot, path, offset_bytes).await?;
+    Ok(Json((&piece).into()))
 }
 
 pub(super) async fn snapshot_diff(

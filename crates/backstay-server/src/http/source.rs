@@ -5,10 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::list::{RetiredQuery, Rows};
+use backstay_api::types::probe::ProbeView;
 use backstay_api::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::source::Source;
-use backstay_core::managers::{declaration, retire};
+use backstay_core::managers::{declaration, retire, source};
 use backstay_core::ports::store::Retirable;
 
 use super::caller::{Caller, Own};
@@ -41,6 +42,16 @@ pub(super) async fn source_update(
     as_seen(&headers, &SourceView::from(&seen))?;
     let changed = declaration::source_change(&state.context, state.source_kinds, &seen, &body.settings).await?;
     Ok(tagged(SourceView::from(&changed.ok_or_else(ApiError::changed)?)))
+}
+
+pub(super) async fn source_test(
+    State(state): State<ServerState>,
+    Own(seen): Own<Source>,
+) -> Result<Json<ProbeView>, ApiError> {
+    let agent = state.own_agent.as_ref().ok_or_else(ApiError::no_own_agent)?;
+    let kind = state.source_kinds.iter().find(|kind| kind.name() == seen.kind);
+    let kind = kind.ok_or_else(|| ApiError::invalid("kind", format!("this server knows no `{}`", seen.kind)))?;
+    Ok(Json((&source::source_test(*kind, agent, &seen).await).into()))
 }
 
 pub(super) async fn item_show(Own(item): Own<Item>) -> Json<ItemView> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use backstay_core::domain::id::ItemId;
 use backstay_core::managers::context::Context;
+use backstay_core::managers::source::OwnAgent;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::courier::Courier;
 use backstay_core::ports::job::Jobs;
@@ -47,6 +48,8 @@ pub struct ServerState {
     pub tally: Arc<Tally>,
     /// Knows who brings a token.
     pub authenticator: Arc<dyn Authenticator>,
+    /// The agent that works in the same process; none where agents are elsewhere.
+    pub own_agent: Option<OwnAgent>,
     /// Brings a person's test to a channel.
     pub courier: Arc<dyn Courier>,
     /// Ends streams, which would last longer than the server.

@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::list::{RetiredQuery, Rows};
+use backstay_api::types::probe::ProbeView;
 use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use backstay_core::domain::storage::{Storage, StorageSettings};
-use backstay_core::managers::{declaration, retire};
+use backstay_core::managers::{declaration, retire, storage};
 use backstay_core::ports::store::Retirable;
 
 use super::caller::{Caller, Own};
@@ -56,6 +57,15 @@ pub(super) async fn storage_update(
     caller.may_refer("credentials", credentials.values())?;
     let changed = declaration::storage_rekey(&state.context, &seen, credentials).await?;
     Ok(tagged(StorageDetail::from(&changed.ok_or_else(ApiError::changed)?)))
+}
+
+pub(super) async fn storage_test(
+    State(state): State<ServerState>,
+    Own(seen): Own<Storage>,
+) -> Result<Json<ProbeView>, ApiError> {
+    let judge = declaration::judge_of(&state.storage_kinds, &seen.place.kind)?;
+    let probe = storage::storage_test(&state.context, judge, &seen).await?;
+    Ok(Json((&probe).into()))
 }
 
 pub(super) async fn storage_retire(

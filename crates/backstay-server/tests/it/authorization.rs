@@ -275,7 +275,9 @@ fn case(house: &House, operation: Operation) -> Case {
         }
         Operation::SnapshotList => (none(), None, Foreign::WithoutIt),
         Operation::SnapshotShow | Operation::SnapshotEntries => (house.snapshot.clone(), None, Foreign::Missing),
-        Operation::SnapshotFind | Operation::SnapshotDiff => (house.snapshot.clone(), None, Foreign::Missing),
+        Operation::SnapshotFind | Operation::SnapshotRead | Operation::SnapshotDiff => {
+            (house.snapshot.clone(), None, Foreign::Missing)
+        }
         Operation::SnapshotRestore => {
             (house.snapshot.clone(), Some(json!({ "target_path": "/srv/out" })), Foreign::Missing)
         }
@@ -344,6 +346,10 @@ fn case(house: &House, operation: Operation) -> Case {
             (own(&house.monitor), None, Foreign::Missing)
         }
         Operation::MonitorUpdate => (own(&house.monitor), Some(json!({ "grace_ms": 60_000 })), Foreign::Missing),
+        // No agent works there: who may ask hears that.
+        Operation::SourceTest => (own(&world.source.id), None, Foreign::Missing),
+        // It is of a kind that nobody knows here: who may ask hears that.
+        Operation::StorageTest => (own(&house.storage), None, Foreign::Missing),
         Operation::PurgeShow | Operation::PurgeCancel => (own(&world.tenant.id), None, Foreign::Missing),
         Operation::PurgeAnnounce => (own(&world.tenant.id), Some(json!({})), Foreign::Missing),
         // Of what was never announced: who may ask hears that, and nothing is destroyed.
@@ -361,6 +367,7 @@ fn case(house: &House, operation: Operation) -> Case {
     let named = matches!(operation, Operation::EventList | Operation::EventStream | Operation::DigestShow);
     let query = match operation {
         _ if named => vec![("tenant".to_owned(), "ada".to_owned())],
+        Operation::SnapshotRead => vec![("path".to_owned(), "/x".to_owned())],
         Operation::SnapshotFind => vec![("pattern".to_owned(), "x".to_owned())],
         Operation::SnapshotDiff => vec![("with".to_owned(), house.snapshot.clone())],
         _ => Vec::new(),
@@ -395,7 +402,8 @@ async fn each_role_does_what_it_may_and_sees_its_own() {
             let allowed = may(role, row.action);
             let (status, word, _) = answer(&insider, row, &case).await;
             assert_eq!(status == 403, !allowed, "{} as {role:?}: {status} {word}", row.name);
-            let reads = [Operation::SnapshotEntries, Operation::SnapshotFind, Operation::SnapshotDiff];
+            let reads =
+                [Operation::SnapshotEntries, Operation::SnapshotFind, Operation::SnapshotRead, Operation::SnapshotDiff];
             assert!(status < 500 || reads.contains(&row.operation), "{}: {status} {word}", row.name);
             if allowed {
                 assert!(word != "not_found", "{} as {role:?} does not find its own", row.name);
@@ -460,7 +468,10 @@ fn each_row_has_the_action_of_its_kind() {
         let looks = matches!(row.action, Action::Look | Action::Browse | Action::Describe);
         let gets = row.method == backstay_api::endpoint::Method::Get;
         assert!(!looks || gets, "{} changes something and says that it looks", row.name);
-        assert!(!gets || !matches!(row.action, Action::Run | Action::Restore | Action::Declare), "{}", row.name);
+        assert!(!gets || !matches!(row.action, Action::Run | Action::Declare), "{}", row.name);
+        // To bring data to the one who asks changes nothing, and is more than to look.
+        let brings = row.operation == Operation::SnapshotRead;
+        assert_eq!(gets && row.action == Action::Restore, brings, "{}", row.name);
     }
 }
 

@@ -119,6 +119,7 @@ impl Served {
             )),
             context,
             reader: Arc::new(FakeReader::default()),
+            own_agent: None,
             source_kinds: &[],
             storage_kinds: Arc::new([]),
             authenticator: Arc::new(TokenAuthenticator::new(context_of_door, access.clone(), &own)),

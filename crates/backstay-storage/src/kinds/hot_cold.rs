@@ -90,17 +90,44 @@ impl StorageKind for HotColdKind {
         credentials: &StorageCredentials,
         presence: Presence,
     ) -> Result<Arc<dyn ObjectStorage>, StorageError> {
-        let settings = self.parse(settings)?;
-        let (for_hot, for_cold) = match &credentials.parts {
-            Some(parts) => (&parts.hot, &parts.cold),
-            None => (credentials, credentials),
-        };
-        let open = |name, credentials| {
-            let (kind, settings) = part(&settings, name)?;
+        let open = |kind: &dyn StorageKind, settings: &Value, credentials: &StorageCredentials| {
             kind.open(settings, credentials, presence)
         };
-        Ok(Arc::new(HotCold::new(open("hot", for_hot)?, open("cold", for_cold)?)))
+        opened(&self.parse(settings)?, credentials, &open)
     }
+
+    fn open_once(
+        &self,
+        settings: &Value,
+        credentials: &StorageCredentials,
+        presence: Presence,
+    ) -> Result<Arc<dyn ObjectStorage>, StorageError> {
+        let open = |kind: &dyn StorageKind, settings: &Value, credentials: &StorageCredentials| {
+            kind.open_once(settings, credentials, presence)
+        };
+        opened(&self.parse(settings)?, credentials, &open)
+    }
+}
+
+/// How a part is opened.
+type Open<'a> =
+    dyn Fn(&dyn StorageKind, &Value, &StorageCredentials) -> Result<Arc<dyn ObjectStorage>, StorageError> + 'a;
+
+/// Opens both parts.
+fn opened(
+    settings: &Value,
+    credentials: &StorageCredentials,
+    open: &Open<'_>,
+) -> Result<Arc<dyn ObjectStorage>, StorageError> {
+    let (for_hot, for_cold) = match &credentials.parts {
+        Some(parts) => (&parts.hot, &parts.cold),
+        None => (credentials, credentials),
+    };
+    let open = |name, credentials| {
+        let (kind, settings) = part(settings, name)?;
+        open(kind, settings, credentials)
+    };
+    Ok(Arc::new(HotCold::new(open("hot", for_hot)?, open("cold", for_cold)?)))
 }
 
 /// Returns a part's kind and settings.

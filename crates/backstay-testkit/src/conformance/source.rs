@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use backstay_core::domain::job::Target;
+use backstay_core::domain::probe::{Probe, StepOutcome};
 use backstay_core::ports::source::{Opened, SourceKind, SourceStream};
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ pub async fn exercise(harness: &SourceHarness<'_>) {
     wrong_settings_are_named(harness);
     items_are_found_and_opened(harness).await;
     an_absent_source_is_an_error_and_no_empty_list(harness).await;
+    a_test_says_what_a_backup_would_meet(harness).await;
 }
 
 /// A name that rows and requests can carry, a sentence, and a schema that a form can be made from.
@@ -97,4 +99,20 @@ async fn an_absent_source_is_an_error_and_no_empty_list(harness: &SourceHarness<
         }
         opened => assert!(opened.is_err(), "{opened:?}"),
     }
+}
+
+/// A source that is there is well, one that is not there is not, and what stands in the way is said with what to do.
+async fn a_test_says_what_a_backup_would_meet(harness: &SourceHarness<'_>) {
+    let tried = async |settings: &Value| {
+        let steps = harness.kind.probe(settings).await;
+        Probe { host: String::new(), steps, left: None }
+    };
+    let good = tried(&harness.good).await;
+    assert!(good.is_well(), "{good:?}");
+    let absent = tried(&harness.absent).await;
+    let is_told = |outcome: &StepOutcome| match outcome {
+        StepOutcome::Failed { said, next } => !said.is_empty() && !next.is_empty(),
+        _ => false,
+    };
+    assert!(absent.steps.iter().any(|row| is_told(&row.outcome)), "{absent:?}");
 }

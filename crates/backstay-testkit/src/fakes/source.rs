@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use backstay_core::domain::job::Target;
+use backstay_core::domain::probe::{ProbeStep, StepOutcome};
 use backstay_core::ports::source::{LeftOut, Opened, ParsedSource, SettingsError, SourceError, SourceKind};
 use serde_json::{Value, json};
 
@@ -58,6 +59,14 @@ impl SourceKind for FakeSource {
             true => Ok(Opened::Path { path, left_out: LeftOut::default() }),
             false => Err(SourceError::Missing { place: item.to_owned() }),
         }
+    }
+
+    async fn probe(&self, settings: &Value) -> Vec<ProbeStep> {
+        let outcome = match self.discover(settings).await {
+            Ok(items) => StepOutcome::Well { said: items.join(", ") },
+            Err(error) => StepOutcome::Failed { said: error.to_string(), next: "make it".to_owned() },
+        };
+        vec![ProbeStep::at_once("items", outcome)]
     }
 
     fn target(&self, _: &Value, item: &str) -> Result<Target, SettingsError> {

@@ -45,6 +45,19 @@ impl Screen {
         }
     }
 
+    /// Writes bytes of a result as they are.
+    ///
+    /// # Errors
+    /// Standard output does not take them.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> std::io::Result<()> {
+        if self.muted {
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
     /// Prints a message for a person; nothing with `--json`.
     pub(crate) fn say(&self, text: &str) {
         if !self.json && !self.muted {

@@ -40,6 +40,8 @@ pub(crate) enum Verb {
         #[arg(default_value = "/")]
         path: String,
     },
+    /// Write the bytes of one file of a snapshot to standard output
+    Cat(super::snapshot_cat::Cat),
     /// Find files and folders by a pattern, in the newest snapshot of each item or in more
     Find(super::snapshot_find::Find),
     /// Compare two snapshots of a repository: + added, - removed, M other bytes, M? other bytes and nothing else says so,
@@ -156,6 +158,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["mode", "size", "modified", "name"], rows, "the folder is empty");
             Ok(Exit::Done)
         }
+        Verb::Cat(verb) => super::snapshot_cat::run(common, &verb, screen).await,
         Verb::Find(verb) => super::snapshot_find::run(common, &verb, screen).await,
         Verb::Diff(verb) => super::snapshot_diff::run(common, &verb, screen).await,
         Verb::Restore { snapshot, target, to_source, name, terms } => {

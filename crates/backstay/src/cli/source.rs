@@ -9,6 +9,7 @@ use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::named::one;
+use super::probe;
 use super::retire;
 use super::screen::Screen;
 use super::show::show;
@@ -32,6 +33,11 @@ pub(crate) enum Verb {
     Items {
         /// The source's id
         id: String,
+    },
+    /// Try whether a source could be backed up now, without reading what it holds
+    Test {
+        /// The source's name or id
+        source: String,
     },
     /// Retire a source: nothing new is made of it, and what it made stays
     Retire {
@@ -118,6 +124,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["name", "id"], rows, "the source has no item");
         }
         Verb::Show { id } => show(screen, &look(common, async |client| Ok(client.source_show(&id).await?)).await?),
+        Verb::Test { source } => {
+            let told = look(common, async |client| Ok(client.source_test(&id_of(client, &source).await?).await?));
+            return Ok(probe::show(screen, &told.await?));
+        }
         Verb::Retire { source, yes } => {
             return retire::run(common, retire::Noun::Source, &source, yes, screen).await;
         }

@@ -7,6 +7,7 @@ use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::probe;
 use super::repository::credentials_of;
 use super::retire;
 use super::screen::Screen;
@@ -54,6 +55,11 @@ pub(crate) enum Verb {
         #[arg(long = "credential", value_name = "[PURPOSE=]REFERENCE", required = true)]
         credentials: Vec<String>,
     },
+    /// Try a storage from the server's machine: list, write a tiny object, read it, remove it, each with the key of its purpose
+    Test {
+        /// The storage's name or id
+        storage: String,
+    },
     /// Retire a storage in which no repository lives
     Retire {
         /// The storage's name or id
@@ -91,6 +97,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let changed =
                 look(common, async |client| Ok(client.storage_update(&id_of(client, &storage).await?, &body).await?));
             show(screen, &changed.await?);
+        }
+        Verb::Test { storage } => {
+            let told = look(common, async |client| Ok(client.storage_test(&id_of(client, &storage).await?).await?));
+            return Ok(probe::show(screen, &told.await?));
         }
         Verb::Retire { storage, yes } => {
             return retire::run(common, retire::Noun::Storage, &storage, yes, screen).await;

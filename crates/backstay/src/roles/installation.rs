@@ -16,6 +16,7 @@ use backstay_core::domain::token::token_text;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::rescue::rescue;
+use backstay_core::managers::source::OwnAgent;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::job::Jobs;
 use backstay_core::ports::random::Random;
@@ -124,8 +125,15 @@ pub(crate) struct Installation {
 }
 
 impl ControlPlane {
-    /// Answers at doors, and looks after the queue unless it only answers. `own` is a token beside those of the store.
-    pub(crate) fn start(parts: &Parts, doors: Vec<OpenDoor>, own: Option<&Secret>, with_agent: WithAgent) -> Self {
+    /// Answers at doors, and looks after the queue unless it only answers. `own` is a token beside those of the store,
+    /// `own_agent` the agent of this process, which tries sources.
+    pub(crate) fn start(
+        parts: &Parts,
+        doors: Vec<OpenDoor>,
+        own: Option<&Secret>,
+        with_agent: WithAgent,
+        own_agent: Option<OwnAgent>,
+    ) -> Self {
         let Parts { context, database, secrets, .. } = parts.clone();
         let (sweeps, history): (Arc<dyn SweepStore>, _) = (database.clone(), &parts.history);
         let access: Arc<dyn AccessStore> = database.clone();
@@ -142,6 +150,7 @@ impl ControlPlane {
             context: context.clone(),
             jobs: jobs.clone(),
             reader: Arc::new(EngineReader::default()),
+            own_agent,
             source_kinds: SOURCE_KINDS,
             storage_kinds: storage_judges().into(),
             authenticator: Arc::new(authenticator),
@@ -237,7 +246,9 @@ impl Installation {
         let client = Client::new(&url, own.clone())?.tracing(super::telemetry::given);
         // The last thing that can fail. Whoever reads it early waits on the listener, which is there already.
         data.server_file_write(&ServerFile { url: url.clone(), token })?;
-        let plane = ControlPlane::start(&parts, doors, Some(&own), with_agent);
+        // Also where this verb brings none: the next one that needs an agent has it on this machine.
+        let own_agent = OwnAgent { host: hostname(), runs_commands: commands == Commands::Allowed };
+        let plane = ControlPlane::start(&parts, doors, Some(&own), with_agent, Some(own_agent));
         if with_agent == WithAgent::Yes {
             let id = AgentId::new(parts.context.now(), parts.context.ten());
             let options = agent_options(id, commands, Arc::clone(&plane.wake));

@@ -1,6 +1,6 @@
 //! What the program can be: each role reads its configuration, chooses adapters and starts.
 //!
-//! `data_dir` is where an installation on one machine keeps everything, `installation` puts its parts together,
+//! `data_dir` is where an installation on one machine keeps everything, `installation` puts its parts together, `storage_probe` tries a storage,
 //! `quickstart`, `recover` and `up` are its roles; `server` is one of several on a database that they share (`database_url`), `own_database` says how
 //! that one is backed up, `agent`
 //! does the jobs of servers elsewhere, and `master_key` opens what is sealed. `config` is what all of them are told, and by whom;
@@ -10,6 +10,7 @@
 pub(crate) mod data_dir;
 pub(crate) mod installation;
 pub(crate) mod system;
+mod storage_probe;
 pub(crate) mod telemetry;
 pub(crate) mod quickstart;
 pub(crate) mod recover;

@@ -51,7 +51,7 @@ pub(crate) async fn run(shared: &Shared, door: Door, screen: &Screen) -> Result<
     let address = door.address().to_owned();
     let door = door.open().await.map_err(|source| StartError::Door { address, source })?;
     let url = door.url();
-    let plane = ControlPlane::start(&parts, vec![door], None, WithAgent::Elsewhere);
+    let plane = ControlPlane::start(&parts, vec![door], None, WithAgent::Elsewhere, None);
     screen.say(&format!("backstay works on {} and answers at {url}", shared.url.shown()));
     plane.told_to(&service, &format!("answers at {url}"));
     signals.next().await;

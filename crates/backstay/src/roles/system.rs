@@ -1,13 +1,19 @@
 //! The adapters that are the machine itself: its clock, its randomness, its names, its storage kinds.
 
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use backstay_core::domain::probe::Probe;
 use backstay_core::ports::clock::Clock;
 use backstay_core::ports::random::Random;
 use backstay_core::ports::source::SettingsError;
 use backstay_core::ports::storage::StorageJudge;
-use backstay_storage::{STORAGE_KINDS, StorageError, StorageKind};
+use backstay_storage::{AccessKey, Purpose, STORAGE_KINDS, StorageError, StorageKind};
 use jiff::Timestamp;
 use rand::RngCore;
 use serde_json::Value;
+
+use super::storage_probe;
 
 /// The machine's clock.
 pub(crate) struct SystemClock;
@@ -32,6 +38,7 @@ impl Random for SystemRandom {
 /// A storage kind as the API's door sees it.
 struct Judge(&'static dyn StorageKind);
 
+#[async_trait]
 impl StorageJudge for Judge {
     fn name(&self) -> &'static str {
         self.0.name()
@@ -54,6 +61,10 @@ impl StorageJudge for Judge {
             StorageError::Settings { field, problem } => SettingsError { field: field.to_owned(), problem },
             other => SettingsError { field: "kind".to_owned(), problem: other.to_string() },
         })
+    }
+
+    async fn probe(&self, settings: &Value, keys: BTreeMap<Purpose, AccessKey>, name: &str) -> Probe {
+        storage_probe::probe(self.0, settings, keys, name).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is in snapshots and repositories: found, compared, read back, summed up.
 
-use crate::support::{Place, Ran, noise};
+use std::process::{Command, Output};
+
+use crate::support::{Place, Ran, noise, restics};
 use crate::verbs::{protected, rows, up};
 
 /// Returns the restic ids of all snapshots, newest first.
@@ -175,4 +177,59 @@ fn a_repository_is_read_back_and_summed_up() {
     place.json(&["repository", "create", "empty", "--set", &path, "--password-reference", key]);
     let ran = place.run(&["repository", "verify", "empty"]);
     assert!(ran.code == Some(25) && ran.err.contains("no snapshot"), "nothing was proved: {}", ran.err);
+}
+
+/// Red when a byte is left out or told twice where pieces meet, when a damaged file ends as if it were whole, or when a wrong
+/// path is not explained.
+#[test]
+fn a_file_of_a_snapshot_is_written_out() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.source().join("folder")).unwrap();
+    let large = noise(7, (9 << 20) + 5);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(place.source().join(name), bytes).unwrap();
+    write("large", &large);
+    write("one-piece", &large[..4 << 20]);
+    write("empty", b"");
+    assert_eq!(place.quickstart().code, Some(0));
+    let cat = |name: &str| -> Output {
+        let (item, path) = (format!("latest:{}", place.source().display()), place.source().join(name));
+        place.command(&["snapshot", "cat", &item, path.to_str().unwrap()]).output().unwrap()
+    };
+    for name in ["large", "one-piece", "empty"] {
+        let path = place.source().join(name);
+        let whole = cat(name);
+        assert!(whole.status.success() && whole.stdout == std::fs::read(&path).unwrap(), "{name}");
+        if let Some(restic) = restics().pop() {
+            let mut dump = Command::new(restic);
+            dump.args(["--no-cache", "-r"]).arg(place.data().join("repositories/local"));
+            dump.arg("-p").arg(place.data().join("keys/local.key")).args(["dump", "latest"]).arg(&path);
+            assert!(dump.output().unwrap().stdout == whole.stdout, "{name}: restic dumps other bytes");
+        }
+    }
+    for (name, expected) in [("folder", "is a folder"), ("larg", "/large?"), ("folder/x/y", "has no ")] {
+        let ended = cat(name);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!((ended.status.code(), ended.stdout.len()), (Some(25), 0), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    harm(&place.data().join("repositories/local/data"));
+    let ended = cat("large");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(1) && ended.stdout.len() < large.len(), "{said}");
+    assert!(said.contains("cannot be read") && large.starts_with(&ended.stdout), "{said}");
+}
+
+/// Changes a byte in the middle of each large pack.
+fn harm(data: &std::path::Path) {
+    for folder in std::fs::read_dir(data).unwrap().flatten() {
+        for pack in std::fs::read_dir(folder.path()).unwrap().flatten() {
+            let mut bytes = std::fs::read(pack.path()).unwrap();
+            if bytes.len() > 1 << 20 {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::remove_file(pack.path()).unwrap();
+                std::fs::write(pack.path(), bytes).unwrap();
+            }
+        }
+    }
 }

@@ -216,3 +216,27 @@ fn an_agent_whose_owner_allows_no_commands_runs_none() {
     assert!(ran.out.contains("agent.commands") || ran.err.contains("agent.commands"), "{}{}", ran.out, ran.err);
     assert!(!mark.exists());
 }
+
+/// Red when a source is called well that cannot be read, when a pattern that matches nothing is not named, or when a test runs
+/// a command.
+#[test]
+fn a_source_is_tried_before_its_first_backup() {
+    let place = place();
+    let declared = |name: &str, kind: &str, settings: &[String]| {
+        let mut words = vec!["source", "create", name, "--kind", kind];
+        settings.iter().for_each(|setting| words.extend(["--set", setting]));
+        place.json(&words);
+        place.run(&["source", "test", name])
+    };
+    let path = |path: std::path::PathBuf| format!("path={}", path.display());
+    let there = [path(place.source()), r#"exclude=["*.bak"]"#.to_owned()];
+    let ran = declared("there", "filesystem", &there);
+    assert!(ran.code == Some(0) && ran.out.contains("one entry in its first level"), "{ran:?}");
+    assert!(ran.out.contains("match nothing: *.bak"), "{ran:?}");
+    let ran = declared("gone", "filesystem", &[path(place.path("gone"))]);
+    assert!(ran.code == Some(1) && ran.err.contains("is its disk mounted?"), "{ran:?}");
+    let made = place.path("made");
+    let argv = [format!(r#"argv=["touch", "{}"]"#, made.display()), "filename=x".to_owned()];
+    let ran = declared("touch", "command", &argv);
+    assert!(ran.code == Some(0) && ran.out.contains("it was not run") && !made.exists(), "{ran:?}");
+}

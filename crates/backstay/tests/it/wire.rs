@@ -59,6 +59,7 @@ async fn over_the_wire() -> JobsHarness {
         authenticator: Arc::new(TokenAuthenticator::new(context.clone(), database.clone(), &own)),
         context,
         reader: Arc::new(EngineReader::default()),
+        own_agent: None,
         source_kinds: &[],
         storage_kinds: Arc::new([]),
         keeper: Arc::new(SecretMap::default()),

@@ -66,6 +66,15 @@ impl StorageKind for S3 {
         block_on(retry.again(|| storage.meet(presence)))?;
         Ok(Arc::new(retry))
     }
+
+    fn open_once(
+        &self,
+        settings: &Value,
+        credentials: &StorageCredentials,
+        presence: Presence,
+    ) -> Result<Arc<dyn ObjectStorage>, StorageError> {
+        open_without_retries(settings, credentials, presence)
+    }
 }
 
 /// Opens a bucket whose calls are tried once each: for whoever brings retry rules of its own.
