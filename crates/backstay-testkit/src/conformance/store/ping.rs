@@ -154,7 +154,7 @@ pub async fn a_beginning_is_told_once_and_never_in_the_place_of_a_result(stores:
     begun_tick(&voice.context).await.unwrap();
     assert_eq!(purposes().await, [], "it was told");
     let job = world.job(key.job_id).await;
-    world.clock.advance(MINUTE);
+    world.clock.advance(Duration::from_secs(1));
     let event = Some(world.event(EventKind::Succeeded, &job));
     let done = Settlement { event, ..settlement(world.success().state) };
     world.jobs.job_settle(key, &done).await.unwrap();
