@@ -12,6 +12,10 @@ check *suites:
 build:
     cargo build --workspace --locked
 
+# Makes the Debian package, in target/debian.
+deb:
+    packaging/deb
+
 # Backs up a folder and proves that it can be restored.
 quickstart dir:
     cargo run --locked -p backstay -- quickstart {{ quote(dir) }}

@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backstay_core::domain::channel::Channel;
 use backstay_core::domain::id::{AlertId, ChannelId, MessageId, PlanId, TenantId};
+use backstay_core::domain::message::Purpose;
 use backstay_core::domain::quota::Usage;
 use backstay_core::ports::notice::{
     AlertFilter, AlertRow, Behind, DigestDue, DigestTold, Mark, NoticeStore, NoticeWrite, OutboxCounts, OutboxRow,
-    Watched,
+    Outgoing, Watched,
 };
 use backstay_core::ports::store::{Page, StoreError};
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ use crate::entity::{alert, channel, digest, digest_told, event, event_cursor, it
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::history::rows_limit;
-use crate::outbox::replace_waiting;
+use crate::outbox::{has_younger_or_waiting, replace_waiting};
 use crate::row::{Row, count_cell, json_cell};
 use crate::told::FactsTwin;
 
@@ -126,7 +127,10 @@ impl Database {
             Some(Mark::Events { tenant_id, .. }) => Some(*tenant_id),
             _ => None,
         };
-        if let Some(tenant) = of_mark.or_else(|| write.alerts.first().map(|row| row.tenant_id)) {
+        // A result may be written beside a beginning: one of them is first.
+        let of_start = || write.messages.iter().find(|row| is_start(row)).and_then(|row| row.tenant_id);
+        let of_alert = || write.alerts.first().map(|row| row.tenant_id);
+        if let Some(tenant) = of_mark.or_else(of_alert).or_else(of_start) {
             tenant_locked(&tx, tenant).await?;
         }
         if let Some(mark) = &write.mark
@@ -141,7 +145,11 @@ impl Database {
         }
         for outgoing in &write.messages {
             let mut row = outbox::Model::of(outgoing);
-            if outgoing.message.purpose.is_ping() {
+            if is_start(outgoing) {
+                if has_younger_or_waiting(&tx, &row).await? {
+                    continue;
+                }
+            } else if outgoing.message.purpose.is_ping() {
                 row.tries = replace_waiting(&tx, &row).await?;
             }
             insert_unless_taken(&tx, row.into_active_model()).await.map_err(store_error)?;
@@ -149,6 +157,10 @@ impl Database {
         commit(tx).await?;
         Ok(true)
     }
+}
+
+fn is_start(outgoing: &Outgoing) -> bool {
+    outgoing.message.purpose == Purpose::Started
 }
 
 /// Moves a mark on; false when it is not where it was seen.

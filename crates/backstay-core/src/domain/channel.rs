@@ -205,7 +205,7 @@ impl ChannelSettings {
                 "ca_file": webhook.ca_file.as_ref().map(ToString::to_string),
             }),
             Self::Ping(ping) => json!({
-                "url": ping.url.to_string(), "plan": ping.plan.words(),
+                "url": ping.url.to_string(), "plan": ping.plan.words(), "start": ping.start.then_some(true),
                 "ca_file": ping.ca_file.as_ref().map(ToString::to_string),
             }),
         };

@@ -16,7 +16,7 @@ use super::job::{FailureClass, JobState, Trigger};
 use super::overlap::Meeting;
 use super::rpo::{Age, Forecast};
 use super::schedule::{
-    Calendar, Due, Held, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, delay_words, due, next,
+    Calendar, Due, Held, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Rhythm, Skip, delay_words, due, upcoming,
 };
 
 /// Ends of jobs that an estimate of a start looks at; beyond them nobody can say.
@@ -84,19 +84,14 @@ pub fn waiting_words(waiting: &Occurrence, skipped_before: u32, zone: &TimeZone)
 /// Says what the next thirty days of a plan look like.
 fn month(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp, zone: &TimeZone) -> Vec<String> {
     let until = now.saturating_add(Duration::from_secs(MONTH_DAYS * 86_400)).unwrap_or(Timestamp::MAX);
-    // One a minute is the closest that a schedule can be.
-    let most = (MONTH_DAYS * 24 * 60) as usize;
-    let starts: Vec<Timestamp> = next(plan, now, most)
-        .into_iter()
-        .map(|(_, start_at)| start_at)
-        .take_while(|start_at| *start_at <= until)
-        .collect();
+    let (starts, beyond) = split(upcoming(plan, now).map(|(_, start_at)| start_at), until);
     let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
-        return vec![match next(plan, now, 1).first() {
-            Some((_, start_at)) => {
-                format!("it does not start in the next {MONTH_DAYS} days; then at {}", moment(*start_at, zone))
+        return vec![match beyond {
+            Some(start_at) => {
+                format!("it does not start in the next {MONTH_DAYS} days; then at {}", moment(start_at, zone))
             }
-            None => "it starts on request only".to_owned(),
+            None if *plan.schedule.rhythm() == Rhythm::OnRequest => "it starts on request only".to_owned(),
+            None => "its schedule names a day that never comes: it starts on request only".to_owned(),
         }];
     };
     let (first_words, last_words) = (moment(*first, zone), moment(*last, zone));
@@ -112,6 +107,18 @@ fn month(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp, zone: &TimeZon
         }
     }
     lines
+}
+
+/// Returns the starts up to a moment, and the first one beyond it. No other is asked for: each may take a search of years.
+fn split(starts: impl Iterator<Item = Timestamp>, until: Timestamp) -> (Vec<Timestamp>, Option<Timestamp>) {
+    let mut inside = Vec::new();
+    for start_at in starts {
+        if start_at > until {
+            return (inside, Some(start_at));
+        }
+        inside.push(start_at);
+    }
+    (inside, None)
 }
 
 /// Says what an occurrence meets; the names are those of plans.

@@ -4,6 +4,7 @@
 //! named by its planned instant alone, whatever the clock that saw it: a unique key on (plan, planned instant) makes it
 //! once. Jitter moves the start, never the name.
 
+mod cron;
 mod due;
 mod state;
 mod window;
@@ -17,7 +18,7 @@ use jiff::tz::TimeZone;
 
 pub use due::{
     CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, after, clock_jump,
-    delay_words, due, jitter_of, next, next_due_at,
+    delay_words, due, jitter_of, next, next_due_at, upcoming,
 };
 pub use state::ScheduleState;
 pub use window::{Calendar, Held, Maintenance};

@@ -38,7 +38,7 @@ pub mod alert;
 pub mod watch;
 pub mod follow;
 pub mod monitor;
-mod ping;
+pub mod ping;
 pub mod digest;
 pub mod deliver;
 pub mod sweep;

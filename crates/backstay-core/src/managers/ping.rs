@@ -1,4 +1,5 @@
-//! Tells services that wait for signs of life how a plan's backups went: one message a result, for each ping channel.
+//! Tells services that wait for signs of life how a plan's backups went: one message a result, for each ping channel, and
+//! one when they begin, for each that wants it.
 //!
 //! ```text
 //!  event of a backup ──> of a plan that a ping channel names ──> all of its set good: succeeded
@@ -8,20 +9,27 @@
 //!
 //! A plan with several items is well when all of them are: a success beside a failure says nothing. A message's id follows
 //! from the event, so that what is taken in twice is told once.
+//!
+//! No event says that a job began: a claim writes as little as it can. So those that an agent has just leased are looked
+//! for, by whoever tells. What begins and ends between two looks has its result told alone.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::context::Context;
 use super::follow::is_partial;
+use crate::domain::alert::{Severity, Topic};
 use crate::domain::channel::{Channel, ChannelSettings, PingSettings};
 use crate::domain::event::{Event, EventKind};
-use crate::domain::id::{ChannelId, MessageId};
+use crate::domain::id::{ChannelId, JobId, MessageId};
 use crate::domain::job::{Job, JobKind, StateName};
 use crate::domain::job_set::members;
 use crate::domain::message::{Message, Purpose, one_line};
 use crate::domain::plan::Plan;
 use crate::domain::tenant::Tenant;
-use crate::ports::notice::Outgoing;
+use crate::ports::notice::{NoticeWrite, Outgoing};
 use crate::ports::store::{JobFilter, Page, StoreError};
 
 /// Returns what ping channels are told of an event.
@@ -32,34 +40,101 @@ pub(super) async fn pings_of(
 ) -> Result<Vec<Outgoing>, StoreError> {
     let ends = matches!(event.kind, EventKind::Succeeded | EventKind::Failed | EventKind::Parked);
     let Some(job_id) = event.job_id.filter(|_| ends) else { return Ok(Vec::new()) };
-    let served: Vec<(&Channel, &PingSettings)> = channels.iter().filter_map(|row| ping_for(row, event)).collect();
+    let served: Vec<(&Channel, &PingSettings)> =
+        channels.iter().filter_map(ping_of).filter(|(channel, _)| channel.serves(event.tenant_id)).collect();
+    let Some(told) = told_of(context, &served, job_id).await? else { return Ok(Vec::new()) };
+    let Some(purpose) = result_of(context, &told.job, event.kind).await? else { return Ok(Vec::new()) };
+    let severity = Topic::Event(event.kind).severity();
+    let message = message(&told, purpose, severity, &event.message, event.at);
+    let outgoing = |channel: ChannelId| {
+        let id = MessageId::new(event.at, ten_of(&format!("ping {channel} {}", event.id)));
+        outgoing(id, channel, &told, &message)
+    };
+    Ok(told.channels.iter().copied().map(outgoing).collect())
+}
+
+/// How long ago a backup may have begun that is told to begin: several looks, so that a busy replica misses none, and not so
+/// many that each writes what is known.
+const BEGUN_MAX: Duration = Duration::from_secs(30);
+
+/// Tells channels that want it of backups that an agent has just begun. Safe to repeat and to run twice at once; where no
+/// channel wants it, it costs one question.
+///
+/// # Errors
+/// [`StoreError`]; the next look tries again.
+pub async fn begun_tick(context: &Context) -> Result<(), StoreError> {
+    let channels = context.notices.channel_list(None).await?;
+    let served: Vec<(&Channel, &PingSettings)> =
+        channels.iter().filter_map(ping_of).filter(|(_, ping)| ping.start).collect();
     if served.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
+    }
+    let now = context.schedules.clock_read().await?;
+    let running = context.jobs.queue_look(1).await?.running.into_iter();
+    for (candidate, leased_at) in running.filter(|(candidate, _)| candidate.kind == JobKind::Backup) {
+        let own: Vec<_> = served.iter().copied().filter(|(channel, _)| channel.serves(candidate.tenant_id)).collect();
+        if leased_at < now.saturating_sub(BEGUN_MAX).unwrap_or(Timestamp::MIN) || own.is_empty() {
+            continue;
+        }
+        if let Some(told) = told_of(context, &own, candidate.job_id).await? {
+            let messages = starts_of(context, &told, leased_at).await?;
+            context.notices.notice_put(&NoticeWrite { messages, ..NoticeWrite::default() }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns what is told of a beginning. Its id is that of the job, or of the set that the job is of: their attempts and
+/// members begin once. Its place in time is where the job was asked for: before each result of it.
+async fn starts_of(context: &Context, told: &Told, leased_at: Timestamp) -> Result<Vec<Outgoing>, StoreError> {
+    let (what, at) = match told.job.set {
+        Some((set_id, _)) => (set_id.to_string(), context.jobs.set_get(set_id).await?.created_at),
+        None => (told.job.id.to_string(), told.job.created_at),
+    };
+    let message = message(told, Purpose::Started, Severity::Info, "an agent began it", leased_at);
+    let outgoing = |channel: ChannelId| {
+        let id = MessageId::new(at, ten_of(&format!("start {channel} {what}")));
+        outgoing(id, channel, told, &message)
+    };
+    Ok(told.channels.iter().copied().map(outgoing).collect())
+}
+
+/// A backup of a plan that channels hear of.
+struct Told {
+    job: Job,
+    plan: Plan,
+    tenant: Tenant,
+    channels: Vec<ChannelId>,
+}
+
+/// Returns a job with its plan and the channels that hear of it; none when none does.
+async fn told_of(
+    context: &Context,
+    served: &[(&Channel, &PingSettings)],
+    job_id: JobId,
+) -> Result<Option<Told>, StoreError> {
+    if served.is_empty() {
+        return Ok(None);
     }
     let job = match context.jobs.job_get(job_id).await {
         Ok(job) => job,
-        Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+        Err(StoreError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(plan_id) = job.plan_id.filter(|_| job.kind() == JobKind::Backup) else { return Ok(Vec::new()) };
+    let Some(plan_id) = job.plan_id.filter(|_| job.kind() == JobKind::Backup) else { return Ok(None) };
     let plan = context.declarations.plan_get(plan_id).await?;
     let tenant = context.declarations.tenant_get(plan.tenant_id).await?;
     let hears = |(channel, ping): &&(&Channel, &PingSettings)| {
         ping.plan.is(channel.tenant_id.map(|_| &tenant.name), &tenant.name, &plan.name)
     };
-    let to: Vec<ChannelId> = served.iter().filter(hears).map(|(channel, _)| channel.id).collect();
-    if to.is_empty() {
-        return Ok(Vec::new());
-    }
-    let Some(purpose) = result_of(context, &job, event.kind).await? else { return Ok(Vec::new()) };
-    let message = message(event, purpose, (&tenant, &plan, &job));
-    Ok(to.into_iter().map(|channel| outgoing(channel, event, &message)).collect())
+    let channels: Vec<ChannelId> = served.iter().filter(hears).map(|(channel, _)| channel.id).collect();
+    Ok((!channels.is_empty()).then_some(Told { job, plan, tenant, channels }))
 }
 
-/// Returns a channel with its settings when it is a ping channel that may hear of an event.
-fn ping_for<'a>(channel: &'a Channel, event: &Event) -> Option<(&'a Channel, &'a PingSettings)> {
+/// Returns a channel with its settings when it is a ping channel.
+fn ping_of(channel: &Channel) -> Option<(&Channel, &PingSettings)> {
     match &channel.settings {
-        ChannelSettings::Ping(ping) if channel.serves(event.tenant_id) => Some((channel, ping)),
+        ChannelSettings::Ping(ping) => Some((channel, ping)),
         _ => None,
     }
 }
@@ -94,33 +169,32 @@ async fn result_of(context: &Context, job: &Job, kind: EventKind) -> Result<Opti
     Ok(Some(Purpose::Succeeded))
 }
 
-fn message(event: &Event, purpose: Purpose, (tenant, plan, job): (&Tenant, &Plan, &Job)) -> Message {
+fn message(told: &Told, purpose: Purpose, severity: Severity, lead: &str, at: Timestamp) -> Message {
     let fact = |name: &str, value: String| (name.to_owned(), value);
     Message {
         purpose,
-        severity: crate::domain::alert::Topic::Event(event.kind).severity(),
-        subject: one_line(&format!("{}: backup {}", plan.name, purpose.word())),
-        lead: event.message.clone(),
+        severity,
+        subject: one_line(&format!("{}: backup {}", told.plan.name, purpose.word())),
+        lead: lead.to_owned(),
         facts: vec![
-            fact("plan", plan.name.to_string()),
-            fact("tenant", tenant.name.to_string()),
-            fact("job", job.id.to_string()),
+            fact("plan", told.plan.name.to_string()),
+            fact("tenant", told.tenant.name.to_string()),
+            fact("job", told.job.id.to_string()),
         ],
         sections: Vec::new(),
         next_steps: Vec::new(),
-        at: event.at,
+        at,
     }
 }
 
-fn outgoing(channel_id: ChannelId, event: &Event, message: &Message) -> Outgoing {
-    let hash = Sha256::digest(format!("ping {channel_id} {}", event.id));
+fn outgoing(id: MessageId, channel_id: ChannelId, told: &Told, message: &Message) -> Outgoing {
+    let tenant_id = Some(told.tenant.id);
+    Outgoing { id, channel_id, tenant_id, message: message.clone(), created_at: message.at }
+}
+
+/// Returns what makes the id of a message the same whenever the same is told.
+fn ten_of(what: &str) -> [u8; 10] {
     let mut ten = [0; 10];
-    ten.copy_from_slice(&hash[..10]);
-    Outgoing {
-        id: MessageId::new(event.at, ten),
-        channel_id,
-        tenant_id: Some(event.tenant_id),
-        message: message.clone(),
-        created_at: event.at,
-    }
+    ten.copy_from_slice(&Sha256::digest(what)[..10]);
+    ten
 }

@@ -210,9 +210,11 @@ pub trait NoticeStore: Send + Sync {
     /// Writes a decision, all or nothing. False, and nothing is written, when what it saw has changed: the mark, or an
     /// alert's revision. Each alert's row has the next revision then. A message whose id is there already is left alone. A
     /// sign of life ([`Purpose::is_ping`]) takes the place of older ones that wait for its channel, which are gone then, and
-    /// goes on counting their tries.
+    /// goes on counting their tries. A beginning ([`Purpose::Started`]) takes nothing's place: it is left out where something
+    /// waits for its channel, or where what is younger was told there.
     ///
     /// [`Purpose::is_ping`]: crate::domain::message::Purpose::is_ping
+    /// [`Purpose::Started`]: crate::domain::message::Purpose::Started
     async fn notice_put(&self, write: &NoticeWrite) -> Result<bool, StoreError>;
 
     /// Returns items that are due to be looked at by a moment, the longest due first.

@@ -360,7 +360,12 @@ impl<'a> Draft<'a> {
         let why = format!("reads the URL of the pings, without /start or /fail, which stands in line {}", at.line);
         self.task_before(format!("backstay secret put {secret}"), why);
         let told = "the pings go out when a backup has ended, not at its start".to_owned();
-        self.note(Weight::Otherwise, at, told, "The service's start-times stay empty.");
+        self.note(
+            Weight::Otherwise,
+            at,
+            told,
+            "With `start: true` in the channel's settings they go out at its start too.",
+        );
     }
 
     /// Ends the collection.

@@ -139,6 +139,8 @@ mod tests {
         let (head, body) = read.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /ping/hunter2/fail HTTP/1.1"), "{head}");
         assert!(body.starts_with("home: backup\n") && body.len() <= BODY_BYTES_MAX && body.len() > BODY_BYTES_MAX - 4);
+        let (told, read) = sent(Purpose::Started, "an agent began it", ok).await;
+        assert!(told == Ok(()) && read.starts_with("POST /ping/hunter2/start HTTP/1.1"), "{read}");
         let gone = "HTTP/1.1 404 Not Found\r\ncontent-length: 7\r\n\r\nhunter2";
         let (told, _) = sent(Purpose::Succeeded, "x", gone).await;
         let error = told.unwrap_err();

@@ -22,7 +22,9 @@ use axum::response::{IntoResponse, Response};
 use backstay_api::call::method;
 use backstay_api::endpoint::{Endpoint, Method, Operation};
 use backstay_core::domain::access::{Action, Scope, may};
-use backstay_core::domain::id::TokenId;
+use backstay_core::domain::id::{TenantId, TokenId};
+use backstay_core::domain::monitor::PingKind;
+use backstay_core::domain::name::Name;
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::token::token_hash;
 use backstay_core::domain::trace::TraceParent;
@@ -102,6 +104,10 @@ impl Authenticator for TokenAuthenticator {
 /// Pings a minute with one key before it is told to wait: hundreds of jobs of one tenant, each minute.
 const PINGS_MAX: u32 = 600;
 
+/// Pings a minute of one kind that a monitor hears before its caller is told to wait: one each two seconds is a loop that went
+/// wrong. Kinds are counted apart, or a flood of successes would keep a failure out.
+const PINGS_OF_MONITOR_MAX: u32 = 30;
+
 /// How often something was done in a window, by who did it.
 #[derive(Debug)]
 pub(super) struct Counts<K> {
@@ -136,6 +142,8 @@ pub(super) struct Shared {
     pub(super) failures: Counts<IpAddr>,
     /// Pings by the token in their URL.
     pub(super) pings: Counts<TokenId>,
+    /// Pings by the tenant and name of their monitor, and by what they say.
+    pub(super) monitors: Counts<(TenantId, Name, PingKind)>,
     /// Runs that belong to a key and outlive their connection.
     pub(super) tasks: TaskTracker,
     /// Held while a change takes its place in the chain: one at a time here, so that only other replicas are in the way.
@@ -147,6 +155,7 @@ impl Default for Shared {
         Self {
             failures: Counts::new(FAILURES_MAX),
             pings: Counts::new(PINGS_MAX),
+            monitors: Counts::new(PINGS_OF_MONITOR_MAX),
             tasks: TaskTracker::default(),
             recording: tokio::sync::Mutex::default(),
         }

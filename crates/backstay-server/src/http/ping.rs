@@ -84,8 +84,12 @@ impl Heard {
         else {
             return Ok(None);
         };
+        // First what is the monitor's alone: one wild job does not keep those out that share its key.
+        if let Some(wait) = self.shared.monitors.count((tenant, name.clone(), said.0), Instant::now()) {
+            return Ok(Some(too_many(wait, &format!("pings of monitor {name} that say {}", said.0.word()))));
+        }
         if let Some(wait) = identity.token_id.and_then(|token| self.shared.pings.count(token, Instant::now())) {
-            return Ok(Some(too_many(wait)));
+            return Ok(Some(too_many(wait, "pings with this key")));
         }
         let text = text_of(body).await;
         let taken = ping_take(&self.state.context, &*self.state.monitors, (tenant, &name), said, &text).await?;
@@ -96,15 +100,18 @@ impl Heard {
     fn unknown(&self) -> Response {
         let address = self.peer.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.0.ip());
         match self.shared.failures.count(address, Instant::now()) {
-            Some(wait) => too_many(wait),
+            Some(wait) => too_many(wait, "pings of nobody"),
             None => (StatusCode::NOT_FOUND, "not found\n").into_response(),
         }
     }
 }
 
-fn too_many(wait: std::time::Duration) -> Response {
-    let mut answer = (StatusCode::TOO_MANY_REQUESTS, "too many, wait\n").into_response();
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+/// Answers that there were too many of something.
+fn too_many(wait: std::time::Duration, what: &str) -> Response {
+    let seconds = wait.as_secs().max(1);
+    let text = format!("too many {what}: try again in {seconds} s\n");
+    let mut answer = (StatusCode::TOO_MANY_REQUESTS, text).into_response();
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     answer
 }
 

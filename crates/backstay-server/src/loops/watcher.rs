@@ -6,12 +6,13 @@ use std::time::Duration;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::follow::follow_tick;
 use backstay_core::managers::monitor::monitor_tick;
+use backstay_core::managers::ping::begun_tick;
 use backstay_core::managers::watch::watch_tick;
 use backstay_core::ports::monitor::MonitorStore;
 use tokio_util::sync::CancellationToken;
 
-/// How often it looks: a breach or a failure is told late by this at most. A look when nothing is new is three questions
-/// by index.
+/// How often it looks: a breach or a failure is told late by this at most. A look when nothing is new is four questions,
+/// by index or of few rows.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Looks until told to end. What goes wrong with one part does not stop the others.
@@ -19,6 +20,8 @@ pub async fn run(context: Context, monitors: Arc<dyn MonitorStore>, end: Cancell
     while !end.is_cancelled() {
         watch(&context).await;
         miss(&context, &*monitors).await;
+        // Before results are: what ended by now has its result told last.
+        begin(&context).await;
         follow(&context).await;
         tokio::select! {
             () = end.cancelled() => {}
@@ -53,6 +56,12 @@ async fn miss(context: &Context, monitors: &dyn MonitorStore) {
             }
         }
         Err(error) => tracing::warn!(error = %error, "monitors could not be looked at"),
+    }
+}
+
+async fn begin(context: &Context) {
+    if let Err(error) = begun_tick(context).await {
+        tracing::warn!(error = %error, "backups that began could not be looked for");
     }
 }
 

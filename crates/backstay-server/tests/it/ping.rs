@@ -8,8 +8,8 @@ use secrecy::ExposeSecret as _;
 
 use crate::served::{Served, TOKEN, fakes};
 
-/// Red when a key is compared in clear, when any token is a key, when a revoked one opens, or without the count of
-/// failures.
+/// Red when a key is compared in clear, when any token is a key, when a revoked one opens, or without the counts of
+/// failures and of a monitor's pings.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_opens_the_monitors_of_its_tenant_and_nothing_else() {
     let stores = fakes();
@@ -42,6 +42,18 @@ async fn a_key_opens_the_monitors_of_its_tenant_and_nothing_else() {
     let pings = served.client.ping_list(&monitor.id).await.unwrap().rows;
     assert_eq!((pings.len(), pings[0].exit_code, pings[0].kind.as_str()), (5, Some(7), "fail"));
     assert!(pings[0].text.len() <= 10_000, "{}", pings[0].text.len());
+    // A job that went wild is kept out, and its failure is not.
+    let mut last = ping("GET", &format!("{key}/nightly/log"), "").await;
+    for _ in 0..30 {
+        assert_eq!(last.status, 200);
+        last = ping("GET", &format!("{key}/nightly/log"), "").await;
+    }
+    let wait: u64 = last.header("retry-after").unwrap().parse().unwrap();
+    assert!(last.status == 429 && (1..=60).contains(&wait), "{}", last.head);
+    assert_eq!(last.body, format!("too many pings of monitor nightly that say log: try again in {wait} s\n"));
+    assert_eq!(ping("GET", &format!("{key}/nightly/fail"), "").await.status, 200, "other kinds are counted apart");
+    let kept = served.client.ping_list(&monitor.id).await.unwrap().rows.len();
+    assert_eq!(kept, 36, "what was refused is not there");
     // What the holder of a key may do beside it.
     let bearer = format!("authorization: Bearer {key}");
     assert_eq!(served.http("GET /api/v1/monitors", &[&bearer], "", "").await.status, 403);
@@ -67,5 +79,5 @@ async fn a_key_opens_the_monitors_of_its_tenant_and_nothing_else() {
     }
     assert_eq!(statuses[0], 404, "it was revoked");
     assert_eq!(statuses[29], 429, "who guesses has to wait");
-    assert_eq!(served.client.ping_list(&monitor.id).await.unwrap().rows.len(), 5);
+    assert_eq!(served.client.ping_list(&monitor.id).await.unwrap().rows.len(), kept);
 }

@@ -128,6 +128,7 @@ macro_rules! store_promises {
             ping::a_ping_channel_hears_each_result_of_its_plan,
             ping::a_plan_of_several_items_is_well_when_all_are,
             ping::a_dead_channel_has_one_ping_that_waits,
+            ping::a_beginning_is_told_once_and_never_in_the_place_of_a_result,
             settle::rows_come_with_the_settlement_and_only_then,
             settle::a_refused_row_takes_the_whole_settlement_back,
             settle::evidence_goes_to_the_end_of_its_chain_only,

@@ -7,6 +7,7 @@ use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
+use super::named::one;
 use super::screen::Screen;
 
 /// What is retired.
@@ -106,10 +107,6 @@ async fn find(client: &Client, noun: Noun, wanted: &str) -> Result<(String, Stri
             rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
         }
     };
-    let found = rows.into_iter().find(|(name, id, lives)| id == wanted || (name == wanted && *lives));
-    found.map(|(name, id, _)| (name, id)).ok_or_else(|| {
-        let word = noun.word();
-        CliError::new(Exit::NotFound, format!("there is no {word} {wanted}"))
-            .hint(&format!("`backstay {word} list` shows what there is."))
-    })
+    let (name, id, _) = one(noun.word(), wanted, rows, |(name, id, lives)| (id, lives.then_some(name.as_str())))?;
+    Ok((name, id))
 }

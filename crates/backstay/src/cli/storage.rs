@@ -7,6 +7,7 @@ use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::named::one;
 use super::probe;
 use super::repository::credentials_of;
 use super::retire;
@@ -121,10 +122,5 @@ fn place(row: &StorageDetail) -> String {
 /// Returns the id of the storage that has this name or id.
 pub(super) async fn id_of(client: &Client, storage: &str) -> Result<String, CliError> {
     let rows = client.storage_list(&RetiredQuery { retired: true }).await?.rows;
-    let is_meant = |row: &StorageDetail| row.id == storage || row.name == storage && row.retired_at.is_none();
-    let found = rows.into_iter().find(is_meant).map(|row| row.id);
-    found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no storage {storage}"))
-            .hint("`backstay storage list` shows what there is.")
-    })
+    Ok(one("storage", storage, rows, |row| (&row.id, row.retired_at.is_none().then_some(&*row.name)))?.id)
 }

@@ -37,7 +37,7 @@ const fn case(
     Case { failure, class, state, code, says, next }
 }
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 18] = [
     case(
         "the folder is not there",
         ("source", "failed", 20),
@@ -65,6 +65,19 @@ const CASES: [Case; 16] = [
             "the command exited with 3 and said: still open",
             "Run the hook by hand, as the agent's user, until it works.",
         ),
+    ),
+    case(
+        "the tenant's quota is used up",
+        ("-", "-", 1),
+        (
+            "that its quota allows",
+            "`backstay quota show` says how near it is; who oversees the installation raises it: backstay quota set.",
+        ),
+    ),
+    case(
+        "a command writes nothing for longer than the stall limit",
+        ("stalled", "waiting", 130),
+        ("made no progress for 5 s", "Look what it waits for there; `backup.stall_limit` gives it longer."),
     ),
     case(
         "the disk is full",
@@ -228,6 +241,11 @@ fn each_failure_has_its_class_its_words_and_its_way_out() {
     );
     met(&place, "dump", "a command ends with an error", || std::fs::write(mark, "").unwrap());
 
+    place.json(&["quota", "set", "default", "--bytes", "1"]);
+    said("the tenant's quota is used up", &place.run(&["plan", "run", &plan]));
+    place.json(&["quota", "set", "default", "--bytes", "none"]);
+    assert_eq!(place.run(&["plan", "run", &plan]).code, Some(0));
+
     if is_root("a storage that cannot be written") {
         std::fs::write(place.source().join("one"), "changed").unwrap();
         mount(&["--bind", repository.to_str().unwrap()], &repository);
@@ -337,13 +355,14 @@ fn large_pack(data: &Path) -> PathBuf {
     PathBuf::from(largest.1)
 }
 
-/// What is waited for takes a minute: both at once. Red when such a job fails at once, is told as a failure while it may
+/// What is waited for takes a minute: all at once. Red when such a job fails at once, is told as a failure while it may
 /// pass, or does not go on by itself.
 #[test]
 fn what_may_pass_is_waited_for() {
     std::thread::scope(|scope| {
         scope.spawn(s3_is_busy);
         scope.spawn(another_program_works_alone);
+        scope.spawn(a_command_hangs);
     });
 }
 
@@ -422,6 +441,27 @@ fn another_program_works_alone() {
     kill_process(Pid::from_child(&check), Signal::CONT).unwrap();
     assert!(check.wait().unwrap().success(), "nobody took anything from under it");
     assert_eq!(ended(asked(&place, &plan)).code, Some(0));
+}
+
+fn a_command_hangs() {
+    let failure = "a command writes nothing for longer than the stall limit";
+    let (place, mark) = (protected(), "there");
+    let script = format!("echo data; test -e {} || sleep 1000", place.path(mark).display());
+    apply(
+        &place,
+        &json!({
+            "sources": { "hangs": { "kind": "command", "settings": { "argv": ["sh", "-c", script], "filename": "dump" } } },
+            "plans": { "hangs": { "source": "hangs", "repository": "local", "backup": { "stall_limit": "5s" } } },
+        }),
+    );
+    let _up = up(&place);
+    let run = asked(&place, "hangs");
+    let job = waits(failure, &place);
+    place.json(&["job", "cancel", job["id"].as_str().unwrap()]);
+    let ran = ended(run);
+    assert_eq!(ran.code, Some(case_of(failure).code), "{ran:?}");
+    std::fs::write(place.path(mark), "").unwrap();
+    assert_eq!(ended(asked(&place, "hangs")).code, Some(0));
 }
 
 /// Red when a server dies with its database, does not say what is wrong, or does not go on by itself.

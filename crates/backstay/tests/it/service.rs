@@ -85,6 +85,35 @@ fn install_makes_a_service_of_a_user() {
     assert!(ran.code == Some(1) && ran.err.contains("/etc/"), "{ran:?}");
 }
 
+/// Red when a package would say another unit or other settings than `install` does, or name a file that nobody makes.
+#[test]
+fn a_package_has_what_install_writes() {
+    let place = Place::new();
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let stage = place.path("stage");
+    let mut staged = Command::new(tree.join("packaging/deb"));
+    let ran = Ran::of(staged.arg("--stage").arg(&stage).arg(BINARY));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(install(&place, &["--program", "/usr/bin/backstay"]).code, Some(0));
+    for (staged, installed) in
+        [("backstay.service", "etc/systemd/system/backstay.service"), ("backstay.yaml", "etc/backstay/backstay.yaml")]
+    {
+        let read = |file: std::path::PathBuf| std::fs::read_to_string(file).unwrap();
+        assert_eq!(read(stage.join(staged)), read(place.path("root").join(installed)));
+    }
+    let manifest = std::fs::read_to_string(tree.join("crates/backstay/Cargo.toml")).unwrap();
+    let assets: Vec<&str> = manifest.lines().filter_map(|line| line.trim().strip_prefix("[\"../../")).collect();
+    assert!(assets.len() > 10, "the assets were not understood: {assets:?}");
+    for asset in assets {
+        let source = asset.split('"').next().unwrap().trim_end_matches('*');
+        let file = source.strip_prefix("packaging/stage/").map_or_else(|| tree.join(source), |name| stage.join(name));
+        let is_there = if file.is_dir() { file.read_dir().unwrap().count() > 0 } else { file.is_file() };
+        assert!(is_there, "{source} is not there");
+    }
+    // dpkg asks about a file below /etc that both sides changed, and nobody answers an upgrade at night.
+    assert!(!manifest.contains("\"etc/"), "the settings are made when there are none, and are no conffile");
+}
+
 /// Red when the manager is told too early, gets no signs of life, or is not told of the end.
 #[test]
 fn the_manager_is_told_of_begin_life_and_end() {

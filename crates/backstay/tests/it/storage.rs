@@ -67,7 +67,7 @@ fn repositories_lie_in_a_storage_under_their_paths() {
     assert!(place.json(&["storage", "list", "--retired"])["rows"][0]["retired_at"].is_string());
 }
 
-/// Red when a key is not judged at the door, or when a secret goes that a storage needs.
+/// Red when a key is not judged at the door, when a secret goes that a storage needs, or when one of two of a name is guessed.
 #[test]
 fn the_keys_of_a_storage_are_changed_in_one_place() {
     let place = Place::new();
@@ -103,6 +103,18 @@ fn the_keys_of_a_storage_are_changed_in_one_place() {
     let needed = place.run(&["secret", "remove", "s3-read"]);
     assert!(needed.code != Some(0) && needed.err.contains("a key of the storage bucket"), "{needed:?}");
     assert!(place.run(&["storage", "list"]).out.contains("http://127.0.0.1:1/backups"));
+    // Another tenant's of the same name: whose is meant is not guessed, and nothing is done.
+    assert_eq!(place.run(&["tenant", "create", "ada"]).code, Some(0));
+    place.json(&["storage", "create", "bucket", "--tenant", "ada", "--set", "path=/srv/ada"]);
+    for call in [
+        &["storage", "show", "bucket"][..],
+        &["storage", "update", "bucket", "--credential", "file:keys/new.json"],
+        &["storage", "retire", "bucket", "--yes"],
+    ] {
+        let ran = place.run(call);
+        assert!(ran.code == Some(20) && ran.err.contains("2 are called bucket"), "{call:?}: {ran:?}");
+    }
+    assert_eq!(place.json(&["storage", "list"])["rows"].as_array().unwrap().len(), 2);
 }
 
 /// Red when a test leaves its object where it may remove it, when the step that does not work is not the one that is named,

@@ -1,6 +1,8 @@
 //! The channel kind `ping`: where a service that waits for signs of life (healthchecks and its like) hears how a plan's
 //! backups went. It hears of each result, so it has neither rules nor a digest.
 
+use serde_json::Value;
+
 use super::{ChannelError, Fields, wrong};
 use crate::domain::name::Name;
 use crate::domain::secret::SecretReference;
@@ -15,6 +17,8 @@ pub struct PingSettings {
     pub url: SecretReference,
     /// Whose backups it hears of.
     pub plan: PlanPlace,
+    /// Whether it hears of beginnings too: the service then knows how long a backup takes, and misses one that never ends.
+    pub start: bool,
     /// Certificates (PEM) that are trusted instead of the system's; none for the system's.
     pub ca_file: Option<SecretReference>,
 }
@@ -58,7 +62,15 @@ pub(super) fn read(fields: &mut Fields) -> Result<PingSettings, ChannelError> {
     let (tenant, plan) = text.split_once('/').map_or((None, text.as_str()), |(tenant, plan)| (Some(tenant), plan));
     let name = |text: &str| text.parse().map_err(|error| wrong("settings.plan", format!("{error}")));
     let plan = PlanPlace { tenant: tenant.map(name).transpose()?, plan: name(plan)? };
-    Ok(PingSettings { url, plan, ca_file: fields.reference("ca_file")? })
+    let start = match fields.0.remove("start") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(start)) => start,
+        // A command line has texts only.
+        Some(Value::String(text)) if text == "true" => true,
+        Some(Value::String(text)) if text == "false" => false,
+        Some(_) => return Err(wrong("settings.start", "give true or false")),
+    };
+    Ok(PingSettings { url, plan, start, ca_file: fields.reference("ca_file")? })
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ fn settings_are_read_back_as_they_were_judged() {
         ),
         ("webhook", json!({ "url": "https://a.example/x", "secret": "file:keys/channels/hook" })),
         ("ping", json!({ "url": "sealed:channel-hc", "plan": "home" })),
+        ("ping", json!({ "url": "sealed:channel-hc", "plan": "home", "start": true })),
         (
             "ping",
             json!({ "url": "env:BACKSTAY_SECRET_CHANNEL_HC", "plan": "ada/home", "ca_file": "file:keys/channels/ca" }),
@@ -30,6 +31,10 @@ fn settings_are_read_back_as_they_were_judged() {
     ] {
         let read = parse(kind, settings).unwrap();
         assert_eq!(parse(kind, read.document()).unwrap(), read);
+    }
+    for (start, expected) in [(json!("true"), true), (json!("false"), false), (json!(null), false)] {
+        let ping = parse("ping", json!({ "url": "sealed:channel-hc", "plan": "home", "start": start })).unwrap();
+        assert_eq!(ping.document()["start"].as_bool().unwrap_or(false), expected);
     }
     let ChannelSettings::Smtp(smtp) = parse("smtp", mail(json!({}))).unwrap() else { panic!("it is a mail channel") };
     assert_eq!((smtp.tls, smtp.port), (Tls::StartTls, 587));
@@ -60,6 +65,7 @@ fn settings_that_are_wrong_are_named() {
         (json!({ "url": "https://hc.example/hunter2", "plan": "home" }), "settings.url"),
         (json!({ "url": "sealed:channel-hc", "plan": "A b" }), "settings.plan"),
         (json!({ "url": "sealed:channel-hc" }), "settings.plan"),
+        (json!({ "url": "sealed:channel-hc", "plan": "home", "start": "maybe" }), "settings.start"),
         (json!({ "url": "sealed:channel-hc", "plan": "home", "secret": "sealed:channel-x" }), "settings.secret"),
     ] {
         let error = parse("ping", ping).unwrap_err();

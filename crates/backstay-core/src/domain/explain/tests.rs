@@ -31,6 +31,8 @@ fn what_a_plan_does() {
     check_plan("30 2 * * *", |_, _| {}, month);
     check_plan("", |_, _| {}, "it starts on request only");
     check_plan("0 0 1 1 *", |_, _| {}, "it does not start in the next 30 days; then at 2027-01-01 00:00");
+    check_plan("0 0 29 2 *", |_, _| {}, "it does not start in the next 30 days; then at 2028-02-29 00:00");
+    check_plan("0 0 30 2 *", |_, _| {}, "its schedule names a day that never comes: it starts on request only");
     let late = format!(
         "the occurrence of 2026-06-10 02:30 starts, late by 9h 30m, and stands for 2 that were missed\n{month}"
     );
@@ -45,6 +47,16 @@ fn what_a_plan_does() {
     };
     let moved = format!("{month}\n2 of them fall into maintenance `move` and wait until 2026-06-13 00:00");
     check_plan("30 2 * * *", move_until, &moved);
+}
+
+/// Red when starts beyond the month are looked for, each of which may be years away.
+#[test]
+fn one_start_beyond_the_month_is_looked_for() {
+    let mut asked = 0;
+    let starts = ["11T02:00", "12T02:00", "20T02:00", "21T02:00"].map(at).into_iter().inspect(|_| asked += 1);
+    assert_eq!(split(starts, at("13T00:00")), (vec![at("11T02:00"), at("12T02:00")], Some(at("20T02:00"))));
+    assert_eq!(asked, 3);
+    assert_eq!(split(std::iter::empty(), at("13T00:00")), (Vec::new(), None));
 }
 
 fn candidate(number: u8, kind: JobKind) -> Candidate {

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
-use super::{Calendar, CatchUp, Held, Rhythm, Schedule, parse_cron};
+use super::cron::Moments;
+use super::{Calendar, CatchUp, Held, Rhythm, Schedule};
 use crate::domain::id::{PlanId, TenantId};
 
 /// Missed occurrences that are counted one by one; beyond it a person is told "at least".
@@ -135,16 +136,14 @@ pub fn due(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp) -> Option<Du
 
 /// Returns the planned instants of the next `count` occurrences after `after`, oldest first, each with its start.
 pub fn next(plan: &Planned<'_>, after: Timestamp, count: usize) -> Vec<(Timestamp, Timestamp)> {
+    upcoming(plan, after).take(count).collect()
+}
+
+/// Returns the same of all occurrences to come, each looked for when it is asked for: of a rare one the next may be years
+/// away.
+pub fn upcoming(plan: &Planned<'_>, after: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
     let shift = jitter_of(plan.plan_id, plan.schedule.jitter());
-    let mut from = minus(after, shift);
-    let mut found = Vec::new();
-    while found.len() < count
-        && let Some(planned_at) = following(plan, from)
-    {
-        found.push((planned_at, plus(planned_at, shift)));
-        from = planned_at;
-    }
-    found
+    following(plan, minus(after, shift)).map(move |planned_at| (planned_at, plus(planned_at, shift)))
 }
 
 /// Returns the moment from which on `due` has something to say about the plan, after all that was done up to `after`:
@@ -160,10 +159,7 @@ pub fn after(schedule: &Schedule, from: Timestamp) -> Option<Timestamp> {
     match schedule.rhythm() {
         Rhythm::OnRequest => None,
         Rhythm::Every(interval) => Some(plus(from, *interval)),
-        Rhythm::Cron(expression) => {
-            let cron = parse_cron(expression).ok()?;
-            Some(cron.find_next_occurrence(&from.to_zoned(zone(schedule)), false).ok()?.timestamp())
-        }
+        Rhythm::Cron(expression) => Moments::new(expression, zone(schedule)).ok()?.after(from).next(),
     }
 }
 
@@ -214,30 +210,26 @@ fn newest(plan: &Planned<'_>, until: Timestamp) -> Option<Timestamp> {
             let steps = micros(until).checked_sub(micros(plan.created_at))?.div_euclid(interval.as_micros() as i64);
             step(plan.created_at, *interval, steps)
         }
-        Rhythm::Cron(expression) => {
-            let cron = parse_cron(expression).ok()?;
-            let found = cron.find_previous_occurrence(&until.to_zoned(zone(plan.schedule)), true).ok()?;
-            Some(found.timestamp())
-        }
+        Rhythm::Cron(expression) => Moments::new(expression, zone(plan.schedule)).ok()?.newest(until),
     };
     found.filter(|found| *found >= plan.created_at)
 }
 
-/// Returns the oldest planned instant after `after`, and not before the plan was made.
-fn following(plan: &Planned<'_>, after: Timestamp) -> Option<Timestamp> {
-    let just_before = minus(plan.created_at, Duration::from_micros(1));
-    let after = after.max(just_before);
+/// Returns the planned instants after `after`, and not before the plan was made, oldest first.
+fn following(plan: &Planned<'_>, after: Timestamp) -> Box<dyn Iterator<Item = Timestamp>> {
+    let created_at = plan.created_at;
+    let after = after.max(minus(created_at, Duration::from_micros(1)));
     match plan.schedule.rhythm() {
-        Rhythm::OnRequest => None,
+        Rhythm::OnRequest => Box::new(std::iter::empty()),
         Rhythm::Every(interval) => {
-            let steps = (micros(after) - micros(plan.created_at)).div_euclid(interval.as_micros() as i64);
-            step(plan.created_at, *interval, steps + 1)
+            let interval = *interval;
+            let steps = (micros(after) - micros(created_at)).div_euclid(interval.as_micros() as i64);
+            Box::new((steps + 1..).map_while(move |steps| step(created_at, interval, steps)))
         }
-        Rhythm::Cron(expression) => {
-            let cron = parse_cron(expression).ok()?;
-            let found = cron.find_next_occurrence(&after.to_zoned(zone(plan.schedule)), false).ok()?;
-            Some(found.timestamp())
-        }
+        Rhythm::Cron(expression) => match Moments::new(expression, zone(plan.schedule)) {
+            Ok(moments) => Box::new(moments.after(after)),
+            Err(_) => Box::new(std::iter::empty()),
+        },
     }
 }
 
@@ -247,16 +239,9 @@ fn missed(plan: &Planned<'_>, last: Option<Timestamp>, planned_at: Timestamp) ->
         // The clock went back: what lies between is known to the clock that was ahead.
         return 0;
     }
-    let mut from = last.unwrap_or_else(|| minus(plan.created_at, Duration::from_micros(1)));
-    let mut count = 0;
-    while count < MISSED_COUNTED_MAX
-        && let Some(next) = following(plan, from)
-        && next < planned_at
-    {
-        count += 1;
-        from = next;
-    }
-    count
+    let from = last.unwrap_or_else(|| minus(plan.created_at, Duration::from_micros(1)));
+    let between = following(plan, from).take_while(|next| *next < planned_at);
+    between.take(MISSED_COUNTED_MAX as usize).count() as u32
 }
 
 fn zone(schedule: &Schedule) -> TimeZone {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use backstay_core::domain::channel::{Channel, ChannelKind, ChannelSettings};
 use backstay_core::domain::event::EventKind;
-use backstay_core::domain::id::{ChannelId, JobSetId};
+use backstay_core::domain::id::{ChannelId, JobSetId, MessageId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Outcome, StateName};
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::message::Purpose;
 use backstay_core::managers::deliver::{CLAIM_TTL, deliver_next};
+use backstay_core::managers::ping::begun_tick;
 use backstay_core::ports::courier::DeliveryError;
+use backstay_core::ports::notice::{NoticeWrite, Outgoing};
 use backstay_core::ports::store::Settlement;
 use serde_json::json;
 
@@ -19,13 +21,16 @@ use crate::conformance::world::{Stores, TTL, key_of, settlement};
 const MINUTE: Duration = Duration::from_secs(60);
 
 async fn ping_channel(voice: &Voice, name: &str, plan: &str) -> Channel {
+    channel_with(voice, name, &json!({ "url": "file:keys/home.key", "plan": plan })).await
+}
+
+async fn channel_with(voice: &Voice, name: &str, settings: &serde_json::Value) -> Channel {
     let world = &voice.world;
-    let settings = json!({ "url": "file:keys/home.key", "plan": plan });
     let channel = Channel {
         id: ChannelId::new(world.now(), world.ten()),
         tenant_id: None,
         name: name.parse().unwrap(),
-        settings: ChannelSettings::parse(ChannelKind::Ping, &settings).unwrap(),
+        settings: ChannelSettings::parse(ChannelKind::Ping, settings).unwrap(),
         rules: Vec::new(),
         digest: None,
         created_at: world.now(),
@@ -127,4 +132,53 @@ pub async fn a_dead_channel_has_one_ping_that_waits(stores: Stores) {
     assert!(message.tries > 3, "{} tries: they are counted on", message.tries);
     voice.world.clock.advance(CLAIM_TTL * 2);
     assert_eq!(pings(&voice).await, [Purpose::Succeeded], "one, not three");
+}
+
+/// Who wants to hear of beginnings does, once each. One that comes late is not told: neither beside a result that waits, nor
+/// behind one that was told.
+///
+/// Red without the look in `begun_tick`, when a beginning takes a result's place, or when what is younger is not asked for.
+pub async fn a_beginning_is_told_once_and_never_in_the_place_of_a_result(stores: Stores) {
+    let voice = Voice::new(stores, 1).await;
+    let wants = json!({ "url": "file:keys/home.key", "plan": "ada/daily", "start": true });
+    let channel = channel_with(&voice, "hc", &wants).await;
+    ping_channel(&voice, "results", "ada/daily").await;
+    let world = &voice.world;
+    let purposes = async || -> Vec<Purpose> { voice.heard().await.iter().map(|message| message.purpose).collect() };
+    let key = world.leased(0, world.agent()).await;
+    begun_tick(&voice.context).await.unwrap();
+    begun_tick(&voice.context).await.unwrap();
+    let heard = voice.heard().await;
+    let [started] = &heard[..] else { panic!("one, to the channel that wants it: {heard:?}") };
+    assert_eq!((started.purpose, started.subject.as_str()), (Purpose::Started, "daily: backup started"));
+    begun_tick(&voice.context).await.unwrap();
+    assert_eq!(purposes().await, [], "it was told");
+    let job = world.job(key.job_id).await;
+    world.clock.advance(Duration::from_secs(1));
+    let event = Some(world.event(EventKind::Succeeded, &job));
+    let done = Settlement { event, ..settlement(world.success().state) };
+    world.jobs.job_settle(key, &done).await.unwrap();
+    assert_eq!(pings(&voice).await, [Purpose::Succeeded, Purpose::Succeeded]);
+    // Another replica looked before that end, and writes behind it.
+    let late = Outgoing {
+        id: MessageId::new(job.created_at, [7; 10]),
+        channel_id: channel.id,
+        tenant_id: Some(world.tenant.id),
+        message: started.clone(),
+        created_at: world.now(),
+    };
+    let write = NoticeWrite { messages: vec![late], ..NoticeWrite::default() };
+    assert!(voice.context.notices.notice_put(&write).await.unwrap());
+    assert_eq!(purposes().await, [], "a service would wait for an end that was");
+    let dead = DeliveryError::Unreachable { place: "https://hc.example".to_owned(), said: "gone".to_owned() };
+    voice.courier.refuse(Some(dead));
+    voice.fail(0).await;
+    assert_eq!(pings(&voice).await, []);
+    world.leased(0, world.agent()).await;
+    begun_tick(&voice.context).await.unwrap();
+    voice.courier.refuse(None);
+    world.clock.advance(CLAIM_TTL * 60);
+    assert_eq!(purposes().await, [Purpose::Failed, Purpose::Failed], "what waits is a result");
+    begun_tick(&voice.context).await.unwrap();
+    assert_eq!(purposes().await, [], "it began long ago");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backstay_core::domain::channel::Channel;
 use backstay_core::domain::id::{AlertId, ChannelId, MessageId, TenantId};
+use backstay_core::domain::message::Purpose;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::Usage;
 use backstay_core::ports::notice::{
@@ -72,6 +73,13 @@ impl Rows {
         let tries = self.outbox.values().filter(|row| is_older(row)).map(|row| row.tries).max().unwrap_or(0);
         self.outbox.retain(|_, row| !is_older(row));
         tries
+    }
+
+    /// Says whether something waits for a message's channel, or what is younger was told there.
+    fn has_younger_or_waiting(&self, outgoing: &Outgoing) -> bool {
+        let of_channel = |row: &&OutboxRow| row.outgoing.channel_id == outgoing.channel_id;
+        let mut rows = self.outbox.values().filter(of_channel);
+        rows.any(|row| row.due_at.is_some() || row.outgoing.id > outgoing.id)
     }
 
     fn alert_put(&mut self, row: &AlertRow) -> bool {
@@ -173,7 +181,12 @@ impl NoticeStore for FakeStores {
                 return Err(Stale);
             }
             for outgoing in &write.messages {
-                let tries = if outgoing.message.purpose.is_ping() { rows.replace_waiting(outgoing) } else { 0 };
+                let is_start = outgoing.message.purpose == Purpose::Started;
+                if is_start && rows.has_younger_or_waiting(outgoing) {
+                    continue;
+                }
+                let tries =
+                    if outgoing.message.purpose.is_ping() && !is_start { rows.replace_waiting(outgoing) } else { 0 };
                 let row = OutboxRow {
                     outgoing: outgoing.clone(),
                     tries,

@@ -200,7 +200,7 @@ proptest! {
         let until = plan.created_at + SignedDuration::from_mins(minutes);
         let mut expected = None;
         let mut from = minus(until, Duration::from_secs(40 * 86_400));
-        while let Some(found) = following(&plan, from).filter(|found| *found <= until) {
+        while let Some(found) = following(&plan, from).next().filter(|found| *found <= until) {
             expected = Some(found);
             from = found;
         }
