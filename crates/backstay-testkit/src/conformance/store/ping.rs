@@ -144,7 +144,9 @@ pub async fn a_beginning_is_told_once_and_never_in_the_place_of_a_result(stores:
     let channel = channel_with(&voice, "hc", &wants).await;
     ping_channel(&voice, "results", "ada/daily").await;
     let world = &voice.world;
-    let purposes = async || -> Vec<Purpose> { voice.heard().await.iter().map(|message| message.purpose).collect() };
+    let purposes = async || -> Vec<Purpose> {
+        voice.heard().await.iter().map(|message| message.purpose).filter(|purpose| purpose.is_ping()).collect()
+    };
     let key = world.leased(0, world.agent()).await;
     begun_tick(&voice.context).await.unwrap();
     begun_tick(&voice.context).await.unwrap();
