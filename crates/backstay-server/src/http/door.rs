@@ -216,8 +216,15 @@ impl Door {
             return Err(ApiError::forbidden(identity.scope.role, self.row.action));
         }
         request.extensions_mut().insert(identity.clone());
-        if self.row.method == Method::Get || self.row.action == Action::Work {
+        if self.row.action == Action::Work {
             return Ok(next.run(request).await);
+        }
+        if self.row.method == Method::Get {
+            // Who was given a tenant's data is on record like who changed something.
+            return match self.row.action {
+                Action::Restore => self.recorded(&identity, request, next).await,
+                _ => Ok(next.run(request).await),
+            };
         }
         match key_of(request.headers())? {
             Some(key) => once(self, identity, key, request, next).await,

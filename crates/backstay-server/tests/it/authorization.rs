@@ -516,6 +516,14 @@ async fn who_asked_for_a_change_is_in_a_signed_chain() {
     assert_eq!(tenant.previous_hash.as_ref(), Some(&run.hash));
     let text = backstay_core::domain::change::document(&tenant.asked, tenant.sequence, Some(&run.hash));
     assert_eq!(tenant.hash, backstay_core::domain::change::hash(&text));
+    // Nor is a look at what a snapshot holds; who is given a file of it is.
+    house.world.clock.advance(std::time::Duration::from_millis(1));
+    for operation in [Operation::SnapshotFind, Operation::SnapshotRead] {
+        let row = backstay_api::endpoint::endpoint(operation);
+        answer(&house.served.client, row, &case(&house, operation)).await;
+    }
+    let newer = house.served.access.change_list(Page::first()).await.unwrap();
+    assert_eq!((newer.len(), newer[0].asked.operation.as_str()), (records.len() + 1, "snapshot_read"));
 }
 
 /// The two rows whose answers are no JSON have their cases here.
