@@ -174,11 +174,17 @@ mod tests {
         let owners = |counts: &[usize]| -> Vec<TenantId> {
             (0..).zip(counts).flat_map(|(number, count)| vec![tenant(number); *count]).collect()
         };
-        assert_eq!(apart(&owners(&[1; 100]), 1), [0..100]);
-        assert_eq!(apart(&owners(&[1; 100]), 2), [0..50, 50..100]);
-        assert_eq!(apart(&owners(&[60, 40]), 4), [0..60, 60..100]);
-        assert_eq!(apart(&owners(&[100]), 4), [0..100]);
-        assert_eq!(apart(&owners(&[1; 20]), 4), [0..16, 16..20]);
-        assert_eq!(apart(&[], 4), []);
+        let check = |counts: &[usize], parts_max: usize, expected: &[usize]| {
+            let parts = apart(&owners(counts), parts_max);
+            assert!(parts.first().is_none_or(|part| part.start == 0));
+            assert!(parts.windows(2).all(|two| two[0].end == two[1].start), "nothing is left out: {parts:?}");
+            assert_eq!(parts.iter().map(|part| part.end).collect::<Vec<_>>(), expected);
+        };
+        check(&[1; 100], 1, &[100]);
+        check(&[1; 100], 2, &[50, 100]);
+        check(&[60, 40], 4, &[60, 100]);
+        check(&[100], 4, &[100]);
+        check(&[1; 20], 4, &[16, 20]);
+        check(&[], 4, &[]);
     }
 }

@@ -119,8 +119,7 @@ impl Moments {
         let local = offset.map(|offset| offset.to_datetime(from));
         let is_over = |hour: &i8| local.is_some_and(|local| day.at(*hour, 59, 59, 0) < local);
         let hours = &self.hours[self.hours.partition_point(is_over)..];
-        let times =
-            hours.iter().flat_map(|hour| self.minutes.iter().map(move |minute| day.at(*hour, *minute, 0, 0)));
+        let times = hours.iter().flat_map(|hour| self.minutes.iter().map(move |minute| day.at(*hour, *minute, 0, 0)));
         if let Some(offset) = offset {
             return times.filter_map(|time| offset.to_timestamp(time).ok()).collect();
         }
