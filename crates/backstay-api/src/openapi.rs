@@ -258,7 +258,7 @@ pub fn document() -> OpenApi {
 }
 
 /// Says which texts of an answer are ids and which are moments, by the names of their fields. Words stay open, though
-/// descriptions list them: a newer server may have more. So does what is asked: the server says what is wrong with it.
+/// descriptions list them: a newer server may have more. So does what a person asks: the server says what is wrong with it.
 fn formats_say(name: &str, schema: &mut RefOr<Schema>) {
     let is_answer =
         ["View", "Detail", "Wire", "Member", "Accepted", "Requested", "Given"].iter().any(|end| name.ends_with(end));
@@ -280,10 +280,9 @@ fn format_of(schema: &str, field: &str) -> Option<KnownFormat> {
     let is_id = field == "id" || field.ends_with("_id");
     // A snapshot's own id is the repository's; an access key's is the storage's.
     let is_foreign = field == "foreign_id" || schema == "AccessKeyWire";
-    let is_moment = field.ends_with("_at") || matches!(field, "at" | "since" | "from" | "until" | "start_by");
-    let is_bound =
-        matches!(field, "silenced_until" | "protected_until" | "waiting_until" | "overdue_since" | "not_before");
-    match (is_id && !is_foreign, is_moment || is_bound) {
+    let moments = ["at", "since", "from", "until", "start_by", "not_before", "overdue_since"];
+    let is_moment = field.ends_with("_at") || field.ends_with("_until") || moments.contains(&field);
+    match (is_id && !is_foreign, is_moment) {
         (true, _) => Some(KnownFormat::Uuid),
         (_, true) => Some(KnownFormat::DateTime),
         _ => None,

@@ -41,8 +41,12 @@ pub(crate) async fn replace_waiting(tx: &DatabaseTransaction, row: &outbox::Mode
     Ok(waiting.iter().map(|row| row.tries).max().unwrap_or(0))
 }
 
-/// Says whether something waits for a row's channel, or what is younger than the row was told there.
+/// Says whether a row is there, something waits for its channel, or what is younger than the row was told there.
 pub(crate) async fn has_younger_or_waiting(tx: &DatabaseTransaction, row: &outbox::Model) -> Result<bool, StoreError> {
+    // Asked at each look while a backup is young: the channel's messages are gone through once.
+    if outbox::Entity::find_by_id(&row.id).one(tx).await.map_err(store_error)?.is_some() {
+        return Ok(true);
+    }
     let other = Condition::any().add(outbox::Column::DueAt.is_not_null()).add(outbox::Column::Id.gt(&row.id));
     let query = outbox::Entity::find().filter(outbox::Column::ChannelId.eq(&row.channel_id)).filter(other).limit(1);
     Ok(query.one(tx).await.map_err(store_error)?.is_some())

@@ -133,6 +133,14 @@ impl<K: Eq + Hash> Counts<K> {
         *count += 1;
         (*count > self.max).then(|| FAILURE_WINDOW.saturating_sub(now.duration_since(*began)))
     }
+
+    /// Returns how long whoever did it is to wait before it is done once more, and counts nothing.
+    pub(super) fn wait(&self, who: &K, now: Instant) -> Option<Duration> {
+        let counts = self.counts.lock().expect("nobody panics while counting");
+        let (began, count) = counts.get(who)?;
+        let left = FAILURE_WINDOW.checked_sub(now.duration_since(*began)).filter(|left| !left.is_zero());
+        left.filter(|_| *count >= self.max)
+    }
 }
 
 /// What all doors of a server share.
@@ -279,5 +287,19 @@ mod tests {
         assert_eq!(failures.count(one, now + Duration::from_secs(20)), Some(Duration::from_secs(40)));
         assert_eq!(failures.count(other, now), None, "another address has its own count");
         assert_eq!(failures.count(one, now + FAILURE_WINDOW), None);
+    }
+
+    /// Red when to ask counts, or when it answers otherwise than the next count would.
+    #[test]
+    fn to_ask_how_long_to_wait_counts_nothing() {
+        let (counts, now) = (Counts::new(2), Instant::now());
+        for _ in 0..2 {
+            assert_eq!(counts.wait(&1, now), None);
+            assert_eq!(counts.wait(&1, now), None);
+            assert_eq!(counts.count(1, now), None);
+        }
+        assert_eq!(counts.wait(&1, now + Duration::from_secs(20)), Some(Duration::from_secs(40)));
+        assert_eq!(counts.count(1, now + Duration::from_secs(20)), Some(Duration::from_secs(40)));
+        assert_eq!((counts.wait(&2, now), counts.wait(&1, now + FAILURE_WINDOW)), (None, None));
     }
 }

@@ -84,11 +84,16 @@ impl Heard {
         else {
             return Ok(None);
         };
-        // First what is the monitor's alone: one wild job does not keep those out that share its key.
-        if let Some(wait) = self.shared.monitors.count((tenant, name.clone(), said.0), Instant::now()) {
+        // A key that is used up is remembered for no further name: names cost memory, and anybody can make them up.
+        let (now, pings) = (Instant::now(), &self.shared.pings);
+        if let Some(wait) = identity.token_id.and_then(|token| pings.wait(&token, now)) {
+            return Ok(Some(too_many(wait, "pings with this key")));
+        }
+        // What a monitor has too many of is not counted for its key: one wild job does not keep those out that share it.
+        if let Some(wait) = self.shared.monitors.count((tenant, name.clone(), said.0), now) {
             return Ok(Some(too_many(wait, &format!("pings of monitor {name} that say {}", said.0.word()))));
         }
-        if let Some(wait) = identity.token_id.and_then(|token| self.shared.pings.count(token, Instant::now())) {
+        if let Some(wait) = identity.token_id.and_then(|token| pings.count(token, now)) {
             return Ok(Some(too_many(wait, "pings with this key")));
         }
         let text = text_of(body).await;
