@@ -61,8 +61,8 @@ pub(crate) fn parent_lock(backend: DbBackend) -> LockType {
     }
 }
 
-/// Says whether a column is one of some texts. PostgreSQL gets them as one document, so that the statement is the same
-/// however many there are, and it plans it once.
+/// Says whether a column is one of some texts. PostgreSQL gets them as one list, so that the statement is the same however
+/// many there are, and it plans it once.
 pub(crate) fn is_among<C, I>(backend: DbBackend, column: C, texts: I) -> Expr
 where
     C: ColumnTrait,
@@ -73,9 +73,27 @@ where
     if backend != DbBackend::Postgres {
         return column.is_in(texts);
     }
-    let document = serde_json::Value::from_iter(texts).to_string();
-    let words = "ARRAY(SELECT json_array_elements_text(CAST($1 AS json)))";
-    Expr::col(column.as_column_ref()).eq(PgFunc::any(Expr::cust_with_values(words, [document])))
+    let list = list_text(texts.map(|text: String| text_in_list(&text)));
+    Expr::col(column.as_column_ref()).eq(PgFunc::any(Expr::cust_with_values("CAST($1 AS text[])", [list])))
+}
+
+/// Returns a list as PostgreSQL reads it, of cells that are written as it wants them: `{"text",17,NULL}`.
+pub(crate) fn list_text(cells: impl IntoIterator<Item = String>) -> String {
+    format!("{{{}}}", cells.into_iter().collect::<Vec<_>>().join(","))
+}
+
+/// Returns a text as a cell of [`list_text`].
+pub(crate) fn text_in_list(text: &str) -> String {
+    let mut cell = String::with_capacity(text.len() + 2);
+    cell.push('"');
+    for letter in text.chars() {
+        if matches!(letter, '"' | '\\') {
+            cell.push('\\');
+        }
+        cell.push(letter);
+    }
+    cell.push('"');
+    cell
 }
 
 /// Inserts a row unless *any* of its unique keys is taken, and says whether it did.

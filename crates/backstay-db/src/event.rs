@@ -21,10 +21,15 @@ use crate::notice::{cursor_behind, cursors_behind};
 /// Locks a tenant's row until the transaction ends. Whoever will append an event does this before it locks or inserts
 /// anything else: all lock in one order (tenant, agent, lease, queue, repository, job), so that none waits for one that
 /// waits for it. A tenant that is not there is not found: events have no reference of the database's own (decision 0049).
-pub(crate) async fn tenant_locked(tx: &DatabaseTransaction, id: TenantId) -> Result<(), StoreError> {
-    let id = id.to_string();
-    let query = tenant::Entity::find_by_id(&id).lock(parent_lock(tx.get_database_backend()));
-    found(query.one(tx).await.map_err(store_error)?, "tenant", &id).map(drop)
+pub(crate) async fn tenant_locked(tx: &DatabaseTransaction, id: TenantId) -> Result<TenantLock, StoreError> {
+    let query = tenant::Entity::find_by_id(id.to_string()).lock(parent_lock(tx.get_database_backend()));
+    found(query.one(tx).await.map_err(store_error)?, "tenant", id).map(|_| TenantLock { id })
+}
+
+/// A tenant whose row is locked until the transaction ends: who has this appends to its chain.
+#[derive(Debug)]
+pub(crate) struct TenantLock {
+    id: TenantId,
 }
 
 /// Locks tenants' rows as [`tenant_locked`], in the order of their ids.
@@ -98,11 +103,11 @@ pub(crate) async fn events_append(tx: &DatabaseTransaction, events: &[&Event]) -
     cursors_behind(tx, &tenants).await
 }
 
-/// Adds an event at the end of its tenant's chain. The place and the hash before it are read in the same transaction;
-/// the tenant's row is locked meanwhile, so that two replicas do not take one place.
-pub(crate) async fn event_append(tx: &DatabaseTransaction, event: &Event) -> Result<(), StoreError> {
+/// Adds an event at the end of its tenant's chain. The place and the hash before it are read in the same transaction, under
+/// the tenant's lock, so that two replicas do not take one place.
+pub(crate) async fn event_append(tx: &DatabaseTransaction, lock: &TenantLock, event: &Event) -> Result<(), StoreError> {
+    debug_assert_eq!(lock.id, event.tenant_id, "the lock is another tenant's");
     let tenant_id = event.tenant_id.to_string();
-    tenant_locked(tx, event.tenant_id).await?;
     let last = event::Entity::find()
         .filter(event::Column::TenantId.eq(&tenant_id))
         .order_by_desc(event::Column::Sequence)

@@ -12,6 +12,8 @@ use sea_orm::{
     DbErr, EntityTrait, IdenStatic, Iterable as _, PrimaryKeyToColumn as _, Statement, Value,
 };
 
+use crate::dialect::{list_text, text_in_list};
+
 /// How many rows a statement has.
 const LENGTHS: [usize; 4] = [64, 16, 4, 1];
 
@@ -131,33 +133,15 @@ where
     Ok(Lists { names: columns.iter().map(quoted).collect(), words: words.join(", "), values })
 }
 
-/// Returns the cells of a column as PostgreSQL writes a list: `{"text",17,NULL}`.
+/// Returns the cells of a column as a list.
 fn list(cells: impl Iterator<Item = ActiveValue<Value>>) -> Result<String, DbErr> {
-    let mut text = String::from("{");
-    for cell in cells {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        match cell.into_value() {
-            Some(Value::String(Some(cell))) => {
-                text.push('"');
-                for letter in cell.chars() {
-                    if matches!(letter, '"' | '\\') {
-                        text.push('\\');
-                    }
-                    text.push(letter);
-                }
-                text.push('"');
-            }
-            Some(Value::BigInt(Some(number))) => text.push_str(&number.to_string()),
-            None | Some(Value::String(None) | Value::BigInt(None)) => text.push_str("NULL"),
-            Some(other) => {
-                return Err(DbErr::Type(format!("{other:?} is neither a text nor a number of 64 bits")));
-            }
-        }
-    }
-    text.push('}');
-    Ok(text)
+    let cell = |cell: ActiveValue<Value>| match cell.into_value() {
+        Some(Value::String(Some(cell))) => Ok(text_in_list(&cell)),
+        Some(Value::BigInt(Some(number))) => Ok(number.to_string()),
+        None | Some(Value::String(None) | Value::BigInt(None)) => Ok("NULL".to_owned()),
+        Some(other) => Err(DbErr::Type(format!("{other:?} is neither a text nor a number of 64 bits"))),
+    };
+    Ok(list_text(cells.map(cell).collect::<Result<Vec<_>, _>>()?))
 }
 
 fn quoted(column: &impl IdenStatic) -> String {

@@ -78,9 +78,10 @@ async fn ping_put(tx: &DatabaseTransaction, row: &Ping) -> Result<(), StoreError
 impl Database {
     async fn monitor_put_once(&self, write: MonitorWrite<'_>) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
-        if write.event.is_some() {
-            tenant_locked(&tx, write.row.tenant_id).await?;
-        }
+        let tenant = match write.event {
+            Some(_) => Some(tenant_locked(&tx, write.row.tenant_id).await?),
+            None => None,
+        };
         // Dropped here, nothing is written.
         if !row_put(&tx, write.row).await? {
             return Ok(false);
@@ -88,8 +89,8 @@ impl Database {
         if let Some(row) = write.ping {
             ping_put(&tx, row).await?;
         }
-        if let Some(event) = write.event {
-            event_append(&tx, event).await?;
+        if let (Some(tenant), Some(event)) = (&tenant, write.event) {
+            event_append(&tx, tenant, event).await?;
         }
         commit(tx).await?;
         Ok(true)

@@ -16,7 +16,7 @@ use crate::declaration::found;
 use crate::dialect::insert_unless_taken;
 use crate::entity::{job, lease, purge, tenant};
 use crate::error::{insert_error, store_error};
-use crate::event::{event_append, tenant_locked};
+use crate::event::{TenantLock, event_append, tenant_locked};
 
 /// Refuses what is new of a tenant whose purge is confirmed. The tenant is locked by the caller.
 pub(crate) async fn purge_permit(tx: &DatabaseTransaction, tenant_id: TenantId) -> Result<(), StoreError> {
@@ -74,16 +74,16 @@ impl Database {
     }
 
     /// Returns the purge with its tenant locked.
-    async fn purge_locked(&self, tx: &DatabaseTransaction, id: PurgeId) -> Result<Purge, StoreError> {
+    async fn purge_locked(&self, tx: &DatabaseTransaction, id: PurgeId) -> Result<(Purge, TenantLock), StoreError> {
         let query = purge::Entity::find().filter(purge::Column::Id.eq(id.to_string()));
         let seen = found(query.clone().one(tx).await.map_err(store_error)?, "purge", id)?.read()?;
-        tenant_locked(tx, seen.tenant_id).await?;
-        found(query.one(tx).await.map_err(store_error)?, "purge", id)?.read()
+        let tenant = tenant_locked(tx, seen.tenant_id).await?;
+        Ok((found(query.one(tx).await.map_err(store_error)?, "purge", id)?.read()?, tenant))
     }
 
     async fn purge_confirm_once(&self, id: PurgeId, confirmed: &Confirmed) -> Result<(), StoreError> {
         let tx = self.begin().await?;
-        if self.purge_locked(&tx, id).await?.confirmed.is_some() {
+        if self.purge_locked(&tx, id).await?.0.confirmed.is_some() {
             return Ok(());
         }
         purge::Entity::update_many()
@@ -98,7 +98,7 @@ impl Database {
 
     async fn purge_end_once(&self, id: PurgeId, record: &PurgeRecord, event: &Event) -> Result<(), StoreError> {
         let tx = self.begin().await?;
-        let seen = self.purge_locked(&tx, id).await?;
+        let (seen, tenant) = self.purge_locked(&tx, id).await?;
         if seen.record.is_some() {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl Database {
             .filter(purge::Column::Id.eq(id.to_string()));
         let done = update.exec(&tx).await;
         done.map_err(|error| insert_error(error, "purge", record.sequence.to_string()))?;
-        event_append(&tx, event).await?;
+        event_append(&tx, &tenant, event).await?;
         commit(tx).await
     }
 }

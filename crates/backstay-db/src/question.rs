@@ -8,6 +8,7 @@ use backstay_core::ports::store::{JobFilter, Page, SnapshotFilter};
 use jiff::Timestamp;
 use sea_orm::{DbBackend, QuerySelect as _, QueryTrait as _, Statement};
 
+use crate::database::server;
 use crate::entity::outbox;
 use crate::event::tails_question;
 use crate::history::{event_question, newest_good_question, snapshot_question};
@@ -26,6 +27,9 @@ use crate::retention::{alert_question, ended_question, forgotten_question, over_
 use crate::schedule::due_question;
 use crate::start::items_question;
 use crate::upkeep::{live_question, upkeep_question};
+
+/// What a connection to PostgreSQL is told before it plans these.
+pub const POSTGRES_SESSION: &str = server::POSTGRES_SESSION;
 
 /// Whose rows are asked for.
 #[derive(Debug, Clone, Copy)]

@@ -57,14 +57,17 @@ impl Database {
 
     async fn put_once(&self, state: &ScheduleState, told: &[Event]) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
-        if let Some(event) = told.first() {
-            tenant_locked(&tx, event.tenant_id).await?;
-        }
+        let tenant = match told.first() {
+            Some(event) => Some(tenant_locked(&tx, event.tenant_id).await?),
+            None => None,
+        };
         if !put(&tx, state).await? {
             return Ok(false);
         }
-        for event in told {
-            event_append(&tx, event).await?;
+        if let Some(tenant) = &tenant {
+            for event in told {
+                event_append(&tx, tenant, event).await?;
+            }
         }
         commit(tx).await?;
         Ok(true)

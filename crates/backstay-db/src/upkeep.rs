@@ -82,12 +82,12 @@ pub(crate) async fn pruned_put(
 impl Database {
     async fn clear_once(&self, plan: PlanId, event: &Event) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
-        tenant_locked(&tx, event.tenant_id).await?;
+        let tenant = tenant_locked(&tx, event.tenant_id).await?;
         let gone = suspicion::Entity::delete_by_id(plan.to_string()).exec(&tx).await.map_err(store_error)?;
         if gone.rows_affected == 0 {
             return Ok(false);
         }
-        event_append(&tx, event).await?;
+        event_append(&tx, &tenant, event).await?;
         commit(tx).await?;
         Ok(true)
     }

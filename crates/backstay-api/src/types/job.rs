@@ -144,9 +144,9 @@ impl JobView {
     }
 }
 
-/// Returns the class of the failure after which a job waits; none of one that does not wait, or waits for something else.
+/// Returns the class of the failure after which a job is tried again; none of one that is not, or did not fail.
 fn waits_for(job: &Job) -> Option<String> {
-    let streak = job.streak.filter(|_| matches!(job.state, JobState::Waiting { .. }))?;
+    let streak = job.streak.filter(|_| matches!(job.state, JobState::Waiting { .. } | JobState::Queued { .. }))?;
     Some(streak.class.word().to_owned())
 }
 

@@ -8,7 +8,7 @@
 
 pub(crate) mod migrate;
 pub(crate) mod retry;
-mod server;
+pub(crate) mod server;
 mod sqlite;
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! PostgreSQL and MariaDB: one pool that writes and reads, and what each of its connections is told first.
 //!
-//! A connection is tested before it is handed out, so one that the server or the network ended is replaced by a fresh
-//! one; while the server is away a caller waits for the connection that it wants, at most `acquire_timeout`. What a
+//! A connection that was idle is tested before it is handed out, so one that the server or the network ended is replaced by
+//! a fresh one; while the server is away a caller waits for the connection that it wants, at most `acquire_timeout`. What a
 //! connection is told is what the schema and the queue count on, whatever the server's own defaults are: read committed
 //! (MariaDB's default makes claims wait for each other), commits that are on the disk when they are answered, texts
 //! that do not fit are refused (MariaDB can be set to cut them), and no statement or lock that is waited for without end.
@@ -9,9 +9,9 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sea_orm::sqlx::Executor as _;
 use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::{self, Connection, Executor as _};
 use sea_orm::{DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector};
 
 use super::migrate::migrate;
@@ -20,17 +20,30 @@ use crate::now::Now;
 
 /// What PostgreSQL is told. An open transaction without a statement is ours no more after a minute; none of ours lasts
 /// a second. No table is read as a whole because it was small when a plan was made: beside a transaction that stays open it
-/// is full of rows that are gone; no plan is compiled, since each of ours is over sooner; and each is made once, without the
-/// values of a call, since making one takes longer than following it. `question` lists those that a test holds to that.
-const POSTGRES_SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+/// is full of rows that are gone; no plan is compiled or shared with other processes, since each of ours is over before that is
+/// done (decision 0053); and each is made once, without the values of a call, since making one takes longer than following
+/// it. `question` lists those that a test holds to that.
+pub(crate) const POSTGRES_SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      SET synchronous_commit = on; SET lock_timeout = '20s'; SET statement_timeout = '60s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET client_min_messages = warning; \
-     SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
+     SET enable_seqscan = off; SET jit = off; \
+     SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan";
 
 /// What MariaDB is told.
 const MARIADB_SESSION: &str = "SET tx_isolation = 'READ-COMMITTED', \
      innodb_lock_wait_timeout = 20, max_statement_time = 60, idle_transaction_timeout = 60, \
      sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), foreign_key_checks = 1, check_constraint_checks = 1";
+
+/// How long a connection may be idle and be taken for alive: asking it costs as much as what it is wanted for.
+const IDLE_UNTESTED: Duration = Duration::from_millis(500);
+
+/// Asks a connection that was idle whether it is alive; an error has the pool take another one.
+async fn tested(connection: &mut impl Connection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for > IDLE_UNTESTED {
+        connection.ping().await?;
+    }
+    Ok(true)
+}
 
 /// How a server is used.
 #[derive(Clone, Debug)]
@@ -70,6 +83,8 @@ async fn postgres(address: &str, options: &ServerOptions) -> Result<DatabaseConn
     let pool = PgPoolOptions::new()
         .max_connections(options.connections_max)
         .acquire_timeout(options.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, known| Box::pin(tested(connection, known.idle_for)))
         .after_connect(|connection, _| Box::pin(async move { connection.execute(POSTGRES_SESSION).await.map(drop) }));
     let pool = pool.connect_with(target).await.map_err(|error| open_error(sqlx_error(error)))?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
@@ -81,6 +96,8 @@ async fn mariadb(address: &str, options: &ServerOptions) -> Result<DatabaseConne
     let pool = MySqlPoolOptions::new()
         .max_connections(options.connections_max)
         .acquire_timeout(options.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, known| Box::pin(tested(connection, known.idle_for)))
         .after_connect(|connection, _| Box::pin(async move { connection.execute(MARIADB_SESSION).await.map(drop) }));
     let pool = pool.connect_with(target).await.map_err(|error| open_error(sqlx_error(error)))?;
     Ok(SqlxMySqlConnector::from_sqlx_mysql_pool(pool))

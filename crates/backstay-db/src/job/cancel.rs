@@ -20,7 +20,7 @@ pub(super) async fn cancel(
     now: Timestamp,
     cancelled: &Event,
 ) -> Result<JobState, StoreError> {
-    tenant_locked(tx, cancelled.tenant_id).await?;
+    let tenant = tenant_locked(tx, cancelled.tenant_id).await?;
     due_locked(tx, id).await?;
     let row = job_locked(tx, id).await?;
     let job = row.clone().read()?;
@@ -37,7 +37,7 @@ pub(super) async fn cancel(
     due_put(tx, &row, &next).await?;
     if next.name() == StateName::Cancelled {
         checkpoint::Entity::delete_by_id(id.to_string()).exec(tx).await.map_err(store_error)?;
-        event_append(tx, cancelled).await?;
+        event_append(tx, &tenant, cancelled).await?;
     }
     Ok(next)
 }

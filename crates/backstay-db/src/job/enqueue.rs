@@ -27,12 +27,12 @@ pub(super) async fn enqueue(
     }
     let mut row = job::Model::of(job);
     place_put(tx, &mut row).await?;
-    tenant_locked(tx, job.tenant_id).await?;
+    let tenant = tenant_locked(tx, job.tenant_id).await?;
     job_permit(tx, job).await?;
     let inserted = insert_unless_taken(tx, row.clone().into_active_model()).await;
     if inserted.map_err(|error| insert_error(error, "job", &row.id))? {
         due_add(tx, &row, &job.state).await?;
-        event_append(tx, enqueued).await?;
+        event_append(tx, &tenant, enqueued).await?;
         return Ok(Enqueued::New(job.id));
     }
     let same = job::Entity::find_by_id(&row.id).one(tx).await.map_err(store_error)?;
@@ -41,7 +41,7 @@ pub(super) async fn enqueue(
     }
     let answer = standing_in_the_way(tx, &row).await?;
     if let Some(skipped) = skipped {
-        event_append(tx, skipped).await?;
+        event_append(tx, &tenant, skipped).await?;
     }
     Ok(answer)
 }

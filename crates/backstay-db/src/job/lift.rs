@@ -20,7 +20,7 @@ pub(super) async fn lift(
     now: Timestamp,
     lifted: &Event,
 ) -> Result<JobState, StoreError> {
-    tenant_locked(tx, lifted.tenant_id).await?;
+    let tenant = tenant_locked(tx, lifted.tenant_id).await?;
     let row = job_locked(tx, id).await?;
     let job = row.clone().read()?;
     let next = JobState::Queued { not_before: now };
@@ -41,6 +41,6 @@ pub(super) async fn lift(
         return Err(StoreError::Move { job_id: id, from: job.state.name(), to: next.name() });
     }
     due_put(tx, &row, &next).await?;
-    event_append(tx, lifted).await?;
+    event_append(tx, &tenant, lifted).await?;
     Ok(next)
 }

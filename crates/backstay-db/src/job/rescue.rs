@@ -97,7 +97,7 @@ pub(super) async fn rescue(
     rows: &Rescue,
 ) -> Result<bool, StoreError> {
     let Rescue { state, streak, event } = rows;
-    tenant_locked(tx, event.tenant_id).await?;
+    let tenant = tenant_locked(tx, event.tenant_id).await?;
     let lease = lease::Entity::find_by_id(key.job_id.to_string())
         .filter(lease::Column::Token.eq(key.token.0))
         .filter(is_over(now, tx, stall_limit))
@@ -116,7 +116,7 @@ pub(super) async fn rescue(
     }
     due_put(tx, &row, state).await?;
     lease_end(tx, key, now.read(tx).await?, AttemptEnd::Lost, state.name()).await?;
-    event_append(tx, event).await?;
+    event_append(tx, &tenant, event).await?;
     Ok(true)
 }
 

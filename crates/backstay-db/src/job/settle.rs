@@ -36,9 +36,10 @@ pub(super) async fn settle(
     key: LeaseKey,
     settlement: &Settlement,
 ) -> Result<(), LeaseError> {
-    if let Some(tenant) = tenant_of(settlement) {
-        tenant_locked(tx, tenant).await?;
-    }
+    let tenant = match tenant_of(settlement) {
+        Some(tenant) => Some(tenant_locked(tx, tenant).await?),
+        None => None,
+    };
     lease_alive(tx, now, key).await?;
     let row = job_locked(tx, key.job_id).await?;
     let to = settlement.state.name();
@@ -78,8 +79,10 @@ pub(super) async fn settle(
     if let Some(suspicion) = &settlement.suspicion {
         suspicion_add(tx, suspicion).await?;
     }
-    for event in settlement.warnings.iter().chain(&settlement.event) {
-        event_append(tx, event).await?;
+    if let Some(tenant) = &tenant {
+        for event in settlement.warnings.iter().chain(&settlement.event) {
+            event_append(tx, tenant, event).await?;
+        }
     }
     Ok(())
 }

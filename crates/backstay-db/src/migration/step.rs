@@ -182,3 +182,54 @@ async fn rewrite_check(
         _ => Err(DbErr::Migration(format!("the check {name} of {table} is not as an earlier step made it"))),
     }
 }
+
+/// Puts one check that calls a function in the place of a table's checks, each a name and a condition. Only on PostgreSQL
+/// (decision 0052). A later step that changes one of them replaces the function.
+///
+/// The function has a parameter of the name and type of each column that the conditions name.
+pub(super) async fn checks_joined(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    checks: &[(&str, String)],
+) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let conditions: Vec<String> = checks.iter().map(|(_, condition)| format!("({condition})")).collect();
+    let conditions = conditions.join(" AND ");
+    let columns = format!(
+        "SELECT column_name::text AS name, data_type::text AS type FROM information_schema.columns \
+         WHERE table_schema = current_schema() AND table_name = '{table}' ORDER BY ordinal_position"
+    );
+    let columns = connection.query_all_raw(Statement::from_string(DbBackend::Postgres, columns)).await?;
+    let columns: Vec<(String, String)> = columns
+        .iter()
+        .map(|row| Ok((row.try_get("", "name")?, row.try_get("", "type")?)))
+        .collect::<Result<_, DbErr>>()?;
+    let is_named = |name: &str| {
+        conditions.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').any(|word| word == name)
+    };
+    let named = || columns.iter().filter(|(name, _)| is_named(name));
+    let parameters: Vec<String> = named().map(|(name, kind)| format!("{name} {kind}")).collect();
+    let cells: Vec<&str> = named().map(|(name, _)| name.as_str()).collect();
+    let mut changes: Vec<String> = checks.iter().map(|(name, _)| format!("DROP CONSTRAINT {name}")).collect();
+    changes.push(format!("ADD CONSTRAINT {table}_holds CHECK ({table}_holds({}))", cells.join(", ")));
+    let function = format!(
+        "CREATE FUNCTION {table}_holds({}) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS \
+         $$ BEGIN RETURN {conditions}; END $$",
+        parameters.join(", ")
+    );
+    connection.execute_unprepared(&function).await?;
+    connection.execute_unprepared(&format!("ALTER TABLE {table} {}", changes.join(", "))).await.map(drop)
+}
+
+/// Takes [`checks_joined`] back.
+pub(super) async fn checks_apart(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    checks: &[(&str, String)],
+) -> Result<(), DbErr> {
+    let mut changes = vec![format!("DROP CONSTRAINT {table}_holds")];
+    changes.extend(checks.iter().map(|(name, condition)| format!("ADD CONSTRAINT {name} CHECK ({condition})")));
+    let connection = manager.get_connection();
+    connection.execute_unprepared(&format!("ALTER TABLE {table} {}", changes.join(", "))).await?;
+    connection.execute_unprepared(&format!("DROP FUNCTION {table}_holds")).await.map(drop)
+}

@@ -2,7 +2,7 @@
 //! database says how it answers the questions of every day, and it never is by reading all rows.
 
 use backstay_core::ports::clock::Clock as _;
-use backstay_db::question::{Asked, all};
+use backstay_db::question::{Asked, POSTGRES_SESSION, all};
 use backstay_testkit::conformance::world::World;
 use backstay_testkit::peers::database::Engine;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement, TransactionTrait as _, Value};
@@ -141,9 +141,14 @@ async fn plan_of(db: &DatabaseConnection, question: &Statement) -> Vec<QueryResu
     let values: Vec<String> = question.values.iter().flat_map(|values| &values.0).map(literal).collect();
     let call = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
     let tx = db.begin().await.unwrap();
-    tx.execute_unprepared("SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off")
-        .await
-        .unwrap();
+    tx.execute_unprepared(POSTGRES_SESSION).await.unwrap();
+    // As if starting other processes cost nothing, as it seems to where there are a million rows.
+    tx.execute_unprepared(
+        "SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; \
+         SET LOCAL min_parallel_table_scan_size = 0; SET LOCAL min_parallel_index_scan_size = 0",
+    )
+    .await
+    .unwrap();
     tx.execute_unprepared(&format!("PREPARE question AS {}", question.sql)).await.unwrap();
     let explain = Statement::from_string(backend, format!("EXPLAIN EXECUTE question{call}"));
     let rows = tx.query_all_raw(explain).await.unwrap();
@@ -151,7 +156,8 @@ async fn plan_of(db: &DatabaseConnection, question: &Statement) -> Vec<QueryResu
     rows
 }
 
-/// Returns how the database answers a question, and whether it reads a whole table of history for it.
+/// Returns how the database answers a question, and whether it reads a whole table of history or starts other processes for
+/// it.
 async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool) {
     let backend = db.get_database_backend();
     let rows = plan_of(db, question).await;
@@ -176,8 +182,8 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
         match backend {
             DbBackend::Postgres => {
                 let line: String = row.try_get("", "QUERY PLAN").unwrap();
-                whole |=
-                    large.iter().any(|table| line.contains(&format!("Seq Scan on {table} "))) || line.contains("Sort");
+                whole |= large.iter().any(|table| line.contains(&format!("Seq Scan on {table} ")));
+                whole |= line.contains("Sort") || line.contains("Gather");
                 lines.push(line);
             }
             DbBackend::MySql => {

@@ -120,7 +120,7 @@ impl KeyFile {
 
 /// Derives the key that seals a key file.
 fn derive(password: &str, salt: &[u8], log_n: u8, r: u32, p: u32) -> Result<SealKey, FormatError> {
-    let params = scrypt::Params::new(log_n, r, p, 64).map_err(|error| FormatError::shape("key", error))?;
+    let params = scrypt::Params::new(log_n, r, p).map_err(|error| FormatError::shape("key", error))?;
     let mut bytes = Zeroizing::new([0; 64]);
     scrypt::scrypt(password.as_bytes(), salt, &params, &mut bytes[..])
         .map_err(|error| FormatError::shape("key", error))?;

@@ -44,7 +44,7 @@ fn make(storage: &FakeStorage) {
     };
     let (master, salt) = ([7u8; 64], [1u8; 64]);
     let mut wrap = Zeroizing::new([0; 64]);
-    let params = scrypt::Params::new(1, 1, 1, 64).unwrap();
+    let params = scrypt::Params::new(1, 1, 1).unwrap();
     scrypt::scrypt(PASSWORD.as_bytes(), &salt, &params, &mut wrap[..]).unwrap();
     let part = |bytes: &[u8]| BASE64.encode(bytes);
     let inner = json!({

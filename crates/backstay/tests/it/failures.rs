@@ -12,6 +12,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::cable::Cable;
+use crate::fleet::{MUCH, repository};
 use crate::fleet_support::{Fleet, private, wait_for};
 use crate::quickstart::half_readable;
 use crate::support::{Place, Ran, is_root, make_tree, noise, restics};
@@ -37,7 +38,7 @@ const fn case(
     Case { failure, class, state, code, says, next }
 }
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 19] = [
     case(
         "the folder is not there",
         ("source", "failed", 20),
@@ -113,6 +114,11 @@ const CASES: [Case; 18] = [
         "plain restic works alone for longer than a minute",
         ("repository", "waiting", 130),
         ("which works alone", "It goes on when the other program there has ended."),
+    ),
+    case(
+        "the agent's process is killed",
+        ("agent_lost", "queued", 0),
+        ("is back in the queue: its agent", "Look whether its agent runs."),
     ),
     case(
         "what was saved is not what it was",
@@ -363,6 +369,7 @@ fn what_may_pass_is_waited_for() {
         scope.spawn(s3_is_busy);
         scope.spawn(another_program_works_alone);
         scope.spawn(a_command_hangs);
+        scope.spawn(an_agent_is_killed);
     });
 }
 
@@ -462,6 +469,41 @@ fn a_command_hangs() {
     assert_eq!(ran.code, Some(case_of(failure).code), "{ran:?}");
     std::fs::write(place.path(mark), "").unwrap();
     assert_eq!(ended(asked(&place, "hangs")).code, Some(0));
+}
+
+fn an_agent_is_killed() {
+    let failure = "the agent's process is killed";
+    let case = case_of(failure);
+    let Some(server) = Engine::Postgresql.up() else { return };
+    let mut fleet = Fleet::new(server.create());
+    let mut replica = fleet.replica("127.0.0.1:0");
+    fleet.urls = vec![replica.heard("answers at ")];
+    fleet.first_token();
+    let (repository, source) = (repository(&fleet), fleet.place.path("much"));
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("noise"), noise(7, MUCH)).unwrap();
+    let plan = fleet.plan("much", &source, &repository, &[]);
+    let token = fleet.json(&["token", "create", "hands", "--role", "agent"]);
+    let token = token["secret"].as_str().unwrap();
+    let (mut agent, _) = fleet.agent(token, 0);
+    let mut run = fleet.command(&["plan", "run", &plan, "--wait"]);
+    let run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = wait_for("a job", || {
+        let jobs = fleet.json(&["job", "list"]);
+        Some(rows(&jobs).first()?["id"].as_str().unwrap().to_owned())
+    });
+    fleet.at_work(&id);
+    agent.kill();
+    let job = wait_for(failure, || Some(fleet.job(&id)["job"].clone()).filter(|job| job["state"] == case.state));
+    assert_eq!(job["failure_class"], case.class, "{job:#}");
+    let shown = Ran::of(&mut fleet.command(&["job", "show", &id]));
+    assert!(shown.out.contains(&format!("next: {} It is tried again by itself.", case.next)), "{shown:?}");
+    let told = fleet.events();
+    let mut told = told.iter().filter(|event| event["job_id"] == id.as_str() && event["kind"] == "rescued");
+    assert!(told.any(|event| event["message"].as_str().unwrap().contains(case.says)), "no event says so");
+    let _other = fleet.agent(token, 0);
+    let ran = ended(run);
+    assert_eq!(ran.code, Some(case.code), "{ran:?}");
 }
 
 /// Red when a server dies with its database, does not say what is wrong, or does not go on by itself.

@@ -16,12 +16,12 @@ fn fleet(engine: Engine) -> Option<Fleet> {
 }
 
 /// Bytes that make a backup long enough to be killed in its middle.
-const MUCH: usize = 250 << 20;
+pub(crate) const MUCH: usize = 250 << 20;
 
 const PASSWORD: &str = "correct horse battery";
 
 /// Declares a repository with a sealed password, and returns its id.
-fn repository(fleet: &Fleet) -> String {
+pub(crate) fn repository(fleet: &Fleet) -> String {
     let file = fleet.place.path("password");
     private(&file, &format!("{PASSWORD}\n"));
     fleet.json(&["secret", "put", "repository", "--from-file", file.to_str().unwrap()]);
