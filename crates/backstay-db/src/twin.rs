@@ -198,7 +198,7 @@ impl ScheduleTwin {
         }
     }
 
-    /// Returns the schedule, judged again.
+    /// Returns the schedule, judged again but for its zone.
     pub(crate) fn read(self, row: Row<'_>) -> Result<Schedule, StoreError> {
         let ms = |ms: i64| row.count("schedule_json", ms).map(Duration::from_millis);
         let rhythm = self.rhythm.read(row, "schedule_json")?;
@@ -206,7 +206,7 @@ impl ScheduleTwin {
         let start_window = self.start_window_ms.map(ms).transpose()?.unwrap_or(START_WINDOW_DEFAULT);
         let catch_up = self.catch_up.as_deref().map(|word| row.word("schedule_json", word, CatchUp::from_word));
         let catch_up = catch_up.transpose()?.unwrap_or(CatchUp::Once);
-        Schedule::new(rhythm, self.time_zone, ms(self.jitter_ms)?, overlap)
+        Schedule::kept(rhythm, self.time_zone, ms(self.jitter_ms)?, overlap)
             .map(|schedule| schedule.with_start_window(start_window).with_catch_up(catch_up))
             .map_err(|error| row.unreadable(format!("schedule_json: {error}")))
     }

@@ -29,7 +29,7 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let Work::Backup { hooks, stall_limit, .. } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a backup without a source".to_owned() });
     };
-    let found = published::found(runner, job).await?;
+    let found = stall::within(runner, *stall_limit, published::found(runner, job)).await?;
     if let Some((result, Told::Hook)) = found {
         return Ok(result);
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use backstay_core::domain::adoption::FOUND_MAX;
 use backstay_core::domain::disposition::Disposition;
-use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Work};
+use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Target, Work};
 use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::managers::job::chain;
 use backstay_core::ports::job::{JobResult, Jobs};
@@ -116,11 +116,17 @@ impl RunError {
     }
 }
 
+/// How long a restore to its source may count nothing: a database that has taken all bytes builds its indexes in silence.
+const STALL_LIMIT_BACK: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Runs a job to its end.
 pub(crate) async fn run(runner: &Runner, job: &Job<Leased>) -> RunEnd {
     let result = match &job.state.work {
         Work::Backup { .. } => backup::run(runner, job).await,
-        Work::Restore { .. } => stall::within(runner, STALL_LIMIT, restore::run(runner, job)).await,
+        Work::Restore { target, .. } => {
+            let limit = if matches!(target, Target::Source { .. }) { STALL_LIMIT_BACK } else { STALL_LIMIT };
+            stall::within(runner, limit, restore::run(runner, job)).await
+        }
         Work::Verify { .. } => stall::within(runner, STALL_LIMIT, verify::run(runner, job)).await,
         Work::Prune { .. } => stall::within(runner, STALL_LIMIT, prune::run(runner, job)).await,
         Work::Discover => stall::within(runner, STALL_LIMIT, discover::run(runner, job)).await,

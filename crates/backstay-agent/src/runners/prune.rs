@@ -55,8 +55,11 @@ fn forget_and_prune(
     };
     let lock = lock_alone(&repository, leased, fence.key, username, interrupt)?;
     let work = || {
-        fence.check()?;
-        forget::apply(&repository, ids, &lock, interrupt)?;
+        for id in ids {
+            // Each of them: who lost the lease in the middle must not remove what somebody pinned meanwhile.
+            fence.check()?;
+            forget::apply(&repository, std::slice::from_ref(id), &lock, interrupt)?;
+        }
         let planned = prune::plan(&repository, &PruneOptions::default(), &lock, interrupt)?;
         fence.check()?;
         prune::apply(&repository, planned, &lock, interrupt)

@@ -4,6 +4,8 @@
 //! The next attempt makes sure that the snapshot is there and whole, and hands it in: nothing is read again, and no hook runs
 //! twice. One that is not there was never published, and the work is done again.
 
+use std::sync::Arc;
+
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::job::{Job, JobCounts, Leased, Outcome};
 use backstay_core::domain::snapshot::PublishedSnapshot;
@@ -60,7 +62,8 @@ pub(super) async fn found(runner: &Runner, job: &Job<Leased>) -> Result<Option<(
     let options = &runner.options;
     let (username, hostname) = (options.username.clone(), options.hostname.clone());
     let (lease, maker) = (job.lease_key(), Maker { username, hostname, at: options.clock.now() });
-    let interrupt = runner.interrupt.clone();
+    // Reading all its trees counts nothing: each step is a sign of life.
+    let interrupt = runner.interrupt.counting(Arc::clone(&runner.progress));
     let look = move || {
         let username = maker.username.clone();
         let repository = open_or_create(&leased, maker, &interrupt)?;

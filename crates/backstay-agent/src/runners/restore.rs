@@ -37,7 +37,9 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let is_part = !terms.include.is_empty();
     let terms = terms.clone();
     let (repository, foreign_id, target) = (job.state.repository.clone(), snapshot.foreign_id.clone(), target.clone());
-    let (progress, interrupt) = (Arc::clone(&runner.progress), runner.interrupt.clone());
+    // What is in place is read without a count of its own: each step of that is a sign of life.
+    let progress = Arc::clone(&runner.progress);
+    let interrupt = runner.interrupt.counting(Arc::clone(&progress));
     let workers = runner.options.threads;
     // Another attempt of this job finishes what one that died began.
     let resume = job.id.to_string();

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use backstay_core::ports::source::StreamReader;
 
@@ -29,6 +30,9 @@ impl PrivateFolder {
     /// Makes one below a folder.
     pub(crate) fn make(below: &Path) -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
+        // A folder without its lock looks like one that was left: between both, no other job of this process sweeps.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         sweep(below);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = below.join(format!("{PREFIX}{}-{number}", std::process::id()));

@@ -18,6 +18,10 @@ use super::quota::Level;
 /// Time after which an alert that goes on is told again.
 pub const REPEAT_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long an acknowledgement holds when the same thing happens again. Some alerts are ended by nothing but a person, and
+/// harm that is found a month later must not be silent because somebody knew of the one before.
+pub const ACKNOWLEDGED_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+
 /// How bad a fact is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
@@ -232,9 +236,11 @@ pub fn raise(before: Option<&Alert>, notice: &Notice, silences: &[Silence], now:
     let is_recent = |told_at: Timestamp| {
         told_at <= now && now.duration_since(told_at) < REPEAT_AFTER.try_into().unwrap_or_default()
     };
+    let seen_at = alert.told_at.unwrap_or(alert.since);
+    let is_forgotten = now.duration_since(seen_at) >= ACKNOWLEDGED_FOR.try_into().unwrap_or_default();
     let telling = if let Some(silence) = silences.iter().find(|silence| silence.covers(notice, now)) {
         Telling::Silenced(silence.reason.clone())
-    } else if alert.acknowledged_by.is_some() {
+    } else if alert.acknowledged_by.is_some() && !is_forgotten {
         Telling::Acknowledged
     } else if !is_worse && alert.told_at.is_some_and(is_recent) {
         Telling::Repeated
@@ -242,14 +248,15 @@ pub fn raise(before: Option<&Alert>, notice: &Notice, silences: &[Silence], now:
         Telling::Tell { held: alert.held }
     };
     if matches!(telling, Telling::Tell { .. }) {
-        (alert.told_at, alert.held) = (Some(now), 0);
+        (alert.told_at, alert.held, alert.acknowledged_by) = (Some(now), 0, None);
     } else {
         alert.held = alert.held.saturating_add(1);
     }
     (telling, alert)
 }
 
-/// Notes that a person knows of an alert: it is not told again until it gets worse or begins anew.
+/// Notes that a person knows of an alert: it is not told again until it gets worse, begins anew, or happens again when
+/// [`ACKNOWLEDGED_FOR`] is over.
 pub fn acknowledge(alert: &Alert, by: &str) -> Alert {
     Alert { acknowledged_by: Some(by.to_owned()), ..alert.clone() }
 }
@@ -358,6 +365,8 @@ mod tests {
         tell("100 101 123 124", "tell+0 repeated repeated tell+2");
         tell("100 ack 130 131", "tell+0 known known");
         tell("100 ack 101! 102!", "tell+0 tell+0 repeated");
+        // Nothing but a person ends some of them: known a week ago is not known for ever.
+        tell("100 ack 267 268 269", "tell+0 known tell+1 repeated");
         tell("silence=110 100 105! 110", "silent silent tell+2");
         tell("100 90", "tell+0 tell+0");
     }

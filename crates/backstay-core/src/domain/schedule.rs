@@ -26,6 +26,9 @@ pub use window::{Calendar, Held, Maintenance};
 /// Shortest interval between two occurrences: a backup a minute is a loop, not a schedule.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
 
+/// Longest interval: ten years. Longer ones are mistakes, and could not be counted in microseconds.
+pub const INTERVAL_MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
+
 /// What names the occurrences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rhythm {
@@ -76,8 +79,8 @@ pub struct Schedule {
 /// Why a schedule cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// Too short an interval.
-    #[error("schedule.every is {given:?}; the shortest interval is {INTERVAL_MIN:?}")]
+    /// Too short or too long an interval.
+    #[error("schedule.every is {given:?}; the shortest interval is {INTERVAL_MIN:?}, the longest {INTERVAL_MAX:?}")]
     Interval {
         /// What was given.
         given: Duration,
@@ -127,15 +130,31 @@ impl Schedule {
         jitter: Duration,
         overlap: OverlapKey,
     ) -> Result<Self, ScheduleError> {
+        if TimeZone::get(&time_zone).is_err() {
+            return Err(ScheduleError::TimeZone { zone: time_zone });
+        }
+        Self::kept(rhythm, time_zone, jitter, overlap)
+    }
+
+    /// As [`Self::new`], of one that was judged before and kept. This machine's tz database may have lost a name since:
+    /// then the rhythm is read in UTC, for a backup at another hour is better than none.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`] about the rhythm.
+    pub fn kept(
+        rhythm: Rhythm,
+        time_zone: String,
+        jitter: Duration,
+        overlap: OverlapKey,
+    ) -> Result<Self, ScheduleError> {
         match &rhythm {
-            Rhythm::Every(given) if *given < INTERVAL_MIN => return Err(ScheduleError::Interval { given: *given }),
+            Rhythm::Every(given) if !(INTERVAL_MIN..=INTERVAL_MAX).contains(given) => {
+                return Err(ScheduleError::Interval { given: *given });
+            }
             Rhythm::Cron(expression) => {
                 parse_cron(expression)?;
             }
             Rhythm::Every(_) | Rhythm::OnRequest => {}
-        }
-        if TimeZone::get(&time_zone).is_err() {
-            return Err(ScheduleError::TimeZone { zone: time_zone });
         }
         Ok(Self { rhythm, time_zone, jitter, overlap, ..Self::on_request() })
     }
@@ -223,7 +242,10 @@ impl FromStr for Rhythm {
         let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
         let length = length.ok().and_then(|length| Duration::try_from(length).ok());
         let given = length.ok_or_else(|| ScheduleError::Every { given: interval.trim().to_owned() })?;
-        if given < INTERVAL_MIN { Err(ScheduleError::Interval { given }) } else { Ok(Self::Every(given)) }
+        if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&given) {
+            return Err(ScheduleError::Interval { given });
+        }
+        Ok(Self::Every(given))
     }
 }
 
@@ -254,6 +276,7 @@ mod tests {
             assert_eq!((rhythm.words().as_str(), rhythm.words().parse()), (words, Ok(rhythm)));
         }
         read("every 30s", "schedule.every is 30s");
+        read("every 1000000h", "schedule.every is 3600000000s");
         read("every moon", "schedule.every `moon` is not a length");
         read("every 1mo", "schedule.every `1mo` is not a length");
         read("0 0 30 2 * *", "schedule.cron `0 0 30 2 * *` cannot be read");
@@ -263,6 +286,8 @@ mod tests {
     #[test]
     fn a_schedule_is_judged_when_it_is_made() {
         check(Rhythm::OnRequest, "UTC", "OnRequest");
+        // In microseconds it is zero in 64 bits, and a division by it would end the scheduler.
+        check(Rhythm::Every(Duration::from_millis(1 << 61)), "UTC", "schedule.every is");
         check(Rhythm::Cron("30 2 * * *".to_owned()), "Europe/Zurich", "Cron");
         check(Rhythm::Cron("61 2 * * *".to_owned()), "UTC", "schedule.cron `61 2 * * *` cannot be read");
         check(Rhythm::Every(Duration::from_secs(59)), "UTC", "schedule.every is 59s");

@@ -26,6 +26,9 @@ const EVENTS_MAX: u32 = 100;
 /// Tenants of one look.
 const TENANTS_MAX: u32 = 200;
 
+/// Looks of one tick at most: a bound on its length, the next tick goes on.
+const TICK_LOOKS_MAX: u32 = 50;
+
 /// What one tick did.
 #[derive(Debug, Default)]
 pub struct Followed {
@@ -43,19 +46,29 @@ pub struct Followed {
 /// [`StoreError`] when nothing can be asked. A tenant that cannot be followed does not hold up the others.
 pub async fn follow_tick(context: &Context) -> Result<Followed, StoreError> {
     let mut done = Followed::default();
-    let behind = context.notices.event_list_behind(TENANTS_MAX).await?;
-    if behind.is_empty() {
-        return Ok(done);
-    }
-    let now = context.schedules.clock_read().await?;
-    let channels = context.notices.channel_list(None).await?;
-    for row in behind {
-        match follow(context, &channels, row, now).await {
-            Ok((events, told)) => {
-                done.events += events;
-                done.told += told;
+    // Where much happens at once, the next look is not put off: alerts would fall behind for good.
+    for _ in 0..TICK_LOOKS_MAX {
+        let behind = context.notices.event_list_behind(TENANTS_MAX).await?;
+        if behind.is_empty() {
+            return Ok(done);
+        }
+        let mut is_full = behind.len() == TENANTS_MAX as usize;
+        let now = context.schedules.clock_read().await?;
+        let channels = context.notices.channel_list(None).await?;
+        let before = done.events;
+        for row in behind {
+            match follow(context, &channels, row, now).await {
+                Ok((events, told)) => {
+                    is_full |= events == u64::from(EVENTS_MAX);
+                    done.events += events;
+                    done.told += told;
+                }
+                Err(error) => done.failed.push((row.tenant_id, error)),
             }
-            Err(error) => done.failed.push((row.tenant_id, error)),
+        }
+        // One that cannot be followed stands first each time.
+        if !is_full || done.events == before || !done.failed.is_empty() {
+            break;
         }
     }
     Ok(done)
@@ -259,7 +272,8 @@ fn subject_of(event: &Event, job: Option<&Job>) -> String {
     if let (EventKind::Cleared, Some(item)) = (event.kind, event.item_id) {
         return format!("{} {item}", JobKind::Backup.word());
     }
-    let kind = job.map_or("job", |job| JobKind::word(job.kind()));
+    // What was not started has no job: what ends it is a backup of the same item.
+    let kind = job.map_or(if event.kind == EventKind::Skipped { "backup" } else { "job" }, |job| job.kind().word());
     match (event.item_id, job) {
         (Some(item), _) => format!("{kind} {item}"),
         (None, Some(job)) => format!("{kind} {}", job.repository_id),

@@ -55,11 +55,12 @@ impl Worker<'_> {
                     self.count_file(entry, &saved);
                     Ok((saved, attributes))
                 }
-                None => self.read_file(folder, &opened, entry),
+                None => self.read_file(folder, &opened, entry).inspect(|(saved, attributes)| {
+                    self.run.links.keep(entry, saved, attributes);
+                }),
             };
             match read {
                 Ok((saved, attributes)) => {
-                    self.run.links.keep(entry, &saved, &attributes);
                     entry.attributes_set(attributes);
                     entry.saved.set(saved).expect("a file is read once");
                 }

@@ -111,7 +111,7 @@ pub fn check(repository: &Repository, read: &ReadData, interrupt: &Interrupt) ->
     let mut broken = Bits::new(index.blob_count());
     let packs = packs_check(repository, &index, &mut broken, &mut checked, interrupt)?;
     data::check(repository, &index, read, &packs, &mut broken, &mut checked, interrupt)?;
-    trees::check(repository, &index, &snapshots, &broken, &mut checked, interrupt)?;
+    trees::check(repository, &index, &snapshots, (&broken, read), &mut checked, interrupt)?;
     Ok(checked)
 }
 
@@ -159,16 +159,18 @@ fn packs_check(
             checked.found(format!("pack {}", pack.id), problem);
         }
     }
+    // What is about to go is harm only where a snapshot needs it: the walk over trees finds that out.
+    let pending: IdMap<u64> = index.pending().iter().map(|pack| (pack.id, pack.size_bytes)).collect();
+    let is_cut = |id: &Id| there.get(id).is_none_or(|bytes| pending.get(id).is_some_and(|named| bytes < named));
     let gone = |pack: PackNumber| match pack {
         PackNumber::Known(_) => whole.get(&index.pack_id(pack)) == Some(&false),
-        PackNumber::Pending(_) => !there.contains_key(&index.pack_id(pack)),
+        PackNumber::Pending(_) => is_cut(&index.pack_id(pack)),
     };
     for place in 0..index.blob_count() {
         if gone(index.blob(place).1) {
             broken.set(place);
         }
     }
-    let pending: IdMap<()> = index.pending().iter().map(|pack| (pack.id, ())).collect();
     let unnamed = there.keys().filter(|id| !whole.contains_key(id) && !pending.contains_key(id));
     checked.packs_unnamed = unnamed.count() as u64;
     let mut packs: Vec<(Id, u64)> = whole.iter().filter(|(_, whole)| **whole).map(|(id, _)| (*id, there[id])).collect();

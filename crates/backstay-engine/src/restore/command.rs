@@ -9,9 +9,9 @@ use crate::process::Process;
 /// The input of a command. A command whose input nobody finishes is ended.
 #[derive(Debug)]
 pub struct CommandWriter {
-    input: Option<ChildStdin>,
-    /// The command.
+    /// The command. Dropped before its input: one that is given up must not take the end of its input for the end of all.
     pub process: Process,
+    input: Option<ChildStdin>,
 }
 
 impl CommandWriter {
@@ -23,7 +23,7 @@ impl CommandWriter {
     pub fn start(mut command: Command, time_limit: Option<Duration>) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let (process, pipes) = Process::start(command, time_limit)?;
-        Ok(Self { input: pipes.input, process })
+        Ok(Self { process, input: pipes.input })
     }
 
     /// Says that all was written, and waits for its end.

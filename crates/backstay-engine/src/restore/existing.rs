@@ -169,7 +169,7 @@ fn right_parts<'a>(
     let mut buffer = Vec::new();
     parts.iter().enumerate().filter_map(move |(place, part)| {
         let bytes = part.plain_bytes(&plan.packs);
-        if bytes > BLOB_BYTES_MAX || interrupt.is_raised() {
+        if bytes > BLOB_BYTES_MAX || interrupt.check().is_err() {
             return None;
         }
         buffer.resize(bytes as usize, 0);

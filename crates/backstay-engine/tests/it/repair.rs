@@ -8,6 +8,7 @@ use backstay_engine::format::index::{Index, IndexFile};
 use backstay_engine::format::object::FileKind;
 use backstay_engine::format::pack::BlobKind;
 use backstay_engine::lock::LockMode;
+use backstay_engine::maintenance::check::{ReadData, check};
 use backstay_engine::maintenance::repair::index::{IndexPreview, PacksRead, apply, plan};
 use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
 use backstay_storage::{ObjectKey, ObjectStorage};
@@ -18,7 +19,7 @@ use jiff::SignedDuration;
 use super::house::{House, local, password};
 use super::mortal::{Mortal, copy_of};
 use super::proof::{pack_key, places};
-use super::prune::{alone, mortal_house, two_snapshots, write_out};
+use super::prune::{alone, mortal_house, thorough, try_prune, two_snapshots, write_out};
 use super::restic::restics;
 use super::tree::{Bits, assert_same};
 
@@ -275,6 +276,29 @@ fn blobs_of_an_unreadable_pack_are_found_and_not_known() {
     assert!(again.summary.data_blobs >= 20, "{:?}", again.summary);
     patient.house.assert_proved(&again.id);
     patient.house.assert_proved(&patient.second);
+}
+
+/// What a snapshot needs of a pack that is about to go, as its header cannot be read. Red when `check` looks at known packs
+/// alone, and when a prune takes such a pack back because it has its size.
+#[test]
+fn what_only_a_pack_that_is_about_to_go_has_is_looked_at_and_not_believed_again() {
+    let patient = Patient::new();
+    let interrupt = Interrupt::default();
+    let checked = |read: &ReadData| check(patient.repository(), read, &interrupt).unwrap();
+    patient.suffer(Damage::HeaderFlipped);
+    repair_index(patient.repository(), PacksRead::All);
+    assert!(checked(&ReadData::All).is_whole(), "its data is there");
+    let refused = try_prune(patient.repository(), &thorough(std::time::Duration::ZERO)).unwrap_err();
+    assert!(refused.is_harm(), "{refused:?}");
+    Damage::DataFlipped.befall(&patient.storage.inner(), &patient.data, &patient.tree);
+    assert!(checked(&ReadData::None).is_whole(), "nothing was read");
+    let found = checked(&ReadData::All);
+    assert!(found.finding_count == 1 && found.affected_count >= 2, "{found:?}");
+    Damage::PackCut.befall(&patient.storage.inner(), &patient.data, &patient.tree);
+    assert!(!checked(&ReadData::None).is_whole(), "it is cut");
+    Damage::PackGone.befall(&patient.storage.inner(), &patient.data, &patient.tree);
+    let found = checked(&ReadData::None);
+    assert!(found.finding_count > 1 && found.affected_count >= 2, "{found:?}");
 }
 
 /// Files that are no packs are named and left, however short they are.

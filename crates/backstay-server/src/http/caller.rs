@@ -74,6 +74,12 @@ impl FromRequestParts<ServerState> for Asked {
 }
 
 impl Caller {
+    /// Refuses what this caller's role may not do, beyond what the row of the endpoint asks for.
+    pub(super) fn must(&self, action: Action, tenant: Option<TenantId>) -> Result<(), ApiError> {
+        let scope = &self.identity.scope;
+        if scope.may(action, tenant) { Ok(()) } else { Err(ApiError::forbidden(scope.role, action)) }
+    }
+
     /// Returns the one tenant whose rows exist for this caller; none for all.
     pub(super) fn tenant(&self) -> Option<TenantId> {
         self.identity.scope.tenant_id

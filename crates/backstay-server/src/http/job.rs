@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use backstay_api::types::job::{AttemptView, JobDetail, JobLogView, JobQuery, JobView};
 use backstay_api::types::list::Rows;
+use backstay_core::domain::access::Action;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::job::{Job, JobKind, StateName};
 use backstay_core::managers::{job_log, request, retry};
@@ -90,8 +91,13 @@ pub(super) async fn job_cancel(
 pub(super) async fn job_retry(
     State(state): State<ServerState>,
     Asked(asking): Asked,
+    caller: Caller,
     Own(job): Own<Job>,
 ) -> Result<(StatusCode, Json<JobView>), ApiError> {
+    // Whoever may not ask for a restore may not ask for one again.
+    if job.kind() == JobKind::Restore {
+        caller.must(Action::Restore, Some(job.tenant_id))?;
+    }
     let id = match retry::job_retry(&state.context, &asking, job.id).await {
         Err(StoreError::Move { from, .. }) => return Err(ApiError::not_tried_again(from)),
         Err(StoreError::Taken { .. }) => return Err(ApiError::item_is_live()),

@@ -562,3 +562,21 @@ async fn figures_and_streams_have_their_doors_too() {
     assert!(text.contains("backstay_jobs{kind=\"backup\",state=\"queued\"} 1"), "{text}");
     assert!(!text.contains(&house.world.plan.id.to_string()) && !text.contains("/home"), "{text}");
 }
+
+/// Red without the look at the job's kind in `http/job.rs`: what a role may not ask for it may not ask for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_tries_no_restore_again() {
+    let house = House::build().await;
+    let tenant = Some(house.world.tenant.id);
+    let restorer = house.served.client_of(Role::Restorer, tenant).await;
+    let body = serde_json::from_value(json!({ "target_path": "/srv/out" })).unwrap();
+    let job = restorer.snapshot_restore(&house.snapshot, &body).await.unwrap().job_id;
+    let admin = house.served.client_of(Role::TenantAdmin, tenant).await;
+    admin.job_cancel(&job).await.unwrap();
+    let operator = house.served.client_of(Role::Operator, None).await;
+    match operator.job_retry(&job).await {
+        Err(backstay_api::ClientError::Problem { problem }) => assert_eq!(problem.code, "forbidden"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(admin.job_retry(&job).await.unwrap().kind, "restore");
+}

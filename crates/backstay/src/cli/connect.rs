@@ -8,7 +8,7 @@ use backstay_core::domain::secret::Secret;
 use super::args::Common;
 use super::error::{CliError, Exit};
 use crate::roles::data_dir::DataDirError;
-use crate::roles::installation::{Installation, StartError, WithAgent, commands_of};
+use crate::roles::installation::{Installation, StartError, WithAgent, commands_of, history_of};
 use crate::roles::telemetry;
 
 /// A client, and what must live as long as it is used.
@@ -40,7 +40,8 @@ impl Connection {
                 own: None,
             });
         }
-        match Installation::start(&data, with_agent, commands_of(common.told(), Commands::Allowed)).await {
+        let (commands, history) = (commands_of(common.told(), Commands::Allowed), history_of(common.told()));
+        match Installation::start(&data, with_agent, commands, history).await {
             Ok(own) => Ok(Self { client: own.client.clone(), own: Some(own) }),
             // It began in the meantime; now it can be spoken to.
             Err(StartError::DataDir(error @ DataDirError::Busy { .. })) => match data.server_file_read() {

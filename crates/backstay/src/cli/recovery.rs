@@ -80,6 +80,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         return Err(CliError::new(Exit::Input, "secrets would go to a file or another program")
             .hint("Add --yes if that is meant, and keep what comes out like a key."));
     }
+    if with_secrets && common.server().is_some() {
+        // Files of this machine may have the names of that server's, and other keys in them.
+        return Err(CliError::new(Exit::Input, "the secrets of a server elsewhere are not on this machine")
+            .hint("Leave --with-secrets out, or run this on the server's own machine without --server."));
+    }
     let secrets = if with_secrets { Secrets::Shown(common.data_dir()?) } else { Secrets::Places };
     let data = common.data_dir().ok().filter(|data| common.server().is_none() && data.database().exists());
     let own = OwnDatabase::known(common.told(), data.as_ref());
@@ -265,7 +270,14 @@ fn password(reference: &str, data: Option<&DataDir>, secrets: &Secrets, lines: &
             lines.push(Line::Words("  export RESTIC_PASSWORD_FILE=____________".to_owned()));
         }
         (None, ..) => {
-            lines.push(Line::Words(format!("  it is kept as {reference}: sealed in the database, and no command shows it. Write it here, or where you keep it:")));
+            let place = match reference.split_once(':') {
+                Some(("env", name)) => format!("the variable {name} in the environment of the server and its agents"),
+                Some(("credential", name)) => format!("the credential {name} of the service"),
+                _ => "sealed in the database, and no command shows it".to_owned(),
+            };
+            lines.push(Line::Words(format!(
+                "  it is kept as {reference}: {place}. Write it here, or where you keep it:"
+            )));
             lines.push(Line::Words("  export RESTIC_PASSWORD=____________".to_owned()));
         }
     }

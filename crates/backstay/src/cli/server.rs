@@ -15,6 +15,7 @@ use super::up::TlsArgs;
 use crate::roles::config::{Config, SaidOrFile, Typed};
 use crate::roles::database_url::DatabaseUrl;
 use crate::roles::door::Door;
+use crate::roles::installation::history_of;
 use crate::roles::master_key;
 use crate::roles::own_database::OwnDatabase;
 use crate::roles::server::{self, Shared};
@@ -88,7 +89,7 @@ fn shared(server: &Server, config: &Config) -> Result<Shared, CliError> {
         url: url(server, config)?,
         keys: keys(config)?,
         wait: Duration::from_secs(config.number("server.database_wait_seconds")),
-        history: Duration::from_secs(config.number("server.history_days") * 86_400),
+        history: history_of(config),
     })
 }
 

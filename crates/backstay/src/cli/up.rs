@@ -9,7 +9,7 @@ use super::error::{CliError, Exit};
 use super::screen::Screen;
 use crate::roles::config::Typed;
 use crate::roles::door::Door;
-use crate::roles::installation::{WithAgent, commands_of};
+use crate::roles::installation::{WithAgent, commands_of, history_of};
 
 /// What an installation is told.
 #[derive(Debug, clap::Args)]
@@ -74,6 +74,6 @@ pub(super) async fn run(common: &Common, screen: &Screen) -> Result<Exit, CliErr
         None => None,
     };
     let alone = if door.is_some() { Commands::Refused } else { Commands::Allowed };
-    crate::roles::up::run(&data, with_agent, commands_of(config, alone), door, screen).await?;
+    crate::roles::up::run(&data, with_agent, commands_of(config, alone), (door, history_of(config)), screen).await?;
     Ok(Exit::Done)
 }

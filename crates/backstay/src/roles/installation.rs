@@ -213,12 +213,17 @@ impl Installation {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub(crate) async fn start(data: &DataDir, with_agent: WithAgent, commands: Commands) -> Result<Self, StartError> {
-        Self::start_with(data, with_agent, commands, None).await
+    pub(crate) async fn start(
+        data: &DataDir,
+        with_agent: WithAgent,
+        commands: Commands,
+        history: Duration,
+    ) -> Result<Self, StartError> {
+        Self::start_with(data, with_agent, commands, (None, history)).await
     }
 
     /// As [`Installation::start`], with a door for others beside that for this machine's own commands: whatever name is in
-    /// a certificate, those need not believe it.
+    /// a certificate, those need not believe it. `history` is how long rows of what is over are kept.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
@@ -226,10 +231,10 @@ impl Installation {
         data: &DataDir,
         with_agent: WithAgent,
         commands: Commands,
-        door: Option<Door>,
+        (door, history): (Option<Door>, Duration),
     ) -> Result<Self, StartError> {
         let lock = data.lock()?;
-        let parts = parts(data).await?;
+        let parts = Parts { history, ..parts(data).await? };
         take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;
         let token = random_token();
         let own = Secret::from(token.clone());
@@ -310,6 +315,11 @@ pub(crate) fn parts_of(
         random: Arc::new(SystemRandom),
     };
     Parts { context, database, secrets, history: HISTORY_DEFAULT }
+}
+
+/// Returns how long rows of what is over are kept.
+pub(crate) fn history_of(config: &Config) -> Duration {
+    Duration::from_secs(config.number("server.history_days") * 86_400)
 }
 
 /// Returns the secrets that this process was started with.

@@ -18,6 +18,7 @@ use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageV
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotVerify, SnapshotView};
 use backstay_api::types::source::{SourceCreate, SourceView};
 use backstay_core::domain::name::Name;
+use backstay_core::domain::sweep::HISTORY_DEFAULT;
 use serde::Serialize;
 use serde_json::json;
 
@@ -108,7 +109,7 @@ pub(crate) async fn run(
     watch: &mut Watch,
 ) -> Result<Outcome, CliError> {
     let folder = folder_check(folder, data)?;
-    let installation = Installation::start(data, WithAgent::Yes, commands).await?;
+    let installation = Installation::start(data, WithAgent::Yes, commands, HISTORY_DEFAULT).await?;
     let answer = protect(&installation.client, &folder, data, watch).await;
     installation.stop().await;
     answer

@@ -21,6 +21,7 @@ use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, Reposit
 use backstay_api::types::snapshot::SnapshotQuery;
 use backstay_api::types::source::{SourceCreate, SourceView};
 use backstay_core::domain::adoption::FOREIGN_KIND;
+use backstay_core::domain::sweep::HISTORY_DEFAULT;
 use serde::Serialize;
 use serde_json::json;
 
@@ -80,7 +81,7 @@ pub(crate) async fn run(
         Password::File(path) => Some(password_read(path)?),
         Password::Reference(_) => None,
     };
-    let installation = Installation::start(data, WithAgent::Yes, commands).await?;
+    let installation = Installation::start(data, WithAgent::Yes, commands, HISTORY_DEFAULT).await?;
     let answer = rebuild(&installation.client, wish, password, data, watch).await;
     installation.stop().await;
     answer

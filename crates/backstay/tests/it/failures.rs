@@ -118,7 +118,7 @@ const CASES: [Case; 19] = [
     case(
         "the agent's process is killed",
         ("agent_lost", "queued", 0),
-        ("is back in the queue: its agent", "Look whether its agent runs."),
+        ("is back in the queue: the heartbeat of its agent", "Look whether its agent runs."),
     ),
     case(
         "what was saved is not what it was",

@@ -255,6 +255,10 @@ fn a_sheet_is_followed_to_the_letter_with_plain_restic() {
             assert_same_tree(&place.source(), &restored.join(place.source().strip_prefix("/").unwrap()));
         }
     }
+    // A server elsewhere has files of the same names, and other keys in them.
+    let elsewhere = ["recovery", "sheet", "--with-secrets", "--yes", "--server", "http://127.0.0.1:9"];
+    let refused = place.run(&elsewhere);
+    assert!(refused.code == Some(20) && refused.err.contains("not on this machine"), "{refused:?}");
     let none = Place::new();
     assert_eq!(none.run(&["recovery", "sheet"]).code, Some(20));
 }

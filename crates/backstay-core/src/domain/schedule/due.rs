@@ -207,7 +207,7 @@ fn newest(plan: &Planned<'_>, until: Timestamp) -> Option<Timestamp> {
     let found = match plan.schedule.rhythm() {
         Rhythm::OnRequest => None,
         Rhythm::Every(interval) => {
-            let steps = micros(until).checked_sub(micros(plan.created_at))?.div_euclid(interval.as_micros() as i64);
+            let steps = micros(until).checked_sub(micros(plan.created_at))?.div_euclid(length(*interval));
             step(plan.created_at, *interval, steps)
         }
         Rhythm::Cron(expression) => Moments::new(expression, zone(plan.schedule)).ok()?.newest(until),
@@ -223,7 +223,7 @@ fn following(plan: &Planned<'_>, after: Timestamp) -> Box<dyn Iterator<Item = Ti
         Rhythm::OnRequest => Box::new(std::iter::empty()),
         Rhythm::Every(interval) => {
             let interval = *interval;
-            let steps = (micros(after) - micros(created_at)).div_euclid(interval.as_micros() as i64);
+            let steps = (micros(after) - micros(created_at)).div_euclid(length(interval));
             Box::new((steps + 1..).map_while(move |steps| step(created_at, interval, steps)))
         }
         Rhythm::Cron(expression) => match Moments::new(expression, zone(plan.schedule)) {
@@ -252,6 +252,11 @@ fn zone(schedule: &Schedule) -> TimeZone {
 
 fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
+}
+
+/// Returns an interval in microseconds: never zero, whatever it is.
+fn length(interval: Duration) -> i64 {
+    i64::try_from(interval.as_micros()).unwrap_or(i64::MAX).max(1)
 }
 
 fn step(epoch: Timestamp, interval: Duration, steps: i64) -> Option<Timestamp> {

@@ -2,12 +2,12 @@
 
 use backstay_storage::ReadCache;
 
-use super::Checked;
+use super::{Checked, ReadData};
 use crate::browse::{join, tree_entries};
 use crate::error::EngineError;
 use crate::format::FormatError;
 use crate::format::id::{Id, IdSet};
-use crate::format::index::Index;
+use crate::format::index::{Index, PackNumber};
 use crate::format::node::NodeKind;
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
@@ -18,7 +18,7 @@ use crate::repository::{BlobReader, Repository};
 struct Known<'a> {
     index: &'a Index,
     broken: &'a Bits,
-    /// Trees that cannot be read.
+    /// Trees, and data that only packs have which are about to go, that cannot be read.
     unreadable: IdSet,
 }
 
@@ -26,7 +26,7 @@ impl Known<'_> {
     /// Says whether a blob cannot be had: no copy of it is whole.
     fn is_lost(&self, kind: BlobKind, id: &Id) -> bool {
         let lost = self.index.copies(kind, id).all(|place| self.broken.has(place));
-        lost || kind == BlobKind::Tree && self.unreadable.contains(id)
+        lost || self.unreadable.contains(id)
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) fn check(
     repository: &Repository,
     index: &Index,
     snapshots: &[Id],
-    broken: &Bits,
+    (broken, read): (&Bits, &ReadData),
     checked: &mut Checked,
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
@@ -52,7 +52,8 @@ pub(super) fn check(
     }
     let mut known = Known { index, broken, unreadable: IdSet::default() };
     let before = checked.finding_count;
-    each_tree_once(repository, &mut known, &roots, checked, interrupt)?;
+    let pending = each_tree_once(repository, &mut known, &roots, checked, interrupt)?;
+    pending_check(repository, &mut known, &pending, *read != ReadData::None, checked, interrupt)?;
     if before > 0 || checked.finding_count > before {
         for (snapshot, tree) in &roots {
             name_affected(repository, &known, *snapshot, *tree, checked, interrupt)?;
@@ -61,21 +62,29 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Reads each tree once, and finds what no index file names.
+/// Reads each tree once, finds what no index file names, and returns the places of needed data blobs that only packs have
+/// which are about to go.
 fn each_tree_once(
     repository: &Repository,
     known: &mut Known<'_>,
     roots: &[(Id, Id)],
     checked: &mut Checked,
     interrupt: &Interrupt,
-) -> Result<(), EngineError> {
+) -> Result<Vec<u32>, EngineError> {
     let index = known.index;
     let mut seen = Bits::new(index.blob_count());
     let mut missing = LostIds::default();
-    let mut trees = Vec::new();
+    let (mut trees, mut pending) = (Vec::new(), Vec::new());
+    let is_pending = |place| matches!(index.blob(place).1, PackNumber::Pending(_));
     // Returns the place of what was not met before: of trees that wait, four bytes are held.
     let mut meet = |kind: BlobKind, id: &Id, checked: &mut Checked| match index.copies(kind, id).next() {
-        Some(place) => seen.set(place).then_some(place as u32),
+        Some(place) => {
+            let is_new = seen.set(place);
+            if is_new && kind == BlobKind::Data && index.copies(kind, id).all(is_pending) {
+                pending.push(place as u32);
+            }
+            is_new.then_some(place as u32)
+        }
         None => {
             if missing.insert(id) {
                 checked.found(format!("blob {id}"), "is in no index".to_owned());
@@ -112,6 +121,38 @@ fn each_tree_once(
     }
     for bad in blobs.take_bad_copies() {
         checked.found(bad.place, bad.problem);
+    }
+    Ok(pending)
+}
+
+/// Looks at needed blobs that only packs have which are about to go: such a pack is no harm by itself, and is not read with
+/// the others. With `reads` each is read.
+fn pending_check(
+    repository: &Repository,
+    known: &mut Known<'_>,
+    pending: &[u32],
+    reads: bool,
+    checked: &mut Checked,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
+    let index = known.index;
+    let mut blobs = BlobReader::new(repository, index, ReadCache::Bypass, interrupt);
+    for place in pending {
+        interrupt.check()?;
+        let id = index.blob(*place as usize).0.id;
+        let mut problem = "the pack that has it is about to go, and is not there whole".to_owned();
+        let mut is_lost = true;
+        for copy in index.copies(BlobKind::Data, &id).filter(|copy| !known.broken.has(*copy)) {
+            match reads.then(|| blobs.read_at(BlobKind::Data, &index.place(copy), &id)) {
+                None | Some(Ok(_)) => is_lost = false,
+                Some(Err(error)) if error.is_harm() => problem = backstay_core::managers::job::chain(&error),
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        if is_lost {
+            known.unreadable.insert(id);
+            checked.found(format!("blob {id}"), problem);
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::repository::Repository;
 /// [`EngineError`] as soon as anything goes wrong: nothing is removed after that.
 pub fn apply(
     repository: &Repository,
-    plan: PrunePlan,
+    mut plan: PrunePlan,
     guard: &LockGuard,
     interrupt: &Interrupt,
 ) -> Result<PrunePreview, EngineError> {
@@ -26,6 +26,8 @@ pub fn apply(
     if !plan.replaced.is_empty() || !plan.ledger.unnamed.is_empty() {
         let index = IndexWriter::new(repository, guard, interrupt);
         rewrite(repository, &plan, &index, guard, interrupt)?;
+        // Copying may have taken hours, and the grace begins when others can see the marks.
+        plan.now = guard.storage_now();
         index_write(&plan, &index)?;
         index.flush()?;
     }

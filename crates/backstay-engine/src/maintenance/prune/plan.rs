@@ -15,6 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::bits::Bits;
 use crate::maintenance::ledger::{Ledger, Pack, PackCopy};
+use crate::maintenance::repair::index::{blobs_within, header_read};
 use crate::repository::{BlobReader, Repository};
 
 /// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
@@ -89,6 +90,7 @@ pub struct PrunePlan {
     pub(super) chosen: Bits,
     /// Index files that are replaced, by their place in the ledger.
     pub(super) replaced: Vec<usize>,
+    /// The moment of marks that are made.
     pub(super) now: Timestamp,
     pub(super) lock: u64,
 }
@@ -106,14 +108,15 @@ pub fn plan(
     guard: &LockGuard,
     interrupt: &Interrupt,
 ) -> Result<PrunePlan, EngineError> {
+    // A mark is as old as it was when snapshots were listed: what was published since is not among them.
+    let now = guard.storage_now();
     let snapshots = repository.file_list(FileKind::Snapshot, interrupt)?;
     let mut ledger = Ledger::read(repository, interrupt)?;
     let (used, bytes_fetched) = used_blobs(repository, &ledger, &snapshots, interrupt)?;
-    let now = guard.storage_now();
     let mut copies = Copies::new(&ledger);
     let (chosen, fates) = loop {
         let chosen = choose(&mut ledger, &used, &mut copies, interrupt)?;
-        let (mut fates, candidates) = decide(repository, &ledger, options, now)?;
+        let (mut fates, candidates) = decide(repository, &ledger, options, now, interrupt)?;
         choose_rewrites(&ledger, options, candidates, &mut fates);
         if copies.prove(repository, &ledger, (&used, &chosen), &fates, interrupt)? {
             break (chosen, fates);
@@ -274,6 +277,7 @@ fn decide(
     ledger: &Ledger,
     options: &PruneOptions,
     now: Timestamp,
+    interrupt: &Interrupt,
 ) -> Result<(Vec<Fate>, Vec<usize>), EngineError> {
     let grace = i128::try_from(options.grace.as_nanos()).unwrap_or(i128::MAX);
     let mut candidates = Vec::new();
@@ -296,7 +300,17 @@ fn decide(
                 }
                 Fate::Keep
             }
-            (false, true, _) => Fate::Recover,
+            (false, true, bytes) => {
+                // A repair marks what cannot be read: such a pack must not be believed again because it has its size.
+                let header = header_read(repository, &pack.id, bytes.unwrap_or(0), interrupt)?;
+                let named = blobs_within(ledger, place, u64::MAX);
+                if !named.iter().all(|blob| header.contains(blob)) {
+                    let problem =
+                        "its header does not name what the index does; nothing is pruned before that is mended";
+                    return Err(repository.told(FileKind::Pack, &pack.id, FormatError::shape("pack", problem)));
+                }
+                Fate::Recover
+            }
             (_, false, None) => Fate::Forget,
             (true, false, _) => Fate::Mark,
             // A mark without a time is made anew.

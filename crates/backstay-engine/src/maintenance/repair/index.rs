@@ -162,11 +162,12 @@ pub fn plan(
 /// [`EngineError`] as soon as anything goes wrong: no index file is removed after that.
 pub fn apply(
     repository: &Repository,
-    plan: IndexPlan,
+    mut plan: IndexPlan,
     guard: &LockGuard,
     interrupt: &Interrupt,
 ) -> Result<IndexPreview, EngineError> {
     held_alone(repository, guard, plan.lock)?;
+    plan.now = guard.storage_now();
     let index = IndexWriter::new(repository, guard, interrupt);
     name_old(&plan, &index)?;
     name_found(&plan, &index)?;
@@ -296,7 +297,7 @@ fn found_in_headers(
 ///
 /// # Errors
 /// [`EngineError::Format`], [`EngineError::Storage`], [`EngineError::Interrupted`].
-pub(super) fn header_read(
+pub(in crate::maintenance) fn header_read(
     repository: &Repository,
     id: &Id,
     bytes: u64,
@@ -321,7 +322,7 @@ fn chain(error: &EngineError) -> String {
 }
 
 /// Returns the blobs of a pack that lie within so many bytes.
-pub(super) fn blobs_within(ledger: &Ledger, place: usize, bytes: u64) -> Vec<PackedBlob> {
+pub(in crate::maintenance) fn blobs_within(ledger: &Ledger, place: usize, bytes: u64) -> Vec<PackedBlob> {
     let end = |blob: &PackedBlob| u64::from(blob.offset) + u64::from(blob.length);
     ledger.blobs(place).into_iter().map(|(_, blob)| blob).filter(|blob| end(blob) <= bytes).collect()
 }

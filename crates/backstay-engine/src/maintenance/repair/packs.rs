@@ -21,7 +21,7 @@ use crate::format::object::FileKind;
 use crate::format::pack::{BlobKind, PackedBlob};
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
-use crate::maintenance::ledger::Ledger;
+use crate::maintenance::ledger::{Ledger, Pack};
 use crate::maintenance::repack::{IndexWriter, Opener, Repacker, held_alone, remove, runs};
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
@@ -95,6 +95,9 @@ pub fn plan(
 ) -> Result<PacksPlan, EngineError> {
     let ledger = Ledger::read(repository, interrupt)?;
     let wanted: IdSet = packs.iter().copied().collect();
+    // A pack that is about to go is no other place: plain restic does not look there.
+    let stays = |pack: &&Pack| pack.is_known && !wanted.contains(&pack.id);
+    let kept: IdSet = ledger.packs.iter().filter(stays).map(|pack| pack.id).collect();
     let mut taken = IdSet::default();
     let (mut preview, mut all_saved) = (PacksPreview::default(), Vec::new());
     let mut others = BlobReader::new(repository, &ledger.index, ReadCache::Use, interrupt);
@@ -116,7 +119,7 @@ pub fn plan(
         let mut saved = Vec::new();
         for (blob, is_good) in blobs.into_iter().zip(good) {
             let known = saved_before.contains(&(blob.kind, blob.id));
-            if known || is_elsewhere(&mut others, &wanted, &blob)? {
+            if known || is_elsewhere(&mut others, &kept, &blob)? {
                 pack.blobs_elsewhere += 1;
             } else if is_good {
                 preview.bytes_saved += u64::from(blob.length);
@@ -282,10 +285,10 @@ fn good_blobs(
 }
 
 /// Says whether a pack that is not among the damaged ones has a blob, and it can be had there.
-fn is_elsewhere(others: &mut BlobReader<'_>, damaged: &IdSet, blob: &PackedBlob) -> Result<bool, EngineError> {
+fn is_elsewhere(others: &mut BlobReader<'_>, kept: &IdSet, blob: &PackedBlob) -> Result<bool, EngineError> {
     let index = others.index();
     for place in index.places(blob.kind, &blob.id) {
-        if damaged.contains(&place.pack) || !index.contains(blob.kind, &blob.id) {
+        if !kept.contains(&place.pack) {
             continue;
         }
         match others.read_at(blob.kind, &place, &blob.id) {
