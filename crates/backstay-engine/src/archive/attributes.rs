@@ -31,6 +31,8 @@ pub(super) enum Bearer<'a> {
     Open(&'a OwnedFd),
     /// A path; its last name is not followed.
     Path(PathBuf),
+    /// A folder on the way to a root: what its path leads to.
+    Followed(PathBuf),
 }
 
 impl<'a> Bearer<'a> {
@@ -51,6 +53,7 @@ impl<'a> Bearer<'a> {
         match self {
             Self::Open(fd) => rustix::fs::flistxattr(fd, names),
             Self::Path(path) => rustix::fs::llistxattr(&**path, names),
+            Self::Followed(path) => rustix::fs::listxattr(&**path, names),
         }
     }
 
@@ -58,6 +61,7 @@ impl<'a> Bearer<'a> {
         match self {
             Self::Open(fd) => rustix::fs::fgetxattr(fd, name, value),
             Self::Path(path) => rustix::fs::lgetxattr(&**path, name, value),
+            Self::Followed(path) => rustix::fs::getxattr(&**path, name, value),
         }
     }
 }

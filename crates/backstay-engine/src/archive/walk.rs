@@ -193,7 +193,9 @@ impl Worker<'_> {
         if is_root(folder, name) && !before.is_some_and(|node| is_same_root(entry, node)) {
             add(&self.run.counters.roots_changed, 1);
         }
-        let attributes = before.and_then(|node| self.attributes_before(entry, node));
+        // Of what the backup was told, an older version asked a link instead of the folder behind it.
+        let trusted = before.filter(|_| !matches!(folder.origin, Origin::Told(_)));
+        let attributes = trusted.and_then(|node| self.attributes_before(entry, node));
         let attributes = attributes.unwrap_or_else(|| self.attributes_of(folder, opened, name));
         entry.attributes_set(attributes);
     }
@@ -447,7 +449,16 @@ impl Worker<'_> {
 
     /// Reads the attributes of an entry. What cannot be read is counted and named; the entry is saved without it.
     fn attributes_of(&mut self, folder: &Folder, opened: &Opened, name: &[u8]) -> Box<[ExtendedAttribute]> {
-        self.attributes_from(folder, name, &Bearer::entry(opened, name, || folder.path_of(name)))
+        let place = match &folder.origin {
+            Origin::Told(places) => places.get(name),
+            _ => None,
+        };
+        let bearer = match place {
+            Some(Place::Root { opened: Some(held), .. }) => Bearer::Open(held),
+            Some(Place::OnTheWay { path, .. }) => Bearer::Followed(path.clone()),
+            _ => Bearer::entry(opened, name, || folder.path_of(name)),
+        };
+        self.attributes_from(folder, name, &bearer)
     }
 
     /// Reads the attributes of what bears them.

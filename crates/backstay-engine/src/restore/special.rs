@@ -1,5 +1,7 @@
 //! What is no file: folders first, links and special files after the files, and the folders' metadata at the end.
 
+use std::os::fd::OwnedFd;
+
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::{Errno, Result};
 
@@ -184,13 +186,29 @@ fn link(run: &Run<'_>, plan: &RestorePlan, first: u32, index: u32) -> Result<()>
         Some(stat) if (stat.st_dev, stat.st_ino) == inode => return Ok(()),
         // Only what the plan says is replaced.
         Some(_) if matches!(plan.entry(index).action, Action::Overwrite | Action::Unchanged) => {
-            run.target.remove(&above, name)?
+            return link_over(run, (&from, from_name), &above, &path);
         }
         Some(_) => return Err(Errno::EXIST),
         None => {}
     }
     run.target.system().before(SystemCall::Link, name)?;
     rustix::fs::linkat(&from, from_name, &above, name, AtFlags::empty())
+}
+
+/// Makes the other name beside what is there, and puts it in its place: what is there stays when it cannot be made.
+fn link_over(run: &Run<'_>, (from, from_name): (&OwnedFd, &[u8]), above: &OwnedFd, path: &[u8]) -> Result<()> {
+    let work = work_path(run.options, path);
+    let (work, name) = (split(&work).1, split(path).1);
+    run.target.system().before(SystemCall::Link, name)?;
+    match rustix::fs::unlinkat(above, work, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error),
+    }
+    rustix::fs::linkat(from, from_name, above, work, AtFlags::empty())?;
+    settle(run.target, above, work, name, Action::Overwrite).inspect_err(|_| {
+        // The next run finds it, and makes it anew.
+        let _ = rustix::fs::unlinkat(above, work, AtFlags::empty());
+    })
 }
 
 /// Sets the metadata of the folders of a plan, deepest first: a folder that may not be written is closed last. Returns

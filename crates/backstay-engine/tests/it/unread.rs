@@ -119,6 +119,26 @@ fn a_root_that_is_a_link_is_saved_as_the_folder_that_it_leads_to() {
     assert_eq!(fs::read(place.with_file_name("link").join("file")).unwrap(), b"x");
 }
 
+/// Red when the link is asked for attributes instead of the folder behind it, and when a parent that has none is believed.
+#[test]
+fn a_root_that_is_a_link_has_the_attributes_of_the_folder_that_it_leads_to() {
+    let house = House::local();
+    fs::write(house.tree().join("file"), b"x").unwrap();
+    rustix::fs::lsetxattr(house.tree(), "user.note", b"kept", rustix::fs::XattrFlags::empty()).unwrap();
+    let link = house.home.path().join("link");
+    std::os::unix::fs::symlink(house.tree(), &link).unwrap();
+    let mut parent = None;
+    for _ in 0..2 {
+        let done =
+            backup(&house.repository, &options(&link, parent), &EngineProgress::default(), &Interrupt::default());
+        parent = Some(done.unwrap().id);
+        let (_, place) = house.restore(&parent.unwrap());
+        let mut value = [0; 16];
+        let length = rustix::fs::getxattr(place.with_file_name("link"), "user.note", &mut value).unwrap();
+        assert_eq!(&value[..length], b"kept");
+    }
+}
+
 #[test]
 fn a_link_above_the_root_is_saved_as_the_folder_that_it_leads_to() {
     use std::os::unix::fs::MetadataExt;
