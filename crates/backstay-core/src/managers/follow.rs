@@ -26,8 +26,8 @@ const EVENTS_MAX: u32 = 100;
 /// Tenants of one look.
 const TENANTS_MAX: u32 = 200;
 
-/// Looks of one tick at most: a bound on its length, the next tick goes on.
-const TICK_LOOKS_MAX: u32 = 50;
+/// Looks of one tick at most: a bound on its length, as other looks wait for its end. The next tick goes on.
+const TICK_LOOKS_MAX: u32 = 10;
 
 /// What one tick did.
 #[derive(Debug, Default)]

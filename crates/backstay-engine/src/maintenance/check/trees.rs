@@ -80,7 +80,7 @@ fn each_tree_once(
     let mut meet = |kind: BlobKind, id: &Id, checked: &mut Checked| match index.copies(kind, id).next() {
         Some(place) => {
             let is_new = seen.set(place);
-            if is_new && kind == BlobKind::Data && index.copies(kind, id).all(is_pending) {
+            if is_new && kind == BlobKind::Data && is_pending(place) && index.copies(kind, id).all(is_pending) {
                 pending.push(place as u32);
             }
             is_new.then_some(place as u32)
