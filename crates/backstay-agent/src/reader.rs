@@ -1,11 +1,14 @@
 //! Looks into snapshots with the engine, for whoever browses.
 //!
-//! The snapshots looked at last stay open: opening one costs a key derivation and its repository's index.
+//! The snapshots looked at last stay open: opening one costs a key derivation and its repository's index. So many looks
+//! go on at once and no more, and one tenant's never take all places.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use backstay_core::domain::id::TenantId;
 use backstay_core::domain::job::LeasedRepository;
 use backstay_core::ports::snapshot::{
     Difference, Differences, Entry, EntryKind, FoundEntries, MetadataToo, OneSide, READ_BYTES_MAX, ReadError, Rows,
@@ -24,9 +27,19 @@ use backstay_engine::repository::BlobReader;
 use backstay_engine::{EngineError, Interrupt, Repository};
 use backstay_storage::ReadCache;
 use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Snapshots that stay open.
 const OPEN_MAX: usize = 4;
+
+/// Looks at once: each may hold an index, and derive a key with up to 256 MiB.
+const LOOKS_MAX: usize = 4;
+
+/// Those of one tenant.
+const LOOKS_OF_TENANT_MAX: usize = 2;
+
+/// Longest that a look waits for its place; whoever asked is told to ask again.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A snapshot that is open.
 #[derive(Debug)]
@@ -47,21 +60,55 @@ impl Drop for Asked {
     }
 }
 
-/// A reader in this process.
-#[derive(Debug, Clone, Default)]
-pub struct EngineReader(Arc<Mutex<Vec<Arc<OpenSnapshot>>>>);
+/// A reader in this process. Clones share what is open.
+#[derive(Debug, Clone)]
+pub struct EngineReader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    open: Mutex<Vec<Arc<OpenSnapshot>>>,
+    places: Arc<Semaphore>,
+    /// Those of tenants that look.
+    of_tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+}
+
+impl Default for EngineReader {
+    fn default() -> Self {
+        let (open, of_tenants) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { open, places: Arc::new(Semaphore::new(LOOKS_MAX)), of_tenants }))
+    }
+}
 
 impl EngineReader {
+    /// Waits for a place, first among its tenant's, then among all.
+    async fn place(&self, tenant: TenantId) -> Result<[OwnedSemaphorePermit; 2], ReadError> {
+        let own = {
+            let mut of_tenants = self.0.of_tenants.lock().expect("no holder panics");
+            of_tenants.retain(|_, places| Arc::strong_count(places) > 1);
+            of_tenants.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(LOOKS_OF_TENANT_MAX))).clone()
+        };
+        let wait = async {
+            let own = own.acquire_owned().await.expect("it is never closed");
+            [own, self.0.places.clone().acquire_owned().await.expect("it is never closed")]
+        };
+        tokio::time::timeout(PLACE_WAIT_MAX, wait).await.map_err(|_| ReadError::Busy)
+    }
+
     /// Returns a snapshot that is open, or opens it.
-    fn open(&self, leased: &LeasedRepository, foreign_id: &str) -> Result<Arc<OpenSnapshot>, EngineError> {
+    fn open(
+        &self,
+        leased: &LeasedRepository,
+        foreign_id: &str,
+        interrupt: &Interrupt,
+    ) -> Result<Arc<OpenSnapshot>, EngineError> {
         let name = format!("{}/{foreign_id}", leased.repository.id);
         let known = self.lock().iter().find(|open| open.name == name).map(Arc::clone);
         if let Some(open) = known {
             return Ok(open);
         }
-        let repository = crate::repository::open(leased, &Interrupt::default())?;
-        let index = repository.index_load(&Interrupt::default())?;
-        let (_, file) = repository.snapshot_read(foreign_id, &Interrupt::default())?;
+        let repository = crate::repository::open(leased, interrupt)?;
+        let index = repository.index_load(interrupt)?;
+        let (_, file) = repository.snapshot_read(foreign_id, interrupt)?;
         let open = Arc::new(OpenSnapshot { name, repository, index, tree: file.tree, opened_at: Instant::now() });
         let mut all = self.lock();
         all.truncate(OPEN_MAX - 1);
@@ -89,12 +136,15 @@ impl EngineReader {
     ) -> Result<T, ReadError> {
         let (reader, leased, foreign_ids) = (self.clone(), leased.clone(), foreign_ids.map(str::to_owned));
         let name = leased.repository.name.to_string();
+        let place = self.place(leased.repository.tenant_id).await?;
         let asked = Asked(Interrupt::default());
         let interrupt = asked.0.clone();
         let thread = move || {
+            // Until the look ends: whoever asked may be gone before.
+            let _place = place;
             let mut opened = Vec::with_capacity(N);
             for foreign_id in &foreign_ids {
-                opened.push(reader.open(&leased, foreign_id)?);
+                opened.push(reader.open(&leased, foreign_id, &interrupt)?);
             }
             let answer = look(std::array::from_fn(|at| &*opened[at]), &interrupt);
             if answer.is_err() {
@@ -112,7 +162,7 @@ impl EngineReader {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<OpenSnapshot>>> {
-        self.0.lock().expect("no holder panics")
+        self.0.open.lock().expect("no holder panics")
     }
 }
 
@@ -319,5 +369,26 @@ fn told(name: String, error: EngineError) -> ReadError {
             let disposition = error.disposition();
             ReadError::Repository { name, source: Box::new(error), disposition }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red when one tenant can take all places, or when a place is not given back.
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_looks_leaves_places_for_others() {
+        let reader = EngineReader::default();
+        let [a, b, c] = [1, 2, 3].map(|n| TenantId::new(Timestamp::UNIX_EPOCH, [n; 10]));
+        let first = reader.place(a).await.unwrap();
+        let _second = reader.place(a).await.unwrap();
+        assert!(matches!(reader.place(a).await, Err(ReadError::Busy)));
+        let _others = [reader.place(b).await.unwrap(), reader.place(b).await.unwrap()];
+        assert!(matches!(reader.place(c).await, Err(ReadError::Busy)), "all places are taken");
+        drop(first);
+        drop(reader.place(c).await.unwrap());
+        drop(reader.place(a).await.unwrap());
+        assert_eq!(reader.0.of_tenants.lock().unwrap().len(), 2, "who looks no more is not counted");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::job::LeasedRepository;
 use backstay_core::managers::job::chain;
-use backstay_engine::lock::{LockGuard, LockOwner, LockTerms};
+use backstay_engine::lock::{DeadLocks, LockGuard, LockOwner, LockTerms};
 use backstay_engine::repository::Maker;
 use backstay_engine::{EngineError, Interrupt, Repository};
 use backstay_storage::{ObjectStorage, Presence, StorageCredentials, StorageError, storage_kind};
@@ -44,9 +44,16 @@ pub(crate) fn lock_alone(
     repository.lock_exclusive(&owner, &terms, interrupt)
 }
 
+/// Returns what a lock says of the lease that it was taken under.
+fn under(lease: &LeaseKey) -> String {
+    format!("{}/{}", lease.job_id, lease.token.0)
+}
+
 fn terms(leased: &LeasedRepository, lease: LeaseKey, username: &str) -> (LockOwner, LockTerms) {
-    let owner = LockOwner::this_process(username.to_owned()).under_lease(format!("{}/{}", lease.job_id, lease.token.0));
-    let mut terms = LockTerms { wait: LOCK_WAIT, ..LockTerms::default() };
+    let owner = LockOwner::this_process(username.to_owned()).under_lease(under(&lease));
+    let leases = leased.over.iter().map(under).collect();
+    let dead = DeadLocks { ids: Vec::new(), leases };
+    let mut terms = LockTerms { wait: LOCK_WAIT, dead, ..LockTerms::default() };
     if leased.repository.storage.kind == "local" {
         // Its lists do not lag: the second look needs no pause before it.
         terms.look_again_after = Duration::ZERO;
@@ -121,5 +128,57 @@ pub(crate) fn open_or_create(
         // Another job made it in the meantime.
         Err(EngineError::RepositoryExists { .. }) => Repository::open(storage, &leased.password, interrupt),
         answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_core::domain::attempt::AttemptToken;
+    use backstay_core::domain::id::{JobId, RepositoryId, TenantId};
+    use backstay_core::domain::repository::{Repository as Row, RepositoryEpoch, RepositoryKind};
+    use backstay_core::domain::secret::Secret;
+    use backstay_core::domain::storage::StorageSettings;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    /// Red when what the control plane knows of leases that are over does not come to the locks: the second one waits for a
+    /// minute then, and gets nothing.
+    #[test]
+    fn a_lock_under_a_lease_that_is_over_holds_nobody_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Timestamp::UNIX_EPOCH;
+        let row = Row {
+            id: RepositoryId::new(at, [1; 10]),
+            tenant_id: TenantId::new(at, [2; 10]),
+            name: "home".parse().unwrap(),
+            kind: RepositoryKind::Restic,
+            storage_id: None,
+            storage: StorageSettings {
+                kind: "local".to_owned(),
+                settings: serde_json::json!({ "path": folder.path().join("repository") }),
+            },
+            password: "file:keys/home.key".parse().unwrap(),
+            credentials: Default::default(),
+            verify_within: Default::default(),
+            epoch: RepositoryEpoch(0),
+            retired_at: None,
+        };
+        let mut leased = LeasedRepository {
+            repository: row,
+            password: Secret::from("secret"),
+            credentials: Default::default(),
+            has_snapshots: false,
+            over: Vec::new(),
+        };
+        let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at };
+        let interrupt = Interrupt::default();
+        let repository = open_or_create(&leased, maker, &interrupt).unwrap();
+        let key = |job: u8, token| LeaseKey { job_id: JobId::new(at, [job; 10]), token: AttemptToken(token) };
+        let left = lock_shared(&repository, &leased, key(1, 3), "ada", &interrupt).unwrap();
+        leased.over = vec![key(1, 2), key(1, 3)];
+        let alone = lock_alone(&repository, &leased, key(2, 1), "ada", &interrupt).unwrap();
+        unlock(alone);
+        drop(left);
     }
 }

@@ -176,6 +176,9 @@ fn text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// Longest that a connection is kept without a call: servers let go of it after 75 seconds.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+
 /// Longest that a call may take: longer than the server gives itself, so that its own words are heard.
 const CALL_TIME_MAX: Duration = Duration::from_secs(90);
 
@@ -207,7 +210,7 @@ impl Client {
     fn made(server: &str, token: SecretString, http: reqwest::ClientBuilder) -> Result<Self, ClientError> {
         let servers = Arc::new(Servers::read(server));
         // The API is spoken to directly: a proxy of the environment is for the web.
-        let http = http.no_proxy().build();
+        let http = http.no_proxy().pool_idle_timeout(IDLE_TIME_MAX).build();
         let http = http.map_err(|source| ClientError::Transport { url: server.to_owned(), source })?;
         Ok(Self { http, servers, goes_on: GoesOn::Unsent, token, time_max: CALL_TIME_MAX, shown: None, trace: || None })
     }

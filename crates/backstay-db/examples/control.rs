@@ -33,7 +33,7 @@ use backstay_core::ports::clock::Clock;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
 use backstay_core::ports::random::ten_bytes;
 use backstay_core::ports::store::{DeclarationStore as _, Enqueued, JobStore as _};
-use backstay_db::{Database, Now, ServerOptions};
+use backstay_db::{Database, ServerOptions};
 use backstay_testkit::fakes::random::SeededRandom;
 use backstay_testkit::fakes::secret::SecretMap;
 use backstay_testkit::fakes::signer::FixedSigner;
@@ -126,8 +126,7 @@ impl Bench {
         if let Some(path) = address.strip_prefix("sqlite:") {
             return Database::open(std::path::Path::new(path)).await.unwrap();
         }
-        let options =
-            ServerOptions { now: Now::Database, connections_max: 16, acquire_timeout: Duration::from_secs(60) };
+        let options = ServerOptions { acquire_timeout: Duration::from_secs(60), ..ServerOptions::default() };
         Database::connect(address, options).await.unwrap()
     }
 

@@ -13,7 +13,7 @@ use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
+use backstay_core::ports::store::{BackupFacts, BackupPlace, DeclarationStore, Retirable, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
@@ -125,6 +125,10 @@ impl DeclarationStore for Database {
         let query = item::Entity::find().filter(item::Column::SourceId.eq(source.to_string()));
         let rows = query.all(&self.reader).await.map_err(store_error)?;
         by_name(rows, item::Model::read, |item| item.name.clone())
+    }
+
+    async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError> {
+        self.facts_of(place).await
     }
 
     async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {

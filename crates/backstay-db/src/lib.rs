@@ -29,6 +29,7 @@ mod quota;
 mod told;
 mod declaration;
 mod event;
+mod facts;
 mod history;
 mod meter;
 mod monitor;

@@ -328,8 +328,13 @@ impl NoticeStore for Database {
         Ok(Some(DigestTold { tenant_id: tenant, facts, sequence: row.sequence }))
     }
 
-    async fn outbox_lease(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
-        self.claim_messages(count_max, ttl).await
+    async fn outbox_lease(
+        &self,
+        but: &[ChannelId],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        self.claim_messages(but, count_max, ttl).await
     }
 
     async fn outbox_sent(&self, id: MessageId, tries: u32) -> Result<bool, StoreError> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use backstay_core::domain::id::MessageId;
+use backstay_core::domain::id::{ChannelId, MessageId};
 use backstay_core::ports::notice::{OutboxCounts, OutboxRow};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
@@ -22,11 +22,13 @@ use crate::history::rows_limit;
 use crate::row::micros_of;
 
 /// Returns the question for messages that are due, the longest due first.
-pub(crate) fn outbox_question(now: Timestamp, rows_max: u32) -> Select<outbox::Entity> {
-    outbox::Entity::find()
-        .filter(outbox::Column::DueAt.lte(now.as_microsecond()))
-        .order_by_asc(outbox::Column::DueAt)
-        .limit(rows_limit(rows_max))
+pub(crate) fn outbox_question(now: Timestamp, but: &[ChannelId], rows_max: u32) -> Select<outbox::Entity> {
+    let due = outbox::Entity::find().filter(outbox::Column::DueAt.lte(now.as_microsecond()));
+    let due = match but {
+        [] => due,
+        but => due.filter(outbox::Column::ChannelId.is_not_in(but.iter().map(ToString::to_string))),
+    };
+    due.order_by_asc(outbox::Column::DueAt).limit(rows_limit(rows_max))
 }
 
 /// Takes away what waits for a row's channel and is older than it, and returns how often that was tried. Ids of messages are
@@ -53,10 +55,16 @@ pub(crate) async fn has_younger_or_waiting(tx: &DatabaseTransaction, row: &outbo
 }
 
 impl Database {
-    pub(crate) async fn claim_messages(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
+    pub(crate) async fn claim_messages(
+        &self,
+        but: &[ChannelId],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
         let now = self.now.read(&self.reader).await?;
         // Some more than wished: others claim at the same time.
-        let due = outbox_question(now, count_max.saturating_mul(4)).all(&self.reader).await.map_err(store_error)?;
+        let due =
+            outbox_question(now, but, count_max.saturating_mul(4)).all(&self.reader).await.map_err(store_error)?;
         let mut claimed = Vec::new();
         for row in due {
             if claimed.len() == count_max as usize {

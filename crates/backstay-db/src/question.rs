@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{JobKind, StateName};
-use backstay_core::ports::store::{JobFilter, Page, SnapshotFilter};
+use backstay_core::ports::store::{BackupPlace, JobFilter, Page, SnapshotFilter};
 use jiff::Timestamp;
 use sea_orm::{DbBackend, QuerySelect as _, QueryTrait as _, Statement};
 
 use crate::database::server;
 use crate::entity::outbox;
 use crate::event::tails_question;
+use crate::facts::facts_question;
 use crate::history::{event_question, newest_good_question, snapshot_question};
 use crate::job::claim::{named_question, question};
 use crate::job::exclusion::{Exclusions, waiting_question};
@@ -57,6 +58,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let snapshots =
         |filter| snapshot_question(filter, Page::<SnapshotId> { before: None, rows_max: 50 }).build(backend);
     let (item, repository) = (Some(asked.item), Some(asked.repository));
+    let place = BackupPlace { item_id: asked.item, repository_id: asked.repository, plan_id: Some(asked.plan) };
     vec![
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
         ("claim by name", named_question(&names).build(backend)),
@@ -76,6 +78,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
             "tenants with queued jobs, from one on",
             lanes_question(backend, &asked.tenant.to_string(), asked.now, JobKind::ALL, Some(&low)),
         ),
+        ("what a backup needs", backend.build(&facts_question(&place))),
         ("wake", wake_question(asked.now).build(backend)),
         ("jobs", jobs(any)),
         ("jobs of a plan", jobs(JobFilter { plan_id: Some(asked.plan), ..any })),
@@ -101,7 +104,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("items to look at", watch_question(asked.now, 50).build(backend)),
         ("tenants with new events", behind_question(50).build(backend)),
         ("windows that are over", digest_question(asked.now, 50).build(backend)),
-        ("messages due", outbox_question(asked.now, 50).build(backend)),
+        ("messages due", outbox_question(asked.now, &[], 50).build(backend)),
         ("alerts of a subject", subject_question(asked.tenant, "x").build(backend)),
         ("jobs to sweep", ended_question(long_ago, 50).build(backend)),
         ("snapshots to sweep", forgotten_question(long_ago, 50).build(backend)),

@@ -3,6 +3,8 @@
 //! A tick asks for the plans whose moment has come, by an index that holds nothing else; a write names the revision that
 //! it saw, so that of two replicas one writes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
@@ -39,20 +41,47 @@ fn to_plan() -> RelationDef {
     plan_schedule::Entity::belongs_to(plan::Entity).from(plan_schedule::Column::PlanId).to(plan::Column::Id).into()
 }
 
+/// A plan whose row cannot be read, with the revision of its state.
+type Unread = (String, i64);
+
+/// How long a plan that cannot be read stays behind the others: a newer replica may know what it says.
+const UNREAD_REST: Duration = Duration::from_secs(60);
+
 impl Database {
-    /// Returns the states that a question finds with their plans; one that cannot be read is logged and passed over.
-    async fn with_plans(&self, question: Select<plan_schedule::Entity>) -> Result<Vec<ScheduledPlan>, StoreError> {
+    /// Returns the states that a question finds with their plans, and plans that cannot be read, with their revisions: those
+    /// are logged and passed over.
+    async fn with_plans(
+        &self,
+        question: Select<plan_schedule::Entity>,
+    ) -> Result<(Vec<ScheduledPlan>, Vec<Unread>), StoreError> {
         let found = question.join(JoinType::InnerJoin, to_plan()).select_also(plan::Entity).all(&self.reader).await;
-        let mut rows = Vec::new();
+        let (mut rows, mut unread) = (Vec::new(), Vec::new());
         for (state, plan) in found.map_err(store_error)? {
             let Some(plan) = plan else { continue };
-            let plan_id = state.plan_id.clone();
+            let (plan_id, revision) = (state.plan_id.clone(), state.revision);
             match read(plan, state) {
                 Ok(row) => rows.push(row),
-                Err(error) => tracing::error!(plan_id, error = %error, "a plan is passed over: it cannot be read"),
+                Err(error) => {
+                    tracing::error!(plan_id, error = %error, "a plan is passed over: it cannot be read");
+                    unread.push((plan_id, revision));
+                }
             }
         }
-        Ok(rows)
+        Ok((rows, unread))
+    }
+
+    /// Puts plans that cannot be read behind those that can: at the head of the line they would hold up all others.
+    async fn put_behind(&self, unread: &[Unread], now: Timestamp) -> Result<(), StoreError> {
+        let later = now.saturating_add(UNREAD_REST).unwrap_or(Timestamp::MAX);
+        for (plan_id, revision) in unread {
+            let update = plan_schedule::Entity::update_many()
+                .col_expr(plan_schedule::Column::NextDueAt, Expr::val(later.as_microsecond()))
+                .col_expr(plan_schedule::Column::Revision, Expr::val(revision + 1))
+                .filter(plan_schedule::Column::PlanId.eq(plan_id))
+                .filter(plan_schedule::Column::Revision.eq(*revision));
+            update.exec(&self.writer).await.map_err(store_error)?;
+        }
+        Ok(())
     }
 
     async fn put_once(&self, state: &ScheduleState, told: &[Event]) -> Result<bool, StoreError> {
@@ -120,7 +149,14 @@ impl ScheduleStore for Database {
     }
 
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {
-        self.with_plans(due_question(now, rows_max)).await
+        loop {
+            let (rows, unread) = self.with_plans(due_question(now, rows_max)).await?;
+            // While they hold nobody up they stay: a newer replica may know what they say, and starts them in time.
+            if unread.is_empty() || rows.len() + unread.len() < rows_max as usize {
+                return Ok(rows);
+            }
+            self.put_behind(&unread, now).await?;
+        }
     }
 
     async fn schedule_get(&self, plan: PlanId) -> Result<ScheduleState, StoreError> {
@@ -148,7 +184,7 @@ impl ScheduleStore for Database {
         let waiting = plan_schedule::Entity::find()
             .filter(plan::Column::TenantId.eq(tenant.to_string()))
             .filter(plan_schedule::Column::WaitingPlannedAt.is_not_null());
-        let rows = self.with_plans(waiting).await?;
+        let (rows, _) = self.with_plans(waiting).await?;
         Ok(rows.into_iter().filter(|row| row.plan.schedule.overlap() == OverlapKey::Tenant).collect())
     }
 

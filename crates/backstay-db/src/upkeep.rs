@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use backstay_core::domain::anomaly::Suspicion;
+use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobKind, StateName};
@@ -11,7 +12,7 @@ use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::{Pruned, StoreError};
 use jiff::Timestamp;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, Select,
@@ -50,7 +51,8 @@ pub(crate) fn upkeep_question(now: Timestamp, rows_max: u32) -> Select<upkeep::E
 
 /// Adds the row of a new repository, which is looked at at once.
 pub(crate) async fn upkeep_add(tx: &DatabaseTransaction, repository: &Repository) -> Result<(), StoreError> {
-    let row = upkeep::Model { repository_id: repository.id.to_string(), due_at: 0, pending_count: 0 };
+    let due_at = repository.id.made_at().as_microsecond();
+    let row = upkeep::Model { repository_id: repository.id.to_string(), due_at, pending_count: 0 };
     let insert = upkeep::Entity::insert(row.into_active_model()).exec_without_returning(tx).await;
     insert.map(drop).map_err(|error| insert_error(error, "upkeep of repository", repository.id.to_string()))
 }
@@ -154,6 +156,20 @@ impl RetentionStore for Database {
             }
         }
         Ok(wanted)
+    }
+
+    async fn lease_list_over(&self, repository: RepositoryId, kinds: &[JobKind]) -> Result<Vec<LeaseKey>, StoreError> {
+        let held = Query::select().column(lease::Column::JobId).from(lease::Entity).take();
+        let query = live_question(repository, kinds)
+            .filter(job::Column::AttemptToken.gt(0))
+            .filter(job::Column::Id.not_in_subquery(held))
+            .select_only()
+            .columns([job::Column::Id, job::Column::AttemptToken]);
+        let rows: Vec<(String, i64)> = query.into_tuple().all(&self.reader).await.map_err(store_error)?;
+        let read = |(id, token): (String, i64)| {
+            Ok(LeaseKey { job_id: Row::of("job", &id).parse("id", &id)?, token: AttemptToken(token) })
+        };
+        rows.into_iter().map(read).collect()
     }
 
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {

@@ -146,11 +146,10 @@ impl<'a> BlobReader<'a> {
     }
 
     fn note_bad(&mut self, id: &Id, place: &BlobPlace, error: &EngineError) {
-        if self.bad_copies.len() < BAD_COPIES_MAX {
-            let bad = BadCopy {
-                place: format!("the copy of blob {id} in {}", FileKind::Pack.key(&place.pack)),
-                problem: chain(error),
-            };
+        let place = format!("the copy of blob {id} in {}", FileKind::Pack.key(&place.pack));
+        // One that is met again is no second finding.
+        if self.bad_copies.len() < BAD_COPIES_MAX && self.bad_copies.iter().all(|bad| bad.place != place) {
+            let bad = BadCopy { place, problem: chain(error) };
             tracing::warn!(place = %bad.place, problem = %bad.problem, "a copy of a blob cannot be had");
             self.bad_copies.push(bad);
         }

@@ -99,6 +99,8 @@ fn told(repository: &Repository, blobs: &BlobReader<'_>, id: &Id, source: Format
 /// What a walk met.
 #[derive(Debug)]
 pub enum Met<'a, 'n> {
+    /// A folder that is looked into now, with its path and its tree. Its entries follow.
+    Folder(&'a [u8], Id),
     /// An entry, with its path: names joined by `/`, from the root on, without a leading one.
     Entry(&'a [u8], &'a Node<'n>),
     /// A folder whose tree cannot be read.
@@ -122,6 +124,7 @@ pub fn walk(
     while let Some((path, depth, tree)) = folders.pop() {
         interrupt.check()?;
         progress.looked.fetch_add(1, Ordering::Relaxed);
+        each(Met::Folder(&path, tree))?;
         let listed = tree_entries(repository, blobs, &tree, |node| {
             let below = join(&path, &node.name);
             each(Met::Entry(&below, node))?;

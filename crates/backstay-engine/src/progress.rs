@@ -15,6 +15,8 @@ pub struct EngineProgress {
     bytes_total: AtomicU64,
     /// Folders looked into before it is known how much there is: the sign of life of a long beginning.
     pub looked: AtomicU64,
+    /// Packs that were sent: the sign of life of a slow line, over which no file ends for long.
+    pub packs_sent: AtomicU64,
     /// Entries that could not be read.
     pub unread: AtomicU64,
     /// Whether all data is moved and only index and snapshot are missing.

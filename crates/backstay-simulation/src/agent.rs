@@ -178,7 +178,7 @@ impl Agent {
         stage.tell(|| format!("{} begins job {} attempt {}", self.id, key.job_id, key.token.0));
         let result = match &job.state.work {
             Work::Verify { .. } => self.verify(&job).await,
-            Work::Prune { forget } => self.prune(key, forget).await,
+            Work::Prune { forget, doubtful } => self.prune(key, forget, doubtful).await,
             _ => self.backup(&job).await,
         };
         let answer = match (self.standing(key), result) {
@@ -347,7 +347,7 @@ impl Agent {
     }
 
     /// Forgets snapshots, each after a renewal that answered *held*; none when it was stopped. Data is not simulated.
-    async fn prune(&self, key: LeaseKey, forget: &[Forget]) -> Option<JobResult> {
+    async fn prune(&self, key: LeaseKey, forget: &[Forget], doubtful: &[Forget]) -> Option<JobResult> {
         let stage = &self.world.stage;
         if !self.labour(key, stage.dice.between(Duration::from_secs(60), Duration::from_secs(1_800))).await {
             return None;
@@ -360,8 +360,10 @@ impl Agent {
             stage.tell(|| format!("{} forgets {}", self.id, &one.foreign_id[..8]));
             stage.sleep(stage.dice.between(Duration::ZERO, Duration::from_secs(60))).await;
         }
+        let gone = doubtful.iter().filter(|one| self.world.repositories.get(&one.foreign_id).is_none());
+        let missing = gone.map(|one| one.snapshot_id).collect();
         let forgotten = forget.iter().map(|one| one.snapshot_id).collect();
-        Some(JobResult::Pruned { forgotten, counts: PruneCounts::default() })
+        Some(JobResult::Pruned { forgotten, missing, counts: PruneCounts::default() })
     }
 
     /// Hands a result in, and tries again while nobody answers.

@@ -35,8 +35,8 @@ use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
-    ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter, HistoryStore, JobFilter, JobStore, LostLease,
-    Page, QueueLook, Rescue, Retirable, Settlement, SnapshotFilter, StoreError,
+    BackupFacts, BackupPlace, ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter, HistoryStore,
+    JobFilter, JobStore, LostLease, Page, QueueLook, Rescue, Retirable, Settlement, SnapshotFilter, StoreError,
 };
 use backstay_db::Database;
 use jiff::Timestamp;
@@ -139,6 +139,9 @@ impl DeclarationStore for SteppedStore {
     }
     async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
         self.reads("quota_list", self.database.quota_list()).await
+    }
+    async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError> {
+        self.reads("backup_facts", self.database.backup_facts(place)).await
     }
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
         self.writes("source_add", self.database.source_add(source, items)).await

@@ -3,12 +3,14 @@
 //! A snapshot that is not there any more was forgotten by an attempt that died: all of it may be done again. The lease is
 //! renewed before each step that cannot be undone, and the engine looks at its lock before each removal.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Forget, Job, Leased, LeasedRepository, PruneCounts, Work};
 use backstay_core::ports::job::JobResult;
 use backstay_engine::format::id::Id;
+use backstay_engine::format::object::FileKind;
 use backstay_engine::maintenance::prune::PruneOptions;
 use backstay_engine::maintenance::{forget, prune};
 use backstay_engine::{EngineError, Interrupt};
@@ -19,58 +21,72 @@ use crate::repository::{ended, lock_alone, open};
 
 /// Runs a prune.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {
-    let Work::Prune { forget } = &job.state.work else {
+    let Work::Prune { forget, doubtful } = &job.state.work else {
         return Err(RunError::Unsupported { what: "a prune without its list".to_owned() });
     };
-    let ids = forget.iter().map(id_of).collect::<Result<Vec<Id>, RunError>>()?;
-    let forgotten: Vec<SnapshotId> = forget.iter().map(|row| row.snapshot_id).collect();
+    let ids = |rows: &[Forget]| rows.iter().map(id_of).collect::<Result<Vec<_>, RunError>>();
+    let (goes, doubtful) = (ids(forget)?, ids(doubtful)?);
+    let forgotten = forget.iter().map(|row| row.snapshot_id).collect();
     let (leased, username) = (job.state.repository.clone(), runner.options.username.clone());
     // A prune counts no files: its steps keep the stall limit away.
     let interrupt = runner.interrupt.counting(Arc::clone(&runner.progress));
     let fence = Fence::new(runner, job.lease_key());
-    let thread = move || forget_and_prune(&leased, &ids, &username, &interrupt, &fence);
-    let counts = tokio::task::spawn_blocking(thread).await??;
-    Ok(JobResult::Pruned { forgotten, counts })
+    let thread = move || forget_and_prune(&leased, &goes, &doubtful, &username, &interrupt, &fence);
+    let (missing, counts) = tokio::task::spawn_blocking(thread).await??;
+    Ok(JobResult::Pruned { forgotten, missing, counts })
 }
+
+/// A snapshot's id here, and what the repository calls it.
+type Known = (SnapshotId, Id);
 
 /// Reads what the repository calls a snapshot. One that is no id ends the job before anything is removed.
-fn id_of(row: &Forget) -> Result<Id, RunError> {
+fn id_of(row: &Forget) -> Result<Known, RunError> {
     let wrong = || RunError::Unsupported { what: format!("forgetting `{}`, which is no restic id", row.foreign_id) };
-    Id::from_hex(&row.foreign_id).ok_or_else(wrong)
+    Ok((row.snapshot_id, Id::from_hex(&row.foreign_id).ok_or_else(wrong)?))
 }
 
+/// Returns which of the doubtful snapshots are not there, and what was done.
 fn forget_and_prune(
     leased: &LeasedRepository,
-    ids: &[Id],
+    goes: &[Known],
+    doubtful: &[Known],
     username: &str,
     interrupt: &Interrupt,
     fence: &Fence,
-) -> Result<PruneCounts, EngineError> {
+) -> Result<(Vec<SnapshotId>, PruneCounts), EngineError> {
     let repository = match open(leased, interrupt) {
         // No backup has made it yet.
-        Err(EngineError::NoRepository { .. }) if !leased.has_snapshots && ids.is_empty() => {
-            return Ok(PruneCounts { bytes_left: Some(0), ..PruneCounts::default() });
+        Err(EngineError::NoRepository { .. }) if !leased.has_snapshots && goes.is_empty() => {
+            return Ok((Vec::new(), PruneCounts { bytes_left: Some(0), ..PruneCounts::default() }));
         }
         answer => answer?,
     };
     let lock = lock_alone(&repository, leased, fence.key, username, interrupt)?;
     let work = || {
-        for id in ids {
+        let mut missing: Vec<SnapshotId> = Vec::new();
+        if !doubtful.is_empty() {
+            // An attempt that died removed them, and the rules have kept them since: their rows must not say for ever that
+            // they are there.
+            let there: HashSet<Id> = repository.file_list(FileKind::Snapshot, interrupt)?.into_iter().collect();
+            missing.extend(doubtful.iter().filter(|(_, id)| !there.contains(id)).map(|(row, _)| *row));
+        }
+        for (_, id) in goes {
             // Each of them: who lost the lease in the middle must not remove what somebody pinned meanwhile.
             fence.check()?;
             forget::apply(&repository, std::slice::from_ref(id), &lock, interrupt)?;
         }
         let planned = prune::plan(&repository, &PruneOptions::default(), &lock, interrupt)?;
         fence.check()?;
-        prune::apply(&repository, planned, &lock, interrupt)
+        Ok((missing, prune::apply(&repository, planned, &lock, interrupt)?))
     };
     let done = work();
-    let done = ended(Some(lock), done)?;
-    Ok(PruneCounts {
+    let (missing, done) = ended(Some(lock), done)?;
+    let counts = PruneCounts {
         bytes_freed: done.bytes_freed,
         bytes_pending: done.bytes_freed_later,
         packs_waiting: done.packs_waiting,
         bytes_rewritten: done.bytes_rewritten,
         bytes_left: Some(done.bytes_left),
-    })
+    };
+    Ok((missing, counts))
 }

@@ -15,13 +15,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
 /// What moves when work moves.
-type Counters = (u64, u64, u64, u64, bool, bool);
+type Counters = (u64, u64, u64, u64, u64, bool, bool);
 
 fn counters(progress: &EngineProgress) -> Counters {
     (
         progress.files_done.load(Relaxed),
         progress.bytes_done.load(Relaxed),
         progress.looked.load(Relaxed),
+        progress.packs_sent.load(Relaxed),
         progress.unread.load(Relaxed),
         progress.totals().is_some(),
         progress.publishing.load(Relaxed),

@@ -125,6 +125,7 @@ fn leased(path: &str) -> LeasedRepository {
         password: Secret::from("secret"),
         credentials: Default::default(),
         has_snapshots: true,
+        over: Vec::new(),
     }
 }
 

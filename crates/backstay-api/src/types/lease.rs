@@ -188,6 +188,9 @@ pub struct LeasedRepositoryWire {
     pub credentials: BTreeMap<String, AccessKeyWire>,
     /// Whether a snapshot in it is known: then it must be there and is never made.
     pub has_snapshots: bool,
+    /// Leases of its live jobs that are over: locks that were taken under them hold nobody back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<LeaseWire>,
 }
 
 /// An access key as S3 has it.
@@ -235,6 +238,7 @@ impl From<&LeasedRepository> for LeasedRepositoryWire {
                 .map(|(purpose, key)| (purpose.word().to_owned(), key.into()))
                 .collect(),
             has_snapshots: leased.has_snapshots,
+            over: leased.over.iter().copied().map(LeaseWire::from).collect(),
         }
     }
 }
@@ -261,7 +265,8 @@ impl TryFrom<LeasedRepositoryWire> for LeasedRepository {
         let credentials =
             credentials.map(|(purpose, key)| Ok((word("credentials", &purpose, Purpose::from_word)?, key.into())));
         let credentials = credentials.collect::<Result<_, WireError>>()?;
-        Ok(Self { repository, password: wire.password.0, credentials, has_snapshots: wire.has_snapshots })
+        let over = wire.over.iter().map(LeaseKey::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { repository, password: wire.password.0, credentials, has_snapshots: wire.has_snapshots, over })
     }
 }
 

@@ -77,6 +77,9 @@ pub enum ResultWire {
     Pruned {
         /// Ids of the snapshots that are not in the repository any more.
         forgotten: Vec<String>,
+        /// Ids of others that are not there, of those that were to be looked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<String>,
         /// Bytes of storage that are free now.
         bytes_freed: u64,
         /// Bytes that a later prune frees.
@@ -440,8 +443,9 @@ impl From<&JobResult> for ResultWire {
             JobResult::Verified { findings, counts } => {
                 Self::Verified { findings: (&**findings).into(), counts: (*counts).into() }
             }
-            JobResult::Pruned { forgotten, counts } => Self::Pruned {
+            JobResult::Pruned { forgotten, missing, counts } => Self::Pruned {
                 forgotten: forgotten.iter().map(ToString::to_string).collect(),
+                missing: missing.iter().map(ToString::to_string).collect(),
                 bytes_freed: counts.bytes_freed,
                 bytes_pending: counts.bytes_pending,
                 packs_waiting: counts.packs_waiting,
@@ -491,12 +495,19 @@ impl ResultWire {
             Self::Verified { findings, counts } => {
                 JobResult::Verified { findings: Box::new(findings.try_into()?), counts: counts.into() }
             }
-            Self::Pruned { forgotten, bytes_freed, bytes_pending, packs_waiting, bytes_rewritten, bytes_left } => {
-                JobResult::Pruned {
-                    forgotten: forgotten.iter().map(|id| parse("forgotten", id)).collect::<Result<_, _>>()?,
-                    counts: PruneCounts { bytes_freed, bytes_pending, packs_waiting, bytes_rewritten, bytes_left },
-                }
-            }
+            Self::Pruned {
+                forgotten,
+                missing,
+                bytes_freed,
+                bytes_pending,
+                packs_waiting,
+                bytes_rewritten,
+                bytes_left,
+            } => JobResult::Pruned {
+                forgotten: forgotten.iter().map(|id| parse("forgotten", id)).collect::<Result<_, _>>()?,
+                missing: missing.iter().map(|id| parse("missing", id)).collect::<Result<_, _>>()?,
+                counts: PruneCounts { bytes_freed, bytes_pending, packs_waiting, bytes_rewritten, bytes_left },
+            },
             Self::Discovered { found, unread } => JobResult::Discovered {
                 found: found.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
                 unread: unread.into(),

@@ -183,6 +183,9 @@ pub enum WorkWire {
     Prune {
         /// What goes, in this order.
         forget: Vec<ForgetWire>,
+        /// Others, of which an attempt before may have removed some.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        doubtful: Vec<ForgetWire>,
     },
     /// Find the snapshots of the repository.
     Discover,
@@ -480,7 +483,10 @@ impl From<&Work> for WorkWire {
                 stall_limit_ms: Some(ms(*stall_limit)),
             },
             Work::Discover => Self::Discover,
-            Work::Prune { forget } => Self::Prune { forget: forget.iter().map(Into::into).collect() },
+            Work::Prune { forget, doubtful } => Self::Prune {
+                forget: forget.iter().map(Into::into).collect(),
+                doubtful: doubtful.iter().map(Into::into).collect(),
+            },
             Work::Restore { snapshot, target, terms, home } => Self::Restore {
                 snapshot: snapshot.into(),
                 target: target.into(),
@@ -518,9 +524,10 @@ impl WorkWire {
                 }
             }
             Self::Discover => Work::Discover,
-            Self::Prune { forget } => {
-                Work::Prune { forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()? }
-            }
+            Self::Prune { forget, doubtful } => Work::Prune {
+                forget: forget.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+                doubtful: doubtful.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            },
             Self::Restore { snapshot, target, terms, source, item } => Work::Restore {
                 snapshot: snapshot.try_into()?,
                 target: target.read()?,

@@ -23,6 +23,14 @@ fn uuid_at(now: Timestamp, random: [u8; 10]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
+/// Returns the moment in a UUID.
+fn moment_of(id: Uuid) -> Timestamp {
+    let at = id.get_timestamp().map(|at| at.to_unix());
+    let (seconds, nanoseconds) = at.unwrap_or_default();
+    let seconds = i64::try_from(seconds).unwrap_or(0);
+    Timestamp::new(seconds, i32::try_from(nanoseconds).unwrap_or(0)).unwrap_or_default()
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
@@ -38,6 +46,11 @@ macro_rules! ids {
             /// Wraps an id that a row or a request carried.
             pub const fn from_uuid(id: Uuid) -> Self {
                 Self(id)
+            }
+
+            /// Returns the moment that it was made from, to the millisecond; 1970 for one that carries none.
+            pub fn made_at(self) -> Timestamp {
+                moment_of(self.0)
             }
 
             /// Returns the plain UUID.
@@ -119,6 +132,13 @@ mod tests {
         let late = JobId::new(Timestamp::from_millisecond(1_001).unwrap(), [0; 10]);
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
+    }
+
+    #[test]
+    fn an_id_knows_when_it_was_made() {
+        let at = Timestamp::from_millisecond(1_767_225_600_123).unwrap();
+        assert_eq!(JobId::new(at, [9; 10]).made_at(), at);
+        assert_eq!(JobId::from_uuid(Uuid::nil()).made_at(), Timestamp::UNIX_EPOCH);
     }
 
     #[test]

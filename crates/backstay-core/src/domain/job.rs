@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::attempt::AttemptToken;
+use super::attempt::{AttemptToken, LeaseKey};
 use super::checkpoint::Checkpoint;
 use super::disposition::Disposition;
 use super::hook::Hooks;
@@ -516,6 +516,9 @@ pub struct LeasedRepository {
     /// Whether a snapshot in it is known: then it must be there, and an empty place is never taken for it. Without one
     /// it may be made.
     pub has_snapshots: bool,
+    /// Leases of live jobs of the repository that are over: what was locked under them holds nobody back. Asked for where a
+    /// lock may be in the way: for a job that has the repository alone, and for one that is tried again.
+    pub over: Vec<LeaseKey>,
 }
 
 /// What the holder of a lease needs to do the job.
@@ -567,6 +570,9 @@ pub enum Work {
     Prune {
         /// What goes, children before the parents that they need. Decided when the job was leased, by the store's clock.
         forget: Vec<Forget>,
+        /// All others, when an attempt before may have removed some of them that the rules keep now: those that are not
+        /// there are told with what went. Empty for a first attempt.
+        doubtful: Vec<Forget>,
     },
     /// Find the snapshots of the repository.
     Discover,

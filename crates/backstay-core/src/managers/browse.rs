@@ -106,5 +106,5 @@ pub async fn snapshot_read(
 /// Brings a snapshot's repository together with what a look needs.
 async fn opened(context: &Context, snapshot: &Snapshot) -> Result<LeasedRepository, BrowseError> {
     let repository = context.declarations.repository_get(snapshot.repository_id).await?;
-    Ok(leased(context, repository, &[Purpose::Watch, Purpose::Read], true).await?)
+    Ok(leased(context, repository, &[Purpose::Watch, Purpose::Read], Some(true)).await?)
 }

@@ -1,6 +1,6 @@
 //! Hands messages to channels, one after another, until each was taken or given up.
 //!
-//! A message is claimed for longer than any try may take, so of two replicas one sends it. A crash between the channel's
+//! A message is leased for longer than any try may take, so of two replicas one sends it. A crash between the channel's
 //! yes and the row that says so sends it again: at least once, and its id tells receivers that they had it.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::alert::{Fact, end, take_in};
 use super::context::Context;
 use crate::domain::alert::{Notice, Topic};
 use crate::domain::channel::{Channel, ChannelSettings};
-use crate::domain::id::MessageId;
+use crate::domain::id::{ChannelId, MessageId};
 use crate::domain::message::{Message, Purpose};
 use crate::domain::retry::after_delivery;
 use crate::domain::secret::Secret;
@@ -47,43 +47,49 @@ pub enum Delivered {
     },
 }
 
-/// Sends the message that is due longest; none when none is.
+/// Leases the message that is due longest, of all channels but some; none when none is due.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn message_lease(context: &Context, but: &[ChannelId]) -> Result<Option<OutboxRow>, StoreError> {
+    Ok(context.notices.outbox_lease(but, 1, CLAIM_TTL).await?.into_iter().next())
+}
+
+/// Brings a message that was leased to its channel.
 ///
 /// # Errors
 /// [`StoreError`]; the message is tried again then.
-pub async fn deliver_next(
+pub async fn message_deliver(
     context: &Context,
     courier: &dyn Courier,
-) -> Result<Option<(MessageId, Delivered)>, StoreError> {
-    let Some(row) = context.notices.outbox_lease(1, CLAIM_TTL).await?.into_iter().next() else { return Ok(None) };
+    row: &OutboxRow,
+) -> Result<Delivered, StoreError> {
     let id = row.outgoing.id;
     let channel = match context.notices.channel_get(row.outgoing.channel_id).await {
         Ok(channel) => channel,
         Err(StoreError::NotFound { .. }) => {
             context.notices.outbox_failed(id, row.tries, "the channel was removed", None).await?;
-            return Ok(Some((id, Delivered::GivenUp { channel: String::new(), error: removed() })));
+            return Ok(Delivered::GivenUp { channel: String::new(), error: removed() });
         }
         Err(error) => return Err(error),
     };
     let error = match send(context, courier, &channel, id, &row.outgoing.message).await {
         Ok(()) => {
             context.notices.outbox_sent(id, row.tries).await?;
-            delivers_again(context, &channel, &row).await?;
-            return Ok(Some((id, Delivered::Sent)));
+            delivers_again(context, &channel, row).await?;
+            return Ok(Delivered::Sent);
         }
         Err(error) => error,
     };
     let after = after_delivery(id, error.disposition(), row.tries);
     if after.is_none() {
         // Before the row says so: who dies in between tells it again, and nobody misses it.
-        undelivered(context, &channel, &row, &error).await?;
+        undelivered(context, &channel, row, &error).await?;
     }
     let words: String = error.to_string().chars().take(ERROR_LETTERS_MAX).collect();
     context.notices.outbox_failed(id, row.tries, &words, after).await?;
     let channel = channel.name.to_string();
-    let told =
-        after.map_or(Delivered::GivenUp { channel, error: error.clone() }, |after| Delivered::Later { error, after });
-    Ok(Some((id, told)))
+    Ok(after.map_or(Delivered::GivenUp { channel, error: error.clone() }, |after| Delivered::Later { error, after }))
 }
 
 fn removed() -> DeliveryError {
@@ -111,7 +117,8 @@ pub(super) async fn send(
         }
     }
     let [secret, ca] = read;
-    courier.deliver(&Parcel { id, message, settings: &channel.settings, secret, ca }).await
+    let is_of_tenant = channel.tenant_id.is_some();
+    courier.deliver(&Parcel { id, message, settings: &channel.settings, is_of_tenant, secret, ca }).await
 }
 
 async fn undelivered_row(

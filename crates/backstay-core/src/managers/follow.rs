@@ -15,7 +15,7 @@ use super::saved::made_by;
 use crate::domain::alert::{Notice, Severity, Topic};
 use crate::domain::channel::Channel;
 use crate::domain::event::{Event, EventKind};
-use crate::domain::id::{JobId, TenantId};
+use crate::domain::id::{JobId, PlanId, TenantId};
 use crate::domain::job::{Job, JobKind, JobState, Outcome};
 use crate::ports::notice::{AlertRow, Behind, Mark, NoticeWrite, Outgoing};
 use crate::ports::store::StoreError;
@@ -83,8 +83,15 @@ async fn follow(
     let Behind { tenant_id, sequence } = behind;
     let events = context.history.event_list(tenant_id, sequence + 1, EVENTS_MAX).await?;
     let Some(last) = events.last() else { return Ok((0, 0)) };
-    let mut taken =
-        Taken { context, channels, now, rows: BTreeMap::new(), warned: BTreeSet::new(), messages: Vec::new() };
+    let mut taken = Taken {
+        context,
+        channels,
+        now,
+        rows: BTreeMap::new(),
+        plans: BTreeMap::new(),
+        warned: BTreeSet::new(),
+        messages: Vec::new(),
+    };
     for row in &events {
         taken.event(&row.event).await?;
         taken.messages.extend(pings_of(context, channels, &row.event).await?);
@@ -120,6 +127,8 @@ struct Taken<'a> {
     channels: &'a [Channel],
     now: Timestamp,
     rows: BTreeMap<String, Vec<(AlertRow, bool)>>,
+    /// The subjects of plans that were looked up.
+    plans: BTreeMap<PlanId, String>,
     /// Jobs that warned. Their success comes right behind, and ends no warning.
     warned: BTreeSet<JobId>,
     messages: Vec<Outgoing>,
@@ -141,10 +150,7 @@ impl Taken<'_> {
             None => None,
         };
         let subject = subject_of(event, job.as_ref());
-        if !self.rows.contains_key(&subject) {
-            let found = self.context.notices.alert_find(event.tenant_id, &subject).await?;
-            self.rows.insert(subject.clone(), found.into_iter().map(|row| (row, false)).collect());
-        }
+        self.load(event.tenant_id, &subject).await?;
         let topic = match &job {
             _ if is_bad => Some(Topic::Event(event.kind)),
             Some(job) if is_partial(self.context, job).await? => Some(Topic::Partial),
@@ -154,7 +160,13 @@ impl Taken<'_> {
             (EventKind::Warned, Some(id)) => {
                 self.warned.insert(id);
             }
-            (EventKind::Succeeded | EventKind::Cleared, _) => self.works_again(&subject, topic, event).await?,
+            (EventKind::Succeeded | EventKind::Cleared, _) => {
+                self.works_again(&subject, topic, event);
+                if let Some(plan) = self.plan_that_ran(event, job.as_ref()).await? {
+                    self.load(event.tenant_id, &plan).await?;
+                    self.works_again(&plan, None, event);
+                }
+            }
             _ => {}
         }
         let Some(topic) = topic else { return Ok(()) };
@@ -170,8 +182,36 @@ impl Taken<'_> {
         Ok(())
     }
 
+    /// Reads the alerts of a subject, once.
+    async fn load(&mut self, tenant: TenantId, subject: &str) -> Result<(), StoreError> {
+        if !self.rows.contains_key(subject) {
+            let found = self.context.notices.alert_find(tenant, subject).await?;
+            self.rows.insert(subject.to_owned(), found.into_iter().map(|row| (row, false)).collect());
+        }
+        Ok(())
+    }
+
+    /// Returns the subject of skipped starts of a whole plan, of which a backup succeeded.
+    async fn plan_that_ran(&mut self, event: &Event, job: Option<&Job>) -> Result<Option<String>, StoreError> {
+        let Some(id) = job.filter(|job| job.kind() == JobKind::Backup).and_then(|job| job.plan_id) else {
+            return Ok(None);
+        };
+        if event.kind != EventKind::Succeeded {
+            return Ok(None);
+        }
+        if !self.plans.contains_key(&id) {
+            match self.context.declarations.plan_get(id).await {
+                Ok(plan) => drop(self.plans.insert(id, format!("plan {}", plan.name))),
+                // Its alert stays; all else of the tenant is told.
+                Err(StoreError::Unreadable { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.plans.get(&id).cloned())
+    }
+
     /// Ends what a success is the end of: failures of the same work. Found harm ends by a person only.
-    async fn works_again(&mut self, subject: &str, but: Option<Topic>, event: &Event) -> Result<(), StoreError> {
+    fn works_again(&mut self, subject: &str, but: Option<Topic>, event: &Event) {
         let is_warned = event.job_id.is_some_and(|id| self.warned.contains(&id));
         let warned = Topic::Event(EventKind::Warned);
         let by_success = [
@@ -185,7 +225,7 @@ impl Taken<'_> {
             EventKind::Cleared => (&[Topic::Event(EventKind::Suspected)], "It was looked at"),
             _ => (&by_success, "It works again"),
         };
-        let Some(rows) = self.rows.get_mut(subject) else { return Ok(()) };
+        let Some(rows) = self.rows.get_mut(subject) else { return };
         for (row, is_changed) in rows {
             let goes_on = Some(row.topic) == but || row.topic == warned && is_warned;
             if row.ended_at.is_none() && ends.contains(&row.topic) && !goes_on {
@@ -196,7 +236,6 @@ impl Taken<'_> {
                 (*row, *is_changed) = (ended, true);
             }
         }
-        Ok(())
     }
 
     async fn fact(&self, event: &Event, job: Option<&Job>, topic: Topic, subject: String) -> Result<Fact, StoreError> {
@@ -215,8 +254,9 @@ impl Taken<'_> {
         if let Some(id) = job.and_then(|job| job.plan_id) {
             facts.push(("plan".to_owned(), store.plan_get(id).await?.name.to_string()));
         }
-        let monitor = subject.strip_prefix("monitor ").filter(|_| event.job_id.is_none()).map(str::to_owned);
-        if monitor.is_some() {
+        let of_none = |prefix: &str| subject.strip_prefix(prefix).filter(|_| event.job_id.is_none()).map(str::to_owned);
+        let monitor = of_none("monitor ");
+        if monitor.is_some() || of_none("plan ").is_some() {
             title.clone_from(&subject);
         }
         facts.push(("tenant".to_owned(), tenant.to_string()));

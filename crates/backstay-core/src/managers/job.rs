@@ -8,6 +8,7 @@ use super::adopt;
 use super::anomaly;
 use super::context::Context;
 use super::lease::job_in_hand;
+use super::missing;
 use super::request::short;
 use super::saved;
 use crate::domain::adoption::Adoption;
@@ -104,11 +105,16 @@ impl JobManager {
                 rows.slice_read = slice_read(job, findings);
                 rows.counts = *counts;
             }
-            JobResult::Pruned { forgotten, counts } => {
+            JobResult::Pruned { forgotten, missing, counts } => {
+                let mut forgotten = forgotten.clone();
+                if let Some(gone) = missing::look(&self.context, job, missing).await? {
+                    rows.warnings.push(self.warned(job, &gone.words));
+                    forgotten.extend(gone.forgotten);
+                }
                 let has_pending = counts.bytes_pending > 0 || counts.packs_waiting > 0;
                 let stored = counts.bytes_left.map_or(StoredAfter::Less(counts.bytes_freed), StoredAfter::Is);
-                rows.pruned = Some(Pruned { forgotten: forgotten.clone(), has_pending, stored });
                 rows.event = Some(self.prune_event(job, forgotten.len(), counts));
+                rows.pruned = Some(Pruned { forgotten, has_pending, stored });
                 return Ok(rows);
             }
             JobResult::Discovered { found, unread } => {
@@ -123,7 +129,7 @@ impl JobManager {
             }
             JobResult::Failed(failure) => {
                 let streak = Streak::after(job.streak, failure.class);
-                rows.state = self.state_after(job, failure, streak);
+                rows.state = self.state_after(job, failure, streak).await?;
                 rows.streak = Some(streak);
                 rows.counts = job.counts;
             }
@@ -178,21 +184,21 @@ impl JobManager {
         Ok(same.then_some(job.state))
     }
 
-    /// Returns the state that a failure leads to.
-    fn state_after(&self, job: &Job, failure: &Failure, streak: Streak) -> JobState {
-        let now = self.context.now();
+    /// Returns the state that a failure leads to; how long it waits is counted by the store's clock, which ends the wait.
+    async fn state_after(&self, job: &Job, failure: &Failure, streak: Streak) -> Result<JobState, StoreError> {
+        let now = self.context.schedules.clock_read().await?;
         let Failure { class, message, disposition } = failure.clone();
         if job.state.name() == StateName::Cancelling {
-            return JobState::Cancelled { finished_at: now };
+            return Ok(JobState::Cancelled { finished_at: now });
         }
-        match after_attempt(job.id, disposition, streak) {
+        Ok(match after_attempt(job.id, disposition, streak) {
             AfterFailure::Fail => JobState::Failed { class, message, finished_at: now },
             AfterFailure::Park => JobState::Parked { class, message },
             AfterFailure::Wait(delay) => {
                 let wake_at = now.saturating_add(delay).unwrap_or(now);
                 JobState::Waiting { wake_at, reason: message }
             }
-        }
+        })
     }
 
     /// Returns the signed record of a verify, chained to the item's newest; none for a job on no snapshot.
@@ -306,7 +312,7 @@ impl Jobs for JobManager {
         if job.state.name() == StateName::Cancelling {
             return self.job_finish(lease, &JobResult::Cancelled).await.map(drop);
         }
-        let now = self.context.now();
+        let now = self.context.schedules.clock_read().await?;
         let wake_at = now.saturating_add(delay).unwrap_or(now);
         let rows = Settlement {
             state: JobState::Waiting { wake_at, reason: reason.to_owned() },

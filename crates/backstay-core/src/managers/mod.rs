@@ -24,6 +24,7 @@ mod saved;
 pub mod schedule;
 mod starts;
 pub mod adopt;
+mod missing;
 pub mod retention;
 pub mod proof;
 pub mod anomaly;

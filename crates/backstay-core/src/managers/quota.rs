@@ -10,7 +10,7 @@ use crate::domain::alert::{Notice, Topic, severity_of_level};
 use crate::domain::channel::Channel;
 use crate::domain::digest::size_words;
 use crate::domain::id::{ItemId, RepositoryId, TenantId};
-use crate::domain::job::{Instruction, Job};
+use crate::domain::job::Job;
 use crate::domain::quota::{Level, Quota, QuotaError, Usage, expected, level, percent, permit};
 use crate::domain::tenant::Tenant;
 use crate::ports::job::LeaseError;
@@ -139,10 +139,13 @@ fn usage_words(quota: Quota, usage: Usage) -> String {
     bytes.into_iter().chain(snapshots).collect::<Vec<_>>().join(", ")
 }
 
-/// Says whether a claimed job may start.
-pub(super) async fn start_permit(context: &Context, job: &Job) -> Result<(), LeaseError> {
-    let (Instruction::Backup, Some(item)) = (&job.instruction, job.item_id) else { return Ok(()) };
-    match items_permit(context, job.tenant_id, &[(item, job.repository_id)]).await {
+/// Says whether a claimed backup of an item may start under its tenant's quota.
+pub(super) async fn start_permit(
+    context: &Context,
+    job: &Job,
+    (quota, item): (Quota, ItemId),
+) -> Result<(), LeaseError> {
+    match permit_under(context, (job.tenant_id, quota), &[(item, job.repository_id)]).await {
         Ok(()) => Ok(()),
         Err(PermitError::Quota(source)) => Err(LeaseError::Quota { job_id: job.id, source }),
         Err(PermitError::Store(error)) => Err(error.into()),
@@ -157,6 +160,15 @@ pub(super) async fn items_permit(
     items: &[(ItemId, RepositoryId)],
 ) -> Result<(), PermitError> {
     let quota = context.declarations.quota_get(tenant).await?;
+    permit_under(context, (tenant, quota), items).await
+}
+
+/// As [`items_permit`], under a quota that is known.
+async fn permit_under(
+    context: &Context,
+    (tenant, quota): (TenantId, Quota),
+    items: &[(ItemId, RepositoryId)],
+) -> Result<(), PermitError> {
     if quota == Quota::default() {
         return Ok(());
     }

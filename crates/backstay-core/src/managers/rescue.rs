@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use crate::domain::attempt::LeaseKey;
 use crate::domain::disposition::Disposition;
@@ -32,9 +34,15 @@ pub async fn rescue(context: &Context, stall_limit: Duration) -> Result<Rescued,
         Ok(woken) => done.woken = woken,
         Err(error) => first = Err(error),
     }
-    for lost in context.jobs.job_list_lost(stall_limit, RESCUE_ROWS_MAX).await? {
+    let lost = context.jobs.job_list_lost(stall_limit, RESCUE_ROWS_MAX).await?;
+    if lost.is_empty() {
+        return first.map(|()| done);
+    }
+    // When a job is due is compared by the store's clock.
+    let now = context.schedules.clock_read().await?;
+    for lost in lost {
         // One that cannot be moved must not hold up the others.
-        match rescue_one(context, stall_limit, &lost).await {
+        match rescue_one(context, stall_limit, &lost, now).await {
             Ok(moved) => done.lost += u64::from(moved),
             Err(error) => first = first.and(Err(error)),
         }
@@ -43,9 +51,13 @@ pub async fn rescue(context: &Context, stall_limit: Duration) -> Result<Rescued,
 }
 
 /// Moves one lost job on; false when somebody else did.
-async fn rescue_one(context: &Context, stall_limit: Duration, lost: &LostLease) -> Result<bool, StoreError> {
+async fn rescue_one(
+    context: &Context,
+    stall_limit: Duration,
+    lost: &LostLease,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let LostLease { job, reason } = lost;
-    let now = context.now();
     let streak = Streak::after(job.streak, FailureClass::AgentLost);
     let kind = job.kind().word();
     let (state, event, words) = match job.state.name() {

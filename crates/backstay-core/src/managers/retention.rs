@@ -198,6 +198,18 @@ pub(super) async fn forget_list(context: &Context, repository: &Repository) -> R
     Ok(forget)
 }
 
+/// Returns the snapshots of a repository that a prune does not forget.
+pub(super) async fn others(
+    context: &Context,
+    repository: RepositoryId,
+    forget: &[Forget],
+) -> Result<Vec<Forget>, StoreError> {
+    let goes: BTreeSet<SnapshotId> = forget.iter().map(|row| row.snapshot_id).collect();
+    let rows = context.retention.snapshot_list_whole(repository).await?;
+    let stays = rows.into_iter().filter(|row| !goes.contains(&row.id));
+    Ok(stays.map(|row| Forget { snapshot_id: row.id, foreign_id: row.foreign_id }).collect())
+}
+
 /// Asks for a prune of a repository; while one is live, that one is the answer.
 ///
 /// # Errors

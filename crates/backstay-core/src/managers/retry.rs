@@ -57,7 +57,7 @@ pub async fn plan_lift(context: &Context, plan: &Plan) -> Result<u64, StoreError
 
 /// Puts a parked job back in the queue.
 pub(super) async fn lift(context: &Context, job: &Job, why: &str) -> Result<(), StoreError> {
-    let now = context.now();
+    let now = context.schedules.clock_read().await?;
     let words = format!("{} is back in the queue: {why}", job.kind().word());
     let lifted = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), job.item_id), now, words);
     context.jobs.job_lift(job.id, now, &lifted).await.map(drop)

@@ -17,6 +17,8 @@ pub struct Parcel<'a> {
     pub message: &'a Message,
     /// Where to.
     pub settings: &'a ChannelSettings,
+    /// Whether the channel is one tenant's: who told it where to go need not see the network of the server.
+    pub is_of_tenant: bool,
     /// The password, or the key that signs.
     pub secret: Option<Secret>,
     /// Certificates (PEM) that are trusted instead of the system's.

@@ -92,6 +92,8 @@ pub enum JobResult {
     Pruned {
         /// The snapshots that are not in the repository any more, of those that were to go.
         forgotten: Vec<SnapshotId>,
+        /// Others that are not there, of those that were to be looked for.
+        missing: Vec<SnapshotId>,
         /// In numbers.
         counts: PruneCounts,
     },

@@ -229,8 +229,14 @@ pub trait NoticeStore: Send + Sync {
     /// Returns what a channel was told of a tenant last; none when it never was.
     async fn digest_told(&self, channel: ChannelId, tenant: TenantId) -> Result<Option<DigestTold>, StoreError>;
 
-    /// Leases messages that are due for a time: nobody else gets them until it is over by the store's clock.
-    async fn outbox_lease(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError>;
+    /// Leases messages that are due for a time, but for those of some channels: nobody else gets them until it is over by the
+    /// store's clock.
+    async fn outbox_lease(
+        &self,
+        but: &[ChannelId],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<OutboxRow>, StoreError>;
     /// Notes that a message was sent in a try; false when a later try has it.
     async fn outbox_sent(&self, id: MessageId, tries: u32) -> Result<bool, StoreError>;
     /// Notes that a try failed: it is tried again after a time, or (none) given up. False when a later try has it.

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::store::StoreError;
 use crate::domain::anomaly::Suspicion;
+use crate::domain::attempt::LeaseKey;
 use crate::domain::event::Event;
 use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
-use crate::domain::job::Job;
+use crate::domain::job::{Job, JobKind};
 use crate::domain::proof::{Proof, VerifyBudget};
 use crate::domain::snapshot::{Mark, Snapshot};
 
@@ -33,6 +34,10 @@ pub trait RetentionStore: Send + Sync {
 
     /// Returns the snapshots of a repository that jobs which have not ended are told to read.
     async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError>;
+
+    /// Returns the newest attempt of each job of these kinds on a repository that has not ended, was begun, and is nobody's
+    /// now.
+    async fn lease_list_over(&self, repository: RepositoryId, kinds: &[JobKind]) -> Result<Vec<LeaseKey>, StoreError>;
 
     /// Returns the prune of a repository that has not ended; none when there is none.
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError>;

@@ -64,7 +64,7 @@ pub trait ScheduleStore: Send + Sync {
     async fn clock_read(&self) -> Result<Timestamp, StoreError>;
 
     /// Returns plans whose `next_due_at` is not after `now`, the longest due first. One that cannot be read is passed
-    /// over and logged: it must not hold the others up.
+    /// over and logged: it must not hold the others up. Where such rows fill a page they are put behind the others.
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError>;
 
     /// Returns how far a plan is.

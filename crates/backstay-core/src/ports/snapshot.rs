@@ -3,6 +3,8 @@
 //! The server opens no repository; it asks a reader through this port, whether the reader is in the same process or an
 //! agent elsewhere.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -233,6 +235,9 @@ pub enum ReadError {
         /// What is wrong with it.
         problem: String,
     },
+    /// As many look as may look at once, and none of them ended for a while.
+    #[error("too many looks into snapshots are under way")]
+    Busy,
     /// The repository could not be opened or read.
     #[error("the repository {name} cannot be read")]
     Repository {
@@ -250,6 +255,7 @@ impl ReadError {
     pub const fn disposition(&self) -> Disposition {
         match self {
             Self::Repository { disposition, .. } => *disposition,
+            Self::Busy => Disposition::Retry { after: Duration::from_secs(10) },
             _ => Disposition::Operator,
         }
     }

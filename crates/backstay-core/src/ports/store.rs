@@ -159,6 +159,32 @@ pub enum Retirable {
     Storage(StorageId),
 }
 
+/// Where a backup is to be made: an item, a repository, and the plan that says how, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupPlace {
+    /// The item.
+    pub item_id: ItemId,
+    /// The repository.
+    pub repository_id: RepositoryId,
+    /// The plan.
+    pub plan_id: Option<PlanId>,
+}
+
+/// What a backup needs of what is declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackupFacts {
+    /// The item.
+    pub item: Item,
+    /// The source that it belongs to.
+    pub source: Source,
+    /// The repository, with the credential references of the storage that it lies in.
+    pub repository: Repository,
+    /// The plan; none when none was named.
+    pub plan: Option<Plan>,
+    /// What the repository's tenant may store.
+    pub quota: Quota,
+}
+
 /// Tenants, sources, items, repositories, plans: what people declare. Lists have retired ones too.
 #[async_trait]
 pub trait DeclarationStore: Send + Sync {
@@ -197,6 +223,9 @@ pub trait DeclarationStore: Send + Sync {
     async fn item_get(&self, id: ItemId) -> Result<Item, StoreError>;
     /// Returns a source's items by name.
     async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError>;
+
+    /// Returns what a backup needs, all at once; [`StoreError::NotFound`] when any of it is not there.
+    async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError>;
 
     /// Adds a storage; [`StoreError::Taken`] when the tenant has the name.
     async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError>;

@@ -6,14 +6,18 @@ use backstay_core::domain::attempt::{AttemptEnd, LeaseKey};
 use backstay_core::domain::backup::Confirmation;
 use backstay_core::domain::evidence::Evidence;
 use backstay_core::domain::id::{JobId, TenantId};
-use backstay_core::domain::job::{JobCounts, StateName};
+use backstay_core::domain::job::{JobCounts, JobKind, StateName};
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::LeaseError;
 use backstay_core::ports::store::{Settlement, StoreError};
 use jiff::Timestamp;
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, UpdateMany};
+use sea_orm::ActiveValue::NotSet;
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    UpdateMany,
+};
 
 use super::due::due_put;
 use super::held::lease_alive;
@@ -59,9 +63,9 @@ pub(super) async fn settle(
     lease_end(tx, key, now.read(tx).await?, ending, to).await?;
     unread_put(tx, key.job_id, &settlement.unread).await?;
     if let Some(snapshot) = &settlement.snapshot {
-        snapshot_add(tx, snapshot).await?;
+        let snapshots = snapshot_add(tx, snapshot).await?;
         let stored = StoredChange::More(snapshot.counts.bytes_stored);
-        usage_move(tx, &row.repository_id, UsageChange { stored, snapshots: 1 }).await?;
+        usage_move(tx, &row.repository_id, UsageChange { stored, snapshots }).await?;
     }
     if let Some(confirmed) = &settlement.confirmed {
         snapshot_confirm(tx, &row, confirmed).await?;
@@ -151,10 +155,36 @@ async fn suspicion_add(tx: &DatabaseTransaction, found: &Suspicion) -> Result<()
     done.map(drop).map_err(|error| insert_error(error, "suspicion of plan", found.plan_id.to_string()))
 }
 
-async fn snapshot_add(tx: &DatabaseTransaction, snapshot: &Snapshot) -> Result<(), StoreError> {
-    let insert = snapshot::Entity::insert(snapshot::Model::of(snapshot).into_active_model());
-    let done = insert.exec_without_returning(tx).await;
-    done.map(drop).map_err(|error| insert_error(error, "snapshot", snapshot.foreign_id.as_str()))
+/// Adds a snapshot; returns how many more there are. A look through the repository may have found it between its publishing
+/// and now: then that row becomes this one, with the marks that people gave it.
+async fn snapshot_add(tx: &DatabaseTransaction, snapshot: &Snapshot) -> Result<i64, StoreError> {
+    let taken = || StoreError::Taken { noun: "snapshot", key: snapshot.foreign_id.clone() };
+    let row = snapshot::Model::of(snapshot).into_active_model();
+    let inserted = insert_unless_taken(tx, row.clone()).await;
+    if inserted.map_err(|error| insert_error(error, "snapshot", snapshot.foreign_id.as_str()))? {
+        return Ok(1);
+    }
+    let discovers = Query::select()
+        .column(job::Column::Id)
+        .from(job::Entity)
+        .and_where(job::Column::RepositoryId.eq(snapshot.repository_id.to_string()))
+        .and_where(job::Column::Kind.eq(JobKind::Discover.word()))
+        .take();
+    let mut made = row.reset_all();
+    made.id = NotSet;
+    for mark in [&mut made.confirmed_at, &mut made.pinned_at, &mut made.held_at, &mut made.unwanted_at] {
+        *mark = NotSet;
+    }
+    let done = snapshot::Entity::update_many()
+        .set(made)
+        .filter(snapshot::Column::RepositoryId.eq(snapshot.repository_id.to_string()))
+        .filter(snapshot::Column::ForeignId.eq(&snapshot.foreign_id))
+        .filter(snapshot::Column::ForgottenAt.is_null())
+        .filter(snapshot::Column::JobId.in_subquery(discovers))
+        .exec(tx)
+        .await
+        .map_err(store_error)?;
+    if done.rows_affected == 1 { Ok(0) } else { Err(taken()) }
 }
 
 /// Writes what a look through a repository found. A snapshot that got its row meanwhile, or was forgotten, has it already.

@@ -1,14 +1,17 @@
 //! The schema: up, down, up; its words are the core's; bad rows are refused; what got in all the same is named.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use backstay_core::domain::access::Role;
 use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::channel::ChannelKind;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::Verdict;
+use backstay_core::domain::id::PlanId;
 use backstay_core::domain::job::{FailureClass, JobKind, Outcome, Phase, StateName};
 use backstay_core::domain::monitor::{PingKind, Trouble};
+use backstay_core::domain::plan::Plan;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::ports::store::{Settlement, StoreError};
 use backstay_db::migration::Migrator;
@@ -213,6 +216,23 @@ async fn garbage_is_named_and_does_not_hold_the_queue_up() {
     let whole = world.queued(1).await;
     let claimed = world.claim_naming(world.agent(), &[], 1).await;
     assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [whole], "the bad row is passed over");
+
+    // A plan that nobody can read is due before one that is well: it goes behind that, also where a page has one row.
+    let well = Plan { id: PlanId::new(world.now(), world.ten()), name: "well".parse().unwrap(), ..world.plan.clone() };
+    world.stores.declarations.plan_add(&well).await.unwrap();
+    let bad = world.plan.id;
+    raw.execute_unprepared(&format!("UPDATE plan SET schedule_json = '{{' WHERE id = '{bad}'")).await.unwrap();
+    raw.execute_unprepared("UPDATE plan_schedule SET next_due_at = 5").await.unwrap();
+    raw.execute_unprepared(&format!("UPDATE plan_schedule SET next_due_at = 4 WHERE plan_id = '{bad}'")).await.unwrap();
+    let due = async |now| world.stores.schedules.schedule_list_due(now, 1).await.unwrap();
+    let found = due(world.now()).await;
+    assert_eq!(found.iter().map(|row| row.plan.id).collect::<Vec<_>>(), [well.id]);
+    raw.execute_unprepared("UPDATE plan SET schedule_json = (SELECT schedule_json FROM plan WHERE name = 'well')")
+        .await
+        .unwrap();
+    let later = world.now().saturating_add(Duration::from_secs(60)).unwrap();
+    let found = world.stores.schedules.schedule_list_due(later, 9).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.plan.id).collect::<Vec<_>>(), [well.id, bad], "it is tried again");
 
     raw.execute_unprepared("UPDATE tenant SET name = 'A B'").await.unwrap();
     let error = world.stores.declarations.tenant_list().await.unwrap_err();

@@ -201,6 +201,7 @@ mod tests {
     use crate::format::compression::PieceCompressor;
     use crate::format::index::Index;
     use crate::interrupt::Interrupt;
+    use crate::progress::EngineProgress;
     use crate::repository::Maker;
 
     fn with_packer(test: impl FnOnce(&mut Packer<'_>)) {
@@ -211,7 +212,8 @@ mod tests {
         let (index, counters, interrupt) = (Index::default(), Counters::default(), Interrupt::default());
         let options = ArchiveOptions::new(Vec::new(), "backstay test", Timestamp::UNIX_EPOCH);
         let known = KnownBlobs::new(&index);
-        let uploads = Uploads::new(&repository, &counters, &interrupt, &options, Writing::Real);
+        let progress = EngineProgress::default();
+        let uploads = Uploads::new(&repository, &counters, (&interrupt, &progress), &options, Writing::Real);
         test(&mut Packer::new(&repository, &known, &uploads, &counters, Recheck::Each));
     }
 

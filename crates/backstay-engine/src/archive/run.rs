@@ -180,7 +180,7 @@ fn run<'a>(
     let counters = Counters::default();
     let mut seen = SeenIndex::new(&index, interrupt);
     let known = KnownBlobs::new(&index);
-    let uploads = Uploads::new(repository, &counters, interrupt, options, writing);
+    let uploads = Uploads::new(repository, &counters, (interrupt, progress), options, writing);
     let run = Run {
         repository,
         options,

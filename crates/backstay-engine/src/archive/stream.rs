@@ -120,7 +120,7 @@ fn run<'a>(
     let counters = Counters::default();
     let mut seen = SeenIndex::new(&index, interrupt);
     let known = KnownBlobs::new(&index);
-    let uploads = &Uploads::new(repository, &counters, interrupt, options, writing);
+    let uploads = &Uploads::new(repository, &counters, (interrupt, progress), options, writing);
     let packer = || Packer::new(repository, &known, uploads, &counters, options.recheck);
     let tree = std::thread::scope(|scope| {
         let _closing = Closing(uploads);

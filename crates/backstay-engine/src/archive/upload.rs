@@ -22,6 +22,7 @@ use crate::format::object::FileKind;
 use crate::format::pack::{FinishedPack, PackedBlob};
 use crate::interrupt::Interrupt;
 use crate::lock::STALE_AFTER;
+use crate::progress::EngineProgress;
 use crate::repository::{Repository, pack_part};
 
 /// Packs after which the first index file of a run is written: a run that dies young leaves something too. Each further
@@ -98,6 +99,7 @@ pub(super) struct Uploads<'a> {
     repository: &'a Repository,
     counters: &'a Counters,
     interrupt: &'a Interrupt,
+    progress: &'a EngineProgress,
     writing: Writing,
     sender: Mutex<Option<Sender<FinishedPack>>>,
     receiver: Receiver<FinishedPack>,
@@ -120,7 +122,7 @@ impl<'a> Uploads<'a> {
     pub(super) fn new(
         repository: &'a Repository,
         counters: &'a Counters,
-        interrupt: &'a Interrupt,
+        (interrupt, progress): (&'a Interrupt, &'a EngineProgress),
         options: &'a ArchiveOptions,
         writing: Writing,
     ) -> Self {
@@ -130,6 +132,7 @@ impl<'a> Uploads<'a> {
             repository,
             counters,
             interrupt,
+            progress,
             writing,
             sender: Mutex::new(Some(sender)),
             receiver,
@@ -196,6 +199,8 @@ impl<'a> Uploads<'a> {
         let body = Bytes::from(body);
         if self.writing == Writing::Real {
             self.repository.pack_write(&id, body.clone(), part, self.interrupt)?;
+            // Over a slow line nothing is read for long, while all that was read is sent.
+            add(&self.progress.packs_sent, 1);
             self.written.lock().expect("no holder panics").1.push(id);
             add(&self.counters.stored, body.len() as u64);
         }

@@ -14,8 +14,9 @@ use super::crypto::SealKey;
 /// slower derivation would add nothing.
 const LOG_N: u8 = 15;
 
-/// Largest scrypt memory that a key file may ask for: a crafted one must not take the machine.
-const SCRYPT_BYTES_MAX: u64 = 1 << 30;
+/// Largest scrypt memory that a key file may ask for: a crafted one must not take the machine. restic asks for 60 MiB at most,
+/// rustic for 128.
+const SCRYPT_BYTES_MAX: u64 = 1 << 28;
 
 /// Bytes of salt.
 const SALT_BYTES: usize = 64;

@@ -170,6 +170,10 @@ impl Held {
             if state.ended || !timeout.timed_out() {
                 continue;
             }
+            // Whoever was told to stop, and hangs, must not keep others out for ever: the lock is stale soon.
+            if self.room.interrupt.is_raised() {
+                return;
+            }
             pause = match self.refresh(&mut state) {
                 Ok(()) => self.refresh_every,
                 Err(error) => {

@@ -17,11 +17,11 @@ use backstay_storage::ReadCache;
 use jiff::Timestamp;
 
 use self::compare::{FileToCompare, compare};
-use crate::browse::{Met, walk};
+use crate::browse::{Met, join, tree_entries, walk};
 use crate::error::EngineError;
 use crate::format::id::{Id, IdMap};
 use crate::format::index::Index;
-use crate::format::node::NodeKind;
+use crate::format::node::{Node, NodeKind};
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
@@ -57,17 +57,30 @@ pub fn verify(
     let mut findings = empty(options.started_at);
     let (_, snapshot) = repository.snapshot_read(options.snapshot, interrupt)?;
     packs_check(repository, &index, &mut findings, interrupt)?;
-    let files = files_of(repository, &mut blobs, snapshot.tree, progress, interrupt, &mut findings)?;
-    let sizes: Vec<u64> = files.iter().map(|file| file.size).collect();
+    let Files { folders, sizes } = files_of(repository, &mut blobs, snapshot.tree, progress, interrupt, &mut findings)?;
     let chosen = choose(&sizes, options.sample);
-    findings.files_total = files.len() as u64;
+    findings.files_total = sizes.len() as u64;
     findings.bytes_total = sizes.iter().sum();
     findings.classes = classes(&sizes, &chosen);
     progress.set_totals(chosen.len() as u64, chosen.iter().map(|place| sizes[*place]).sum());
-    for place in chosen {
-        interrupt.check()?;
-        compare(&mut blobs, &files[place], options, &mut findings, progress, interrupt)?;
-        progress.done(1, 0);
+    let mut rest = chosen.as_slice();
+    for (number, folder) in folders.iter().enumerate() {
+        let end = folders.get(number + 1).map_or(sizes.len(), |next| next.first);
+        let (here, later) = rest.split_at(rest.partition_point(|place| *place < end));
+        rest = later;
+        let files = match files_in(repository, &mut blobs, folder, here, interrupt) {
+            Ok(files) => files,
+            Err(error) if error.is_harm() => {
+                findings.differs(shown(&folder.path), backstay_core::managers::job::chain(&error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for file in files {
+            interrupt.check()?;
+            compare(&mut blobs, &file, options, &mut findings, progress, interrupt)?;
+            progress.done(1, 0);
+        }
     }
     for bad in blobs.take_bad_copies() {
         findings.differs(bad.place, format!("{}; another copy of it is good", bad.problem));
@@ -119,7 +132,25 @@ fn packs_check(
     Ok(())
 }
 
-/// Reads all trees and returns the regular files that the index has all blobs of.
+/// A folder of the snapshot.
+struct Folder {
+    path: Vec<u8>,
+    tree: Id,
+    /// The place of its first regular file among all.
+    first: usize,
+}
+
+/// The regular files of a snapshot: what they are called and made of is read again for those that are looked at, because a
+/// snapshot may have ten million.
+#[derive(Default)]
+struct Files {
+    /// Those with a tree that can be read, in the order of a walk.
+    folders: Vec<Folder>,
+    /// The size of each file, in the same order.
+    sizes: Vec<u64>,
+}
+
+/// Reads all trees and finds files that the index has not all blobs of.
 fn files_of(
     repository: &Repository,
     blobs: &mut BlobReader<'_>,
@@ -127,23 +158,63 @@ fn files_of(
     progress: &EngineProgress,
     interrupt: &Interrupt,
     findings: &mut Findings,
-) -> Result<Vec<FileToCompare>, EngineError> {
-    let mut files = Vec::new();
+) -> Result<Files, EngineError> {
+    let mut files = Files::default();
     let known = BlobReader::new(repository, blobs.index(), ReadCache::Use, interrupt);
     walk(repository, blobs, root, progress, interrupt, &mut |met| {
         match met {
+            Met::Folder(path, tree) => {
+                let first = files.sizes.len();
+                // One without files of its own is looked into for others only.
+                if files.folders.last().is_some_and(|last| last.first == first) {
+                    files.folders.pop();
+                }
+                files.folders.push(Folder { path: path.to_vec(), tree, first });
+            }
             Met::Unreadable(path, error) => findings.differs(shown(path), backstay_core::managers::job::chain(&error)),
             Met::Entry(path, node) if node.kind == NodeKind::File => {
-                let missing = node.content.iter().find(|id| known.find(BlobKind::Data, id).is_err());
-                if let Some(id) = missing {
+                if let Some(id) = missing(&known, node) {
                     findings.differs(shown(path), format!("the blob {id} is in no index"));
                 }
-                let size = node.metadata.size;
-                let broken = missing.is_some();
-                let content = node.content.clone();
-                files.push(FileToCompare { path: path.to_vec(), size, metadata: node.metadata, content, broken });
+                files.sizes.push(node.metadata.size);
             }
             Met::Entry(..) => {}
+        }
+        Ok(())
+    })?;
+    Ok(files)
+}
+
+/// Returns the first blob of a file that no index names.
+fn missing(known: &BlobReader<'_>, node: &Node<'_>) -> Option<Id> {
+    node.content.iter().find(|id| known.find(BlobKind::Data, id).is_err()).copied()
+}
+
+/// Reads the tree of a folder again for those of its files that were chosen.
+fn files_in(
+    repository: &Repository,
+    blobs: &mut BlobReader<'_>,
+    folder: &Folder,
+    chosen: &[usize],
+    interrupt: &Interrupt,
+) -> Result<Vec<FileToCompare>, EngineError> {
+    let (mut files, mut chosen, mut place) = (Vec::new(), chosen.iter().peekable(), folder.first);
+    if chosen.peek().is_none() {
+        return Ok(files);
+    }
+    let known = BlobReader::new(repository, blobs.index(), ReadCache::Use, interrupt);
+    tree_entries(repository, blobs, &folder.tree, |node| {
+        if node.kind == NodeKind::File {
+            if chosen.next_if(|chosen| **chosen == place).is_some() {
+                files.push(FileToCompare {
+                    path: join(&folder.path, &node.name),
+                    size: node.metadata.size,
+                    metadata: node.metadata,
+                    content: node.content.clone(),
+                    broken: missing(&known, node).is_some(),
+                });
+            }
+            place += 1;
         }
         Ok(())
     })?;

@@ -102,6 +102,7 @@ pub(crate) fn paths_of(house: &House, id: &Id) -> Vec<Vec<u8>> {
     let (progress, interrupt) = (EngineProgress::default(), Interrupt::default());
     walk(&house.repository, &mut blobs, tree_of(house, id).0, &progress, &interrupt, &mut |met| {
         match met {
+            Met::Folder(..) => {}
             Met::Entry(path, _) => paths.push(path.to_vec()),
             Met::Unreadable(path, error) => panic!("{}: {error}", String::from_utf8_lossy(path)),
         }

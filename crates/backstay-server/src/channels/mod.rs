@@ -9,6 +9,9 @@ mod html;
 mod smtp;
 mod webhook;
 mod ping;
+mod reach;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use backstay_core::domain::channel::ChannelSettings;
@@ -20,10 +23,20 @@ use reqwest::{Certificate, Client, StatusCode};
 use secrecy::ExposeSecret as _;
 
 pub use html::page;
+pub use reach::Reach;
 
 /// All channel kinds.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Channels;
+#[derive(Debug, Clone, Copy)]
+pub struct Channels {
+    reach: Reach,
+}
+
+impl Channels {
+    /// Returns channels that reach so far.
+    pub const fn reaching(reach: Reach) -> Self {
+        Self { reach }
+    }
+}
 
 #[async_trait]
 impl Courier for Channels {
@@ -33,11 +46,12 @@ impl Courier for Channels {
             ChannelSettings::Webhook(settings) => origin(&settings.url),
             ChannelSettings::Ping(_) => origin(parcel.secret.as_ref().map_or("", Secret::expose_secret).trim()),
         };
+        let public_only = self.reach.is_public_only(parcel);
         let sent = async {
             match parcel.settings {
-                ChannelSettings::Smtp(settings) => smtp::send(settings, parcel, &place).await,
-                ChannelSettings::Webhook(settings) => webhook::send(settings, parcel, &place).await,
-                ChannelSettings::Ping(_) => ping::send(parcel, &place).await,
+                ChannelSettings::Smtp(settings) => smtp::send(settings, parcel, &place, public_only).await,
+                ChannelSettings::Webhook(settings) => webhook::send(settings, parcel, &place, public_only).await,
+                ChannelSettings::Ping(_) => ping::send(parcel, &place, public_only).await,
             }
         };
         let late = |_| Err(DeliveryError::Unreachable { place: place.clone(), said: "no answer in time".to_owned() });
@@ -56,8 +70,15 @@ fn unusable(words: impl Into<String>) -> DeliveryError {
 }
 
 /// Returns a client for one try: no proxy, no redirects, and the certificates that the channel names.
-fn client(parcel: &Parcel<'_>) -> Result<Client, DeliveryError> {
+fn client(parcel: &Parcel<'_>, url: &str, public_only: bool) -> Result<Client, DeliveryError> {
     let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    if public_only {
+        // A host that is an address is not resolved.
+        if let Some(host) = reqwest::Url::parse(url).ok().as_ref().and_then(reqwest::Url::host_str) {
+            reach::judge(host)?;
+        }
+        builder = builder.dns_resolver(Arc::new(reach::PublicOnly));
+    }
     if let Some(ca) = &parcel.ca {
         let certificates = Certificate::from_pem_bundle(ca.expose_secret().as_bytes());
         let certificates =

@@ -14,10 +14,10 @@ use super::{causes, client, not_taken, unusable};
 const BODY_BYTES_MAX: usize = 10_000;
 
 /// Sends a sign of life; redirects are refused, because nobody else is to know the URL.
-pub(super) async fn send(parcel: &Parcel<'_>, place: &str) -> Result<(), DeliveryError> {
-    let client = client(parcel)?;
+pub(super) async fn send(parcel: &Parcel<'_>, place: &str, public_only: bool) -> Result<(), DeliveryError> {
     let Some(secret) = parcel.secret.as_ref() else { return Err(unusable("the URL is missing")) };
     let url = address(secret.expose_secret().trim(), parcel.message.purpose)?;
+    let client = client(parcel, url.as_str(), public_only)?;
     let request = client
         .post(url)
         .header("content-type", "text/plain; charset=utf-8")
@@ -126,8 +126,15 @@ mod tests {
         let id = "0197f0c2-0000-7000-8000-000000000000".parse().unwrap();
         let message = message(purpose, lead);
         let place = origin(&url);
-        let parcel = Parcel { id, message: &message, settings: &settings, secret: Some(Secret::from(url)), ca: None };
-        let told = send(&parcel, &place).await;
+        let parcel = Parcel {
+            id,
+            message: &message,
+            settings: &settings,
+            is_of_tenant: true,
+            secret: Some(Secret::from(url)),
+            ca: None,
+        };
+        let told = send(&parcel, &place, false).await;
         (told, server.join().unwrap().1)
     }
 

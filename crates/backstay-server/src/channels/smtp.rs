@@ -10,7 +10,7 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as Lett
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message as Mail, Tokio1Executor};
 use secrecy::ExposeSecret as _;
 
-use super::{causes, html, said};
+use super::{causes, html, reach, said};
 
 /// Says to other programs that no person wrote this (RFC 3834): nobody's holiday answers come back.
 #[derive(Clone)]
@@ -31,10 +31,38 @@ impl Header for AutoSubmitted {
 }
 
 /// Hands a mail to the server that the channel names.
-pub(super) async fn send(settings: &SmtpSettings, parcel: &Parcel<'_>, place: &str) -> Result<(), DeliveryError> {
+pub(super) async fn send(
+    settings: &SmtpSettings,
+    parcel: &Parcel<'_>,
+    place: &str,
+    public_only: bool,
+) -> Result<(), DeliveryError> {
     let mail = mail(settings, parcel).map_err(|words| DeliveryError::Settings { said: words })?;
-    let transport = transport(settings, parcel)?;
-    let Err(error) = transport.send(mail).await else { return Ok(()) };
+    let hosts = match public_only {
+        // Resolved once: the name might have another address the next time.
+        true => reach::resolve(&settings.host, settings.port, place).await?,
+        false => vec![settings.host.clone()],
+    };
+    let mut answer = Err(DeliveryError::Unreachable { place: place.to_owned(), said: "it has no address".to_owned() });
+    for host in hosts {
+        answer = send_to(settings, &host, parcel, place, &mail).await;
+        if !matches!(answer, Err(DeliveryError::Unreachable { .. })) {
+            break;
+        }
+    }
+    answer
+}
+
+/// Hands a mail to one host of the server.
+async fn send_to(
+    settings: &SmtpSettings,
+    host: &str,
+    parcel: &Parcel<'_>,
+    place: &str,
+    mail: &Mail,
+) -> Result<(), DeliveryError> {
+    let transport = transport(settings, host, parcel)?;
+    let Err(error) = transport.send(mail.clone()).await else { return Ok(()) };
     let words = said(&causes(&error), parcel.secret.as_ref());
     let place = place.to_owned();
     Err(if error.is_permanent() {
@@ -49,11 +77,13 @@ pub(super) async fn send(settings: &SmtpSettings, parcel: &Parcel<'_>, place: &s
     })
 }
 
+/// Returns the way to a host; certificates are judged by the name in the settings.
 fn transport(
     settings: &SmtpSettings,
+    host: &str,
     parcel: &Parcel<'_>,
 ) -> Result<AsyncSmtpTransport<Tokio1Executor>, DeliveryError> {
-    let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host).port(settings.port);
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host).port(settings.port);
     let builder = match settings.tls {
         Tls::None => builder.tls(LettreTls::None),
         Tls::StartTls => builder.tls(LettreTls::Required(parameters(settings, parcel)?)),
@@ -139,7 +169,7 @@ mod tests {
         let settings = ChannelSettings::parse(ChannelKind::Smtp, &settings).unwrap();
         let ChannelSettings::Smtp(smtp) = &settings else { panic!("it is a mail channel") };
         let id = "0197f0c2-0000-7000-8000-000000000000".parse().unwrap();
-        let parcel = Parcel { id, message: &message, settings: &settings, secret: None, ca: None };
+        let parcel = Parcel { id, message: &message, settings: &settings, is_of_tenant: true, secret: None, ca: None };
         String::from_utf8(mail(smtp, &parcel).unwrap().formatted()).unwrap()
     }
 

@@ -24,8 +24,13 @@ const ANSWER_LETTERS_MAX: usize = 200;
 const ANSWER_BYTES_MAX: usize = 4_096;
 
 /// Sends a document to where the channel says; redirects are refused, because the signed document is for nobody else.
-pub(super) async fn send(settings: &WebhookSettings, parcel: &Parcel<'_>, place: &str) -> Result<(), DeliveryError> {
-    let client = client(parcel)?;
+pub(super) async fn send(
+    settings: &WebhookSettings,
+    parcel: &Parcel<'_>,
+    place: &str,
+    public_only: bool,
+) -> Result<(), DeliveryError> {
+    let client = client(parcel, &settings.url, public_only)?;
     let secret = parcel.secret.as_ref();
     let Some(key) = secret else { return Err(unusable("the key that signs is missing")) };
     let body = document(parcel.message).to_string();
@@ -141,8 +146,8 @@ mod tests {
         let ChannelSettings::Webhook(hook) = &settings else { panic!("it is a webhook") };
         let id = "0197f0c2-0000-7000-8000-000000000000".parse().unwrap();
         let (message, secret) = (message(), Some(Secret::from("hunter2")));
-        let parcel = Parcel { id, message: &message, settings: &settings, secret, ca: None };
-        let told = send(hook, &parcel, "the hook").await;
+        let parcel = Parcel { id, message: &message, settings: &settings, is_of_tenant: true, secret, ca: None };
+        let told = send(hook, &parcel, "the hook", false).await;
         // The connection stays open until the answer is judged.
         (told, server.join().unwrap().1)
     }

@@ -61,12 +61,15 @@ impl FromRequestParts<ServerState> for Asked {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ServerState) -> Result<Self, ApiError> {
-        let fresh = || {
-            let mut seed = [0; 32];
-            state.context.random.fill(&mut seed);
-            Asking::fresh(state.context.now(), seed)
+        let asking = match parts.extensions.get::<Asking>() {
+            Some(asking) => asking.clone(),
+            None => {
+                let mut seed = [0; 32];
+                state.context.random.fill(&mut seed);
+                // When a job is due is compared by the store's clock.
+                Asking::fresh(state.context.schedules.clock_read().await?, seed)
+            }
         };
-        let asking = parts.extensions.get::<Asking>().cloned().unwrap_or_else(fresh);
         // The request's own span, or what the caller named where this server tells nobody.
         let trace = backstay_trace::current().or_else(|| parts.extensions.get::<TraceParent>().copied());
         Ok(Self(asking.traced(trace)))

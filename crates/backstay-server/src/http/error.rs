@@ -466,6 +466,12 @@ impl From<BrowseError> for ApiError {
                 let hint = "Is the storage mounted and readable?";
                 Self::new(StatusCode::BAD_GATEWAY, "repository_unreadable", chain(&error), hint)
             }
+            BrowseError::Read(error @ ReadError::Busy) => {
+                let hint = "Wait until a look ends, or restore what you look for: that is a job of its own.";
+                let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_looks", error, hint);
+                problem.retry_after = Some(Duration::from_secs(10));
+                problem
+            }
             BrowseError::Read(error @ ReadError::Pattern { .. }) => Self::invalid("pattern", error),
             error @ BrowseError::Apart => Self::invalid("with", error),
             BrowseError::Read(error) => {

@@ -7,6 +7,7 @@
 pub mod state;
 pub mod router;
 pub mod tls;
+mod accept;
 mod agent;
 mod alert;
 mod channel;

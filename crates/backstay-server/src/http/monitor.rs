@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use backstay_api::types::list::Rows;
 use backstay_api::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView, schedule};
 use backstay_core::domain::monitor::Monitor;
 use backstay_core::managers::monitor::{monitor_change, monitor_declare, monitor_retire as retire};
+use serde::Serialize;
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
 use super::extract::Body;
 use super::state::ServerState;
+use super::tag::{as_seen, tagged_as};
 
 pub(super) async fn monitor_create(
     State(state): State<ServerState>,
@@ -43,15 +46,30 @@ pub(super) async fn monitor_list(
 pub(super) async fn monitor_show(
     State(state): State<ServerState>,
     Own(row): Own<Monitor>,
-) -> Result<Json<MonitorView>, ApiError> {
-    Ok(Json(view(&state, &row).await?))
+) -> Result<impl IntoResponse, ApiError> {
+    let view = view(&state, &row).await?;
+    Ok(tagged_as(&declared(&view), view))
+}
+
+/// Returns what is declared of a monitor: what its pings said is no change by somebody else.
+fn declared(view: &MonitorView) -> impl Serialize + use<> {
+    (
+        view.id.clone(),
+        view.name.clone(),
+        view.schedule.clone(),
+        view.time_zone.clone(),
+        view.grace_ms,
+        view.retired_at.clone(),
+    )
 }
 
 pub(super) async fn monitor_update(
     State(state): State<ServerState>,
     Own(row): Own<Monitor>,
+    headers: HeaderMap,
     Body(body): Body<MonitorUpdate>,
-) -> Result<Json<MonitorView>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
+    as_seen(&headers, &declared(&view(&state, &row).await?))?;
     let when = match &body.schedule {
         Some(line) => Some(schedule(line, body.time_zone.as_deref())?),
         None if body.time_zone.is_some() => {
@@ -61,7 +79,8 @@ pub(super) async fn monitor_update(
     };
     let grace = body.grace_ms.map(Duration::from_millis);
     let changed = monitor_change(&state.context, &*state.monitors, row.id, (when, grace)).await?;
-    Ok(Json(view(&state, &changed).await?))
+    let view = view(&state, &changed).await?;
+    Ok(tagged_as(&declared(&view), view))
 }
 
 pub(super) async fn monitor_retire(

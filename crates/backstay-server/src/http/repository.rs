@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use backstay_api::types::job::JobAccepted;
 use backstay_api::types::list::{RetiredQuery, Rows};
 use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryUpdate, RepositoryView};
@@ -17,11 +18,13 @@ use backstay_core::managers::adopt::adopt_request;
 use backstay_core::managers::declaration::RepositoryPlace;
 use backstay_core::managers::{declaration, proof, retention, retire};
 use backstay_core::ports::store::{Enqueued, Retirable};
+use jiff::Timestamp;
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
 use super::extract::{Ask, Body};
 use super::state::ServerState;
+use super::tag::{as_seen, tagged_as};
 
 pub(super) async fn repository_create(
     State(state): State<ServerState>,
@@ -60,21 +63,28 @@ fn budget_of(given_ms: Option<u64>) -> Result<VerifyBudget, ApiError> {
 pub(super) async fn repository_show(
     State(state): State<ServerState>,
     Own(repository): Own<Repository>,
-) -> Result<Json<RepositoryView>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     shown(&state, &repository).await
 }
 
-async fn shown(state: &ServerState, repository: &Repository) -> Result<Json<RepositoryView>, ApiError> {
+async fn shown(state: &ServerState, repository: &Repository) -> Result<impl IntoResponse + use<>, ApiError> {
     let now = state.context.schedules.clock_read().await?;
     let proof = state.context.retention.proof_get(repository.id).await?;
-    Ok(Json(RepositoryView::proved(repository, Some(&proof), now)))
+    Ok(tagged_as(&declared(repository, now), RepositoryView::proved(repository, Some(&proof), now)))
+}
+
+/// Returns what is declared of a repository: neither proofs nor prunes are a change by somebody else.
+fn declared(repository: &Repository, now: Timestamp) -> RepositoryView {
+    RepositoryView { epoch: 0, ..RepositoryView::proved(repository, None, now) }
 }
 
 pub(super) async fn repository_update(
     State(state): State<ServerState>,
     Own(seen): Own<Repository>,
+    headers: HeaderMap,
     Body(body): Body<RepositoryUpdate>,
-) -> Result<Json<RepositoryView>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
+    as_seen(&headers, &declared(&seen, Timestamp::UNIX_EPOCH))?;
     let budget = budget_of(body.verify_within_ms)?;
     let changed = proof::budget_change(&state.context, &seen, budget).await?;
     shown(&state, &changed).await

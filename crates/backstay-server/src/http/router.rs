@@ -1,6 +1,5 @@
 //! The endpoint table made into a router. The compiler asks for a handler of each operation.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,12 @@ use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
-use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
 use backstay_api::{ENDPOINTS, Operation};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::{self, Limits};
 use super::door::{Door, Shared, guard};
 use super::error::{ApiError, not_found};
 use super::state::ServerState;
@@ -38,44 +37,22 @@ const RESULT_BYTES_MAX: usize = 32 << 20;
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Answers on a listener until told to end; requests under way are answered first.
-///
-/// # Errors
-/// What the system says of the listener.
-pub async fn serve(listener: TcpListener, state: ServerState, end: CancellationToken) -> std::io::Result<()> {
-    answer(listener, None, state, end).await
+pub async fn serve(listener: TcpListener, state: ServerState, end: CancellationToken) {
+    answer(listener, None, state, end).await;
 }
 
 /// As [`serve`], to whoever speaks TLS.
-///
-/// # Errors
-/// What the system says of the listener.
-pub async fn serve_tls(
-    listener: TcpListener,
-    tls: &Tls,
-    state: ServerState,
-    end: CancellationToken,
-) -> std::io::Result<()> {
-    answer(listener, Some(tls), state, end).await
+pub async fn serve_tls(listener: TcpListener, tls: &Tls, state: ServerState, end: CancellationToken) {
+    answer(listener, Some(tls), state, end).await;
 }
 
-async fn answer(
-    listener: TcpListener,
-    tls: Option<&Tls>,
-    state: ServerState,
-    end: CancellationToken,
-) -> std::io::Result<()> {
+async fn answer(listener: TcpListener, tls: Option<&Tls>, state: ServerState, end: CancellationToken) {
     let shared = Arc::<Shared>::default();
-    let service = routes(state, &shared).into_make_service_with_connect_info::<SocketAddr>();
-    let ended = end.cancelled_owned();
-    let served = match tls {
-        None => axum::serve(listener, service).with_graceful_shutdown(ended).await,
-        // The tap does nothing: only through it are addresses of a listener of our own known to axum.
-        Some(tls) => axum::serve(tls.over(listener).tap_io(|_| {}), service).with_graceful_shutdown(ended).await,
-    };
+    let router = routes(state, &shared);
+    accept::answer(listener, tls.map(Tls::acceptor), router, Limits::of_process(), end).await;
     // Runs whose connection ended before them.
     shared.tasks.close();
     shared.tasks.wait().await;
-    served
 }
 
 /// Returns the router of the whole API.

@@ -21,6 +21,11 @@ pub(super) fn tagged<V: Serialize>(view: V) -> impl IntoResponse + use<V> {
     ([(ETAG, etag(&view))], Json(view))
 }
 
+/// Returns a view of which much changes by itself, with the tag of what is declared of it.
+pub(super) fn tagged_as<D: Serialize, V: Serialize>(declared: &D, view: V) -> impl IntoResponse + use<D, V> {
+    ([(ETAG, etag(declared))], Json(view))
+}
+
 /// Refuses a change of what is not as its caller saw it.
 pub(super) fn as_seen(headers: &HeaderMap, view: &impl Serialize) -> Result<(), ApiError> {
     let Some(wanted) = headers.get(IF_MATCH) else { return Ok(()) };

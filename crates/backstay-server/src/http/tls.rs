@@ -1,13 +1,10 @@
 //! TLS before the API: a certificate with its key, shown to whoever comes, and replaced while connections come.
 //!
-//! A handshake never holds up another one, and none lasts longer than [`HANDSHAKE_TIME_MAX`]. Absent on purpose: files, and
-//! when they are looked at (the role does that); certificates of clients, who bring tokens.
+//! Absent on purpose: files, and when they are looked at (the role does that); certificates of clients, who bring tokens;
+//! connections (`accept`).
 
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use axum::serve::Listener;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,17 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-
-/// Longest handshake: two ways around the world on a bad line, and a certificate's chain.
-const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Handshakes at a time; who comes later waits in the system's queue. Some kilobytes each, so that strangers who say
-/// nothing take a few megabytes at most.
-const HANDSHAKES_MAX: usize = 256;
 
 /// Why a certificate with its key cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +85,9 @@ impl Tls {
         Ok(())
     }
 
-    /// Speaks TLS on a listener.
-    pub(super) fn over(&self, listener: TcpListener) -> TlsListener {
-        TlsListener { listener, acceptor: TlsAcceptor::from(self.config.clone()), handshakes: JoinSet::new() }
+    /// Returns what speaks TLS with those who come.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.clone())
     }
 }
 
@@ -118,55 +105,4 @@ fn pair(certificate: &[u8], key: &[u8], provider: &CryptoProvider) -> Result<Cer
         error @ rustls::Error::InvalidCertificate(_) => TlsError::Certificate(error),
         error => TlsError::Key(error),
     })
-}
-
-/// Connections whose handshake is done.
-pub(super) struct TlsListener {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    /// Those under way; they end with the listener.
-    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
-}
-
-impl TlsListener {
-    fn begin(&mut self, stream: TcpStream, address: SocketAddr) {
-        let handshake = self.acceptor.accept(stream);
-        self.handshakes.spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIME_MAX, handshake).await {
-                Ok(Ok(stream)) => Some((stream, address)),
-                // Anybody's broken hello: nothing that an operator can mend.
-                Ok(Err(error)) => {
-                    tracing::debug!(%address, %error, "a TLS handshake failed");
-                    None
-                }
-                Err(_) => {
-                    tracing::debug!(%address, "a TLS handshake took too long");
-                    None
-                }
-            }
-        });
-    }
-}
-
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let has_room = self.handshakes.len() < HANDSHAKES_MAX;
-            tokio::select! {
-                (stream, address) = Listener::accept(&mut self.listener), if has_room => self.begin(stream, address),
-                Some(done) = self.handshakes.join_next() => {
-                    if let Ok(Some(done)) = done {
-                        return done;
-                    }
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }

@@ -6,7 +6,7 @@ use backstay_core::domain::id::MessageId;
 use backstay_core::domain::message::{Message, Purpose};
 use backstay_core::domain::secret::Secret;
 use backstay_core::ports::courier::{Courier as _, DeliveryError, Parcel};
-use backstay_server::channels::Channels;
+use backstay_server::channels::{Channels, Reach};
 use backstay_testkit::peers::smtp::{SmtpPeer, smtp, subject};
 use serde_json::{Value, json};
 
@@ -33,10 +33,11 @@ async fn send(peer: &SmtpPeer, to: &str, more: Value, password: &str) -> Result<
         id: MessageId::new(jiff::Timestamp::now(), [7; 10]),
         message: &message,
         settings: &settings,
+        is_of_tenant: true,
         secret: Some(Secret::from(password)),
         ca: ca.then(|| Secret::from(peer.ca.as_str())),
     };
-    Channels.deliver(&parcel).await
+    Channels::reaching(Reach::Anywhere).deliver(&parcel).await
 }
 
 #[tokio::test]

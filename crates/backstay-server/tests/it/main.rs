@@ -9,6 +9,7 @@ mod explain;
 mod job_set;
 mod jobs;
 mod mail;
+mod notifier;
 mod once;
 mod ping;
 mod promises;

@@ -39,6 +39,39 @@ async fn a_request_with_a_key_happens_once() {
     assert_eq!(refused.status, 422, "an answer with a secret is not remembered");
 }
 
+/// Red without `If-Match` in an update, or when what a row does by itself (proofs, pings) counts as a change by somebody.
+#[tokio::test(flavor = "multi_thread")]
+async fn repositories_and_monitors_have_tags_of_what_is_declared() {
+    let stores = fakes();
+    let served = Served::over(&stores).await;
+    let world = World::new(stores, 1).await;
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let body = r#"{"name":"nightly","tenant":"ada","schedule":"every 1d","grace_ms":3600000}"#;
+    let made = served.http("POST /api/v1/monitors", &[&bearer], body, "").await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let monitor = made.json()["id"].as_str().unwrap().to_owned();
+    for (path, first, second) in [
+        (
+            format!("/api/v1/repositories/{}", world.repository.id),
+            r#"{"verify_within_ms":864000000}"#,
+            r#"{"verify_within_ms":0}"#,
+        ),
+        (format!("/api/v1/monitors/{monitor}"), r#"{"grace_ms":7200000}"#, r#"{"grace_ms":60000}"#),
+    ] {
+        let seen = served.http(&format!("GET {path}"), &[&bearer], "", "").await;
+        let tag = format!("if-match: {}", seen.header("etag").unwrap());
+        world.clock.advance(std::time::Duration::from_secs(86_400 * 9));
+        let again = served.http(&format!("GET {path}"), &[&bearer], "", "").await;
+        assert_eq!(again.header("etag"), seen.header("etag"), "{path}: time is nobody's change");
+        let change = async |body: &str| served.http(&format!("PATCH {path}"), &[&bearer, &tag], body, "").await;
+        let changed = change(first).await;
+        assert_eq!(changed.status, 200, "{path}: {}", changed.body);
+        assert_ne!(changed.header("etag"), seen.header("etag"));
+        let late = change(second).await;
+        assert_eq!((late.status, late.json()["code"].as_str()), (412, Some("changed")), "{path}");
+    }
+}
+
 /// Red without `If-Match` in `plan_update`, and without the old values in `plan_replace`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_by_somebody_else_is_not_overwritten() {

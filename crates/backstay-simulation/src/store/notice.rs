@@ -58,8 +58,13 @@ impl NoticeStore for SteppedStore {
     async fn digest_told(&self, channel: ChannelId, tenant: TenantId) -> Result<Option<DigestTold>, StoreError> {
         self.reads("digest_told", self.database.digest_told(channel, tenant)).await
     }
-    async fn outbox_lease(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
-        self.writes("outbox_lease", self.database.outbox_lease(count_max, ttl)).await
+    async fn outbox_lease(
+        &self,
+        but: &[ChannelId],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        self.writes("outbox_lease", self.database.outbox_lease(but, count_max, ttl)).await
     }
     async fn outbox_sent(&self, id: MessageId, tries: u32) -> Result<bool, StoreError> {
         self.writes("outbox_sent", self.database.outbox_sent(id, tries)).await

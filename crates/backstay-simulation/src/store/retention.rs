@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use backstay_core::domain::anomaly::Suspicion;
+use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
-use backstay_core::domain::job::Job;
+use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
@@ -20,6 +21,9 @@ impl RetentionStore for SteppedStore {
     }
     async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError> {
         self.reads("snapshot_list_wanted", self.database.snapshot_list_wanted(repository)).await
+    }
+    async fn lease_list_over(&self, repository: RepositoryId, kinds: &[JobKind]) -> Result<Vec<LeaseKey>, StoreError> {
+        self.reads("lease_list_over", self.database.lease_list_over(repository, kinds)).await
     }
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
         self.reads("prune_live", self.database.prune_live(repository)).await

@@ -39,7 +39,7 @@ impl ScheduleStore for SteppedStore {
         self.reads("clock_read", self.database.clock_read()).await
     }
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {
-        self.reads("schedule_list_due", self.database.schedule_list_due(now, rows_max)).await
+        self.writes("schedule_list_due", self.database.schedule_list_due(now, rows_max)).await
     }
     async fn schedule_get(&self, plan: PlanId) -> Result<ScheduleState, StoreError> {
         self.reads("schedule_get", self.database.schedule_get(plan)).await

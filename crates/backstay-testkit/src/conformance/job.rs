@@ -118,6 +118,7 @@ macro_rules! jobs_promises {
             result::a_partial_backup_that_its_plan_accepts_is_good,
             result::what_did_not_change_is_confirmed,
             result::what_a_discover_finds_becomes_somebodys,
+            result::a_backup_takes_over_what_a_look_found_of_it,
             result::a_verify_leaves_signed_and_chained_evidence,
             result::a_restore_succeeds_as_it_went,
             result::a_failure_goes_where_its_disposition_says,

@@ -4,11 +4,12 @@
 use backstay_agent::Commands;
 use backstay_api::Client;
 use backstay_core::domain::secret::Secret;
+use backstay_server::channels::Reach;
 
 use super::args::Common;
 use super::error::{CliError, Exit};
 use crate::roles::data_dir::DataDirError;
-use crate::roles::installation::{Installation, StartError, WithAgent, commands_of, history_of};
+use crate::roles::installation::{Installation, StartError, Ways, WithAgent, commands_of};
 use crate::roles::telemetry;
 
 /// A client, and what must live as long as it is used.
@@ -40,8 +41,9 @@ impl Connection {
                 own: None,
             });
         }
-        let (commands, history) = (commands_of(common.told(), Commands::Allowed), history_of(common.told()));
-        match Installation::start(&data, with_agent, commands, history).await {
+        let (commands, ways) =
+            (commands_of(common.told(), Commands::Allowed), Ways::of(common.told(), Reach::Anywhere));
+        match Installation::start(&data, with_agent, commands, ways).await {
             Ok(own) => Ok(Self { client: own.client.clone(), own: Some(own) }),
             // It began in the meantime; now it can be spoken to.
             Err(StartError::DataDir(error @ DataDirError::Busy { .. })) => match data.server_file_read() {

@@ -1,6 +1,6 @@
 //! What a server has, in the form in which files say it: read through the API's client, row by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_api::types::channel::ChannelRuleView;
 use backstay_api::types::list::RetiredQuery;
@@ -256,10 +256,20 @@ impl Server {
             let tenant = row.tenant_id.as_ref().map(|id| name_of(tenants, id));
             self.put(Key::new(Noun::Channel, tenant.as_deref(), &row.name), &row.id, said, &row);
         }
-        for row in if_allowed(client.maintenance_list().await)?.into_iter().flat_map(|list| list.rows) {
+        // Windows may share a name: those after the first one are told apart by a number, with which no window is called.
+        let windows = if_allowed(client.maintenance_list().await)?.map(|list| list.rows).unwrap_or_default();
+        let mut names: BTreeSet<_> = windows.iter().map(|row| (row.tenant_id.clone(), row.name.clone())).collect();
+        let mut met = BTreeSet::new();
+        for row in windows {
+            let mut name = row.name.clone();
+            if !met.insert((row.tenant_id.clone(), name.clone())) {
+                let mut numbered = (2..).map(|number: u32| format!("{}-{number}", row.name));
+                let is_free = |name: &String| names.insert((row.tenant_id.clone(), name.clone()));
+                name = numbered.find(is_free).unwrap_or(name);
+            }
             let said = record([("from", json!(row.from)), ("until", json!(row.until))]);
             let tenant = row.tenant_id.as_ref().map(|id| name_of(tenants, id));
-            self.put(Key::new(Noun::Maintenance, tenant.as_deref(), &row.name), &row.id, said, &row);
+            self.put(Key::new(Noun::Maintenance, tenant.as_deref(), &name), &row.id, said, &row);
         }
         if let Some(caps) = if_allowed(client.caps_show().await)? {
             self.caps_revision = Some(caps.revision);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backstay_core::domain::secret::Secret;
 use backstay_db::MasterKeys;
+use backstay_server::channels::Reach;
 use secrecy::ExposeSecret as _;
 
 use super::args::Common;
@@ -15,7 +16,7 @@ use super::up::TlsArgs;
 use crate::roles::config::{Config, SaidOrFile, Typed};
 use crate::roles::database_url::DatabaseUrl;
 use crate::roles::door::Door;
-use crate::roles::installation::history_of;
+use crate::roles::installation::Ways;
 use crate::roles::master_key;
 use crate::roles::own_database::OwnDatabase;
 use crate::roles::server::{self, Shared};
@@ -89,7 +90,7 @@ fn shared(server: &Server, config: &Config) -> Result<Shared, CliError> {
         url: url(server, config)?,
         keys: keys(config)?,
         wait: Duration::from_secs(config.number("server.database_wait_seconds")),
-        history: history_of(config),
+        ways: Ways::of(config, Reach::PublicForTenants),
     })
 }
 

@@ -34,8 +34,9 @@ pub(super) async fn take(client: &Client, server: &mut Server, step: &Step) -> R
         }
         Act::Update { id, record, .. } => update(client, server, step, id, record).await,
         Act::Replace { id, record } => {
-            client.maintenance_remove(id).await?;
-            create(client, server, &step.key, record).await.map(drop)
+            // The new one first: for no moment does neither hold, and who dies in between leaves both.
+            create(client, server, &step.key, record).await?;
+            Ok(client.maintenance_remove(id).await?)
         }
         Act::Retire { id } => retire(client, step.key.noun, id).await,
     }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use backstay_agent::Commands;
+use backstay_server::channels::Reach;
 
 use super::args::Common;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 use crate::roles::config::Typed;
 use crate::roles::door::Door;
-use crate::roles::installation::{WithAgent, commands_of, history_of};
+use crate::roles::installation::{Ways, WithAgent, commands_of};
 
 /// What an installation is told.
 #[derive(Debug, clap::Args)]
@@ -73,7 +74,11 @@ pub(super) async fn run(common: &Common, screen: &Screen) -> Result<Exit, CliErr
         }
         None => None,
     };
-    let alone = if door.is_some() { Commands::Refused } else { Commands::Allowed };
-    crate::roles::up::run(&data, with_agent, commands_of(config, alone), (door, history_of(config)), screen).await?;
+    let (alone, reach) = match &door {
+        Some(_) => (Commands::Refused, Reach::PublicForTenants),
+        None => (Commands::Allowed, Reach::Anywhere),
+    };
+    crate::roles::up::run(&data, with_agent, commands_of(config, alone), (door, Ways::of(config, reach)), screen)
+        .await?;
     Ok(Exit::Done)
 }

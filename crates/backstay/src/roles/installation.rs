@@ -26,7 +26,7 @@ use backstay_core::ports::store::StoreError;
 use backstay_core::ports::sweep::SweepStore;
 use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
 use backstay_failpoint::lease_time;
-use backstay_server::channels::Channels;
+use backstay_server::channels::{Channels, Reach};
 use backstay_server::http::{ServerState, TokenAuthenticator, serve, serve_tls};
 use backstay_server::loops::{Turns, notifier, rescuer, scheduler, sweeper, watcher};
 use backstay_server::secrets::by_reference::ByReference;
@@ -99,8 +99,35 @@ pub(crate) struct Parts {
     pub(crate) context: Context,
     pub(crate) database: Arc<Database>,
     pub(crate) secrets: Arc<SealedSecrets>,
+    /// What was said of how it works.
+    pub(crate) ways: Ways,
+}
+
+/// What may be said of how a control plane works.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ways {
     /// How long rows of what is over are kept.
     pub(crate) history: Duration,
+    /// How far channels reach.
+    pub(crate) reach: Reach,
+}
+
+impl Ways {
+    /// Returns those of an installation that was told nothing and listens for this machine alone.
+    pub(crate) const fn alone() -> Self {
+        Self { history: HISTORY_DEFAULT, reach: Reach::Anywhere }
+    }
+
+    /// Returns what a configuration says; `reach` is where it says nothing.
+    pub(crate) fn of(config: &Config, reach: Reach) -> Self {
+        let history = Duration::from_secs(config.number("server.history_days") * 86_400);
+        let reach = match config.text("server.private_channels") {
+            None => reach,
+            Some(_) if config.is_on("server.private_channels") => Reach::Anywhere,
+            Some(_) => Reach::PublicForTenants,
+        };
+        Self { history, reach }
+    }
 }
 
 /// What answers and keeps the queue going, in this process.
@@ -135,7 +162,8 @@ impl ControlPlane {
         own_agent: Option<OwnAgent>,
     ) -> Self {
         let Parts { context, database, secrets, .. } = parts.clone();
-        let (sweeps, history): (Arc<dyn SweepStore>, _) = (database.clone(), &parts.history);
+        let (sweeps, ways): (Arc<dyn SweepStore>, _) = (database.clone(), parts.ways);
+        let courier = Arc::new(Channels::reaching(ways.reach));
         let access: Arc<dyn AccessStore> = database.clone();
         let wake = Arc::new(Notify::new());
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -160,7 +188,7 @@ impl ControlPlane {
             purges: parts.database.clone(),
             meter: database,
             tally: Arc::clone(&tally),
-            courier: Arc::new(Channels),
+            courier: courier.clone(),
             wake: Arc::clone(&wake),
             end: end.clone(),
         };
@@ -168,12 +196,9 @@ impl ControlPlane {
             let (state, stop) = (state.clone(), end.clone());
             let tls = certificate.as_ref().map(Certificate::tls);
             tasks.spawn(async move {
-                let serving = match tls {
+                match tls {
                     Some(tls) => serve_tls(listener, &tls, state, stop).await,
                     None => serve(listener, state, stop).await,
-                };
-                if let Err(error) = serving {
-                    tracing::error!(error = %error, "the API stopped answering");
                 }
             });
             if let Some(certificate) = certificate {
@@ -184,8 +209,8 @@ impl ControlPlane {
             tasks.spawn(rescuer::run(context.clone(), tally, Arc::clone(&wake), turns.clone(), end.clone()));
             tasks.spawn(scheduler::run(context.clone(), Arc::clone(&wake), turns.clone(), end.clone()));
             tasks.spawn(watcher::run(context.clone(), parts.database.clone(), end.clone()));
-            tasks.spawn(notifier::run(context.clone(), Arc::new(Channels), end.clone()));
-            tasks.spawn(sweeper::run(context, sweeps, *history, end.clone()));
+            tasks.spawn(notifier::run(context.clone(), courier, end.clone()));
+            tasks.spawn(sweeper::run(context, sweeps, ways.history, end.clone()));
         }
         Self { jobs, wake, end, tasks, turns }
     }
@@ -217,13 +242,13 @@ impl Installation {
         data: &DataDir,
         with_agent: WithAgent,
         commands: Commands,
-        history: Duration,
+        ways: Ways,
     ) -> Result<Self, StartError> {
-        Self::start_with(data, with_agent, commands, (None, history)).await
+        Self::start_with(data, with_agent, commands, (None, ways)).await
     }
 
     /// As [`Installation::start`], with a door for others beside that for this machine's own commands: whatever name is in
-    /// a certificate, those need not believe it. `history` is how long rows of what is over are kept.
+    /// a certificate, those need not believe it.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
@@ -231,10 +256,10 @@ impl Installation {
         data: &DataDir,
         with_agent: WithAgent,
         commands: Commands,
-        (door, history): (Option<Door>, Duration),
+        (door, ways): (Option<Door>, Ways),
     ) -> Result<Self, StartError> {
         let lock = data.lock()?;
-        let parts = Parts { history, ..parts(data).await? };
+        let parts = Parts { ways, ..parts(data).await? };
         take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;
         let token = random_token();
         let own = Secret::from(token.clone());
@@ -314,12 +339,7 @@ pub(crate) fn parts_of(
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     };
-    Parts { context, database, secrets, history: HISTORY_DEFAULT }
-}
-
-/// Returns how long rows of what is over are kept.
-pub(crate) fn history_of(config: &Config) -> Duration {
-    Duration::from_secs(config.number("server.history_days") * 86_400)
+    Parts { context, database, secrets, ways: Ways::alone() }
 }
 
 /// Returns the secrets that this process was started with.

@@ -18,12 +18,11 @@ use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageV
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotVerify, SnapshotView};
 use backstay_api::types::source::{SourceCreate, SourceView};
 use backstay_core::domain::name::Name;
-use backstay_core::domain::sweep::HISTORY_DEFAULT;
 use serde::Serialize;
 use serde_json::json;
 
 use super::data_dir::{DataDir, DataDirError};
-use super::installation::{Installation, WithAgent, random_words};
+use super::installation::{Installation, Ways, WithAgent, random_words};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::job::{exit_of, next_step};
 use crate::cli::watch::{Watch, watch_job};
@@ -109,7 +108,7 @@ pub(crate) async fn run(
     watch: &mut Watch,
 ) -> Result<Outcome, CliError> {
     let folder = folder_check(folder, data)?;
-    let installation = Installation::start(data, WithAgent::Yes, commands, HISTORY_DEFAULT).await?;
+    let installation = Installation::start(data, WithAgent::Yes, commands, Ways::alone()).await?;
     let answer = protect(&installation.client, &folder, data, watch).await;
     installation.stop().await;
     answer

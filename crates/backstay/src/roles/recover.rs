@@ -21,12 +21,11 @@ use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, Reposit
 use backstay_api::types::snapshot::SnapshotQuery;
 use backstay_api::types::source::{SourceCreate, SourceView};
 use backstay_core::domain::adoption::FOREIGN_KIND;
-use backstay_core::domain::sweep::HISTORY_DEFAULT;
 use serde::Serialize;
 use serde_json::json;
 
 use super::data_dir::{DataDir, DataDirError};
-use super::installation::{Installation, WithAgent};
+use super::installation::{Installation, Ways, WithAgent};
 use super::quickstart::{TENANT, must_have_succeeded, plan_of};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::watch::{Watch, watch_job};
@@ -81,7 +80,7 @@ pub(crate) async fn run(
         Password::File(path) => Some(password_read(path)?),
         Password::Reference(_) => None,
     };
-    let installation = Installation::start(data, WithAgent::Yes, commands, HISTORY_DEFAULT).await?;
+    let installation = Installation::start(data, WithAgent::Yes, commands, Ways::alone()).await?;
     let answer = rebuild(&installation.client, wish, password, data, watch).await;
     installation.stop().await;
     answer

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::database_url::DatabaseUrl;
 use super::door::Door;
-use super::installation::{ControlPlane, Parts, StartError, WithAgent, parts_of, sealed};
+use super::installation::{ControlPlane, Parts, StartError, Ways, WithAgent, parts_of, sealed};
 use super::service::Service;
 use super::system::SystemRandom;
 use crate::cli::error::{CliError, Exit};
@@ -37,8 +37,8 @@ pub(crate) struct Shared {
     pub(crate) keys: MasterKeys,
     /// How long it is waited for.
     pub(crate) wait: Duration,
-    /// How long rows of what is over are kept.
-    pub(crate) history: Duration,
+    /// What was said of how it works.
+    pub(crate) ways: Ways,
 }
 
 /// Serves until a signal.
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
 /// [`CliError`] when it does not start; nothing was served then.
 pub(crate) async fn run(shared: &Shared, door: Door, screen: &Screen) -> Result<(), CliError> {
     let (mut signals, service) = (Signals::listen(), Service::of_environment());
-    let parts = Parts { history: shared.history, ..open(shared).await? };
+    let parts = Parts { ways: shared.ways, ..open(shared).await? };
     let address = door.address().to_owned();
     let door = door.open().await.map_err(|source| StartError::Door { address, source })?;
     let url = door.url();

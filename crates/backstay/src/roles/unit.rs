@@ -90,7 +90,8 @@ impl Unit<'_> {
             words(self.config),
         );
         out.push_str("# A new version may have a large database to bring up to date.\nTimeoutStartSec=15min\n");
-        out.push_str("# Jobs go back to the queue first.\nTimeoutStopSec=30s\nWatchdogSec=5min\n\n");
+        out.push_str("# Jobs go back to the queue first.\nTimeoutStopSec=30s\nWatchdogSec=5min\n");
+        out.push_str("# Files of repositories, and connections.\nLimitNOFILE=65536\n\n");
         out.push_str("# As narrow as a backup allows: it must see all files as they are.\n");
         out.push_str(NARROW);
         if self.whose == Whose::Machine {

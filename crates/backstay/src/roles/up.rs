@@ -1,12 +1,10 @@
 //! Server and agent in one process on 127.0.0.1, until told to end.
 
-use std::time::Duration;
-
 use backstay_agent::Commands;
 
 use super::data_dir::DataDir;
 use super::door::Door;
-use super::installation::{Installation, WithAgent};
+use super::installation::{Installation, Ways, WithAgent};
 use super::own_database::OwnDatabase;
 use super::service::Service;
 use crate::cli::error::{CliError, Exit};
@@ -23,11 +21,11 @@ pub(crate) async fn run(
     data: &DataDir,
     with_agent: WithAgent,
     commands: Commands,
-    (door, history): (Option<Door>, Duration),
+    (door, ways): (Option<Door>, Ways),
     screen: &Screen,
 ) -> Result<(), CliError> {
     let (mut signals, service) = (Signals::listen(), Service::of_environment());
-    let installation = Installation::start_with(data, with_agent, commands, (door, history)).await?;
+    let installation = Installation::start_with(data, with_agent, commands, (door, ways)).await?;
     let place = human::shown(&data.path().display().to_string());
     screen.say(&format!("backstay works in {place} and answers at {}", installation.url));
     if let Some(door) = &installation.door {

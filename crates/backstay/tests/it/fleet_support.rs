@@ -120,6 +120,8 @@ impl Fleet {
         let mut command = self.place.command(&["server"]);
         command.args(arguments).arg("--database-url-file").arg(self.place.path("database.url"));
         command.arg("--master-key-file").arg(self.place.path("master.key")).env("BACKSTAY_LOG", "info");
+        // Peers of tests are on this machine.
+        command.env("BACKSTAY_PRIVATE_CHANNELS", "true");
         command
     }
 

@@ -1,9 +1,11 @@
 //! TLS on the whole product: who may be spoken to, whom verbs and agents trust, and a certificate that is renewed.
 
 use std::io::Read as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fleet_support::{Process, private, wait_for};
 use crate::show_call::Up;
@@ -105,6 +107,64 @@ fn verbs_and_agents_speak_https_and_trust_an_authority_of_their_own() {
     assert_eq!(place.json(&["snapshot", "list"])["rows"].as_array().unwrap().len(), 2);
     agent.end();
     server.end();
+}
+
+/// Red when a tenant's channel is let into the network behind a server that others may use, or when one that may go there
+/// is not.
+#[test]
+fn a_tenants_channel_does_not_reach_what_only_the_server_sees() {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    assert_eq!(place.quickstart().code, Some(0));
+    authority(&place, "one");
+    for folder in ["keys/channels", "keys/channels/default"] {
+        let keys = place.data().join(folder);
+        std::fs::create_dir_all(&keys).unwrap();
+        std::fs::write(keys.join("hook"), "a secret of a hook").unwrap();
+    }
+    let inside = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = inside.local_addr().unwrap().port();
+    let visits = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&visits);
+    // A visitor is let go at once. The thread ends with the test.
+    std::thread::spawn(move || {
+        for _visitor in inside.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let came = || visits.swap(0, Ordering::SeqCst) > 0;
+    let hook = |name: &str, host: &str, keys: &str, tenant: &[&str]| {
+        let (url, secret) = (format!("url=https://{host}:{port}/x"), format!("secret=file:{keys}/hook"));
+        let words = ["channel", "create", name, "--kind", "webhook", "--set", &url, "--set", &secret];
+        place.json(&[&words, tenant].concat())["id"].as_str().unwrap().to_owned()
+    };
+    let test = |id: &str| {
+        let mut test = place.command(&["channel", "test", id]);
+        let ran = Ran::of(&mut test);
+        assert_ne!(ran.code, Some(0), "{ran:?}");
+        (came(), ran.err)
+    };
+
+    let of_tenant = |name: &str, host: &str| hook(name, host, "keys/channels/default", &["--tenant", "default"]);
+    let (by_number, by_name) = (of_tenant("number", "127.0.0.1"), of_tenant("name", "localhost"));
+    let ours = hook("ours", "127.0.0.1", "keys/channels", &[]);
+    let mut server = Process::start(up(&place, "127.0.0.1:0", "one"));
+    server.heard("for others it listens at ");
+    for id in [&by_number, &by_name] {
+        let (came, said) = test(id);
+        assert!(!came && said.contains("is no public address") && said.contains("server.private_channels"), "{said}");
+    }
+    assert!(test(&ours).0, "a channel of the installation goes where it says");
+    server.end();
+
+    let mut told = up(&place, "127.0.0.1:0", "one");
+    told.env("BACKSTAY_PRIVATE_CHANNELS", "true");
+    let mut server = Process::start(told);
+    server.heard("for others it listens at ");
+    assert!(test(&by_number).0 && test(&by_name).0, "it was allowed");
+    server.end();
+    // Nobody else is here.
+    assert!(test(&by_number).0, "an installation for this machine alone");
 }
 
 /// Red when somebody listens beyond the machine in the clear unasked, or when a way out is not said.

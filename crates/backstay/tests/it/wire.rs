@@ -68,7 +68,7 @@ async fn over_the_wire() -> JobsHarness {
         purges: database.clone(),
         meter: database,
         tally: Arc::clone(&tally),
-        courier: Arc::new(backstay_server::channels::Channels),
+        courier: Arc::new(backstay_server::channels::Channels::reaching(backstay_server::channels::Reach::Anywhere)),
         wake: Arc::default(),
         end: CancellationToken::new(),
     };

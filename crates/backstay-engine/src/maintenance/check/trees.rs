@@ -55,8 +55,10 @@ pub(super) fn check(
     let pending = each_tree_once(repository, &mut known, &roots, checked, interrupt)?;
     pending_check(repository, &mut known, &pending, *read != ReadData::None, checked, interrupt)?;
     if before > 0 || checked.finding_count > before {
+        // Trees below which all is well, of whatever snapshot: most snapshots share nearly all of theirs.
+        let mut well = Bits::new(index.blob_count());
         for (snapshot, tree) in &roots {
-            name_affected(repository, &known, *snapshot, *tree, checked, interrupt)?;
+            name_affected(repository, &known, &mut well, (*snapshot, *tree), checked, interrupt)?;
         }
     }
     Ok(())
@@ -157,12 +159,26 @@ fn pending_check(
     Ok(())
 }
 
-/// Names the paths of a snapshot that cannot be restored as they were.
+/// A subfolder: its path, and its tree.
+type Below = (Vec<u8>, Id);
+
+/// A folder whose subfolders are gone through.
+struct Folder {
+    /// The place of its tree in the index.
+    place: usize,
+    /// Subfolders that are still to be looked into, each with its tree.
+    left: Vec<Below>,
+    /// Whether nothing was found in it or below it so far.
+    is_well: bool,
+}
+
+/// Names the paths of a snapshot that cannot be restored as they were. Trees that are `well` are passed over, and those
+/// that turn out to be are added.
 fn name_affected(
     repository: &Repository,
     known: &Known<'_>,
-    snapshot: Id,
-    root: Id,
+    well: &mut Bits,
+    (snapshot, root): (Id, Id),
     checked: &mut Checked,
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
@@ -170,25 +186,61 @@ fn name_affected(
         checked.affects(snapshot, b"");
         return Ok(());
     }
-    let mut blobs = BlobReader::new(repository, known.index, ReadCache::Use, interrupt);
+    let index = known.index;
+    let mut blobs = BlobReader::new(repository, index, ReadCache::Use, interrupt);
     // A tree that names itself must not keep us for ever.
-    let mut seen = Bits::new(known.index.blob_count());
-    let mut folders = vec![(Vec::new(), root)];
-    while let Some((path, tree)) = folders.pop() {
-        interrupt.check()?;
-        tree_entries(repository, &mut blobs, &tree, |node| {
-            let below = join(&path, &node.name);
-            let lost = node.content.iter().any(|id| known.is_lost(BlobKind::Data, id));
-            let mut is_new =
-                |tree: &Id| known.index.copies(BlobKind::Tree, tree).next().is_some_and(|place| seen.set(place));
-            match node.subtree {
-                Some(subtree) if known.is_lost(BlobKind::Tree, &subtree) => checked.affects(snapshot, &below),
-                Some(subtree) if is_new(&subtree) => folders.push((below, subtree)),
-                None if lost => checked.affects(snapshot, &below),
-                _ => {}
+    let mut seen = Bits::new(index.blob_count());
+    let mut folders: Vec<Folder> = Vec::new();
+    let mut next = Some((Vec::new(), root));
+    loop {
+        if let Some((path, tree)) = next.take() {
+            interrupt.check()?;
+            match index.copies(BlobKind::Tree, &tree).next() {
+                Some(place) if well.has(place) => {}
+                Some(place) if seen.set(place) => {
+                    let (left, is_well) = look(repository, known, &mut blobs, (&path, &tree), snapshot, checked)?;
+                    folders.push(Folder { place, left, is_well });
+                }
+                // It was met before in this snapshot, and something is below it.
+                _ => folders.iter_mut().for_each(|above| above.is_well = false),
             }
-            Ok(())
-        })?;
+        }
+        let Some(folder) = folders.last_mut() else { return Ok(()) };
+        next = folder.left.pop();
+        if next.is_none()
+            && let Some(done) = folders.pop()
+        {
+            match done.is_well {
+                true => drop(well.set(done.place)),
+                false => folders.iter_mut().for_each(|above| above.is_well = false),
+            }
+        }
     }
-    Ok(())
+}
+
+/// Names what is affected in one folder; returns its subfolders that can be read, and whether nothing was.
+fn look(
+    repository: &Repository,
+    known: &Known<'_>,
+    blobs: &mut BlobReader<'_>,
+    (path, tree): (&[u8], &Id),
+    snapshot: Id,
+    checked: &mut Checked,
+) -> Result<(Vec<Below>, bool), EngineError> {
+    let (mut left, mut is_well) = (Vec::new(), true);
+    tree_entries(repository, blobs, tree, |node| {
+        let below = join(path, &node.name);
+        let is_lost = match node.subtree {
+            Some(subtree) => known.is_lost(BlobKind::Tree, &subtree),
+            None => node.content.iter().any(|id| known.is_lost(BlobKind::Data, id)),
+        };
+        if is_lost {
+            checked.affects(snapshot, &below);
+            is_well = false;
+        } else if let Some(subtree) = node.subtree {
+            left.push((below, subtree));
+        }
+        Ok(())
+    })?;
+    Ok((left, is_well))
 }

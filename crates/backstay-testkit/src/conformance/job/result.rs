@@ -16,7 +16,7 @@ use backstay_core::domain::plan::Plan;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retry::{FAILURES_BEFORE_PARKED, Streak};
 use backstay_core::domain::sample::SampleRule;
-use backstay_core::domain::snapshot::PublishedSnapshot;
+use backstay_core::domain::snapshot::{Mark, PublishedSnapshot};
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{JobResult, Jobs};
 use backstay_core::ports::store::{Enqueued, Page, SnapshotFilter};
@@ -162,6 +162,48 @@ pub async fn what_a_discover_finds_becomes_somebodys(harness: JobsHarness) {
     assert_eq!((source.kind.as_str(), row("02").is_good), (FOREIGN_KIND, false));
     assert_eq!(source.settings["hostname"], "there");
     assert_eq!(world.jobs.job_unread_get(leased.id).await.unwrap().count, 1);
+}
+
+/// A look through the repository may find a snapshot whose backup has not ended yet. The backup ends all the same, and the
+/// snapshot is one: the backup's, with the mark that somebody gave it meanwhile.
+///
+/// Red when the row of the look is in the backup's way, or the snapshot is counted twice.
+pub async fn a_backup_takes_over_what_a_look_found_of_it(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let backup = leased(&*jobs, &world, 0, world.agent()).await.lease_key();
+    let foreign_id = "ef".repeat(32);
+    let discover =
+        Job { instruction: Instruction::Discover { hostname: None }, plan_id: None, item_id: None, ..world.backup(0) };
+    assert_eq!(world.enqueue(&discover).await, Enqueued::New(discover.id));
+    let look = lease(&*jobs, world.agent(), 1).await.remove(0);
+    let found = FoundSnapshot {
+        foreign_id: foreign_id.clone(),
+        taken_at: world.now(),
+        hostname: "there".to_owned(),
+        is_of_this_machine: false,
+        is_of_this_program: false,
+        paths: vec![world.items[0].name.clone()],
+        tags: Vec::new(),
+        counts: JobCounts::default(),
+    };
+    let result = JobResult::Discovered { found: vec![found], unread: Unread::default() };
+    jobs.job_finish(look.lease_key(), &result).await.unwrap();
+    let rows = || world.history.snapshot_list(SnapshotFilter::default(), Page::first());
+    let [known] = rows().await.unwrap().try_into().unwrap();
+    let pinned_at = world.stores.retention.snapshot_mark(known.id, Mark::Pin, true).await.unwrap().pinned_at;
+
+    let result = backed_up(&world, Outcome::Complete, &foreign_id, Unread::default());
+    for _ in 0..2 {
+        let state = jobs.job_finish(backup, &result).await.unwrap();
+        assert!(matches!(state, JobState::Succeeded { outcome: Outcome::Complete, .. }), "{state:?}");
+    }
+    let [row] = rows().await.unwrap().try_into().unwrap();
+    assert_eq!((row.id, row.job_id, row.item_id), (known.id, backup.job_id, world.items[0].id));
+    assert!(row.is_good && pinned_at.is_some());
+    assert_eq!(row.pinned_at, pinned_at);
+    let newest = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap();
+    assert_eq!(newest.map(|row| row.foreign_id), Some(foreign_id));
+    assert_eq!(world.stores.notices.usage_get(world.tenant.id).await.unwrap().snapshots, 1);
 }
 
 /// Makes a snapshot of the first item and returns its row's id.

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, StorageId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::quota::Quota;
+use backstay_core::domain::repository::Repository;
 use backstay_core::domain::schedule::{OverlapKey, Rhythm, Schedule};
 use backstay_core::domain::source::Source;
+use backstay_core::domain::storage::{Purpose, Storage};
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::ports::store::{Retirable, StoreError};
+use backstay_core::ports::store::{BackupPlace, Retirable, StoreError};
 use serde_json::json;
 
 use crate::conformance::world::{Stores, World, repository};
@@ -163,4 +166,47 @@ pub async fn what_is_missing_is_named(stores: Stores) {
     let name = "x".parse().unwrap();
     let plan = Plan { id: PlanId::new(now, ten()), name, source_id: source.id, ..world.plan.clone() };
     missing(store.plan_add(&plan).await.err());
+}
+
+/// What a backup needs is what each of its rows says when it is asked for alone; what is not there is refused.
+///
+/// Red when a table is joined by a wrong key, or one that need not be there must.
+pub async fn what_a_backup_needs_is_what_its_rows_say(stores: Stores) {
+    let world = World::new(stores, 2).await;
+    let store = &world.stores.declarations;
+    let place =
+        BackupPlace { item_id: world.items[1].id, repository_id: world.repository.id, plan_id: Some(world.plan.id) };
+    let facts = store.backup_facts(&place).await.unwrap();
+    assert_eq!((&facts.item, &facts.plan), (&world.items[1], &Some(world.plan.clone())));
+    assert_eq!(facts.source, store.source_get(world.items[1].source_id).await.unwrap());
+    assert_eq!((&facts.repository, facts.quota), (&world.repository, Quota::default()));
+    let quota = Quota { bytes: Some(7), snapshots: None };
+    store.quota_put(world.tenant.id, quota).await.unwrap();
+    let storage = Storage {
+        id: StorageId::new(world.now(), world.ten()),
+        tenant_id: world.tenant.id,
+        name: "bucket".parse().unwrap(),
+        place: world.repository.storage.clone(),
+        credentials: [(Purpose::Read, "file:keys/read.json".parse().unwrap())].into(),
+        retired_at: None,
+    };
+    store.storage_add(&storage).await.unwrap();
+    let stored = Repository {
+        id: RepositoryId::new(world.now(), world.ten()),
+        name: "stored".parse().unwrap(),
+        storage_id: Some(storage.id),
+        ..world.repository.clone()
+    };
+    store.repository_add(&stored).await.unwrap();
+    let place = BackupPlace { repository_id: stored.id, plan_id: None, ..place };
+    let facts = store.backup_facts(&place).await.unwrap();
+    assert_eq!((facts.plan, facts.quota), (None, quota));
+    assert_eq!((facts.repository.id, &facts.repository.credentials), (stored.id, &storage.credentials));
+
+    let none = ItemId::new(world.now(), [7; 10]);
+    let missing = store.backup_facts(&BackupPlace { item_id: none, ..place }).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
+    let none = PlanId::new(world.now(), [7; 10]);
+    let missing = store.backup_facts(&BackupPlace { plan_id: Some(none), ..place }).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { noun: "plan", .. })), "{missing:?}");
 }

@@ -8,7 +8,7 @@ use backstay_core::domain::id::{ChannelId, JobSetId, MessageId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Outcome, StateName};
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::message::Purpose;
-use backstay_core::managers::deliver::{CLAIM_TTL, deliver_next};
+use backstay_core::managers::deliver::CLAIM_TTL;
 use backstay_core::managers::ping::begun_tick;
 use backstay_core::ports::courier::DeliveryError;
 use backstay_core::ports::notice::{NoticeWrite, Outgoing};
@@ -118,12 +118,12 @@ pub async fn a_dead_channel_has_one_ping_that_waits(stores: Stores) {
             _ => voice.save(0, Outcome::Complete, MINUTE).await,
         }
         voice.follow().await;
-        while deliver_next(&voice.context, &voice.courier).await.unwrap().is_some() {}
+        while voice.deliver_next().await.is_some() {}
     }
     voice.courier.refuse(None);
     voice.world.clock.advance(CLAIM_TTL * 60);
     let (message, _) = loop {
-        let next = voice.context.notices.outbox_lease(1, CLAIM_TTL).await.unwrap().remove(0);
+        let next = voice.context.notices.outbox_lease(&[], 1, CLAIM_TTL).await.unwrap().remove(0);
         if next.outgoing.message.purpose.is_ping() {
             break (next.clone(), next.tries);
         }

@@ -166,7 +166,9 @@ pub async fn a_backup_without_room_never_starts(stores: Stores) {
     world.enqueue(&Job { instruction: Instruction::Prune, plan_id: None, item_id: None, ..world.backup(0) }).await;
     let prune = jobs.job_lease(&ask(5)).await.unwrap().remove(0);
     let counts = PruneCounts { bytes_freed: 1, bytes_left: Some(90), ..PruneCounts::default() };
-    jobs.job_finish(prune.lease_key(), &JobResult::Pruned { forgotten: Vec::new(), counts }).await.unwrap();
+    jobs.job_finish(prune.lease_key(), &JobResult::Pruned { forgotten: Vec::new(), missing: Vec::new(), counts })
+        .await
+        .unwrap();
     assert_eq!(usage(&world).await, (90, 1));
     // There is room again.
     world.queued(0).await;

@@ -14,6 +14,7 @@ use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::managers::anomaly::plan_clear;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::request::verify_request;
+use backstay_core::managers::rescue::rescue;
 use backstay_core::managers::retention::{UPKEEP_EVERY, plan_retention, prune_request, upkeep_tick};
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
 use backstay_core::ports::store::{
@@ -22,7 +23,7 @@ use backstay_core::ports::store::{
 use jiff::Timestamp;
 
 use crate::conformance::job::context;
-use crate::conformance::world::{Stores, TTL, World, key_of};
+use crate::conformance::world::{STALL_LIMIT, Stores, TTL, World, key_of};
 
 /// Makes snapshots of an item, a day apart, and returns them oldest first.
 async fn snapshots(world: &World, item: usize, count: usize) -> Vec<Snapshot> {
@@ -126,6 +127,7 @@ pub async fn a_repository_is_looked_at_when_it_is_due(stores: Stores) {
     let retention = world.stores.retention.clone();
     let due = retention.upkeep_list_due(world.now(), 10).await.unwrap();
     assert_eq!(due.iter().map(|row| row.repository_id).collect::<Vec<_>>(), [world.repository.id]);
+    assert_eq!(due[0].due_at, world.repository.id.made_at(), "what its first prune is named by is no moment of 1970");
     let next = world.now().saturating_add(Duration::from_secs(60)).unwrap();
     assert!(retention.upkeep_put(&due[0], next).await.unwrap());
     assert!(!retention.upkeep_put(&due[0], Timestamp::MAX).await.unwrap(), "another one was there first");
@@ -164,13 +166,13 @@ pub async fn a_prune_forgets_what_nothing_keeps(stores: Stores) {
     assert_eq!(dropped, [2, 1], "the preview says what the rules say");
     let ask = LeaseRequest { agent_id: world.agent(), kinds: vec![JobKind::Prune], held: Vec::new(), count_max: 5 };
     let leased = jobs.job_lease(&ask).await.unwrap().remove(0);
-    let Work::Prune { forget } = &leased.state.work else { panic!("{:?}", leased.state.work) };
+    let Work::Prune { forget, .. } = &leased.state.work else { panic!("{:?}", leased.state.work) };
     let mut ids: Vec<SnapshotId> = forget.iter().map(|row| row.snapshot_id).collect();
     ids.sort_unstable();
     assert_eq!(ids, [first[2].id, second[0].id]);
     assert!(forget.iter().any(|row| row.foreign_id == first[2].foreign_id));
     let counts = PruneCounts { bytes_freed: 3 << 20, bytes_pending: 5, ..PruneCounts::default() };
-    let result = JobResult::Pruned { forgotten: ids, counts };
+    let result = JobResult::Pruned { forgotten: ids, missing: Vec::new(), counts };
     let state = jobs.job_finish(leased.lease_key(), &result).await.unwrap();
     assert!(matches!(state, JobState::Succeeded { outcome: Outcome::Complete, .. }), "{state:?}");
     assert_eq!(jobs.job_finish(leased.lease_key(), &result).await.unwrap(), state, "its answer was lost on the way");
@@ -189,7 +191,9 @@ pub async fn a_prune_forgets_what_nothing_keeps(stores: Stores) {
         let ask = LeaseRequest { agent_id: world.agent(), ..ask.clone() };
         let leased = jobs.job_lease(&ask).await.unwrap().remove(0);
         let counts = PruneCounts { packs_waiting, ..PruneCounts::default() };
-        jobs.job_finish(leased.lease_key(), &JobResult::Pruned { forgotten: Vec::new(), counts }).await.unwrap();
+        jobs.job_finish(leased.lease_key(), &JobResult::Pruned { forgotten: Vec::new(), missing: Vec::new(), counts })
+            .await
+            .unwrap();
         world.clock.advance(UPKEEP_EVERY);
         assert_eq!(looked(&world).await, started, "{packs_waiting}");
     }
@@ -265,4 +269,48 @@ pub async fn a_suspected_plan_keeps_everything_until_it_is_cleared(stores: Store
     let kinds = world.told().await;
     assert_eq!((kinds.len(), kinds.last()), (told + 1, Some(&EventKind::Cleared)));
     assert!(kinds.contains(&EventKind::Suspected), "what warns is told with the job");
+}
+
+/// A prune that is tried again is told what an attempt before may have removed, though something keeps it now: what is gone
+/// is told as gone, and no row says for ever that it is there.
+///
+/// Red when a second attempt knows only what it is to remove.
+pub async fn a_prune_that_is_tried_again_doubts_what_stays(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let made = snapshots(&world, 0, 3).await;
+    keep_last(&world, 1).await;
+    // An agent that died, or gave a backup back, may have left its lock.
+    let left = world.leased(0, world.agent()).await;
+    world.enqueue(&prune(&world)).await;
+    let jobs = JobManager::new(context(&world.stores), TTL);
+    let lease = async || {
+        let ask = LeaseRequest { agent_id: world.agent(), kinds: vec![JobKind::Prune], held: Vec::new(), count_max: 5 };
+        let leased = jobs.job_lease(&ask).await.unwrap().remove(0);
+        let Work::Prune { forget, doubtful } = &leased.state.work else { panic!("{:?}", leased.state.work) };
+        let ids = [forget, doubtful].map(|rows| rows.iter().map(|row| row.snapshot_id).collect::<Vec<_>>());
+        (leased.lease_key(), ids, leased.state.repository.over)
+    };
+    jobs.job_wait(left, Duration::from_secs(3_600), "the repository is locked").await.unwrap();
+    let (key, [mut goes, doubtful], over) = lease().await;
+    assert_eq!(over, [left]);
+    goes.sort_unstable();
+    assert_eq!((goes, doubtful), (vec![made[0].id, made[1].id], Vec::new()));
+    jobs.job_wait(key, Duration::from_secs(1), "the repository is locked").await.unwrap();
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(rescue(&context(&world.stores), STALL_LIMIT).await.unwrap().woken, 1);
+    world.stores.retention.snapshot_mark(made[0].id, Mark::Pin, true).await.unwrap();
+    let first = key;
+    let (key, [goes, mut doubtful], over) = lease().await;
+    assert_eq!(over, [left, first]);
+    doubtful.sort_unstable();
+    assert_eq!((goes, doubtful), (vec![made[1].id], vec![made[0].id, made[2].id]));
+    // The first attempt had removed the oldest, which was pinned since, and the newest is gone too, whoever took it.
+    let missing = vec![made[0].id, made[2].id];
+    let result = JobResult::Pruned { forgotten: vec![made[1].id], missing, counts: PruneCounts::default() };
+    jobs.job_finish(key, &result).await.unwrap();
+    // What somebody pinned stays to be seen, and all of it is told.
+    assert_eq!(shown(&world).await, [made[0].id]);
+    let told = world.events().await.into_iter().map(|row| row.event).find(|event| event.kind == EventKind::Warned);
+    let words = told.expect("a loss is told").message;
+    assert!(words.contains("2 snapshots are not in the repository") && words.contains("1 of them pinned"), "{words}");
 }

@@ -196,7 +196,7 @@ pub async fn snapshots_of_a_retired_plan_stay(stores: Stores) {
     let ask =
         |count_max| LeaseRequest { agent_id: world.agent(), kinds: JobKind::ALL.to_vec(), held: Vec::new(), count_max };
     let prune = jobs.job_lease(&ask(1)).await.unwrap().remove(0);
-    let Work::Prune { forget } = &prune.state.work else { panic!("{:?}", prune.state.work) };
+    let Work::Prune { forget, .. } = &prune.state.work else { panic!("{:?}", prune.state.work) };
     let mut forget: Vec<SnapshotId> = forget.iter().map(|row| row.snapshot_id).collect();
     forget.sort();
     assert_eq!(forget, made[3..5], "only what came after the retirement follows the other plan's rules");
@@ -210,7 +210,7 @@ pub async fn snapshots_of_a_retired_plan_stay(stores: Stores) {
         let id = Job { instruction: Instruction::Prune, plan_id: None, item_id: None, ..world.backup(0) };
         assert_eq!(world.enqueue(&id).await, Enqueued::New(id.id));
         let prune = jobs.job_lease(&ask(1)).await.unwrap().remove(0);
-        let Work::Prune { forget } = &prune.state.work else { panic!("{:?}", prune.state.work) };
+        let Work::Prune { forget, .. } = &prune.state.work else { panic!("{:?}", prune.state.work) };
         assert_eq!(forget.iter().map(|row| row.snapshot_id).collect::<Vec<_>>(), Vec::from_iter(unwanted));
         world.jobs.job_settle(prune.lease_key(), &world.success()).await.unwrap();
     }

@@ -6,19 +6,25 @@ use std::time::Duration;
 use backstay_core::domain::adoption::{Adoption, FOREIGN_KIND};
 use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::backup::Confirmation;
+use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::evidence::{self, Evidence, Place, Verdict};
 use backstay_core::domain::id::{EvidenceId, ItemId, SnapshotId, SourceId};
 use backstay_core::domain::item::Item;
-use backstay_core::domain::job::{FailureClass, Job, JobState, Outcome, Progress, StateName};
+use backstay_core::domain::job::{Failure, FailureClass, Job, JobState, Outcome, Progress, StateName};
 use backstay_core::domain::retry::Streak;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread};
-use backstay_core::ports::job::LeaseError;
+use backstay_core::managers::context::Context;
+use backstay_core::managers::job::JobManager;
+use backstay_core::managers::rescue::rescue;
+use backstay_core::ports::job::{JobResult, Jobs as _, LeaseError};
 use backstay_core::ports::store::{Page, Settlement, SnapshotFilter, StoreError};
 
-use crate::conformance::world::{Stores, World, distinct_counts, settlement};
+use crate::conformance::job::context;
+use crate::conformance::world::{STALL_LIMIT, Stores, TTL, World, distinct_counts, key_of, settlement};
+use crate::fakes::clock::ManualClock;
 
 /// Returns a record at a place of an item's chain. Hash and text are as real; the signature is for `domain::evidence`.
 fn record(world: &World, job: &Job, sequence: i64, previous_hash: Option<String>) -> Evidence {
@@ -443,4 +449,40 @@ pub async fn events_are_chained_without_a_gap_whoever_writes(stores: Stores) {
     let told = world.told().await;
     assert_eq!(told.len(), 128);
     assert_eq!(told.iter().filter(|kind| **kind == EventKind::Skipped).count(), 64);
+}
+
+/// How long a job waits is counted by the clock that ends the wait: a replica whose own is hours ahead lets none wait for
+/// hours.
+///
+/// Red when `job_wait`, a failure or a rescue adds to the replica's own moment.
+pub async fn a_wait_is_counted_by_the_stores_clock(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let ahead = ManualClock::new(world.now().saturating_add(Duration::from_secs(5 * 3_600)).unwrap());
+    let ports = Context { clock: Arc::new(ahead), ..context(&world.stores) };
+    let jobs = JobManager::new(ports.clone(), TTL);
+    let soon = |world: &World| world.now().saturating_add(Duration::from_secs(1_800)).unwrap();
+
+    let key = world.leased(0, world.agent()).await;
+    jobs.job_wait(key, Duration::from_secs(60), "it is locked").await.unwrap();
+    let state = world.job(key.job_id).await.state;
+    assert!(matches!(state, JobState::Waiting { wake_at, .. } if wake_at <= soon(&world)), "{state:?}");
+
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(rescue(&ports, STALL_LIMIT).await.unwrap().woken, 1);
+    let key = key_of(&world.claim(world.agent(), 1).await[0]);
+    let failure = Failure {
+        class: FailureClass::Storage,
+        message: "no answer".to_owned(),
+        disposition: Disposition::Retry { after: Duration::ZERO },
+    };
+    let state = jobs.job_finish(key, &JobResult::Failed(failure)).await.unwrap();
+    assert!(matches!(state, JobState::Waiting { wake_at, .. } if wake_at <= soon(&world)), "{state:?}");
+
+    world.clock.advance(Duration::from_secs(1_800));
+    assert_eq!(rescue(&ports, STALL_LIMIT).await.unwrap().woken, 1);
+    let key = key_of(&world.claim(world.agent(), 1).await[0]);
+    world.clock.advance(TTL);
+    assert_eq!(rescue(&ports, STALL_LIMIT).await.unwrap().lost, 1);
+    let state = world.job(key.job_id).await.state;
+    assert!(matches!(state, JobState::Queued { not_before } if not_before <= soon(&world)), "{state:?}");
 }

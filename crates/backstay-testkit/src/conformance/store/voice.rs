@@ -13,7 +13,7 @@ use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::alert::{alert_acknowledge, alert_silence};
 use backstay_core::managers::anomaly::plan_clear;
 use backstay_core::managers::context::Context;
-use backstay_core::managers::deliver::{CLAIM_TTL, Delivered, deliver_next};
+use backstay_core::managers::deliver::{CLAIM_TTL, Delivered, message_deliver, message_lease};
 use backstay_core::managers::digest::{digest_preview, digest_tick};
 use backstay_core::managers::follow::follow_tick;
 use backstay_core::managers::quota::quota_set;
@@ -46,10 +46,16 @@ impl Voice {
         Self { world, context, courier: FakeCourier::default(), channel }
     }
 
+    /// Sends the message that is due longest, and returns what became of it; none when none is due.
+    pub(super) async fn deliver_next(&self) -> Option<Delivered> {
+        let row = message_lease(&self.context, &[]).await.unwrap()?;
+        Some(message_deliver(&self.context, &self.courier, &row).await.unwrap())
+    }
+
     /// Sends what is due and returns what arrived since.
     pub(super) async fn heard(&self) -> Vec<Message> {
         let before = self.courier.taken().len();
-        while deliver_next(&self.context, &self.courier).await.unwrap().is_some() {}
+        while self.deliver_next().await.is_some() {}
         self.courier.taken().split_off(before)
     }
 
@@ -144,6 +150,27 @@ pub async fn a_warning_ends_with_a_success_without_one(stores: Stores) {
     assert_eq!(is_over(EventKind::Suspected).await, Some(false));
     assert!(plan_clear(&voice.context, voice.world.plan.id).await.unwrap());
     assert_eq!(is_over(EventKind::Suspected).await, Some(true));
+}
+
+/// A start that was skipped as a whole has no item; its alert ends when a backup of the plan succeeds.
+///
+/// Red without `plan_that_ran` in the follower.
+pub async fn a_skipped_start_of_a_plan_ends_with_its_next_backup(stores: Stores) {
+    let voice = Voice::new(stores, 1).await;
+    let (plan, now) = (&voice.world.plan, voice.world.now());
+    let words = format!("plan {} was not started at {now}: it would be late", plan.name);
+    let event = voice.context.event(EventKind::Skipped, (plan.tenant_id, None, None), now, words);
+    let state = voice.context.schedules.schedule_get(plan.id).await.unwrap();
+    assert!(voice.context.schedules.schedule_put(&state, &[event]).await.unwrap());
+    let is_over = async || {
+        voice.follow().await;
+        let alerts = voice.alerts().await;
+        alerts.iter().map(|row| (row.topic, row.ended_at.is_some())).collect::<Vec<_>>()
+    };
+    let skipped = Topic::Event(EventKind::Skipped);
+    assert_eq!(is_over().await, [(skipped, false)]);
+    voice.save(0, Outcome::Complete, Duration::from_secs(60)).await;
+    assert_eq!(is_over().await, [(skipped, true)]);
 }
 
 /// An item that never was saved is told of once its plan's RPO is over, once; then that it is well.
@@ -372,7 +399,7 @@ pub async fn a_message_is_tried_until_it_is_given_up(stores: Stores) {
     voice.courier.refuse(Some(refused));
     let mut tries = 0;
     loop {
-        let Some((_, told)) = deliver_next(&voice.context, &voice.courier).await.unwrap() else {
+        let Some(told) = voice.deliver_next().await else {
             voice.world.clock.advance(CLAIM_TTL);
             continue;
         };

@@ -15,7 +15,7 @@ use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::retention::Upkeep;
-use backstay_core::ports::store::{DeclarationStore, Retirable, StoreError};
+use backstay_core::ports::store::{BackupFacts, BackupPlace, DeclarationStore, Retirable, StoreError};
 use jiff::Timestamp;
 
 use super::{FakeStores, Rows};
@@ -183,6 +183,20 @@ impl DeclarationStore for FakeStores {
         Ok(self.read(|rows| by_name(rows.items.values().filter(of_source), |row| row.name.clone())))
     }
 
+    async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError> {
+        let item = self.item_get(place.item_id).await?;
+        let mut repository = self.repository_get(place.repository_id).await?;
+        if let Some(id) = repository.storage_id {
+            repository.credentials = self.storage_get(id).await?.credentials;
+        }
+        let plan = match place.plan_id {
+            Some(id) => Some(self.plan_get(id).await?),
+            None => None,
+        };
+        let (source, quota) = (self.source_get(item.source_id).await?, self.quota_get(repository.tenant_id).await?);
+        Ok(BackupFacts { item, source, repository, plan, quota })
+    }
+
     async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
         self.write(|rows, _| {
             let same = |row: &Storage| {
@@ -231,7 +245,7 @@ impl DeclarationStore for FakeStores {
             free(rows.repositories.values().any(same), "repository", &repository.name)?;
             parent(rows.tenants.contains_key(&repository.tenant_id), "tenant", repository.tenant_id)?;
             rows.repositories.insert(repository.id, repository.clone());
-            let upkeep = Upkeep { repository_id: repository.id, due_at: Timestamp::UNIX_EPOCH, has_pending: false };
+            let upkeep = Upkeep { repository_id: repository.id, due_at: repository.id.made_at(), has_pending: false };
             rows.upkeep.insert(repository.id, upkeep);
             rows.proofs.insert(repository.id, Proof::new(repository.id));
             Ok(())

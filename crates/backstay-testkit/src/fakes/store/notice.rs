@@ -237,10 +237,16 @@ impl NoticeStore for FakeStores {
         Ok(self.read(|rows| rows.digests_told.get(&(channel, tenant)).cloned()))
     }
 
-    async fn outbox_lease(&self, count_max: u32, ttl: Duration) -> Result<Vec<OutboxRow>, StoreError> {
+    async fn outbox_lease(
+        &self,
+        but: &[ChannelId],
+        count_max: u32,
+        ttl: Duration,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
         self.write(|rows, now| {
             let mut due: Vec<&mut OutboxRow> =
                 rows.outbox.values_mut().filter(|row| row.due_at.is_some_and(|at| at <= now)).collect();
+            due.retain(|row| !but.contains(&row.outgoing.channel_id));
             due.sort_by_key(|row| row.due_at);
             let claim = |row: &mut OutboxRow| {
                 row.tries += 1;

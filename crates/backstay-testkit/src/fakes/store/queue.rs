@@ -395,18 +395,10 @@ impl JobStore for FakeStores {
             rows.lease_end(key, now, if waited { AttemptEnd::Waited } else { AttemptEnd::Finished });
             rows.unread.insert(key.job_id, settlement.unread.clone());
             if let Some(snapshot) = &settlement.snapshot {
-                let same = rows
-                    .snapshots
-                    .iter()
-                    .find(|row| (row.repository_id, &row.foreign_id) == (snapshot.repository_id, &snapshot.foreign_id));
-                if same.is_some() {
-                    let key = snapshot.foreign_id.clone();
-                    return Err(StoreError::Taken { noun: "snapshot", key }.into());
-                }
-                rows.snapshots.push(snapshot.clone());
+                let more = rows.snapshot_add(snapshot)?;
                 let usage = rows.usage.entry(snapshot.repository_id).or_default();
                 usage.bytes = usage.bytes.saturating_add(snapshot.counts.bytes_stored);
-                usage.snapshots += 1;
+                usage.snapshots += more;
             }
             if let Some(confirmed) = &settlement.confirmed {
                 let of_job = (rows.jobs[&key.job_id].item_id, rows.jobs[&key.job_id].repository_id);

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use backstay_core::domain::adoption::Adoption;
 use backstay_core::domain::anomaly::Suspicion;
+use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobKind};
@@ -18,6 +19,30 @@ use super::declaration::{found, free, live};
 use super::{FakeStores, Rows};
 
 impl Rows {
+    /// Adds a snapshot, or makes the row of a look that found it before the row of the job that made it; returns how many
+    /// more there are.
+    pub(super) fn snapshot_add(&mut self, made: &Snapshot) -> Result<u64, StoreError> {
+        let is_same =
+            |row: &&mut Snapshot| (row.repository_id, &row.foreign_id) == (made.repository_id, &made.foreign_id);
+        let Some(row) = self.snapshots.iter_mut().find(is_same) else {
+            self.snapshots.push(made.clone());
+            return Ok(1);
+        };
+        let is_found = self.jobs.get(&row.job_id).is_some_and(|job| job.kind() == JobKind::Discover);
+        if !is_found || row.forgotten_at.is_some() {
+            return Err(StoreError::Taken { noun: "snapshot", key: made.foreign_id.clone() });
+        }
+        *row = Snapshot {
+            id: row.id,
+            confirmed_at: row.confirmed_at,
+            pinned_at: row.pinned_at,
+            held_at: row.held_at,
+            unwanted_at: row.unwanted_at,
+            ..made.clone()
+        };
+        Ok(0)
+    }
+
     /// Writes what a look through a repository found.
     pub(super) fn adopt(&mut self, repository: RepositoryId, adopted: &Adoption) -> Result<(), StoreError> {
         for (source, item) in &adopted.sources {
@@ -95,6 +120,20 @@ impl RetentionStore for FakeStores {
         };
         let live = |job: &&Job| job.repository_id == repository && !job.state.name().is_final();
         Ok(self.read(|rows| rows.jobs.values().filter(live).filter_map(wanted).collect()))
+    }
+
+    async fn lease_list_over(&self, repository: RepositoryId, kinds: &[JobKind]) -> Result<Vec<LeaseKey>, StoreError> {
+        Ok(self.read(|rows| {
+            let is_over = |job: &&Job| {
+                let is_begun = job.attempt_token > AttemptToken(0) && !rows.leases.contains_key(&job.id);
+                job.repository_id == repository
+                    && kinds.contains(&job.kind())
+                    && !job.state.name().is_final()
+                    && is_begun
+            };
+            let jobs = rows.jobs.values().filter(is_over);
+            jobs.map(|job| LeaseKey { job_id: job.id, token: job.attempt_token }).collect()
+        }))
     }
 
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
