@@ -7,7 +7,7 @@ use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Instruction, Job, JobKind, StateName};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
-use backstay_core::domain::repository::{Repository, RepositoryAccess};
+use backstay_core::domain::repository::{Repository, RepositoryAccess, RepositoryEpoch};
 use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::{Pruned, StoreError};
@@ -52,7 +52,7 @@ pub(crate) fn upkeep_question(now: Timestamp, rows_max: u32) -> Select<upkeep::E
 /// Adds the row of a new repository, which is looked at at once.
 pub(crate) async fn upkeep_add(tx: &DatabaseTransaction, repository: &Repository) -> Result<(), StoreError> {
     let due_at = repository.id.made_at().as_microsecond();
-    let row = upkeep::Model { repository_id: repository.id.to_string(), due_at, pending_count: 0 };
+    let row = upkeep::Model { repository_id: repository.id.to_string(), due_at, pending_count: 0, settled_epoch: None };
     let insert = upkeep::Entity::insert(row.into_active_model()).exec_without_returning(tx).await;
     insert.map(drop).map_err(|error| insert_error(error, "upkeep of repository", repository.id.to_string()))
 }
@@ -75,8 +75,15 @@ pub(crate) async fn pruned_put(
     }
     let change = UsageChange { stored: StoredChange::After(pruned.stored), snapshots: -count_cell(gone) };
     usage_move(tx, repository, change).await?;
+    // The prune has the repository alone, so the epoch is its own.
+    let epoch = Query::select()
+        .column(repository::Column::Epoch)
+        .from(repository::Entity)
+        .and_where(repository::Column::Id.eq(repository))
+        .take();
     let pending = upkeep::Entity::update_many()
         .col_expr(upkeep::Column::PendingCount, Expr::val(i64::from(pruned.has_pending)))
+        .col_expr(upkeep::Column::SettledEpoch, Expr::expr(epoch))
         .filter(upkeep::Column::RepositoryId.eq(repository));
     pending.exec(tx).await.map(drop).map_err(store_error)
 }
@@ -170,6 +177,11 @@ impl RetentionStore for Database {
             Ok(LeaseKey { job_id: Row::of("job", &id).parse("id", &id)?, token: AttemptToken(token) })
         };
         rows.into_iter().map(read).collect()
+    }
+
+    async fn prune_settled(&self, repository: RepositoryId) -> Result<RepositoryEpoch, StoreError> {
+        let row = upkeep::Entity::find_by_id(repository.to_string()).one(&self.reader).await.map_err(store_error)?;
+        Ok(RepositoryEpoch(row.and_then(|row| row.settled_epoch).unwrap_or_default()))
     }
 
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {

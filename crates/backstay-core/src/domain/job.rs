@@ -570,8 +570,8 @@ pub enum Work {
     Prune {
         /// What goes, children before the parents that they need. Decided when the job was leased, by the store's clock.
         forget: Vec<Forget>,
-        /// All others, when an attempt before may have removed some of them that the rules keep now: those that are not
-        /// there are told with what went. Empty for a first attempt.
+        /// All others, when an attempt before, of this job or another one, did not tell its end and may have removed some of
+        /// them that the rules keep now: those that are not there are told with what went. Else empty.
         doubtful: Vec<Forget>,
     },
     /// Find the snapshots of the repository.

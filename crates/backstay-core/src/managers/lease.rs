@@ -15,7 +15,7 @@ use crate::domain::backup::BackupTerms;
 use crate::domain::id::{AgentId, ItemId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobKind, Leased, LeasedRepository, Target, Work};
-use crate::domain::repository::{Repository, RepositoryAccess};
+use crate::domain::repository::{Repository, RepositoryAccess, RepositoryEpoch};
 use crate::domain::secret::SecretReference;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::source::Source;
@@ -33,7 +33,7 @@ pub(super) async fn job_in_hand(
 ) -> Result<Job<Leased>, LeaseError> {
     let Claimed { job, epoch, checkpoint } = claimed;
     // None of these waits for another one: what a lease takes is the longest of them.
-    let work = work_of(context, &job);
+    let work = work_of(context, &job, epoch);
     let over = leases_over(context, &job).map_err(LeaseError::from);
     let ((repository, has_snapshots, work), over) = try_join(work, over).await?;
     let mut repository = repository_open(context, &job, repository, has_snapshots).await?;
@@ -149,7 +149,11 @@ pub(super) async fn access_key(context: &Context, reference: &SecretReference) -
 
 /// Looks up a job's repository, with what opens its storage now, whether a snapshot in it is known where that came up, and
 /// the rows that its instruction names.
-async fn work_of(context: &Context, job: &Job) -> Result<(Repository, Option<bool>, Work), LeaseError> {
+async fn work_of(
+    context: &Context,
+    job: &Job,
+    epoch: RepositoryEpoch,
+) -> Result<(Repository, Option<bool>, Work), LeaseError> {
     if job.instruction == Instruction::Backup {
         return backup_of(context, job).await;
     }
@@ -157,7 +161,7 @@ async fn work_of(context: &Context, job: &Job) -> Result<(Repository, Option<boo
         let repository = context.declarations.repository_get(job.repository_id).await?;
         with_references(context, repository).await
     };
-    let (repository, work) = try_join(repository, other_work(context, job)).await?;
+    let (repository, work) = try_join(repository, other_work(context, job, epoch)).await?;
     // A snapshot that the work names is known.
     let has_snapshots = matches!(work, Work::Restore { .. } | Work::Verify { .. }).then_some(true);
     Ok((repository, has_snapshots, work))
@@ -182,7 +186,7 @@ async fn backup_of(context: &Context, job: &Job) -> Result<(Repository, Option<b
 }
 
 /// Looks up the rows that the instruction of a job other than a backup names.
-async fn other_work(context: &Context, job: &Job) -> Result<Work, StoreError> {
+async fn other_work(context: &Context, job: &Job, epoch: RepositoryEpoch) -> Result<Work, StoreError> {
     match &job.instruction {
         Instruction::Backup => Err(StoreError::NotFound { noun: "work of job", key: job.id.to_string() }),
         Instruction::Restore { snapshot_id, target, terms } => Ok(Work::Restore {
@@ -202,9 +206,10 @@ async fn other_work(context: &Context, job: &Job) -> Result<Work, StoreError> {
         Instruction::Prune => {
             let repository = context.declarations.repository_get(job.repository_id).await?;
             let forget = forget_list(context, &repository).await?;
-            let doubtful = match job.attempt_token > AttemptToken(1) {
-                true => others(context, repository.id, &forget).await?,
-                false => Vec::new(),
+            // Each prune's lease grows the epoch. Where one between did not tell its end, rows may name what it removed.
+            let doubtful = match context.retention.prune_settled(repository.id).await?.0 + 1 == epoch.0 {
+                true => Vec::new(),
+                false => others(context, repository.id, &forget).await?,
             };
             Ok(Work::Prune { forget, doubtful })
         }

@@ -13,6 +13,7 @@ use crate::domain::event::Event;
 use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::proof::{Proof, VerifyBudget};
+use crate::domain::repository::RepositoryEpoch;
 use crate::domain::snapshot::{Mark, Snapshot};
 
 /// When a repository is next looked at for what retention does not keep.
@@ -38,6 +39,9 @@ pub trait RetentionStore: Send + Sync {
     /// Returns the newest attempt of each job of these kinds on a repository that has not ended, was begun, and is nobody's
     /// now.
     async fn lease_list_over(&self, repository: RepositoryId, kinds: &[JobKind]) -> Result<Vec<LeaseKey>, StoreError>;
+
+    /// Returns the epoch that a repository had under the newest prune whose end was taken in; zero when there is none.
+    async fn prune_settled(&self, repository: RepositoryId) -> Result<RepositoryEpoch, StoreError>;
 
     /// Returns the prune of a repository that has not ended; none when there is none.
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError>;

@@ -14,6 +14,8 @@ pub(crate) struct Model {
     pub(crate) due_at: i64,
     /// One while a prune left data behind that goes with a later one.
     pub(crate) pending_count: i64,
+    /// The repository's epoch under the newest prune whose end was taken in.
+    pub(crate) settled_epoch: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -9,7 +9,7 @@
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the API's
 //! door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns, what may be
 //! stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of backups, hooks, what is
-//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, and conditions.
+//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, and prunes that told their end.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -45,6 +45,7 @@ mod m20261122_000027_purge;
 mod m20261122_000028_unwanted;
 mod m20261122_000029_places;
 mod m20261123_000030_conditions;
+mod m20261123_000031_settled;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -85,6 +86,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000028_unwanted::Unwanted),
             Box::new(m20261122_000029_places::Places),
             Box::new(m20261123_000030_conditions::Conditions),
+            Box::new(m20261123_000031_settled::Settled),
         ]
     }
 }

@@ -7,6 +7,7 @@ use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
 use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
+use backstay_core::domain::repository::RepositoryEpoch;
 use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::StoreError;
@@ -25,6 +26,10 @@ impl RetentionStore for SteppedStore {
     async fn lease_list_over(&self, repository: RepositoryId, kinds: &[JobKind]) -> Result<Vec<LeaseKey>, StoreError> {
         self.reads("lease_list_over", self.database.lease_list_over(repository, kinds)).await
     }
+    async fn prune_settled(&self, repository: RepositoryId) -> Result<RepositoryEpoch, StoreError> {
+        self.reads("prune_settled", self.database.prune_settled(repository)).await
+    }
+
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
         self.reads("prune_live", self.database.prune_live(repository)).await
     }

@@ -40,7 +40,7 @@ use backstay_core::domain::plan::Plan;
 use backstay_core::domain::proof::Proof;
 use backstay_core::domain::purge::Purge;
 use backstay_core::domain::quota::{Quota, Usage};
-use backstay_core::domain::repository::{Repository, RepositoryAccess};
+use backstay_core::domain::repository::{Repository, RepositoryAccess, RepositoryEpoch};
 use backstay_core::domain::schedule::ScheduleState;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
@@ -118,6 +118,8 @@ struct Rows {
     unread: BTreeMap<JobId, Unread>,
     snapshots: Vec<Snapshot>,
     suspicions: BTreeMap<PlanId, Suspicion>,
+    /// Each repository's epoch under the newest prune whose end was taken in.
+    settled: BTreeMap<RepositoryId, RepositoryEpoch>,
     evidence: Vec<Evidence>,
     events: Vec<ChainedEvent>,
     tokens: Vec<ApiToken>,

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::asking::Asking;
+use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{PlanId, RepositoryId, SnapshotId};
-use backstay_core::domain::job::{Instruction, Job, JobKind, JobState, Outcome, PruneCounts, Work};
+use backstay_core::domain::job::{
+    Failure, FailureClass, Instruction, Job, JobKind, JobState, Outcome, PruneCounts, Work,
+};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::retention::{Count, RetentionPolicy};
 use backstay_core::domain::sample::SampleRule;
@@ -274,7 +277,7 @@ pub async fn a_suspected_plan_keeps_everything_until_it_is_cleared(stores: Store
 /// A prune that is tried again is told what an attempt before may have removed, though something keeps it now: what is gone
 /// is told as gone, and no row says for ever that it is there.
 ///
-/// Red when a second attempt knows only what it is to remove.
+/// Red when a second attempt knows only what it is to remove, or a job that follows on one that failed.
 pub async fn a_prune_that_is_tried_again_doubts_what_stays(stores: Stores) {
     let world = World::new(stores, 1).await;
     let made = snapshots(&world, 0, 3).await;
@@ -313,4 +316,18 @@ pub async fn a_prune_that_is_tried_again_doubts_what_stays(stores: Stores) {
     let told = world.events().await.into_iter().map(|row| row.event).find(|event| event.kind == EventKind::Warned);
     let words = told.expect("a loss is told").message;
     assert!(words.contains("2 snapshots are not in the repository") && words.contains("1 of them pinned"), "{words}");
+    // One that told its end is followed by one that doubts nothing, and one that did not by one that does.
+    let failure = Failure {
+        class: FailureClass::Storage,
+        message: "no such bucket".to_owned(),
+        disposition: Disposition::Operator,
+    };
+    let nothing = PruneCounts::default();
+    let done = JobResult::Pruned { forgotten: Vec::new(), missing: Vec::new(), counts: nothing };
+    for (result, doubted) in [(&JobResult::Failed(failure), vec![]), (&done, vec![made[0].id]), (&done, vec![])] {
+        world.enqueue(&prune(&world)).await;
+        let (key, [_, doubtful], _) = lease().await;
+        assert_eq!(doubtful, doubted);
+        jobs.job_finish(key, result).await.unwrap();
+    }
 }

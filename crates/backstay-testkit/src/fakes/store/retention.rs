@@ -9,7 +9,7 @@ use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantI
 use backstay_core::domain::job::{Instruction, Job, JobKind};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::quota::Usage;
-use backstay_core::domain::repository::{Repository, RepositoryAccess};
+use backstay_core::domain::repository::{Repository, RepositoryAccess, RepositoryEpoch};
 use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::ports::retention::{RetentionStore, Upkeep};
 use backstay_core::ports::store::{PAGE_ROWS_MAX, Pruned, StoreError, StoredAfter};
@@ -81,6 +81,9 @@ impl Rows {
         if let Some(upkeep) = self.upkeep.get_mut(&repository) {
             upkeep.has_pending = pruned.has_pending;
         }
+        // The prune has the repository alone, so the epoch is its own.
+        let epoch = self.repositories.get(&repository).map(|row| row.epoch);
+        self.settled.extend(epoch.map(|epoch| (repository, epoch)));
     }
 
     /// Returns what a tenant stores.
@@ -134,6 +137,10 @@ impl RetentionStore for FakeStores {
             let jobs = rows.jobs.values().filter(is_over);
             jobs.map(|job| LeaseKey { job_id: job.id, token: job.attempt_token }).collect()
         }))
+    }
+
+    async fn prune_settled(&self, repository: RepositoryId) -> Result<RepositoryEpoch, StoreError> {
+        Ok(self.read(|rows| rows.settled.get(&repository).copied().unwrap_or(RepositoryEpoch(0))))
     }
 
     async fn prune_live(&self, repository: RepositoryId) -> Result<Option<JobId>, StoreError> {
