@@ -6,19 +6,19 @@ use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, Tenant
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::{BackupPlace, JobFilter, Page, SnapshotFilter};
 use jiff::Timestamp;
-use sea_orm::{DbBackend, QuerySelect as _, QueryTrait as _, Statement};
+use sea_orm::{DbBackend, EntityTrait as _, QuerySelect as _, QueryTrait as _, Statement};
 
 use crate::database::server;
-use crate::entity::outbox;
+use crate::entity::{job_due, lease, outbox};
 use crate::event::tails_question;
 use crate::facts::facts_question;
 use crate::history::{event_question, newest_good_question, snapshot_question};
-use crate::job::claim::{named_question, question};
+use crate::job::claim::{behind, named_question, question, queue};
 use crate::job::exclusion::{Exclusions, waiting_question};
 use crate::job::hint::Low;
 use crate::job::lane::lanes_question;
 use crate::job::rescue::wake_question;
-use crate::job::turns::window_question;
+use crate::job::turns::{leases_question, window_question};
 use crate::job::{list_question, overlap_question};
 use crate::monitor::{monitor_question, ping_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
@@ -61,6 +61,11 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let place = BackupPlace { item_id: asked.item, repository_id: asked.repository, plan_id: Some(asked.plan) };
     vec![
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
+        ("claim behind those known by name", behind(question(asked.now, JobKind::ALL, 32), &low).build(backend)),
+        ("the queue's beginning", queue(asked.now, JobKind::ALL, 32).build(backend)),
+        ("leases of tenants", backend.build(&leases_question(&BTreeSet::from([asked.tenant.to_string()])))),
+        ("a place in the queue", job_due::Entity::find_by_id("").build(backend)),
+        ("a lease", lease::Entity::find_by_id("").build(backend)),
         ("claim by name", named_question(&names).build(backend)),
         ("waiting for a repository", waiting_question(&BTreeSet::from([asked.repository.to_string()])).build(backend)),
         (

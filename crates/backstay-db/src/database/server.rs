@@ -20,13 +20,15 @@ use crate::now::Now;
 
 /// What PostgreSQL is told. An open transaction without a statement is ours no more after a minute; none of ours lasts
 /// a second. No table is read as a whole because it was small when a plan was made: beside a transaction that stays open it
-/// is full of rows that are gone; no plan is compiled or shared with other processes, since each of ours is over before that is
+/// is full of rows that are gone; none is made to read what an index leads to and sort it, which is cheapest while the
+/// queue is short (decision 0056); no plan is compiled or shared with other processes, since each of ours is over before that is
 /// done (decision 0053); and each is made once, without the values of a call, since making one takes longer than following
 /// it. `question` lists those that a test holds to that.
 pub(crate) const POSTGRES_SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      SET synchronous_commit = on; SET lock_timeout = '20s'; SET statement_timeout = '60s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET client_min_messages = warning; \
-     SET enable_seqscan = off; SET jit = off; \
+     SET enable_seqscan = off; SET enable_bitmapscan = off; \
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
      SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan";
 
 /// What MariaDB is told.

@@ -163,7 +163,7 @@ pub(super) fn is_queued(row: &job_due::Model) -> bool {
 }
 
 /// Returns a question for the queue's first jobs behind those that are known by name.
-pub(super) fn behind(question: Select<job_due::Entity>, low: &Low) -> Select<job_due::Entity> {
+pub(crate) fn behind(question: Select<job_due::Entity>, low: &Low) -> Select<job_due::Entity> {
     question.filter(job_due::Column::BreachAt.gte(low.from))
 }
 
@@ -206,7 +206,7 @@ fn free(queued: Select<job_due::Entity>, now: Timestamp) -> Select<job_due::Enti
 }
 
 /// Returns the queue in its order, free or not.
-pub(super) fn queue(now: Timestamp, kinds: &[JobKind], rows_max: u64) -> Select<job_due::Entity> {
+pub(crate) fn queue(now: Timestamp, kinds: &[JobKind], rows_max: u64) -> Select<job_due::Entity> {
     job_due::Entity::find()
         .filter(job_due::Column::State.eq(StateName::Queued.word()))
         .filter(job_due::Column::Kind.is_in(kinds.iter().map(|kind| kind.word())))

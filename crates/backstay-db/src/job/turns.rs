@@ -20,8 +20,8 @@ use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::{Alias, Asterisk, Query, SelectStatement, UnionType};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult as _, QueryFilter,
-    QueryTrait as _, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult as _, QueryFilter, QueryTrait as _,
+    Select,
 };
 
 use super::claim::{Wish, behind, locked, named, question, queue};
@@ -102,11 +102,26 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     locked(tx, &line, count_max as usize).await.map(Some)
 }
 
-/// Returns the leases, or those of some tenants. What has no tenant was leased by an older version, and may be anybody's.
+/// Returns the leases, or those of some tenants.
 async fn leases(tx: &DatabaseTransaction, tenants: Option<BTreeSet<String>>) -> Result<Vec<lease::Model>, StoreError> {
+    let found = match tenants {
+        None => lease::Entity::find().all(tx).await,
+        Some(tenants) => {
+            let statement = tx.get_database_backend().build(&leases_question(&tenants));
+            lease::Model::find_by_statement(statement).all(tx).await
+        }
+    };
+    found.map_err(store_error)
+}
+
+/// Returns the question for the leases of some tenants. What has no tenant was leased by an older version, and may be
+/// anybody's: asked for apart, since no database goes by an index for this *or* that of a cell without more ado.
+pub(crate) fn leases_question(tenants: &BTreeSet<String>) -> SelectStatement {
     let tenant = lease::Column::TenantId;
-    let theirs = tenants.map(|tenants| Condition::any().add(tenant.is_in(padded(&tenants))).add(tenant.is_null()));
-    lease::Entity::find().filter(theirs.unwrap_or_else(Condition::all)).all(tx).await.map_err(store_error)
+    let of = |theirs| lease::Entity::find().filter(theirs).into_query();
+    let mut all = of(tenant.is_in(padded(tenants)));
+    all.union(UnionType::All, of(tenant.is_null()));
+    all
 }
 
 /// What was seen of the queue.

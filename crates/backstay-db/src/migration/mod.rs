@@ -9,7 +9,7 @@
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the API's
 //! door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns, what may be
 //! stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of backups, hooks, what is
-//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, and prunes that told their end.
+//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, prunes that told their end, and keys.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -46,6 +46,7 @@ mod m20261122_000028_unwanted;
 mod m20261122_000029_places;
 mod m20261123_000030_conditions;
 mod m20261123_000031_settled;
+mod m20261123_000032_keys;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -87,6 +88,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000029_places::Places),
             Box::new(m20261123_000030_conditions::Conditions),
             Box::new(m20261123_000031_settled::Settled),
+            Box::new(m20261123_000032_keys::Keys),
         ]
     }
 }

@@ -246,10 +246,13 @@ async fn what_is_asked_by_name_is_found_by_name_by_a_plan_made_before_there_was_
     let Some(here) = OnServer::new(Engine::Postgresql).await else { return };
     let raw = here.raw.clone();
     let world = World::new(here.stores(), 1).await;
+    // An index that has the key's column anywhere costs the same as the key's own then.
+    raw.execute_unprepared("ANALYZE").await.unwrap();
     let mut keys = 0;
     for (name, question) in all(DbBackend::Postgres, asked_of(&world)) {
         let key = match name {
-            "claim by name" => "job_due_pkey",
+            "claim by name" | "a place in the queue" => "job_due_pkey",
+            "a lease" => "lease_pkey",
             "waiting for a repository" => "ix_job_due_repository",
             "wake" => "ix_job_due_time",
             _ => continue,
@@ -258,7 +261,39 @@ async fn what_is_asked_by_name_is_found_by_name_by_a_plan_made_before_there_was_
         assert!(plan.contains(key), "{name}: {}\n{plan}", question.sql);
         keys += 1;
     }
-    assert_eq!(keys, 3);
+    assert_eq!(keys, 5);
+}
+
+/// A connection keeps the plan that it made when the queue was short: then nothing was cheaper than to read and sort it.
+#[tokio::test]
+async fn the_queue_is_gone_through_in_its_order_by_a_plan_made_at_any_length() {
+    let Some(here) = OnServer::new(Engine::Postgresql).await else { return };
+    let raw = here.raw.clone();
+    let world = World::new(here.stores(), 1).await;
+    let id = id_of(DbBackend::Postgres, 2);
+    let mut before = 0;
+    for length in [1, 20, 100, 1_000] {
+        let fill = format!(
+            "INSERT INTO job_due (job_id, state, kind, repository_id, repository_access, due_at, breach_at, priority, \
+             tenant_id) SELECT {id}, 'queued', 'backup', '{}', 'shared', n, n, 0, '{}' FROM generate_series({}, {length}) \
+             AS numbers(n)",
+            world.repository.id,
+            world.tenant.id,
+            before + 1
+        );
+        raw.execute_unprepared(&fill).await.unwrap();
+        raw.execute_unprepared("ANALYZE job_due").await.unwrap();
+        before = length;
+        let mut asked = 0;
+        for (name, question) in all(DbBackend::Postgres, asked_of(&world)) {
+            if matches!(name, "claim" | "claim behind those known by name" | "the queue's beginning") {
+                let (plan, _) = explain(&raw, &question).await;
+                assert!(!plan.contains("Sort"), "{name} at {length}: {}\n{plan}", question.sql);
+                asked += 1;
+            }
+        }
+        assert_eq!(asked, 3);
+    }
 }
 
 #[tokio::test]
