@@ -117,8 +117,9 @@ impl Database {
         }
         events_append(&tx, &events).await?;
         commit(tx).await?;
-        let jobs = starts.iter().flat_map(|start| &start.jobs);
-        jobs.map(|(job, _)| job.breach_at.as_microsecond()).min().into_iter().for_each(|at| self.hints.came(at));
+        for (job, _) in starts.iter().flat_map(|start| &start.jobs) {
+            self.hints.came(&job.id.to_string(), job.breach_at.as_microsecond());
+        }
         Ok(true)
     }
 }

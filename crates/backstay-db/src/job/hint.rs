@@ -5,8 +5,8 @@
 //! - Where the queue begins. On a server that must keep deleted rows (somebody has a transaction open, a dump perhaps),
 //!   those of the jobs that have run lie at the front of each index, where every look for the most urgent job begins. A
 //!   look that took long is followed by one in the background that says which rows live there. For [`LOW_AGE_MAX`] claims
-//!   ask for these by name, and pass over the rest. A more urgent job that comes meanwhile is seen at once
-//!   where this process put it there, and after [`LOW_AGE`] where another one did.
+//!   ask for these by name, and pass over the rest. A more urgent job that comes meanwhile is asked for by name too where
+//!   this process put it there, and is seen after [`LOW_AGE`] where another one did.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +30,12 @@ const LOW_AGE_MAX: Duration = Duration::from_secs(15);
 /// Jobs at the beginning that are asked for by name: what waits there for a repository or another agent.
 const LOW_ROWS: u64 = 64;
 
+/// From so many jobs known by name on the beginning is looked at anew.
+const NAMES_MANY: usize = 128;
+
+/// More than so many are not asked for by name: where the queue begins is not known then.
+const NAMES_MAX: usize = 512;
+
 /// Where the queue begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Low {
@@ -44,8 +50,18 @@ struct Known {
     tenants: Option<(String, String)>,
     low: Option<(Low, Instant)>,
     is_looking: bool,
-    /// Time to breach of the most urgent job that this process put in the queue while it was being looked at.
-    came: Option<i64>,
+    /// The jobs, with their times to breach, that this process put in the queue while it was being looked at.
+    came: Vec<(String, i64)>,
+}
+
+impl Low {
+    /// Takes a job in that came after the look; none when too many are known by name.
+    fn with(mut self, id: &str, breach_at: i64) -> Option<Self> {
+        if breach_at < self.from {
+            self.ids.push(id.to_owned());
+        }
+        (self.ids.len() <= NAMES_MAX).then_some(self)
+    }
 }
 
 /// What is remembered; clones share it.
@@ -79,13 +95,12 @@ impl Hints {
         self.known().low = Some((low, Instant::now()));
     }
 
-    /// Hears of a job that this process put in the queue: where it comes before what is believed to be the beginning, that
-    /// is believed no longer.
-    pub(crate) fn came(&self, breach_at: i64) {
+    /// Hears of a job that this process put in the queue.
+    pub(crate) fn came(&self, id: &str, breach_at: i64) {
         let mut known = self.known();
-        known.low = known.low.take().filter(|(low, _)| breach_at >= low.from);
+        known.low = known.low.take().and_then(|(low, at)| Some((low.with(id, breach_at)?, at)));
         if known.is_looking {
-            known.came = Some(known.came.map_or(breach_at, |other| other.min(breach_at)));
+            known.came.push((id.to_owned(), breach_at));
         }
     }
 
@@ -94,13 +109,13 @@ impl Hints {
     pub(crate) fn looked(&self, took: Duration, db: &DatabaseConnection) {
         let mut known = self.known();
         let is_old = match &known.low {
-            Some((_, at)) => at.elapsed() >= LOW_AGE,
+            Some((low, at)) => at.elapsed() >= LOW_AGE || low.ids.len() >= NAMES_MANY,
             None => took >= SLOW,
         };
         if !is_old || known.is_looking {
             return;
         }
-        (known.is_looking, known.came) = (true, None);
+        (known.is_looking, known.came) = (true, Vec::new());
         drop(known);
         let (hints, db) = (self.clone(), db.clone());
         tokio::spawn(async move {
@@ -108,9 +123,10 @@ impl Hints {
             let found = look(&db).await;
             let mut known = hints.known();
             // Where a whole look is quick there is nothing to pass over.
-            let came = known.came.take();
-            let is_first = |low: &Low| came.is_none_or(|breach_at| breach_at >= low.from);
-            known.low = found.filter(|low| began.elapsed() >= SLOW && is_first(low)).map(|low| (low, began));
+            let came = std::mem::take(&mut known.came);
+            let found = found.filter(|_| began.elapsed() >= SLOW);
+            let with_all = |low: Low| came.iter().try_fold(low, |low, (id, breach_at)| low.with(id, *breach_at));
+            known.low = found.and_then(with_all).map(|low| (low, began));
             known.is_looking = false;
         });
     }

@@ -99,7 +99,7 @@ impl JobStore for Database {
             let tx = self.begin().await?;
             let answer = enqueue::enqueue(&tx, job, enqueued, skipped).await?;
             commit(tx).await?;
-            self.hints.came(job.breach_at.as_microsecond());
+            self.hints.came(&job.id.to_string(), job.breach_at.as_microsecond());
             Ok(answer)
         })
         .await

@@ -1,17 +1,27 @@
-//! The keys of the tables that are empty most of the time are their newest indexes on PostgreSQL (decision 0057).
+//! Rows of the queue's tables are looked for by their key through the key's own index on PostgreSQL (decision 0057).
 //!
-//! Of indexes that cost the same it takes the newest, and while a table is empty those cost the same that have the key's
-//! column anywhere: a row was looked for by its key through the whole index of tenants.
+//! While a table is empty all indexes cost the same that have the key's column anywhere, and of those PostgreSQL takes the
+//! newest: a lease was looked for through the whole index of tenants, with all rows that are gone. That index has no key any
+//! more, and the key of the queue, whose order ends with it, is the newest.
 
 use sea_orm::{ConnectionTrait as _, DbBackend};
 use sea_orm_migration::prelude::*;
+
+use super::step::{create_index, drop_index};
 
 /// The step.
 #[derive(DeriveMigrationName)]
 pub(super) struct Keys;
 
-/// The tables; nothing refers to them.
-const TABLES: [&str; 2] = ["job_due", "lease"];
+/// Puts another index of tenants in the place of that of leases.
+async fn leases_by(manager: &SchemaManager<'_>, columns: &[&'static str]) -> Result<(), DbErr> {
+    let mut index = Index::create();
+    for column in columns {
+        index.col(*column);
+    }
+    drop_index(manager, "lease", "ix_lease_tenant").await?;
+    create_index(manager, "lease", "ix_lease_tenant", index).await
+}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Keys {
@@ -20,20 +30,16 @@ impl MigrationTrait for Keys {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        leases_by(manager, &["tenant_id"]).await?;
         if manager.get_database_backend() != DbBackend::Postgres {
             return Ok(());
         }
-        for table in TABLES {
-            let anew = format!(
-                "ALTER TABLE {table} DROP CONSTRAINT {table}_pkey, ADD CONSTRAINT {table}_pkey PRIMARY KEY (job_id)"
-            );
-            manager.get_connection().execute_unprepared(&anew).await?;
-        }
-        Ok(())
+        // Nothing refers to it.
+        let anew = "ALTER TABLE job_due DROP CONSTRAINT job_due_pkey, ADD CONSTRAINT job_due_pkey PRIMARY KEY (job_id)";
+        manager.get_connection().execute_unprepared(anew).await.map(drop)
     }
 
-    /// There is nothing to take back: the schema is the same.
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Ok(())
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        leases_by(manager, &["tenant_id", "job_id"]).await
     }
 }

@@ -21,6 +21,7 @@ mod config;
 mod day;
 mod declare;
 mod engine_kills;
+mod engine_kills_maintain;
 mod engine_peers;
 mod engine_repair;
 mod engine_same;
