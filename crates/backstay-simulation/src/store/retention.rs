@@ -26,6 +26,7 @@ impl RetentionStore for SteppedStore {
     async fn lease_list_over(&self, repository: RepositoryId, kinds: &[JobKind]) -> Result<Vec<LeaseKey>, StoreError> {
         self.reads("lease_list_over", self.database.lease_list_over(repository, kinds)).await
     }
+
     async fn prune_settled(&self, repository: RepositoryId) -> Result<RepositoryEpoch, StoreError> {
         self.reads("prune_settled", self.database.prune_settled(repository)).await
     }
