@@ -5,7 +5,7 @@ use backstay_core::domain::id::{ChannelId, TenantId};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect};
 
 use crate::Database;
 use crate::database::commit;
@@ -29,22 +29,27 @@ impl Database {
 
     pub(crate) async fn channel_put_once(
         &self,
+        seen: &Channel,
         channel: &Channel,
         due_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
         let row = channel::Model::of(channel);
+        let there = channel::Entity::find_by_id(&row.id).lock_exclusive().one(&tx).await.map_err(store_error)?;
+        let there = found(there, "channel", channel.id)?.read()?;
+        // What is there already may be what this wrote, when the answer was lost.
+        if there == *channel || there != *seen {
+            return Ok(there == *channel);
+        }
         let update = channel::Entity::update_many()
             .col_expr(channel::Column::SettingsJson, Expr::val(&row.settings_json))
             .col_expr(channel::Column::RulesJson, Expr::val(&row.rules_json))
             .col_expr(channel::Column::DigestWindow, Expr::val(row.digest_window.as_deref()))
             .filter(channel::Column::Id.eq(&row.id));
         update.exec(&tx).await.map_err(store_error)?;
-        // MariaDB does not count a row that is written as it was.
-        let there = channel::Entity::find_by_id(&row.id).one(&tx).await.map_err(store_error)?;
-        found(there, "channel", channel.id)?;
         self.window_put(&tx, channel.id, due_at).await?;
-        commit(tx).await
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// Sets when a channel's digest is due. The window's beginning stays: what it had begun to gather is not lost.

@@ -259,8 +259,13 @@ impl NoticeStore for Database {
         self.channels(tenant).await
     }
 
-    async fn channel_put(&self, new: &Channel, digest_due_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.retrying(|| self.channel_put_once(new, digest_due_at)).await
+    async fn channel_put(
+        &self,
+        seen: &Channel,
+        new: &Channel,
+        digest_due_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.retrying(|| self.channel_put_once(seen, new, digest_due_at)).await
     }
 
     async fn channel_remove(&self, id: ChannelId) -> Result<(), StoreError> {

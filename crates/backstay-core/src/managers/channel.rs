@@ -134,17 +134,17 @@ pub async fn channel_declare(
     Ok(channel)
 }
 
-/// Changes what is given of a channel and returns it.
+/// Changes what is given of a channel and returns it; none when somebody else changed it since it was seen.
 ///
 /// # Errors
 /// [`ChannelDeclareError`].
 pub async fn channel_change(
     context: &Context,
-    id: ChannelId,
+    seen: &Channel,
     change: ChannelChange,
-) -> Result<Channel, ChannelDeclareError> {
+) -> Result<Option<Channel>, ChannelDeclareError> {
     let now = context.schedules.clock_read().await?;
-    let mut channel = context.notices.channel_get(id).await?;
+    let mut channel = seen.clone();
     if let Some(settings) = &change.settings {
         channel.settings = ChannelSettings::parse(channel.settings.kind(), settings)?;
     }
@@ -152,8 +152,7 @@ pub async fn channel_change(
     channel.digest = change.digest.unwrap_or(channel.digest);
     judge(context, &mut channel).await?;
     let due_at = channel.digest.as_ref().map(|window| window.next(now));
-    context.notices.channel_put(&channel, due_at).await?;
-    Ok(channel)
+    Ok(context.notices.channel_put(seen, &channel, due_at).await?.then_some(channel))
 }
 
 /// Sends a message that says it is a test, and returns once the channel took it.

@@ -195,8 +195,14 @@ pub trait NoticeStore: Send + Sync {
     async fn channel_get(&self, id: ChannelId) -> Result<Channel, StoreError>;
     /// Returns all channels by name: of one tenant, without those of the installation, or all.
     async fn channel_list(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError>;
-    /// Puts `new` in the place of the channel with its id; its owner and kind stay.
-    async fn channel_put(&self, new: &Channel, digest_due_at: Option<Timestamp>) -> Result<(), StoreError>;
+    /// Puts `new` in the place of the channel with its id; its owner and kind stay. False, and nothing is written, when the
+    /// channel is neither as it was `seen` nor as it shall be.
+    async fn channel_put(
+        &self,
+        seen: &Channel,
+        new: &Channel,
+        digest_due_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
     /// Takes a channel away; messages that wait for it are given up.
     async fn channel_remove(&self, id: ChannelId) -> Result<(), StoreError>;
 

@@ -9,8 +9,7 @@
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the API's
 //! door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns, what may be
 //! stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of backups, hooks, what is
-//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, prunes that told
-//! their end, and keys.
+//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, ends, and keys.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 

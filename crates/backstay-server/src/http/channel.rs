@@ -69,7 +69,8 @@ pub(super) async fn channel_update(
         Some(text) => Some(Some(window(text)?)),
     };
     let change = ChannelChange { settings: body.settings, rules: rules.transpose()?, digest };
-    Ok(tagged(ChannelView::from(&channel_change(&state.context, channel.id, change).await?)))
+    let changed = channel_change(&state.context, &channel, change).await?;
+    Ok(tagged(ChannelView::from(&changed.ok_or_else(ApiError::changed)?)))
 }
 
 pub(super) async fn channel_remove(

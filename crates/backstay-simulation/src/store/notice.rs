@@ -25,8 +25,13 @@ impl NoticeStore for SteppedStore {
     async fn channel_list(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError> {
         self.reads("channel_list", self.database.channel_list(tenant)).await
     }
-    async fn channel_put(&self, new: &Channel, digest_due_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.writes("channel_put", self.database.channel_put(new, digest_due_at)).await
+    async fn channel_put(
+        &self,
+        seen: &Channel,
+        new: &Channel,
+        digest_due_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.writes("channel_put", self.database.channel_put(seen, new, digest_due_at)).await
     }
     async fn channel_remove(&self, id: ChannelId) -> Result<(), StoreError> {
         self.writes("channel_remove", self.database.channel_remove(id)).await

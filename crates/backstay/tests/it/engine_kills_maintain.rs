@@ -76,7 +76,6 @@ fn killed(repo: &Repo, target: &Repo, words: &[&str], was_whole: bool, but: Opti
         let changed = files(&place).symmetric_difference(&before).count();
         let context = format!("{words:?} killed at change {kill} of {changed}, {ended}");
         assert!(changed > 0, "{context}: it did nothing");
-        println!("{context}");
         if let (true, Some(ran)) = (was_whole, target.theirs(&["check", "--no-lock", "--read-data"])) {
             succeeded(&context, &ran);
         }

@@ -99,6 +99,7 @@ pub async fn channels_are_read_back_and_names_are_their_owners(stores: Stores) {
     let world = World::new(stores, 1).await;
     let store = &world.stores.notices;
     let mut own = channel(&world, "mail", Some(world.tenant.id));
+    let seen = own.clone();
     let shared = channel(&world, "mail", None);
     let due_at = world.now().saturating_add(HOUR).unwrap();
     store.channel_add(&own, Some(due_at)).await.unwrap();
@@ -113,13 +114,16 @@ pub async fn channels_are_read_back_and_names_are_their_owners(stores: Stores) {
         delivery: Delivery::Digest,
     };
     own.digest = Some(Window::parse("monday 07:30 Europe/Berlin").unwrap());
-    store.channel_put(&own, Some(due_at)).await.unwrap();
+    assert!(store.channel_put(&seen, &own, Some(due_at)).await.unwrap());
+    assert!(store.channel_put(&seen, &own, Some(due_at)).await.unwrap(), "asking twice is asking once");
+    let other = Channel { digest: None, ..seen.clone() };
+    assert!(!store.channel_put(&seen, &other, None).await.unwrap(), "somebody else was first");
     assert_eq!(store.channel_get(own.id).await.unwrap(), own);
     assert_eq!(store.channel_list(Some(world.tenant.id)).await.unwrap(), [own.clone()]);
     assert_eq!(store.channel_list(None).await.unwrap(), [own.clone(), shared]);
     store.channel_remove(own.id).await.unwrap();
     assert!(matches!(store.channel_get(own.id).await, Err(StoreError::NotFound { .. })));
-    assert!(matches!(store.channel_put(&own, None).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.channel_put(&own, &own, None).await, Err(StoreError::NotFound { .. })));
     assert!(matches!(store.channel_remove(own.id).await, Err(StoreError::NotFound { .. })));
 }
 

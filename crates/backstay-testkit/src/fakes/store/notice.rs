@@ -129,12 +129,20 @@ impl NoticeStore for FakeStores {
         Ok(channels)
     }
 
-    async fn channel_put(&self, new: &Channel, digest_due_at: Option<Timestamp>) -> Result<(), StoreError> {
+    async fn channel_put(
+        &self,
+        seen: &Channel,
+        new: &Channel,
+        digest_due_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         self.write(|rows, now| {
             let old = found(rows.channels.get(&new.id), "channel", new.id)?;
+            if old == *new || old != *seen {
+                return Ok(old == *new);
+            }
             rows.channels.insert(new.id, Channel { tenant_id: old.tenant_id, name: old.name, ..new.clone() });
             rows.window_put(new.id, digest_due_at, now);
-            Ok(())
+            Ok(true)
         })
     }
 
