@@ -99,7 +99,7 @@ pub(super) fn refused(error: &SourceError) -> StepOutcome {
     let said = chain(error);
     let next = match error {
         SourceError::Missing { place } if place.starts_with("the program") => "install it on the agent's machine",
-        SourceError::Missing { .. } => "is its disk mounted? If it moved: backstay source update NAME --set path=PATH",
+        SourceError::Missing { .. } => "is its disk mounted? If it moved, make a source of the new place",
         SourceError::NotAFolder { .. } => "name the folder that it lies in",
         SourceError::Denied { .. } => "let the user who runs the agent read it",
         SourceError::Settings(_) => "give it other settings: backstay source update NAME --set NAME=VALUE",

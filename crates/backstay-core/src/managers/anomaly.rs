@@ -11,7 +11,7 @@ use super::context::Context;
 use crate::domain::anomaly::{RUNS_MAX, RUNS_MIN, Suspicion, mass_change, unlike};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::PlanId;
-use crate::domain::job::{Job, JobCounts, JobKind, JobState, Outcome, StateName};
+use crate::domain::job::{Job, JobCounts, JobKind, StateName};
 use crate::ports::store::{JobFilter, Page, StoreError};
 
 /// What was found of a backup.
@@ -45,7 +45,8 @@ pub(super) async fn look(context: &Context, job: &Job, counts: JobCounts) -> Res
     Ok(found)
 }
 
-/// Returns the item's good runs into the same repository, newest first.
+/// Returns the item's runs into the same repository, newest first. A partial one counts: where something is never readable, all are,
+/// and one that read far less than the others is odd among them and makes nothing usual.
 async fn runs_before(context: &Context, job: &Job) -> Result<Vec<JobCounts>, StoreError> {
     let filter = JobFilter {
         tenant_id: Some(job.tenant_id),
@@ -55,11 +56,8 @@ async fn runs_before(context: &Context, job: &Job) -> Result<Vec<JobCounts>, Sto
         ..JobFilter::default()
     };
     let rows = context.jobs.job_list(filter, Page { before: None, rows_max: RUNS_MAX as u32 }).await?;
-    let is_good = |row: &Job| {
-        let is_whole = matches!(row.state, JobState::Succeeded { outcome: Outcome::Complete | Outcome::Unchanged, .. });
-        is_whole && row.repository_id == job.repository_id && row.id != job.id
-    };
-    Ok(rows.iter().filter(|row| is_good(row)).map(|row| row.counts).collect())
+    let is_before = |row: &&Job| row.repository_id == job.repository_id && row.id != job.id;
+    Ok(rows.iter().filter(is_before).map(|row| row.counts).collect())
 }
 
 /// Returns how long the newest attempt has been at work.

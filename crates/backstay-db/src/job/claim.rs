@@ -245,13 +245,14 @@ fn overlapping_leases() -> SelectStatement {
 }
 
 /// Returns the queued jobs that want the repository of a candidate alone, have been overtaken long enough, and come
-/// before it in the queue's order.
+/// before it in the queue's order. A restore overtakes them: somebody waits for it.
 fn waiting_alone(now: Timestamp) -> SelectStatement {
     let other = |column| Expr::col((ALONE, column));
     let (from, until) = overtaken(now);
     Query::select()
         .column((ALONE, job_due::Column::JobId))
         .from_as(job_due::Entity, ALONE)
+        .and_where(Expr::col((job_due::Entity, job_due::Column::Kind)).ne(JobKind::Restore.word()))
         .and_where(other(job_due::Column::RepositoryId).equals((job_due::Entity, job_due::Column::RepositoryId)))
         .and_where(other(job_due::Column::RepositoryAccess).eq(literal(job::access_word(RepositoryAccess::Alone))))
         .and_where(other(job_due::Column::State).eq(StateName::Queued.word()))

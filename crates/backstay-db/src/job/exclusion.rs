@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use backstay_core::domain::job::JobKind;
 use backstay_core::domain::repository::RepositoryAccess;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
@@ -47,8 +48,12 @@ impl Exclusions {
         let key = due.overlap_key.as_ref().is_some_and(|key| self.keys.contains_key(key));
         let held = self.repositories.get(&due.repository_id);
         let excluded = held.is_some_and(|(alone, _)| *alone || is_alone(&due.repository_access));
+        let is_restore = due.kind == JobKind::Restore.word();
         let behind = self.waiting.iter().any(|ahead| {
-            ahead.repository_id == due.repository_id && ahead.job_id != due.job_id && ahead.breach_at <= due.breach_at
+            !is_restore
+                && ahead.repository_id == due.repository_id
+                && ahead.job_id != due.job_id
+                && ahead.breach_at <= due.breach_at
         });
         !(key || excluded || behind)
     }
@@ -81,7 +86,8 @@ impl Exclusions {
         for ahead in self.waiting.iter().filter(|ahead| here(&ahead.tenant_id)) {
             let other = job_due::Column::RepositoryId.ne(&ahead.repository_id);
             let itself = job_due::Column::JobId.eq(&ahead.job_id);
-            all = all.add(other.or(itself).or(job_due::Column::BreachAt.lt(ahead.breach_at)));
+            let restore = job_due::Column::Kind.eq(JobKind::Restore.word());
+            all = all.add(other.or(itself).or(job_due::Column::BreachAt.lt(ahead.breach_at)).or(restore));
         }
         all
     }

@@ -116,6 +116,7 @@ macro_rules! jobs_promises {
             road::what_was_done_before_the_wish_counts,
             result::a_partial_backup_is_never_the_newest_good_one,
             result::a_partial_backup_that_its_plan_accepts_is_good,
+            result::a_mass_change_is_seen_among_partial_runs,
             result::what_did_not_change_is_confirmed,
             result::what_a_discover_finds_becomes_somebodys,
             result::a_backup_takes_over_what_a_look_found_of_it,

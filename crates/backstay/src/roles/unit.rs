@@ -72,6 +72,13 @@ ProtectControlGroups=yes
 ProtectHostname=yes
 ";
 
+const SCRATCH: &str = "\
+CacheDirectory=backstay
+CacheDirectoryMode=0700
+Environment=TMPDIR=/var/cache/backstay
+ExecStartPre=-/usr/bin/find /var/cache/backstay -mindepth 1 -delete
+";
+
 impl Unit<'_> {
     /// Returns its text.
     pub(crate) fn text(&self) -> String {
@@ -97,6 +104,9 @@ impl Unit<'_> {
         if self.whose == Whose::Machine {
             out.push_str(OF_MACHINE);
             out.push_str("StateDirectory=backstay\nStateDirectoryMode=0700\n");
+            out.push_str("# Dumps and drills lie here for a while: /tmp is read-only for it, and no other one, so that backups see it.\n");
+            out.push_str("# What a kill left there is taken away before the next start.\n");
+            out.push_str(SCRATCH);
             out.push_str("# It reads everything and writes only here. Local storages, and where restores go, need a line each;\n");
             out.push_str("# `backstay install --writes DIR` adds one, `-` before a folder lets it be away.\n");
             out.push_str("ProtectSystem=strict\n");
@@ -154,5 +164,7 @@ mod tests {
             text.contains("ProtectSystem=strict\nReadWritePaths=\"-/srv/backup\"\nReadWritePaths=\"-/mnt\"\n"),
             "{text}"
         );
+        // What is written for a while by drills and dumps is written where the unit may write.
+        assert!(text.contains("CacheDirectory=backstay\n") && text.contains("TMPDIR=/var/cache/backstay\n"), "{text}");
     }
 }

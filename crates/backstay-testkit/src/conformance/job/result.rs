@@ -71,6 +71,38 @@ pub async fn a_partial_backup_that_its_plan_accepts_is_good(harness: JobsHarness
     assert!(messages.iter().any(|words| words.contains("1 entries could not be read, which its plan accepts")));
 }
 
+/// What looks like the work of a program that encrypts is seen also where something can never be read.
+///
+/// Red when `managers::anomaly` takes only whole runs for a history.
+pub async fn a_mass_change_is_seen_among_partial_runs(harness: JobsHarness) {
+    let (jobs, world) = harness.world(1).await;
+    let run = async |number: u64, unmodified: u64, new_mib: u64| {
+        world.clock.advance(Duration::from_secs(3_600));
+        let key = leased(&*jobs, &world, 0, world.agent()).await.lease_key();
+        let mut unread = Unread::default();
+        unread.push("/home/ada/secret".to_owned(), "permission denied".to_owned());
+        let new = new_mib << 20;
+        let found = JobCounts {
+            files: 100,
+            files_unmodified: unmodified,
+            bytes: 100 << 20,
+            bytes_added: new,
+            bytes_stored: new,
+            unread: 1,
+            ..JobCounts::default()
+        };
+        let mut result = backed_up(&world, Outcome::Partial, &format!("{number:02}"), unread);
+        let JobResult::BackedUp { counts, .. } = &mut result else { panic!("{result:?}") };
+        *counts = found;
+        jobs.job_finish(key, &result).await.unwrap();
+        world.stores.retention.suspicion_list().await.unwrap().len()
+    };
+    for number in 0..7 {
+        assert_eq!(run(number, 99, 1).await, 0);
+    }
+    assert_eq!(run(7, 0, 100).await, 1);
+}
+
 /// A backup that found nothing changed confirms the newest snapshot and publishes none, when its plan says so and that
 /// snapshot is good.
 ///

@@ -7,9 +7,12 @@ use std::time::Duration;
 use backstay_core::domain::attempt::{AttemptEnd, AttemptToken, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::EventKind;
-use backstay_core::domain::id::{AgentId, JobId};
-use backstay_core::domain::job::{FailureClass, Job, JobState, Outcome, Phase, Progress, StateName};
+use backstay_core::domain::id::{AgentId, JobId, SnapshotId};
+use backstay_core::domain::job::{
+    FailureClass, Instruction, Job, JobState, Outcome, Phase, Progress, StateName, Target,
+};
 use backstay_core::domain::repository::RepositoryEpoch;
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retry::Streak;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Settlement, StoreError};
@@ -377,8 +380,13 @@ pub async fn one_claim_does_not_mix_alone_and_shared(stores: Stores) {
     assert!(second.iter().all(|row| row.epoch == RepositoryEpoch(1)));
 }
 
+fn restore(world: &World) -> Instruction {
+    let snapshot_id = SnapshotId::new(world.now(), world.ten());
+    Instruction::Restore { snapshot_id, target: Target::Directory("/srv/out".into()), terms: RestoreTerms::default() }
+}
+
 /// Who wants a repository alone is overtaken for ten minutes; then later jobs of its repository wait until it has run,
-/// more urgent ones do not, and after a day nobody waits for it any more.
+/// more urgent ones and restores do not, and after a day nobody waits for it any more.
 ///
 /// Red without `claim::waiting_alone` in `claim::question`, or without any one of its bounds.
 pub async fn who_waits_to_be_alone_gets_its_turn(stores: Stores) {
@@ -399,11 +407,16 @@ pub async fn who_waits_to_be_alone_gets_its_turn(stores: Stores) {
     keep(1, &[first, overtakes]).await;
     let late = world.queued(3).await;
     assert!(world.claim(agent, 9).await.is_empty(), "after ten minutes nothing overtakes it");
+    let restore = Job { instruction: restore(&world), ..world.backup(5) };
+    world.enqueue(&restore).await;
+    let claimed = world.claim(agent, 9).await;
+    assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [restore.id], "but who waits for a restore");
+    let restoring = key_of(&claimed[0]);
     let urgent = Job { breach_at: world.now() - minutes(60), ..world.backup(4) };
     world.enqueue(&urgent).await;
     let claimed = world.claim(agent, 9).await;
     assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [urgent.id], "what comes before it goes on");
-    for key in [first, overtakes, key_of(&claimed[0])] {
+    for key in [first, overtakes, restoring, key_of(&claimed[0])] {
         world.jobs.job_settle(key, &world.success()).await.unwrap();
     }
     let claimed = world.claim(agent, 9).await;

@@ -87,7 +87,8 @@ impl Rows {
         }
     }
 
-    /// Says whether an earlier job has waited for ten minutes, and not yet for a day, to hold this one's repository alone.
+    /// Says whether an earlier job has waited for ten minutes, and not yet for a day, to hold this one's repository alone, and
+    /// this one is no restore.
     fn waits_for_alone(&self, job: &Job, now: Timestamp) -> bool {
         let patience = Duration::from_secs(600)..Duration::from_secs(86_400);
         let waited = |other: &Job| match other.state {
@@ -95,7 +96,8 @@ impl Rows {
             _ => None,
         };
         self.jobs.values().any(|other| {
-            other.id != job.id
+            job.kind() != JobKind::Restore
+                && other.id != job.id
                 && other.repository_id == job.repository_id
                 && other.breach_at <= job.breach_at
                 && self.access_of(other) == RepositoryAccess::Alone
