@@ -166,9 +166,7 @@ pub(crate) fn next_step(job: &JobView) -> Option<String> {
         FailureClass::Repository => "`backstay repository verify NAME` says what is damaged.",
         FailureClass::RepositoryMissing => "Is the disk mounted? Nothing was made in its place.",
         FailureClass::Password => "Put the right recovery key back, from the copy that you keep elsewhere.",
-        FailureClass::Target => {
-            "Empty the target, or name another one; an installed service writes only where `backstay install --writes DIR` says."
-        }
+        FailureClass::Target => "Empty the target, or name another one.",
         FailureClass::AgentLost => "Look whether its agent runs.",
         FailureClass::Internal => "`backstay support-bundle` writes down what helps to find out why.",
         FailureClass::Quota => "`backstay quota list` has what is stored: prune, or raise the quota.",

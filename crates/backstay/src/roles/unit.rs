@@ -72,6 +72,7 @@ ProtectControlGroups=yes
 ProtectHostname=yes
 ";
 
+/// Where dumps and drills lie for a while. `PrivateTmp` would hide `/tmp` from backups.
 const SCRATCH: &str = "\
 CacheDirectory=backstay
 CacheDirectoryMode=0700
@@ -104,8 +105,7 @@ impl Unit<'_> {
         if self.whose == Whose::Machine {
             out.push_str(OF_MACHINE);
             out.push_str("StateDirectory=backstay\nStateDirectoryMode=0700\n");
-            out.push_str("# Dumps and drills lie here for a while: /tmp is read-only for it, and no other one, so that backups see it.\n");
-            out.push_str("# What a kill left there is taken away before the next start.\n");
+            out.push_str("# Dumps and drills lie here for a while, since it may not write to /tmp. What a kill left goes first.\n");
             out.push_str(SCRATCH);
             out.push_str("# It reads everything and writes only here. Local storages, and where restores go, need a line each;\n");
             out.push_str("# `backstay install --writes DIR` adds one, `-` before a folder lets it be away.\n");
