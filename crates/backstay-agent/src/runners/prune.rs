@@ -65,7 +65,7 @@ fn forget_and_prune(
     let work = || {
         let mut missing: Vec<SnapshotId> = Vec::new();
         if !doubtful.is_empty() {
-            // An attempt that died removed them, and the rules have kept them since: their rows must not say for ever that
+            // A prune that died removed them, and the rules have kept them since: their rows must not say for ever that
             // they are there.
             let there: HashSet<Id> = repository.file_list(FileKind::Snapshot, interrupt)?.into_iter().collect();
             missing.extend(doubtful.iter().filter(|(_, id)| !there.contains(id)).map(|(row, _)| *row));

@@ -156,7 +156,7 @@ fn share_lost(before: &JobCounts, now: &JobCounts) -> f64 {
     1.0 - share(now.files_unmodified.min(before.files), before.files)
 }
 
-/// Says in words what looks like the work of a program that encrypts or deletes; none when nothing does. `before` are the good
+/// Says in words what looks like the work of a program that encrypts or deletes; none when nothing does. `before` are the
 /// runs before it, newest first.
 ///
 /// Half of the files must have changed or gone at once, far more than ever, and either what is new cannot be compressed, or half of

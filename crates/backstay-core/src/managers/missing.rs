@@ -1,5 +1,5 @@
-//! Snapshots that a prune which is tried again did not find, though it was not to remove them: an attempt that died may have,
-//! when the rules were others, or somebody else did.
+//! Snapshots that a prune did not find, though it was not to remove them: one before that did not tell its end may have, when
+//! the rules were others, or somebody else did.
 
 use super::context::Context;
 use super::request::short;
@@ -20,7 +20,7 @@ pub(super) struct Gone {
 }
 
 /// Judges snapshots that are not there; none when all of them are forgotten already. What a person pinned or holds keeps its
-/// row, and is told of again with each try: nobody is to learn of its loss by its absence from a list.
+/// row, and is told of again with each prune that looks: nobody is to learn of its loss by its absence from a list.
 pub(super) async fn look(context: &Context, job: &Job, missing: &[SnapshotId]) -> Result<Option<Gone>, StoreError> {
     let (mut names, mut forgotten, mut kept) = (Vec::new(), Vec::new(), 0);
     for id in missing {
@@ -42,8 +42,8 @@ pub(super) async fn look(context: &Context, job: &Job, missing: &[SnapshotId]) -
     let more = if count > NAMED_MAX { format!(" and {} more", count - NAMED_MAX) } else { String::new() };
     let marked = if kept > 0 { format!(", {kept} of them pinned or held") } else { String::new() };
     let words = format!(
-        "{count} snapshots are not in the repository though they were to stay ({}{more}){marked}: an attempt of this prune that \
-         died removed them under older rules, or somebody else did",
+        "{count} snapshots are not in the repository though they were to stay ({}{more}){marked}: a prune \
+         before this one that did not come to its end removed them under older rules, or somebody else did",
         names.join(", ")
     );
     Ok(Some(Gone { words, forgotten }))

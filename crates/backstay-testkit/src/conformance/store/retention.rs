@@ -274,7 +274,7 @@ pub async fn a_suspected_plan_keeps_everything_until_it_is_cleared(stores: Store
     assert!(kinds.contains(&EventKind::Suspected), "what warns is told with the job");
 }
 
-/// A prune that is tried again is told what an attempt before may have removed, though something keeps it now: what is gone
+/// A prune after one that did not tell its end is told what that may have removed, though something keeps it now: what is gone
 /// is told as gone, and no row says for ever that it is there.
 ///
 /// Red when a second attempt knows only what it is to remove, or a job that follows on one that failed.
