@@ -116,7 +116,7 @@ fn prune(repository: &str) -> Done {
     let options = PruneOptions { grace: Duration::ZERO, unused: UnusedLimit::Bytes(0), rewrite_bytes_max: None };
     for _ in 0..2 {
         let planned = plan(&repository, &options, &guard, &Interrupt::default())?;
-        println!("{:?}", apply(&repository, planned, &guard, &Interrupt::default())?);
+        println!("{:?}", apply(&repository, planned, &guard, &EngineProgress::default(), &Interrupt::default())?);
     }
     guard.release()?;
     Ok(ExitCode::SUCCESS)

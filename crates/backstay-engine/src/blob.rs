@@ -3,9 +3,13 @@
 //! A blob may lie in several packs, when two backups wrote it at once or a prune died. A copy that cannot be had is noted
 //! as bad, and the next one is tried: damage is named, and costs nothing that another copy has.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use backstay_core::managers::job::chain;
 use backstay_storage::ReadCache;
 use bytes::Bytes;
+use futures::StreamExt;
 
 use crate::error::EngineError;
 use crate::format::FormatError;
@@ -17,6 +21,18 @@ use crate::format::object::FileKind;
 use crate::format::pack::{BlobKind, judge_length};
 use crate::interrupt::Interrupt;
 use crate::repository::Repository;
+
+/// Bytes of the largest blob that is fetched ahead, sealed.
+const AHEAD_BLOB_BYTES_MAX: u32 = 1 << 20;
+
+/// Bytes that are fetched ahead at the most, with what lies between.
+const AHEAD_BYTES_MAX: u64 = 32 << 20;
+
+/// Bytes between two blobs that are fetched with them rather than asked for around.
+const AHEAD_GAP_BYTES_MAX: u64 = 32 << 10;
+
+/// Requests that fetch ahead at once.
+const AHEAD_REQUESTS: usize = 8;
 
 /// Bad copies that one reader notes: as many as a person reads.
 const BAD_COPIES_MAX: usize = 1_000;
@@ -41,6 +57,10 @@ pub struct BlobReader<'a> {
     /// Packs of which this reader has had the caches emptied: once each, or every blob would be fetched again.
     emptied: IdSet,
     bad_copies: Vec<BadCopy>,
+    /// Sealed blobs that were fetched before anybody asked for them, by where they lie.
+    ahead: HashMap<(Id, u32), Bytes>,
+    /// What went wrong where some were fetched so, by where the first of them lies: told when a second try goes well.
+    ahead_harm: HashMap<(Id, u32), EngineError>,
     /// Sealed bytes that were fetched so far.
     pub bytes_fetched: u64,
 }
@@ -56,6 +76,8 @@ impl<'a> BlobReader<'a> {
             decompressor: Decompressor::default(),
             emptied: IdSet::default(),
             bad_copies: Vec::new(),
+            ahead: HashMap::new(),
+            ahead_harm: HashMap::new(),
             bytes_fetched: 0,
         }
     }
@@ -91,6 +113,10 @@ impl<'a> BlobReader<'a> {
         let mut sealed = self.fetch(kind, place)?;
         let mut plain = Vec::new();
         self.open(kind, place, id, &mut sealed, &mut plain)?;
+        // A storage that gives half of what it has, and all of it when it is asked again, is none to rely on.
+        if let Some(error) = self.ahead_harm.remove(&(place.pack, place.offset)) {
+            self.note_bad(id, place, &error);
+        }
         Ok(plain)
     }
 
@@ -164,13 +190,69 @@ impl<'a> BlobReader<'a> {
     fn fetch(&mut self, kind: BlobKind, place: &BlobPlace) -> Result<Vec<u8>, EngineError> {
         judge_length(kind, place.length, place.plain_length)
             .map_err(|source| self.repository.told(FileKind::Pack, &place.pack, source))?;
-        let begin = u64::from(place.offset);
-        let range = begin..begin + u64::from(place.length);
-        let first = self.cache == ReadCache::Bypass && self.emptied.insert(place.pack);
-        let cache = if first { ReadCache::Bypass } else { ReadCache::Use };
-        let sealed = Vec::from(self.repository.pack_read(&place.pack, range, cache, &self.interrupt)?);
+        if let Some(sealed) = self.ahead.remove(&(place.pack, place.offset)) {
+            if sealed.len() == place.length as usize {
+                return Ok(sealed.to_vec());
+            }
+        }
+        let cache = self.cache_of(&place.pack);
+        let sealed =
+            Vec::from(self.repository.pack_read(&place.pack, range_of(place, place), cache, &self.interrupt)?);
         self.bytes_fetched += sealed.len() as u64;
         Ok(sealed)
+    }
+
+    fn cache_of(&mut self, pack: &Id) -> ReadCache {
+        let first = self.cache == ReadCache::Bypass && self.emptied.insert(*pack);
+        if first { ReadCache::Bypass } else { ReadCache::Use }
+    }
+
+    /// Fetches blobs that are about to be read: those that lie together with one request, and several requests at once.
+    /// What was fetched so before and not read is let go. Harm is no error here: whoever reads the blob hears of it. Large
+    /// blobs are left to be read one by one.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`], [`EngineError::Interrupted`].
+    pub(crate) fn fetch_ahead(&mut self, kind: BlobKind, mut places: Vec<BlobPlace>) -> Result<(), EngineError> {
+        self.ahead.clear();
+        self.ahead_harm.clear();
+        places.retain(|place| {
+            place.length <= AHEAD_BLOB_BYTES_MAX && judge_length(kind, place.length, place.plain_length).is_ok()
+        });
+        places.sort_unstable_by_key(|place| (place.pack, place.offset));
+        let mut left = AHEAD_BYTES_MAX;
+        let mut runs = Vec::new();
+        let gap = |a: &BlobPlace, b: &BlobPlace| u64::from(b.offset).saturating_sub(range_of(a, a).end);
+        for run in places.chunk_by(|a, b| a.pack == b.pack && gap(a, b) <= AHEAD_GAP_BYTES_MAX) {
+            let range = range_of(&run[0], &run[run.len() - 1]);
+            let Some(rest) = u64::checked_sub(left, range.end - range.start) else { break };
+            left = rest;
+            runs.push((run, range, self.cache_of(&run[0].pack)));
+        }
+        let repository = self.repository;
+        let fetched = futures::stream::iter(runs).map(|(run, range, cache)| async move {
+            (run, repository.pack_range(&run[0].pack, range, cache).await.map_err(EngineError::from))
+        });
+        let mut fetched = std::pin::pin!(fetched.buffer_unordered(AHEAD_REQUESTS));
+        while let Some((run, fetched)) = self.interrupt.block_on(fetched.next())? {
+            let fetched = match fetched {
+                Err(error) if error.is_harm() => {
+                    self.ahead_harm.insert((run[0].pack, run[0].offset), error);
+                    continue;
+                }
+                fetched => fetched?,
+            };
+            self.bytes_fetched += fetched.len() as u64;
+            for place in run {
+                let begin = (place.offset - run[0].offset) as usize;
+                let end = begin + place.length as usize;
+                // Blobs that overlap are in no honest index: the one that reaches beyond is read by itself.
+                if end <= fetched.len() {
+                    self.ahead.insert((place.pack, place.offset), fetched.slice(begin..end));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Opens a blob's sealed bytes into `plain`.
@@ -201,4 +283,9 @@ impl<'a> BlobReader<'a> {
         let found = Id::of(plain);
         if found == *id { Ok(()) } else { Err(told(FormatError::Hash { what: "blob", wanted: *id, found })) }
     }
+}
+
+/// Returns what lies in a pack from one blob to the end of another.
+fn range_of(first: &BlobPlace, last: &BlobPlace) -> Range<u64> {
+    u64::from(first.offset)..u64::from(last.offset) + u64::from(last.length)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, Part, PutAnswer, PutOptions, ReadCache, StorageError};
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -25,6 +26,12 @@ use crate::format::snapshot::SnapshotFile;
 use crate::interrupt::Interrupt;
 
 pub use crate::blob::{BadCopy, BlobReader};
+
+/// Files that are fetched at once where all of a kind are read: an index file has some megabytes.
+const FILES_AHEAD: usize = 8;
+
+/// Files that are removed at once.
+const REMOVALS: usize = 8;
 
 /// Most keys that are tried with a password, as restic does: each costs tens of milliseconds.
 const KEYS_TRIED_MAX: usize = 20;
@@ -211,12 +218,12 @@ impl Repository {
     /// [`EngineError`]; an index file that cannot be read is an error, never a smaller index.
     pub fn index_load(&self, interrupt: &Interrupt) -> Result<Index, EngineError> {
         let mut index = Index::default();
-        for id in interrupt.block_on(self.ids(FileKind::Index))?? {
-            let sealed = interrupt.block_on(self.sealed(FileKind::Index, &id))??;
-            let plain = self.unseal(FileKind::Index, &id, sealed)?;
-            index.take(IndexFile::read(&plain).map_err(|source| self.told(FileKind::Index, &id, source))?);
-            index.note_file(id);
-        }
+        let ids = self.file_list(FileKind::Index, interrupt)?;
+        self.each_file(FileKind::Index, &ids, interrupt, |id, plain| {
+            index.take(IndexFile::read(&plain?).map_err(|source| self.told(FileKind::Index, id, source))?);
+            index.note_file(*id);
+            Ok(())
+        })?;
         index.sort();
         Ok(index)
     }
@@ -259,6 +266,27 @@ impl Repository {
     /// [`EngineError::Format`], [`EngineError::Storage`], [`EngineError::Interrupted`].
     pub fn file_read(&self, kind: FileKind, id: &Id, interrupt: &Interrupt) -> Result<Vec<u8>, EngineError> {
         self.unseal(kind, id, interrupt.block_on(self.sealed(kind, id))??)
+    }
+
+    /// Hands the plain bytes of each of these files to `each`, in their order, or why it cannot be had. While one is looked
+    /// at the next ones are fetched.
+    ///
+    /// # Errors
+    /// [`EngineError::Interrupted`]; what `each` returns.
+    pub(crate) fn each_file(
+        &self,
+        kind: FileKind,
+        ids: &[Id],
+        interrupt: &Interrupt,
+        mut each: impl FnMut(&Id, Result<Vec<u8>, EngineError>) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let fetched = futures::stream::iter(ids).map(|id| async move { (id, self.sealed(kind, id).await) });
+        let mut fetched = std::pin::pin!(fetched.buffered(FILES_AHEAD));
+        while let Some((id, sealed)) = interrupt.block_on(fetched.next())? {
+            interrupt.check()?;
+            each(id, sealed.map_err(EngineError::from).and_then(|sealed| self.unseal(kind, id, sealed)))?;
+        }
+        Ok(())
     }
 
     async fn sealed(&self, kind: FileKind, id: &Id) -> Result<Bytes, StorageError> {
@@ -320,13 +348,26 @@ impl Repository {
     /// # Errors
     /// [`EngineError::Storage`], [`EngineError::Interrupted`]: it may be there then or not.
     pub(crate) fn file_remove(&self, kind: FileKind, id: &Id, interrupt: &Interrupt) -> Result<(), EngineError> {
+        Ok(interrupt.block_on_write(self.removed(kind, id))??)
+    }
+
+    /// Removes several files, in any order and some at once; those that are not there are removed already.
+    ///
+    /// # Errors
+    /// As [`Repository::file_remove`].
+    pub(crate) fn files_remove(&self, kind: FileKind, ids: &[Id], interrupt: &Interrupt) -> Result<(), EngineError> {
+        let removals = futures::stream::iter(ids).map(|id| self.removed(kind, id)).buffer_unordered(REMOVALS);
+        Ok(interrupt.block_on_write(removals.try_collect::<()>())??)
+    }
+
+    async fn removed(&self, kind: FileKind, id: &Id) -> Result<(), StorageError> {
         let place = match kind {
             FileKind::Snapshot => "forget",
             FileKind::Index => "mark",
             _ => "remove",
         };
         backstay_failpoint::pass(place, "before");
-        interrupt.block_on_write(self.storage.object_remove(&kind.key(id)))??;
+        self.storage.object_remove(&kind.key(id)).await?;
         backstay_failpoint::pass(place, "after");
         Ok(())
     }
@@ -383,16 +424,26 @@ impl Repository {
         cache: ReadCache,
         interrupt: &Interrupt,
     ) -> Result<Bytes, EngineError> {
+        Ok(interrupt.block_on(self.pack_range(pack, range, cache))??)
+    }
+
+    /// As [`Repository::pack_read`], for who waits for several at once.
+    pub(crate) async fn pack_range(
+        &self,
+        pack: &Id,
+        range: Range<u64>,
+        cache: ReadCache,
+    ) -> Result<Bytes, StorageError> {
         let wanted_bytes = range.end.saturating_sub(range.start);
         let key = FileKind::Pack.key(pack);
-        let body = interrupt.block_on(self.storage.object_get(&key, Some(range), cache))??;
+        let body = self.storage.object_get(&key, Some(range), cache).await?;
         let found_bytes = body.len() as u64;
         if found_bytes == wanted_bytes {
             Ok(body)
         } else {
             // A storage that breaks its promise must not make us cut beyond what came.
             let (place, key) = (self.storage.place(), key.to_string());
-            Err(StorageError::Short { place, key, wanted_bytes, found_bytes }.into())
+            Err(StorageError::Short { place, key, wanted_bytes, found_bytes })
         }
     }
 
@@ -403,12 +454,25 @@ impl Repository {
     pub fn snapshot_read(&self, foreign_id: &str, interrupt: &Interrupt) -> Result<(Id, SnapshotFile), EngineError> {
         let missing = || EngineError::NoSnapshot { id: foreign_id.to_owned() };
         let id = Id::from_hex(foreign_id).ok_or_else(missing)?;
-        let plain = match self.file_read(FileKind::Snapshot, &id, interrupt) {
-            Err(EngineError::Storage(StorageError::Missing { .. })) => return Err(missing()),
+        Ok((id, self.snapshot_parse(&id, self.file_read(FileKind::Snapshot, &id, interrupt))?))
+    }
+
+    /// Returns the snapshot that a file says, or why there is none.
+    ///
+    /// # Errors
+    /// As [`Repository::snapshot_read`].
+    pub(crate) fn snapshot_parse(
+        &self,
+        id: &Id,
+        plain: Result<Vec<u8>, EngineError>,
+    ) -> Result<SnapshotFile, EngineError> {
+        let plain = match plain {
+            Err(EngineError::Storage(StorageError::Missing { .. })) => {
+                return Err(EngineError::NoSnapshot { id: id.to_hex() });
+            }
             answer => answer?,
         };
-        let file = SnapshotFile::read(&plain).map_err(|source| self.told(FileKind::Snapshot, &id, source))?;
-        Ok((id, file))
+        SnapshotFile::read(&plain).map_err(|source| self.told(FileKind::Snapshot, id, source))
     }
 
     /// Says which object is damaged.

@@ -121,8 +121,12 @@ impl Wanted {
 /// # Errors
 /// [`EngineError::NoSnapshot`], [`EngineError::Format`], [`EngineError::Storage`], [`EngineError::Interrupted`].
 pub fn read(repository: &Repository, id: Id, interrupt: &Interrupt) -> Result<Snapshot, EngineError> {
+    parse(repository, id, repository.file_read(FileKind::Snapshot, &id, interrupt))
+}
+
+fn parse(repository: &Repository, id: Id, plain: Result<Vec<u8>, EngineError>) -> Result<Snapshot, EngineError> {
     use backstay_storage::StorageError::Missing;
-    let plain = match repository.file_read(FileKind::Snapshot, &id, interrupt) {
+    let plain = match plain {
         Err(EngineError::Storage(Missing { .. })) => return Err(EngineError::NoSnapshot { id: id.to_hex() }),
         answer => answer?,
     };
@@ -139,15 +143,16 @@ pub fn read(repository: &Repository, id: Id, interrupt: &Interrupt) -> Result<Sn
 /// [`EngineError::Storage`] when the list is not complete; [`EngineError::Interrupted`].
 pub fn read_all(repository: &Repository, interrupt: &Interrupt) -> Result<Snapshots, EngineError> {
     let mut all = Snapshots::default();
-    for id in repository.file_list(FileKind::Snapshot, interrupt)? {
-        interrupt.check()?;
-        match read(repository, id, interrupt) {
+    let ids = repository.file_list(FileKind::Snapshot, interrupt)?;
+    repository.each_file(FileKind::Snapshot, &ids, interrupt, |id, plain| {
+        match parse(repository, *id, plain) {
             Ok(snapshot) => all.read.push(snapshot),
             Err(EngineError::NoSnapshot { .. }) => {}
             Err(EngineError::Interrupted) => return Err(EngineError::Interrupted),
-            Err(error) => all.unreadable.push((id, error)),
+            Err(error) => all.unreadable.push((*id, error)),
         }
-    }
+        Ok(())
+    })?;
     all.read.sort_by(|a, b| a.time.cmp(&b.time).then(a.id.cmp(&b.id)));
     Ok(all)
 }

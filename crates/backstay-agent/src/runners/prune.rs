@@ -13,7 +13,7 @@ use backstay_engine::format::id::Id;
 use backstay_engine::format::object::FileKind;
 use backstay_engine::maintenance::prune::PruneOptions;
 use backstay_engine::maintenance::{forget, prune};
-use backstay_engine::{EngineError, Interrupt};
+use backstay_engine::{EngineError, EngineProgress, Interrupt};
 
 use super::fence::Fence;
 use super::{RunError, Runner};
@@ -28,10 +28,11 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     let (goes, doubtful) = (ids(forget)?, ids(doubtful)?);
     let forgotten = forget.iter().map(|row| row.snapshot_id).collect();
     let (leased, username) = (job.state.repository.clone(), runner.options.username.clone());
-    // A prune counts no files: its steps keep the stall limit away.
-    let interrupt = runner.interrupt.counting(Arc::clone(&runner.progress));
+    // Until it is known what is rewritten, its steps keep the stall limit away; then packs are counted as files.
+    let progress = Arc::clone(&runner.progress);
+    let interrupt = runner.interrupt.counting(Arc::clone(&progress));
     let fence = Fence::new(runner, job.lease_key());
-    let thread = move || forget_and_prune(&leased, &goes, &doubtful, &username, &interrupt, &fence);
+    let thread = move || forget_and_prune(&leased, (&goes, &doubtful), &username, &progress, &interrupt, &fence);
     let (missing, counts) = tokio::task::spawn_blocking(thread).await??;
     Ok(JobResult::Pruned { forgotten, missing, counts })
 }
@@ -48,9 +49,9 @@ fn id_of(row: &Forget) -> Result<Known, RunError> {
 /// Returns which of the doubtful snapshots are not there, and what was done.
 fn forget_and_prune(
     leased: &LeasedRepository,
-    goes: &[Known],
-    doubtful: &[Known],
+    (goes, doubtful): (&[Known], &[Known]),
     username: &str,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
     fence: &Fence,
 ) -> Result<(Vec<SnapshotId>, PruneCounts), EngineError> {
@@ -77,7 +78,7 @@ fn forget_and_prune(
         }
         let planned = prune::plan(&repository, &PruneOptions::default(), &lock, interrupt)?;
         fence.check()?;
-        Ok((missing, prune::apply(&repository, planned, &lock, interrupt)?))
+        Ok((missing, prune::apply(&repository, planned, &lock, progress, interrupt)?))
     };
     let done = work();
     let (missing, done) = ended(Some(lock), done)?;

@@ -7,19 +7,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::attributes::Bearer;
 use super::counters::add;
 use super::folder::{Entry, FileContent, Folder, Opened, Origin, Saved};
 use super::handed::HandedFile;
+use super::holes::Holes;
 use super::run::Worker;
 use crate::error::EngineError;
-use crate::format::chunker::CHUNK_BYTES_MAX;
+use crate::format::chunker::{CHUNK_BYTES_MAX, HOLE, HOLE_ENDS_BLOB_BYTES};
 use crate::format::id::Id;
 use crate::format::node::ExtendedAttribute;
 use crate::format::pack::BlobKind;
+use crate::format::tree::FILE_BLOBS_MAX;
 use crate::system::{System, SystemCall};
 
 /// Bytes that are read ahead of the cut: the largest blob, so that a full buffer always holds a whole one. Most are far
@@ -109,12 +111,44 @@ impl Worker<'_> {
         let (system, handed) = (&self.run.options.system, Arc::<HandedFile>::default());
         let mut content: Vec<Id> = Vec::new();
         let (mut filled, mut ended, mut size) = (0, false, 0u64);
+        let mut holes = Holes::of(file, listed_bytes);
         loop {
             if self.run.stopped() {
                 return Err(NotSaved::Stop);
             }
+            if let Some(holes) = &holes {
+                let blobs = holes.blobs_within(size..size + filled as u64);
+                if blobs > FILE_BLOBS_MAX - content.len().min(FILE_BLOBS_MAX) {
+                    return Err(NotSaved::Unread(too_many_blobs()));
+                }
+                if blobs > 0 {
+                    let id = self.packer.save(BlobKind::Data, HOLE).map_err(|error| self.stop(error))?;
+                    content.extend(std::iter::repeat_n(id, blobs));
+                    (size, filled) = (size + (blobs * HOLE.len()) as u64, 0);
+                    rustix::fs::seek(file, SeekFrom::Start(size)).map_err(|error| NotSaved::Unread(error.into()))?;
+                    self.run.progress.done(0, (blobs * HOLE.len()) as u64);
+                }
+            }
             while !ended && filled < buffer.len() {
-                let room = system.room(SystemCall::Read, name, buffer.len() - filled);
+                let mut room = buffer.len() - filled;
+                if let Some(holes) = &mut holes {
+                    let place = size + filled as u64;
+                    let hole = holes.at(file, place).map_err(NotSaved::Unread)?;
+                    if hole.start <= place {
+                        let zeros = room.min(HOLE_ENDS_BLOB_BYTES).min(bytes_of(hole.end - place));
+                        buffer[filled..filled + zeros].fill(0);
+                        filled += zeros;
+                        let next = SeekFrom::Start(place + zeros as u64);
+                        rustix::fs::seek(file, next).map_err(|error| NotSaved::Unread(error.into()))?;
+                        if place + (zeros as u64) < hole.end {
+                            // Once the blob that reaches into it has its end, blobs of zeros follow.
+                            break;
+                        }
+                        continue;
+                    }
+                    room = room.min(bytes_of(hole.start - place));
+                }
+                let room = system.room(SystemCall::Read, name, room);
                 let read = room.and_then(|room| rustix::io::read(file, &mut buffer[filled..filled + room]));
                 match read {
                     Ok(0) => ended = true,
@@ -142,6 +176,9 @@ impl Worker<'_> {
                     false => self.save_or_hand(&handed, &mut content, &rest[..cut]),
                 };
                 saved.map_err(|error| self.stop(error))?;
+                if content.len() > FILE_BLOBS_MAX {
+                    return Err(NotSaved::Unread(too_many_blobs()));
+                }
                 begin += cut;
                 size += cut as u64;
                 self.run.progress.done(0, cut as u64);
@@ -170,6 +207,17 @@ impl Worker<'_> {
         self.run.fail(error);
         NotSaved::Stop
     }
+}
+
+/// Returns the error of a file whose list of blobs nobody could read back.
+pub(super) fn too_many_blobs() -> io::Error {
+    let problem = format!("it is cut into more than {FILE_BLOBS_MAX} blobs, whose list cannot be read back");
+    io::Error::new(io::ErrorKind::FileTooLarge, problem)
+}
+
+/// Returns a number of bytes as one of this machine's memory, or as much as it can say.
+fn bytes_of(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Opens a regular file: never follows a link, never waits for a FIFO's other end.

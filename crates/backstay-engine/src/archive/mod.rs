@@ -33,6 +33,7 @@ pub(crate) use walk::metadata_of as walk_metadata;
 mod attributes;
 mod files;
 mod handed;
+mod holes;
 mod links;
 mod close;
 mod known;

@@ -7,7 +7,8 @@
 //! The reading thread stands alone, because a read that waits cannot be called back: when the run ends early, the stream
 //! is told to stop and the thread is left to its last read. A stream that fails makes no snapshot.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::counters::{Counters, add};
+use super::files::too_many_blobs;
+use super::holes::Holes;
 use super::known::KnownBlobs;
 use super::options::{ArchiveOptions, Writing};
 use super::packer::Packer;
@@ -25,12 +28,12 @@ use super::run::parent_of;
 use super::seen::SeenIndex;
 use super::upload::Uploads;
 use crate::error::EngineError;
-use crate::format::chunker::{CHUNK_BYTES_MAX, is_hole};
+use crate::format::chunker::{CHUNK_BYTES_MAX, HOLE, HOLE_ENDS_BLOB_BYTES, is_hole};
 use crate::format::id::Id;
 use crate::format::node::{Content, Metadata, NewNode};
 use crate::format::pack::BlobKind;
 use crate::format::time::FileTime;
-use crate::format::tree::TreeWriter;
+use crate::format::tree::{FILE_BLOBS_MAX, TreeWriter};
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
 use crate::repository::Repository;
@@ -49,8 +52,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Bytes from outside, read once to their end.
 pub struct Stream {
-    reader: Box<dyn Read + Send>,
+    source: Source,
     stop: Box<dyn FnOnce() + Send>,
+}
+
+enum Source {
+    Reader(Box<dyn Read + Send>),
+    /// A regular file that has holes.
+    File(File, Holes),
 }
 
 impl std::fmt::Debug for Stream {
@@ -62,12 +71,23 @@ impl std::fmt::Debug for Stream {
 impl Stream {
     /// Returns the stream of a reader, as of standard input.
     pub fn new(reader: impl Read + Send + 'static) -> Self {
-        Self { reader: Box::new(reader), stop: Box::new(|| {}) }
+        Self { source: Source::Reader(Box::new(reader)), stop: Box::new(|| {}) }
+    }
+
+    /// Returns the stream of an open file, from where it is read next, as of standard input that was led from a file.
+    /// Holes are not read.
+    pub fn of_file(file: File) -> Self {
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        let source = match Holes::of(&file, bytes) {
+            Some(holes) => Source::File(file, holes),
+            None => Source::Reader(Box::new(file)),
+        };
+        Self { source, stop: Box::new(|| {}) }
     }
 
     /// Returns the stream of a reader that `stop` makes end soon.
     pub fn with_stop(reader: impl Read + Send + 'static, stop: impl FnOnce() + Send + 'static) -> Self {
-        Self { reader: Box::new(reader), stop: Box::new(stop) }
+        Self { source: Source::Reader(Box::new(reader)), stop: Box::new(stop) }
     }
 }
 
@@ -204,102 +224,187 @@ fn feed(
     progress: &EngineProgress,
     stopped: &dyn Fn() -> bool,
 ) -> Result<u64, EngineError> {
-    let Stream { reader, stop } = stream;
+    let Stream { source, stop } = stream;
     let (sender, pieces) = bounded(PIECES_AHEAD);
     let (used, free) = bounded(PIECES_AHEAD);
-    std::thread::spawn(move || read(reader, &sender, &free));
+    std::thread::spawn(move || match source {
+        Source::Reader(reader) => read(reader, &sender, &free),
+        Source::File(file, holes) => read_file(&file, holes, &sender, &free),
+    });
     let pieces = Pieces { read: pieces, used };
-    let fed = cut(repository, &pieces, name, &blobs, ids, progress, stopped);
+    let cutter = Cutter { repository, blobs, ids, progress, hole: None, count: 0, size: 0 };
+    let fed = cutter.cut_all(&pieces, name, stopped);
     if fed.is_err() {
         stop();
     }
     fed
 }
 
-/// Bytes that were read: a buffer, and how many of its bytes; none at the end.
-type Piece = io::Result<Option<(Vec<u8>, usize)>>;
+/// What is read.
+enum Piece {
+    /// A buffer, and how many of its bytes.
+    Bytes(Vec<u8>, usize),
+    /// So many zeros, which were not read.
+    Zeros(u64),
+    End,
+}
 
 /// What is read, and the way back for buffers that were used.
 struct Pieces {
-    read: Receiver<Piece>,
+    read: Receiver<io::Result<Piece>>,
     used: Sender<Vec<u8>>,
 }
 
-/// Reads pieces until the stream ends or nobody wants more. The last that it hands over is none, or an error: a reader
+/// Reads pieces until the stream ends or nobody wants more. The last that it hands over is the end, or an error: a reader
 /// that goes away without either has panicked.
-fn read(mut reader: Box<dyn Read + Send>, pieces: &Sender<Piece>, free: &Receiver<Vec<u8>>) {
+fn read(mut reader: Box<dyn Read + Send>, pieces: &Sender<io::Result<Piece>>, free: &Receiver<Vec<u8>>) {
     loop {
-        let mut piece = free.try_recv().unwrap_or_else(|_| vec![0; PIECE_BYTES]);
-        let answer = match reader.read(&mut piece) {
-            Ok(0) => Ok(None),
-            Ok(bytes) => Ok(Some((piece, bytes))),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Err(error),
-        };
-        let more = matches!(answer, Ok(Some(_)));
-        if pieces.send(answer).is_err() || !more {
+        let piece = next_piece(&mut reader, PIECE_BYTES, free);
+        let more = matches!(piece, Ok(Piece::Bytes(..)));
+        if pieces.send(piece).is_err() || !more {
             return;
         }
     }
 }
 
-fn cut(
-    repository: &Repository,
-    pieces: &Pieces,
-    name: &Path,
-    blobs: &Sender<(usize, Vec<u8>)>,
-    ids: &Mutex<Vec<(usize, Id)>>,
-    progress: &EngineProgress,
-    stopped: &dyn Fn() -> bool,
-) -> Result<u64, EngineError> {
-    let mut window: Vec<u8> = Vec::with_capacity(CHUNK_BYTES_MAX + CUT_BYTES);
-    let (mut ended, mut size, mut count) = (false, 0u64, 0usize);
-    // How many bytes must be there before it is worth looking for boundaries.
-    let mut enough = CUT_BYTES;
-    let mut hole = None;
-    while !ended {
-        if stopped() {
-            return Err(EngineError::Interrupted);
-        }
-        match pieces.read.recv_timeout(LOOK_EVERY) {
-            Ok(Ok(Some((piece, bytes)))) => {
-                window.extend_from_slice(&piece[..bytes]);
-                // One buffer more than there is room for is one too many.
-                let _ = pieces.used.try_send(piece);
+/// As [`read`], but holes are told and not read.
+fn read_file(mut file: &File, mut holes: Holes, pieces: &Sender<io::Result<Piece>>, free: &Receiver<Vec<u8>>) {
+    loop {
+        let mut place_and_hole = || {
+            let place = file.stream_position()?;
+            Ok((place, holes.at(file, place)?))
+        };
+        let piece = match place_and_hole() {
+            Err(error) => Err(error),
+            Ok((place, hole)) if hole.start <= place => {
+                let told = |_| Piece::Zeros(hole.end - place);
+                file.seek(SeekFrom::Start(hole.end)).map(told)
             }
-            Ok(Ok(None)) => ended = true,
-            Ok(Err(error)) => return Err(unreadable(name, error)),
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Panicked { does: "reads the stream" }),
+            Ok((place, hole)) => {
+                let until_hole = usize::try_from(hole.start - place).unwrap_or(usize::MAX);
+                next_piece(&mut file, PIECE_BYTES.min(until_hole), free)
+            }
+        };
+        let more = matches!(piece, Ok(Piece::Bytes(..) | Piece::Zeros(_)));
+        if pieces.send(piece).is_err() || !more {
+            return;
         }
-        if !ended && window.len() < enough {
-            continue;
+    }
+}
+
+fn next_piece(reader: &mut dyn Read, bytes_max: usize, free: &Receiver<Vec<u8>>) -> io::Result<Piece> {
+    let mut piece = free.try_recv().unwrap_or_else(|_| vec![0; PIECE_BYTES]);
+    loop {
+        match reader.read(&mut piece[..bytes_max]) {
+            Ok(0) => return Ok(Piece::End),
+            Ok(bytes) => return Ok(Piece::Bytes(piece, bytes)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// Cuts what comes, and hands over its blobs.
+struct Cutter<'a> {
+    repository: &'a Repository,
+    blobs: Sender<(usize, Vec<u8>)>,
+    ids: &'a Mutex<Vec<(usize, Id)>>,
+    progress: &'a EngineProgress,
+    /// The id of a hole's blob, once one was handed over: if it cannot be saved there is no snapshot.
+    hole: Option<Id>,
+    /// Blobs so far.
+    count: usize,
+    /// Their bytes.
+    size: u64,
+}
+
+impl Cutter<'_> {
+    /// Cuts all that comes, and returns how many bytes it had.
+    fn cut_all(mut self, pieces: &Pieces, name: &Path, stopped: &dyn Fn() -> bool) -> Result<u64, EngineError> {
+        let mut window: Vec<u8> = Vec::with_capacity(CHUNK_BYTES_MAX + CUT_BYTES);
+        let mut ended = false;
+        // How many bytes must be there before it is worth looking for boundaries.
+        let mut enough = CUT_BYTES;
+        while !ended {
+            if stopped() {
+                return Err(EngineError::Interrupted);
+            }
+            match pieces.read.recv_timeout(LOOK_EVERY) {
+                Ok(Ok(Piece::Bytes(piece, bytes))) => {
+                    window.extend_from_slice(&piece[..bytes]);
+                    // One buffer more than there is room for is one too many.
+                    let _ = pieces.used.try_send(piece);
+                }
+                Ok(Ok(Piece::Zeros(zeros))) => self.cut_zeros(&mut window, zeros)?,
+                Ok(Ok(Piece::End)) => ended = true,
+                Ok(Err(error)) => return Err(unreadable(name, error)),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Panicked { does: "reads the stream" }),
+            }
+            if ended || window.len() >= enough {
+                self.cut(&mut window, ended)?;
+                enough = window.len() + CUT_BYTES;
+            }
+            if self.count > FILE_BLOBS_MAX {
+                return Err(unreadable(name, too_many_blobs()));
+            }
+        }
+        self.progress.done(1, 0);
+        Ok(self.size)
+    }
+
+    /// Hands over the blobs of a window that have their end in it, and leaves the rest.
+    fn cut(&mut self, window: &mut Vec<u8>, ended: bool) -> Result<(), EngineError> {
         let mut begin = 0;
         while begin < window.len() {
             let rest = &window[begin..];
-            let cut = repository.chunker().cut(rest);
+            let cut = self.repository.chunker().cut(rest);
             if cut == rest.len() && !ended && cut < CHUNK_BYTES_MAX {
                 break;
             }
-            match hole.filter(|_| is_hole(&rest[..cut])) {
-                // The first blob of zeros was handed over; if it cannot be saved there is no snapshot.
-                Some(id) => ids.lock().expect("no holder panics").push((count, id)),
-                None => {
-                    hole = hole.or_else(|| is_hole(&rest[..cut]).then(|| Id::of(&rest[..cut])));
-                    if blobs.send((count, rest[..cut].to_vec())).is_err() {
-                        return Err(EngineError::Panicked { does: "seals" });
-                    }
-                }
-            }
-            (begin, count, size) = (begin + cut, count + 1, size + cut as u64);
-            progress.done(0, cut as u64);
+            self.hand_over(&rest[..cut])?;
+            begin += cut;
         }
         window.drain(..begin);
-        enough = window.len() + CUT_BYTES;
+        Ok(())
     }
-    progress.done(1, 0);
-    Ok(size)
+
+    /// Cuts a window that so many zeros follow, and leaves those in it that do not fill a blob.
+    fn cut_zeros(&mut self, window: &mut Vec<u8>, zeros: u64) -> Result<(), EngineError> {
+        // So many of them that what lies before has its end.
+        let first = zeros.min(HOLE_ENDS_BLOB_BYTES as u64);
+        window.resize(window.len() + first as usize, 0);
+        let mut left = zeros - first;
+        if left == 0 {
+            return Ok(());
+        }
+        self.cut(window, false)?;
+        left += window.len() as u64;
+        window.clear();
+        while left >= HOLE.len() as u64 && self.count <= FILE_BLOBS_MAX {
+            self.hand_over(HOLE)?;
+            left -= HOLE.len() as u64;
+        }
+        // More are left only of a stream that is cut into too many blobs.
+        window.resize(left.min(HOLE.len() as u64) as usize, 0);
+        Ok(())
+    }
+
+    fn hand_over(&mut self, blob: &[u8]) -> Result<(), EngineError> {
+        let is_hole = std::ptr::eq(blob, HOLE.as_slice()) || is_hole(blob);
+        match self.hole.filter(|_| is_hole) {
+            Some(id) => self.ids.lock().expect("no holder panics").push((self.count, id)),
+            None => {
+                self.hole = self.hole.or_else(|| is_hole.then(|| Id::of(blob)));
+                if self.blobs.send((self.count, blob.to_vec())).is_err() {
+                    return Err(EngineError::Panicked { does: "seals" });
+                }
+            }
+        }
+        (self.count, self.size) = (self.count + 1, self.size + blob.len() as u64);
+        self.progress.done(0, blob.len() as u64);
+        Ok(())
+    }
 }
 
 /// Writes the trees of a snapshot that holds one file, with the moment of the backup as its times, as restic does.

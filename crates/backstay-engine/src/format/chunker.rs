@@ -27,6 +27,12 @@ const LANE_BYTES: usize = 2_048;
 /// A block of zeros, to compare with.
 const ZEROS: [u8; 4 << 10] = [0; 4 << 10];
 
+/// The blob that a hole is cut into.
+pub const HOLE: &[u8; CHUNK_BYTES_MIN] = &[0; CHUNK_BYTES_MIN];
+
+/// Zeros behind any bytes among which there is a boundary: the smallest blob, and a window behind it.
+pub const HOLE_ENDS_BLOB_BYTES: usize = CHUNK_BYTES_MIN + WINDOW_BYTES;
+
 /// Says whether a blob is one of those that a hole is cut into: zeros have a boundary everywhere, so all are as short as can
 /// be.
 pub fn is_hole(plain: &[u8]) -> bool {

@@ -118,17 +118,16 @@ pub fn check(repository: &Repository, read: &ReadData, interrupt: &Interrupt) ->
 /// Reads all index files that can be read.
 fn index_load(repository: &Repository, checked: &mut Checked, interrupt: &Interrupt) -> Result<Index, EngineError> {
     let mut index = Index::default();
-    for id in repository.file_list(FileKind::Index, interrupt)? {
-        interrupt.check()?;
-        let file = match repository.file_read(FileKind::Index, &id, interrupt) {
-            Err(error) => Err(error),
-            Ok(plain) => IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source)),
-        };
+    let ids = repository.file_list(FileKind::Index, interrupt)?;
+    repository.each_file(FileKind::Index, &ids, interrupt, |id, plain| {
+        let file = plain
+            .and_then(|plain| IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, id, source)));
         match file {
             Ok(file) => index.take(file),
             Err(error) => checked.harm(format!("index {id}"), error)?,
         }
-    }
+        Ok(())
+    })?;
     index.sort();
     checked.packs = index.packs().len() as u64;
     checked.packs_pending = index.pending().len() as u64;

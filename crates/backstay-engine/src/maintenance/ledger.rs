@@ -67,25 +67,25 @@ impl Ledger {
     ) -> Result<(Self, Vec<(Id, EngineError)>), EngineError> {
         let (mut index, mut parts, mut unreadable) = (Index::default(), Vec::new(), Vec::new());
         let counts = |index: &Index| (index.packs().len() as u32, index.pending().len() as u32);
-        for id in repository.file_list(FileKind::Index, interrupt)? {
-            interrupt.check()?;
-            let plain = repository.file_read(FileKind::Index, &id, interrupt);
+        let ids = repository.file_list(FileKind::Index, interrupt)?;
+        repository.each_file(FileKind::Index, &ids, interrupt, |id, plain| {
             let file = plain.and_then(|plain| {
-                IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, &id, source))
+                IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, id, source))
             });
             let file = match file {
                 Ok(file) => file,
                 Err(error) if error.is_harm() => {
-                    unreadable.push((id, error));
-                    continue;
+                    unreadable.push((*id, error));
+                    return Ok(());
                 }
                 Err(error) => return Err(error),
             };
             let (before, blob_count) = (counts(&index), file.blob_count());
             index.take(file);
             let after = counts(&index);
-            parts.push(IndexPart { id, known: before.0..after.0, pending: before.1..after.1, blob_count });
-        }
+            parts.push(IndexPart { id: *id, known: before.0..after.0, pending: before.1..after.1, blob_count });
+            Ok(())
+        })?;
         index.sort();
         let there = repository.pack_list(interrupt)?;
         Ok((Self::new(index, parts, there, interrupt)?, unreadable))

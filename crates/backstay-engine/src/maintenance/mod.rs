@@ -15,6 +15,7 @@ mod by_pack;
 mod in_order;
 mod ledger;
 mod repack;
+mod tree_queue;
 pub mod forget;
 pub mod prune;
 pub mod repair;

@@ -23,6 +23,9 @@ pub(super) const PACK_BYTES: usize = 16 << 20;
 /// Bytes that are fetched at once from a pack.
 pub(super) const FETCH_BYTES: u64 = 32 << 20;
 
+/// Packs after which long work names what it has written: so much is written again when the process dies.
+pub(super) const PACKS_UNNAMED_MAX: usize = 64;
+
 /// Packs that one index file names at the most: packs without blobs count too.
 const INDEX_PACKS_MAX: usize = 10_000;
 
@@ -37,7 +40,8 @@ pub(super) fn held_alone(repository: &Repository, guard: &LockGuard, number: u64
     guard.check()
 }
 
-/// Removes files, each batch after a look at the lock.
+/// Removes files, each batch after a look at the lock: several at once, so the lock that is lost in the middle of a batch
+/// raises the interrupt, which gives up what is under way.
 pub(super) fn remove(
     repository: &Repository,
     kind: FileKind,
@@ -47,11 +51,9 @@ pub(super) fn remove(
 ) -> Result<(), EngineError> {
     const BATCH: usize = 64;
     for batch in ids.chunks(BATCH) {
+        interrupt.check()?;
         guard.check()?;
-        for id in batch {
-            interrupt.check()?;
-            repository.file_remove(kind, id, interrupt)?;
-        }
+        repository.files_remove(kind, batch, interrupt)?;
     }
     Ok(())
 }
@@ -200,6 +202,20 @@ impl<'a> Repacker<'a> {
         self.finish_kind(BlobKind::Tree)
     }
 
+    /// Ends the work and returns how it ended. What was sealed is written also when it ended early, and then named at once: it
+    /// need not be sealed again. Who was told to stop has no time to write packs that are not full.
+    pub(super) fn end(mut self, work: Result<(), EngineError>) -> Result<(), EngineError> {
+        let ended = match work {
+            Err(EngineError::Interrupted) => work,
+            // Whatever goes wrong now says less than what went wrong first.
+            work => work.and(self.finish()),
+        };
+        if ended.is_err() {
+            let _ = self.index.flush();
+        }
+        ended
+    }
+
     fn finish_kind(&mut self, kind: BlobKind) -> Result<(), EngineError> {
         let writer = match kind {
             BlobKind::Data => &mut self.data,
@@ -238,6 +254,11 @@ impl<'a> IndexWriter<'a> {
     /// Writes a file for so many packs, and not only when it is full.
     pub(super) fn each(self, packs_max: usize) -> Self {
         Self { packs_max, ..self }
+    }
+
+    /// Writes files only when they are full from now on.
+    pub(super) fn whole(self) -> Self {
+        self.each(INDEX_PACKS_MAX)
     }
 
     /// Names a pack that is there.

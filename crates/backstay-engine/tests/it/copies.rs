@@ -37,7 +37,7 @@ enum Harm {
 
 /// A repository in which every blob lies in two packs, each named by an index file: as two backups leave it that did not
 /// see each other. Returns the packs of each side.
-fn doubled() -> (House, Arc<FakeStorage>, Id, [Vec<String>; 2]) {
+pub(crate) fn doubled() -> (House, Arc<FakeStorage>, Id, [Vec<String>; 2]) {
     let (house, storage) = House::fake();
     fs::create_dir(house.tree().join("folder")).unwrap();
     fs::write(house.tree().join("large"), tree::noise(1, 3 << 20)).unwrap();

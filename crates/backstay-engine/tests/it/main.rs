@@ -94,6 +94,10 @@ mod mortal;
 #[cfg(test)]
 mod prune;
 #[cfg(test)]
+mod prune_requests;
+#[cfg(test)]
+mod holes;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 mod repair_packs;

@@ -40,7 +40,7 @@ pub(crate) fn try_prune(repository: &Repository, options: &PruneOptions) -> Resu
     let interrupt = Interrupt::default();
     let plan = plan(repository, options, &guard, &interrupt)?;
     let preview = plan.preview.clone();
-    let done = apply(repository, plan, &guard, &interrupt)?;
+    let done = apply(repository, plan, &guard, &EngineProgress::default(), &interrupt)?;
     assert_eq!(preview, done);
     guard.release()?;
     Ok(done)
@@ -131,7 +131,8 @@ fn the_work_that_is_foreseen_is_the_work_that_is_done() {
         let work = planned.work();
         let calls = || [Call::Put, Call::Get, Call::Remove].map(|call| storage.calls(call));
         let before = calls();
-        let done = apply(&house.repository, planned, &guard, &Interrupt::default()).unwrap();
+        let done =
+            apply(&house.repository, planned, &guard, &EngineProgress::default(), &Interrupt::default()).unwrap();
         let after = calls();
         let count = |at: usize| after[at] - before[at];
         assert_eq!([work.puts, work.gets, work.deletes], [count(0), count(1), count(2)], "{phase}: {work:?}");
@@ -405,12 +406,12 @@ fn a_plan_is_worth_nothing_under_another_lock() {
     let (first, _) = two_snapshots(&house);
     forget_one(&house.repository, &first).unwrap();
     let options = thorough(Duration::ZERO);
-    let interrupt = Interrupt::default();
+    let (interrupt, progress) = (Interrupt::default(), EngineProgress::default());
     let shared = super::lock::lock(&house.repository, LockMode::Shared).unwrap();
     let preview = plan(&house.repository, &options, &shared, &interrupt).unwrap();
     let keys = storage.keys();
     let lost = |answer| assert!(matches!(answer, Err(EngineError::LockLost { .. })), "{answer:?}");
-    lost(apply(&house.repository, preview, &shared, &interrupt));
+    lost(apply(&house.repository, preview, &shared, &progress, &interrupt));
     assert_eq!(storage.keys(), keys);
     shared.release().unwrap();
     let one = alone(&house.repository).unwrap();
@@ -419,12 +420,12 @@ fn a_plan_is_worth_nothing_under_another_lock() {
     backup(&house.repository, &super::house::options(&house.tree(), None), &EngineProgress::default(), &interrupt)
         .unwrap();
     let two = alone(&house.repository).unwrap();
-    lost(apply(&house.repository, old, &two, &interrupt));
+    lost(apply(&house.repository, old, &two, &progress, &interrupt));
     // A lock that somebody removed stops it too.
     let plan = plan(&house.repository, &options, &two, &interrupt).unwrap();
     block_on(storage.object_remove(&FileKind::Lock.key(&two.id()))).unwrap();
     let packs = house.repository.pack_list(&Interrupt::default()).unwrap();
-    lost(apply(&house.repository, plan, &two, &interrupt));
+    lost(apply(&house.repository, plan, &two, &progress, &interrupt));
     assert_eq!(house.repository.pack_list(&Interrupt::default()).unwrap(), packs);
 }
 

@@ -88,7 +88,7 @@ fn repair_again_and_again(house: &House, over: &AtomicBool) -> u32 {
         let new = key::add(&repository, &"another password".to_owned().into(), maker(), &interrupt).unwrap();
         key::remove(&repository, &new, &guard, &interrupt).unwrap();
         let planned = prune::plan(&repository, &thorough(std::time::Duration::ZERO), &guard, &interrupt).unwrap();
-        prune::apply(&repository, planned, &guard, &interrupt).unwrap();
+        prune::apply(&repository, planned, &guard, &EngineProgress::default(), &interrupt).unwrap();
         guard.release().unwrap();
         rounds += 1;
         std::thread::sleep(std::time::Duration::from_millis(50));

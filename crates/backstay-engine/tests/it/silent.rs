@@ -124,7 +124,9 @@ fn an_interrupt_ends_a_prune() {
     whenever_it_falls_silent(|house, _, interrupt| {
         let guard = house.repository.lock(LockMode::Exclusive, &owner(), &terms(), interrupt)?;
         let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, interrupt);
-        let done = planned.and_then(|plan| apply(&house.repository, plan, &guard, interrupt)).map(drop);
+        let done =
+            planned.and_then(|plan| apply(&house.repository, plan, &guard, &EngineProgress::default(), interrupt));
+        let done = done.map(drop);
         drop(guard.release());
         done
     });

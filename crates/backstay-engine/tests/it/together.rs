@@ -119,7 +119,8 @@ fn prune_beside(place: &Path, seed: u64, writing: &AtomicU32) -> (BTreeSet<Id>, 
             dropped.extend(group.preview.dropped);
         }
         let plan = prune::plan(&repository, &thorough(Duration::ZERO), &guard, &interrupt).unwrap();
-        removed += prune::apply(&repository, plan, &guard, &interrupt).unwrap().packs_removed;
+        removed +=
+            prune::apply(&repository, plan, &guard, &EngineProgress::default(), &interrupt).unwrap().packs_removed;
         guard.release().unwrap();
     }
     (dropped, removed)

@@ -9,9 +9,11 @@ use crate::format::FormatError;
 use crate::format::id::{Id, IdSet};
 use crate::format::index::{Index, PackNumber};
 use crate::format::node::NodeKind;
+use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::maintenance::bits::{Bits, LostIds};
+use crate::maintenance::tree_queue::TreeQueue;
 use crate::repository::{BlobReader, Repository};
 
 /// What is known of blobs.
@@ -40,16 +42,16 @@ pub(super) fn check(
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
     let mut roots = Vec::new();
-    for id in snapshots {
-        interrupt.check()?;
+    repository.each_file(FileKind::Snapshot, snapshots, interrupt, |id, plain| {
         checked.snapshots += 1;
-        match repository.snapshot_read(&id.to_hex(), interrupt) {
-            Ok((_, file)) => roots.push((*id, file.tree)),
+        match repository.snapshot_parse(id, plain) {
+            Ok(file) => roots.push((*id, file.tree)),
             // It was forgotten since the list was made, by somebody beside us: restic's own check would not see it.
             Err(EngineError::NoSnapshot { .. }) => checked.snapshots -= 1,
             Err(error) => checked.harm(format!("snapshot {id}"), error)?,
         }
-    }
+        Ok(())
+    })?;
     let mut known = Known { index, broken, unreadable: IdSet::default() };
     let before = checked.finding_count;
     let pending = each_tree_once(repository, &mut known, &roots, checked, interrupt)?;
@@ -76,7 +78,7 @@ fn each_tree_once(
     let index = known.index;
     let mut seen = Bits::new(index.blob_count());
     let mut missing = LostIds::default();
-    let (mut trees, mut pending) = (Vec::new(), Vec::new());
+    let (mut trees, mut pending) = (TreeQueue::default(), Vec::new());
     let is_pending = |place| matches!(index.blob(place).1, PackNumber::Pending(_));
     // Returns the place of what was not met before: of trees that wait, four bytes are held.
     let mut meet = |kind: BlobKind, id: &Id, checked: &mut Checked| match index.copies(kind, id).next() {
@@ -98,9 +100,8 @@ fn each_tree_once(
         trees.extend(meet(BlobKind::Tree, tree, checked));
     }
     let mut blobs = BlobReader::new(repository, index, ReadCache::Bypass, interrupt);
-    while let Some(place) = trees.pop() {
+    while let Some(tree) = trees.next(&mut blobs)? {
         interrupt.check()?;
-        let tree = index.blob(place as usize).0.id;
         checked.trees += 1;
         let answer = tree_entries(repository, &mut blobs, &tree, |node| {
             for id in &node.content {

@@ -15,6 +15,7 @@ use crate::format::object::FileKind;
 use crate::format::pack::BlobKind;
 use crate::interrupt::Interrupt;
 use crate::maintenance::bits::Bits;
+use crate::maintenance::tree_queue::TreeQueue;
 use crate::repository::{BlobReader, Repository};
 use crate::select::Snapshot;
 
@@ -118,14 +119,13 @@ fn wanted(
             Ok(Some(place as u32))
         }
     };
-    let mut trees = Vec::new();
+    let mut trees = TreeQueue::default();
     for root in roots {
         trees.extend(meet(BlobKind::Tree, &root)?);
     }
     let mut blobs = BlobReader::new(source, index, ReadCache::Use, interrupt);
-    while let Some(place) = trees.pop() {
+    while let Some(tree) = trees.next(&mut blobs)? {
         interrupt.check()?;
-        let tree = index.blob(place as usize).0.id;
         // Also below trees that the target has: a copy that was cut sends trees before what they name.
         tree_entries(source, &mut blobs, &tree, |node| {
             for id in &node.content {

@@ -1,5 +1,7 @@
 //! Doing what a plan says, in the one order in which every moment leaves a good repository.
 
+use std::sync::atomic::Ordering;
+
 use super::plan::{Fate, PrunePlan, PrunePreview};
 use crate::error::EngineError;
 use crate::format::id::{Id, IdSet};
@@ -8,10 +10,12 @@ use crate::format::object::FileKind;
 use crate::format::pack::PackedBlob;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
-use crate::maintenance::repack::{IndexWriter, Opener, Repacker, held_alone, remove, runs};
+use crate::maintenance::repack::{IndexWriter, Opener, PACKS_UNNAMED_MAX, Repacker, held_alone, remove, runs};
+use crate::progress::EngineProgress;
 use crate::repository::Repository;
 
 /// Does what the plan says, and returns what was done. It may be repeated, after a failure too: what is done stays done.
+/// `progress` counts packs that are rewritten as files, and the bytes that are copied out of them.
 ///
 /// # Errors
 /// [`EngineError::LockLost`] when the lock is not the exclusive one that the plan was made under, or is gone;
@@ -20,17 +24,20 @@ pub fn apply(
     repository: &Repository,
     mut plan: PrunePlan,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<PrunePreview, EngineError> {
     held_alone(repository, guard, plan.lock)?;
     if !plan.replaced.is_empty() || !plan.ledger.unnamed.is_empty() {
-        let index = IndexWriter::new(repository, guard, interrupt);
-        rewrite(repository, &plan, &index, guard, interrupt)?;
+        let index = IndexWriter::new(repository, guard, interrupt).each(PACKS_UNNAMED_MAX);
+        rewrite(repository, &plan, &index, guard, progress, interrupt)?;
         // Copying may have taken hours, and the grace begins when others can see the marks.
         plan.now = guard.storage_now();
+        let index = index.whole();
         index_write(&plan, &index)?;
         index.flush()?;
     }
+    progress.publishing.store(true, Ordering::Relaxed);
     let files: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
     remove(repository, FileKind::Index, &files, guard, interrupt)?;
     let over = plan.ledger.packs.iter().zip(&plan.fates).filter(|(_, fate)| **fate == Fate::Remove);
@@ -71,16 +78,31 @@ fn index_write(plan: &PrunePlan, index: &IndexWriter<'_>) -> Result<(), EngineEr
     Ok(())
 }
 
-/// Copies what is needed out of packs that are rewritten.
+/// Copies what is needed out of packs that are rewritten, and names it as it goes, also when it ends early: the next prune
+/// finds it in packs that are needed whole, and copies only the others.
 fn rewrite(
     repository: &Repository,
     plan: &PrunePlan,
     index: &IndexWriter<'_>,
     guard: &LockGuard,
+    progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
     let mut repacker = Repacker::new(repository, index);
+    let copied = rewrite_each(repository, plan, &mut repacker, guard, progress, interrupt);
+    repacker.end(copied)
+}
+
+fn rewrite_each(
+    repository: &Repository,
+    plan: &PrunePlan,
+    repacker: &mut Repacker<'_>,
+    guard: &LockGuard,
+    progress: &EngineProgress,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
     let mut opener = Opener::new(repository);
+    progress.set_totals(plan.preview.packs_rewritten, plan.preview.bytes_rewritten);
     for (place, pack) in plan.ledger.packs.iter().enumerate() {
         if plan.fates[place] != Fate::Rewrite {
             continue;
@@ -93,9 +115,11 @@ fn rewrite(
         let needed: Vec<PackedBlob> = needed.map(|(_, blob)| blob).collect();
         for run in runs(&needed) {
             opener.each_of_run(&pack.id, run, interrupt, |blob, stored| {
+                progress.done(0, u64::from(blob.length));
                 repacker.add(blob.kind, blob.id, stored?, blob.plain_length)
             })?;
         }
+        progress.done(1, 0);
     }
-    repacker.finish()
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::plan::{Fate, PrunePlan};
 use crate::format::index::{INDEX_BLOBS_MAX, PackNumber};
 use crate::format::pack::{BlobKind, HEADER_BYTES, PackedBlob, header_entry_bytes};
-use crate::maintenance::repack::{PACK_BYTES, runs};
+use crate::maintenance::repack::{PACK_BYTES, PACKS_UNNAMED_MAX, runs};
 
 /// Requests and bytes, without those that look after the lock. How packs fill is estimated, all else is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl PrunePlan {
             named += stay.map(|number| ledger.blobs(ledger.pack_of(number)).len().max(1) as u64).sum::<u64>();
         }
         if !self.replaced.is_empty() || !ledger.unnamed.is_empty() {
-            work.puts += named.div_ceil(INDEX_BLOBS_MAX as u64);
+            work.puts += packs.iter().sum::<u64>() / PACKS_UNNAMED_MAX as u64 + named.div_ceil(INDEX_BLOBS_MAX as u64);
         }
         work.deletes = self.replaced.len() as u64 + self.preview.packs_removed;
         work

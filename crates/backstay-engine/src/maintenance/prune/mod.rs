@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  plan   snapshots ─> trees ─> used blobs;  index, packs in the storage ─> what becomes of each pack
-//!  apply  1 copy what is needed out of packs that are rewritten         (new packs; nobody names them)
+//!  apply  1 copy what is needed out of packs that are rewritten         (new packs, named as they come)
 //!         2 write index files: kept packs, new packs, packs to delete   (both old and new index are true)
 //!         3 remove the index files that these replace                   (marked packs are in `packs_to_delete`)
 //!         4 remove packs that were marked longer ago than the grace     (no index file names them)

@@ -1,5 +1,7 @@
 //! What becomes of each pack: decided here, nothing is changed.
 
+use std::time::{Duration, Instant};
+
 use backstay_storage::ReadCache;
 use jiff::Timestamp;
 
@@ -10,12 +12,14 @@ use crate::format::FormatError;
 use crate::format::id::Id;
 use crate::format::node::NodeKind;
 use crate::format::object::FileKind;
-use crate::format::pack::BlobKind;
+use crate::format::pack::{BlobKind, PackedBlob};
 use crate::interrupt::Interrupt;
-use crate::lock::LockGuard;
+use crate::lock::{LockGuard, LockMode};
 use crate::maintenance::bits::Bits;
 use crate::maintenance::ledger::{Ledger, Pack, PackCopy};
+use crate::maintenance::repack::{Opener, runs_with_gaps};
 use crate::maintenance::repair::index::{blobs_within, header_read};
+use crate::maintenance::tree_queue::TreeQueue;
 use crate::repository::{BlobReader, Repository};
 
 /// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
@@ -82,8 +86,10 @@ pub struct PrunePreview {
 pub struct PrunePlan {
     /// What it comes to.
     pub preview: PrunePreview,
-    /// Bytes of trees that were fetched to make it: with the time that took, how fast the storage is.
+    /// Bytes of trees that were fetched to make it.
     pub bytes_fetched: u64,
+    /// How long that took, with reading them: how fast the storage is.
+    pub fetching_took: Duration,
     pub(super) ledger: Ledger,
     pub(super) fates: Vec<Fate>,
     /// The copy of each needed blob that is to serve it.
@@ -112,13 +118,17 @@ pub fn plan(
     let now = guard.storage_now();
     let snapshots = repository.file_list(FileKind::Snapshot, interrupt)?;
     let mut ledger = Ledger::read(repository, interrupt)?;
+    let began = Instant::now();
     let (used, bytes_fetched) = used_blobs(repository, &ledger, &snapshots, interrupt)?;
+    let fetching_took = began.elapsed();
     let mut copies = Copies::new(&ledger);
     let (chosen, fates) = loop {
         let chosen = choose(&mut ledger, &used, &mut copies, interrupt)?;
         let (mut fates, candidates) = decide(repository, &ledger, options, now, interrupt)?;
         choose_rewrites(&ledger, options, candidates, &mut fates);
-        if copies.prove(repository, &ledger, (&used, &chosen), &fates, interrupt)? {
+        // Who only looks drops nothing, and need not read what would be copied.
+        let only_looks = guard.mode() != LockMode::Exclusive;
+        if only_looks || copies.prove(repository, &ledger, (&used, &chosen), &fates, interrupt)? {
             break (chosen, fates);
         }
     };
@@ -126,7 +136,7 @@ pub fn plan(
     let mut preview = sum(&ledger, &fates);
     preview.snapshots = snapshots.len() as u64;
     preview.index_files_replaced = replaced.len() as u64;
-    Ok(PrunePlan { preview, bytes_fetched, ledger, fates, chosen, replaced, now, lock: guard.number() })
+    Ok(PrunePlan { preview, bytes_fetched, fetching_took, ledger, fates, chosen, replaced, now, lock: guard.number() })
 }
 
 /// Returns a bit for each blob that a snapshot needs, at the first of its copies; and the bytes that were fetched.
@@ -143,15 +153,14 @@ fn used_blobs(
         Some(place) => Ok(used.set(place).then_some(place as u32)),
         None => Err(EngineError::NoBlob { id: *id, place: repository.place() }),
     };
-    let mut trees = Vec::new();
-    for id in snapshots {
-        let (_, file) = repository.snapshot_read(&id.to_hex(), interrupt)?;
-        trees.extend(mark(BlobKind::Tree, &file.tree)?);
-    }
+    let mut trees = TreeQueue::default();
+    repository.each_file(FileKind::Snapshot, snapshots, interrupt, |id, plain| {
+        trees.extend(mark(BlobKind::Tree, &repository.snapshot_parse(id, plain)?.tree)?);
+        Ok(())
+    })?;
     let mut blobs = BlobReader::new(repository, index, ReadCache::Use, interrupt);
-    while let Some(place) = trees.pop() {
+    while let Some(tree) = trees.next(&mut blobs)? {
         interrupt.check()?;
-        let tree = index.blob(place as usize).0.id;
         tree_entries(repository, &mut blobs, &tree, |node| {
             // Whatever names blobs needs them, of whatever kind it says it is.
             for id in &node.content {
@@ -189,11 +198,12 @@ fn choose(ledger: &mut Ledger, used: &Bits, known: &mut Copies, interrupt: &Inte
     }
     for copies in several(ledger, used, known.are_several) {
         interrupt.check()?;
-        // From a pack that stays anyway, if there is one.
+        // From a pack that stays anyway, if there is one: what a prune that was cut short has copied is not copied again.
         let best = copies.iter().copied().max_by_key(|copy| {
-            let pack = &ledger.packs[copy.pack];
+            let (pack, sum) = (&ledger.packs[copy.pack], &sums[copy.pack]);
             let is_whole = pack.there_bytes == pack.named_bytes;
-            (!known.bad.has(copy.place), is_whole, pack.is_known, sums[copy.pack].used_bytes)
+            let is_needed_whole = sum.unused_bytes == 0;
+            (!known.bad.has(copy.place), is_whole, pack.is_known, is_needed_whole, sum.used_bytes)
         });
         for copy in copies {
             if Some(copy) == best {
@@ -239,7 +249,8 @@ impl Copies {
     }
 
     /// Reads each copy that is to serve where another is dropped, or that is to be copied, once: the one that is dropped
-    /// might be the only good one. False when some are bad, and must be chosen anew.
+    /// might be the only good one. What lies together in a pack is fetched together. False when some are bad, and must be
+    /// chosen anew.
     fn prove(
         &mut self,
         repository: &Repository,
@@ -248,23 +259,61 @@ impl Copies {
         fates: &[Fate],
         interrupt: &Interrupt,
     ) -> Result<bool, EngineError> {
-        let mut all_good = true;
-        let mut blobs = BlobReader::new(repository, &ledger.index, ReadCache::Use, interrupt);
+        let (mut wanted, mut packs) = (Bits::new(ledger.index.blob_count()), Bits::new(ledger.packs.len()));
         for copies in several(ledger, used, self.are_several) {
             interrupt.check()?;
             let dropped = |pack: usize| matches!(fates[pack], Fate::Rewrite | Fate::Mark | Fate::Remove);
             let Some(own) = copies.iter().find(|copy| chosen.has(copy.place)) else { continue };
             let is_dropped = |copy: &PackCopy| copy.pack != own.pack && dropped(copy.pack);
-            let (place, lasts) = (own.place, fates[own.pack] != Fate::Rewrite && !copies.iter().any(is_dropped));
-            if lasts || self.good.has(place) {
-                continue;
+            let lasts = fates[own.pack] != Fate::Rewrite && !copies.iter().any(is_dropped);
+            if !lasts && !self.good.has(own.place) {
+                wanted.set(own.place);
+                packs.set(own.pack);
             }
-            let (blob, _) = ledger.index.blob(place);
-            match blobs.read_at(blob.kind, &ledger.index.place(place), &blob.id) {
-                Ok(_) => _ = self.good.set(place),
-                // It was bad before, and was chosen all the same: there is no better one.
-                Err(error) if error.is_harm() && self.bad.set(place) => all_good = false,
-                Err(error) => return Err(error),
+        }
+        let (mut opener, mut all_good) = (Opener::new(repository), true);
+        for place in (0..ledger.packs.len()).filter(|place| packs.has(*place)) {
+            let blobs = ledger.blobs(place).into_iter().filter(|(blob, _)| wanted.has(*blob));
+            let (places, blobs): (Vec<usize>, Vec<PackedBlob>) = blobs.unzip();
+            all_good &= self.prove_in(&ledger.packs[place].id, (&places, &blobs), &mut opener, interrupt)?;
+        }
+        Ok(all_good)
+    }
+
+    /// Reads these blobs of a pack, which are in order, and notes which are good. False when some are bad that were not
+    /// known to be.
+    fn prove_in(
+        &mut self,
+        pack: &Id,
+        (places, blobs): (&[usize], &[PackedBlob]),
+        opener: &mut Opener<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<bool, EngineError> {
+        let (mut all_good, mut begin) = (true, 0);
+        for run in runs_with_gaps(blobs) {
+            let places = &places[begin..begin + run.len()];
+            let mut read = 0;
+            begin += run.len();
+            let fetched = opener.each_of_run(pack, run, interrupt, |_, stored| {
+                let place = places[read];
+                read += 1;
+                match stored {
+                    Ok(_) => _ = self.good.set(place),
+                    // It was bad before, and was chosen all the same: there is no better one.
+                    Err(error) if error.is_harm() && self.bad.set(place) => all_good = false,
+                    Err(error) => return Err(error),
+                }
+                Ok(())
+            });
+            match fetched {
+                // The pack is gone or short: nothing of the run can be had there.
+                Err(error) if error.is_harm() && read == 0 => {
+                    if places.iter().filter(|place| self.bad.set(**place)).count() == 0 {
+                        return Err(error);
+                    }
+                    all_good = false;
+                }
+                answer => answer?,
             }
         }
         Ok(all_good)

@@ -22,7 +22,7 @@ use crate::format::pack::{BlobKind, PackedBlob};
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::ledger::{Ledger, Pack};
-use crate::maintenance::repack::{IndexWriter, Opener, Repacker, held_alone, remove, runs};
+use crate::maintenance::repack::{IndexWriter, Opener, PACKS_UNNAMED_MAX, Repacker, held_alone, remove, runs};
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
@@ -172,8 +172,29 @@ pub fn apply(
             progress.done(0, bytes);
         }
     }
-    let index = IndexWriter::new(repository, guard, interrupt);
+    let index = IndexWriter::new(repository, guard, interrupt).each(PACKS_UNNAMED_MAX);
     let mut repacker = Repacker::new(repository, &index);
+    let copied = copy_saved(repository, plan, &mut repacker, progress, interrupt);
+    repacker.end(copied)?;
+    progress.publishing.store(true, Ordering::Relaxed);
+    let index = index.whole();
+    name_others(plan, &index)?;
+    index.flush()?;
+    let gone: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
+    remove(repository, FileKind::Index, &gone, guard, interrupt)?;
+    let packs: Vec<Id> = plan.preview.packs.iter().filter(|pack| pack.bytes.is_some()).map(|pack| pack.id).collect();
+    remove(repository, FileKind::Pack, &packs, guard, interrupt)?;
+    Ok(files)
+}
+
+/// Copies what is saved into new packs.
+fn copy_saved(
+    repository: &Repository,
+    plan: &PacksPlan,
+    repacker: &mut Repacker<'_>,
+    progress: &EngineProgress,
+    interrupt: &Interrupt,
+) -> Result<(), EngineError> {
     let mut opener = Opener::new(repository);
     for (pack, saved) in plan.preview.packs.iter().zip(&plan.saved) {
         for run in runs(saved) {
@@ -184,15 +205,7 @@ pub fn apply(
         }
         progress.done(1, 0);
     }
-    progress.publishing.store(true, Ordering::Relaxed);
-    repacker.finish()?;
-    name_others(plan, &index)?;
-    index.flush()?;
-    let gone: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
-    remove(repository, FileKind::Index, &gone, guard, interrupt)?;
-    let packs: Vec<Id> = plan.preview.packs.iter().filter(|pack| pack.bytes.is_some()).map(|pack| pack.id).collect();
-    remove(repository, FileKind::Pack, &packs, guard, interrupt)?;
-    Ok(files)
+    Ok(())
 }
 
 /// Names in new index files what the replaced ones name, without the damaged packs.

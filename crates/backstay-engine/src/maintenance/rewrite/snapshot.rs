@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::tree::{Editor, Held, TreeRewriter};
 use crate::error::EngineError;
 use crate::format::FormatError;
-use crate::format::id::Id;
+use crate::format::id::{Id, IdMap};
 use crate::format::object::FileKind;
 use crate::lock::LockGuard;
-use crate::maintenance::repack::{IndexWriter, Repacker, held_alone, remove};
+use crate::maintenance::repack::{IndexWriter, PACKS_UNNAMED_MAX, Repacker, held_alone, remove};
 use crate::select::Snapshot;
 
 /// Whether the old snapshots go when the new ones are there.
@@ -124,6 +124,13 @@ pub(in crate::maintenance) fn plan(
     let (repository, interrupt, progress) = (rewriter.repository, rewriter.interrupt, rewriter.progress);
     progress.set_totals(chosen.len() as u64, 0);
     let (mut snapshots, mut news, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    let mut originals: IdMap<Vec<&Snapshot>> = IdMap::default();
+    for snapshot in all {
+        let original = serde_json::from_slice::<Original<'_>>(&snapshot.plain).ok().and_then(|file| file.original);
+        if let Some(original) = original.and_then(Id::from_hex) {
+            originals.entry(original).or_default().push(snapshot);
+        }
+    }
     for snapshot in chosen {
         interrupt.check()?;
         editor.begin(&snapshot.id);
@@ -140,9 +147,10 @@ pub(in crate::maintenance) fn plan(
                 let told = |source| repository.told(FileKind::Snapshot, &snapshot.id, source);
                 if let Some(value) = changed_file(&snapshot, tree, held, facts).map_err(told)? {
                     let value = finished(value, &snapshot, tag, old);
-                    let there = all
-                        .iter()
-                        .find(|other| serde_json::from_slice::<Value>(&other.plain).is_ok_and(|other| other == value));
+                    let says_so =
+                        |plain: &[u8]| serde_json::from_slice::<Value>(plain).is_ok_and(|other| other == value);
+                    let of_this = originals.get(&snapshot.id).into_iter().flatten();
+                    let there = of_this.copied().find(|other| says_so(&other.plain));
                     preview.outcome = there.map_or(Outcome::Replaced, |there| Outcome::Already(there.id));
                     let plain = serde_json::to_vec(&value).expect("a snapshot is JSON");
                     news.push(New { old: snapshot, tree, plain, is_there: there.is_some() });
@@ -164,11 +172,11 @@ pub(in crate::maintenance) fn apply(
 ) -> Result<Rewritten, EngineError> {
     let (repository, interrupt, progress) = (rewriter.repository, rewriter.interrupt, rewriter.progress);
     held_alone(repository, guard, plan.lock)?;
-    let names = IndexWriter::new(repository, guard, interrupt);
+    let names = IndexWriter::new(repository, guard, interrupt).each(PACKS_UNNAMED_MAX);
     let mut repacker = Repacker::new(repository, &names);
-    let others = plan.news.iter().filter(|new| !new.is_there && new.tree != new.old.file.tree);
+    let mut others = plan.news.iter().filter(|new| !new.is_there && new.tree != new.old.file.tree);
     progress.set_totals(others.clone().count() as u64, 0);
-    for new in others {
+    let rewritten = others.try_for_each(|new| {
         editor.begin(&new.old.id);
         let written = rewriter.rewrite(new.old.file.tree, editor, Some(&mut repacker))?;
         if written.map(|(tree, _)| tree) != Some(new.tree) {
@@ -176,10 +184,11 @@ pub(in crate::maintenance) fn apply(
             return Err(repository.told(FileKind::Snapshot, &new.old.id, source));
         }
         progress.done(1, 0);
-    }
-    progress.publishing.store(true, Ordering::Relaxed);
-    repacker.finish()?;
+        Ok(())
+    });
+    repacker.end(rewritten)?;
     names.flush()?;
+    progress.publishing.store(true, Ordering::Relaxed);
     let mut done = Rewritten::default();
     for new in plan.news.iter().filter(|new| !new.is_there) {
         interrupt.check()?;
@@ -194,6 +203,12 @@ pub(in crate::maintenance) fn apply(
         remove(repository, FileKind::Snapshot, &done.forgotten, guard, interrupt)?;
     }
     Ok(done)
+}
+
+/// Which snapshot another took the place of: what restic notes in it.
+#[derive(serde::Deserialize)]
+struct Original<'a> {
+    original: Option<&'a str>,
 }
 
 /// Returns the changed snapshot; none when it says the same as before.

@@ -306,7 +306,7 @@ impl House {
         let options =
             prune::PruneOptions { grace: prune::GRACE, unused: prune::UnusedLimit::Bytes(0), rewrite_bytes_max: None };
         let plan = prune::plan(repository, &options, &lock, &interrupt).unwrap();
-        prune::apply(repository, plan, &lock, &interrupt).unwrap();
+        prune::apply(repository, plan, &lock, &EngineProgress::default(), &interrupt).unwrap();
         lock.release().unwrap();
     }
 

@@ -1,7 +1,9 @@
 //! `backstay engine prune`: removes data that no snapshot needs, in two phases.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use backstay_engine::EngineProgress;
 use backstay_engine::lock::LockMode;
 use backstay_engine::maintenance::prune::{GRACE, PruneOptions, PrunePreview, UnusedLimit, apply, plan};
 use serde_json::json;
@@ -10,6 +12,7 @@ use super::args::duration;
 use super::context::{Context, Guard, Opened};
 use super::error;
 use super::prices::{Estimate, PriceArgs};
+use super::progress::{Live, Shape};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::human;
 use backstay_engine::size::bytes;
@@ -78,10 +81,9 @@ pub(super) fn work(
     };
     let prices = limits.prices.prices()?;
     context.output.note("looking for data that no snapshot needs");
-    let began = Instant::now();
     let planned = plan(&opened.repository, &options, lock, &context.interrupt);
     let planned = guard.explain(planned).map_err(|error| error::engine(&error))?;
-    let fetched = (planned.bytes_fetched, began.elapsed());
+    let fetched = (planned.bytes_fetched, planned.fetching_took);
     let freed = planned.preview.bytes_freed + planned.preview.bytes_freed_later;
     let freed = freed.saturating_sub(planned.preview.bytes_rewritten);
     let estimate = Estimate::new(planned.work(), fetched, prices, freed);
@@ -89,8 +91,11 @@ pub(super) fn work(
     let done = match dry_run {
         true => planned.preview.clone(),
         false => {
-            let applied = apply(&opened.repository, planned, lock, &context.interrupt);
-            guard.explain(applied).map_err(|error| error::engine(&error))?
+            let progress = Arc::new(EngineProgress::default());
+            let live = Live::begin(context.output, "rewriting", Shape::Of("packs"), &progress);
+            let applied = guard.explain(apply(&opened.repository, planned, lock, &progress, &context.interrupt));
+            drop(live);
+            applied.map_err(|error| error::engine(&error))?
         }
     };
     tell(context, &done, &estimate, options.grace, dry_run);
@@ -100,6 +105,13 @@ pub(super) fn work(
 /// Tells what it will take, before anything is done.
 fn tell_estimate(context: &Context, preview: &PrunePreview, estimate: &Estimate, dry_run: bool) {
     if !context.output.json() {
+        if !dry_run {
+            let [now, later] = [preview.bytes_freed, preview.bytes_freed_later].map(human::bytes);
+            let copied = human::bytes(preview.bytes_rewritten);
+            context
+                .output
+                .note(&format!("{now} go now and {later} with a later prune; {copied} are copied to new packs"));
+        }
         return estimate.words().iter().for_each(|words| context.output.note(words));
     }
     if !dry_run {

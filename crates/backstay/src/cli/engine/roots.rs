@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -73,7 +74,10 @@ impl RootArgs {
             if mixed {
                 return Err(error::input("standard input and paths do not go together", "Leave the paths out."));
             }
-            return Ok(Input::Stream(name(), Stream::new(std::io::stdin())));
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+            let stdin =
+                stdin.map_err(|error| error::input(format!("standard input: {error}"), "Lead a file into it."))?;
+            return Ok(Input::Stream(name(), Stream::of_file(stdin.into())));
         }
         if self.stdin_from_command {
             let arguments: Vec<_> = self.paths.iter().map(|path| path.as_os_str().to_owned()).collect();

@@ -1,0 +1,93 @@
+//! What a prune asks of its storage, and what one that was cut short leaves for the next.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_engine::format::id::Id;
+use backstay_engine::maintenance::check::{ReadData, check};
+use backstay_engine::maintenance::prune::{PrunePreview, apply, plan};
+use backstay_engine::{EngineError, EngineProgress, Interrupt};
+use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
+
+use super::copies::doubled;
+use super::house::House;
+use super::prune::{alone, forget_one, thorough, try_prune};
+use super::tree;
+
+fn planned(house: &House) -> PrunePreview {
+    let guard = alone(&house.repository).unwrap();
+    let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, &Interrupt::default()).unwrap();
+    guard.release().unwrap();
+    planned.preview
+}
+
+#[test]
+fn blobs_of_two_packs_are_proved_pack_by_pack() {
+    let (house, storage, ..) = doubled();
+    let before = storage.calls(Call::Get);
+    let preview = planned(&house);
+    assert!(preview.packs_marked >= 2, "{preview:?}");
+    let (gets, blobs) =
+        (storage.calls(Call::Get) - before, house.repository.index_load(&Interrupt::default()).unwrap());
+    assert!(blobs.blob_count() > 40 && gets <= 16, "{gets} requests for {} blobs", blobs.blob_count());
+}
+
+#[test]
+fn trees_are_fetched_together() {
+    let (house, storage) = House::fake();
+    for folder in 0..400 {
+        let folder = house.tree().join(format!("{}/{folder}", folder % 7));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
+    }
+    house.backup(None);
+    let before = storage.calls(Call::Get);
+    assert_eq!(planned(&house).packs_marked, 0);
+    let gets = storage.calls(Call::Get) - before;
+    assert!(gets <= 20, "{gets} requests for 400 folders");
+    let before = storage.calls(Call::Get);
+    let checked = check(&house.repository, &ReadData::None, &Interrupt::default()).unwrap();
+    assert!(checked.is_whole() && checked.trees > 400, "{checked:?}");
+    let gets = storage.calls(Call::Get) - before;
+    assert!(gets <= 20, "{gets} requests for 400 folders");
+}
+
+/// Ninety-six files of a mebibyte, of which every second one is forgotten: what is left of each pack is copied.
+fn half_needed() -> (House, Arc<FakeStorage>, Id) {
+    let (house, storage) = House::fake();
+    for file in 0..96 {
+        fs::write(house.tree().join(format!("{file:02}")), tree::noise(file + 1, 1 << 20)).unwrap();
+    }
+    let first = house.backup(None).id;
+    for file in (0..96).step_by(2) {
+        fs::remove_file(house.tree().join(format!("{file:02}"))).unwrap();
+    }
+    let second = house.backup(Some(first)).id;
+    forget_one(&house.repository, &first).unwrap();
+    (house, storage, second)
+}
+
+#[test]
+fn what_a_prune_has_copied_before_it_failed_is_not_copied_again() {
+    let (house, storage, second) = half_needed();
+    let whole = planned(&house).bytes_rewritten;
+    assert!(whole > 40 << 20, "{whole}");
+    let guard = alone(&house.repository).unwrap();
+    let plan = plan(&house.repository, &thorough(Duration::ZERO), &guard, &Interrupt::default()).unwrap();
+    storage.harm(Call::Put, 3, Harm::Fail);
+    let failed = apply(&house.repository, plan, &guard, &EngineProgress::default(), &Interrupt::default());
+    assert!(matches!(failed, Err(EngineError::Storage(_))), "{failed:?}");
+    guard.release().unwrap();
+    storage.heal();
+    let rest = planned(&house);
+    assert!(rest.bytes_rewritten + (31 << 20) < whole, "{} of {whole} again", rest.bytes_rewritten);
+    house.assert_proved(&second);
+    for _ in 0..3 {
+        try_prune(&house.repository, &thorough(Duration::ZERO)).unwrap();
+    }
+    let left = planned(&house);
+    assert_eq!((left.bytes_unused, left.packs_waiting, left.packs_unnamed), (0, 0, 0), "{left:?}");
+    assert!(check(&house.repository, &ReadData::All, &Interrupt::default()).unwrap().is_whole());
+    house.assert_proved(&second);
+}
