@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::hook::HookMoment;
 use backstay_core::domain::id::AgentId;
-use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Phase, Progress};
+use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Phase, Progress, Target, Work};
 use backstay_core::managers::job::chain;
 use backstay_core::ports::clock::Clock;
 use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
@@ -179,8 +179,8 @@ async fn run_one(
             given_back.map(|()| "given back")
         }
         (Standing::Cancelling, RunEnd::Interrupted) => hand_in(&*jobs, job, &JobResult::Cancelled).await,
-        (Standing::Held, RunEnd::Interrupted) if job.kind() == JobKind::Restore => {
-            // A restore wants an empty target, and has begun to fill it: it cannot go on by itself.
+        (Standing::Held, RunEnd::Interrupted) if goes_into_a_source(&job) => {
+            // A stream has no place at which it could go on. A folder is filled by the next attempt.
             hand_in(&*jobs, job, &JobResult::Failed(half_restored())).await
         }
         (Standing::Held, RunEnd::Interrupted) => {
@@ -202,12 +202,18 @@ async fn run_one(
     }
 }
 
+/// Says whether a job brings a stream back into its source.
+const fn goes_into_a_source(job: &Job<Leased>) -> bool {
+    matches!(job.state.work, Work::Restore { target: Target::Source { .. }, .. })
+}
+
 /// Says why a restore that was stopped is not tried again.
 fn half_restored() -> Failure {
     Failure {
         class: FailureClass::Target,
-        message: "its agent was stopped, and the target is half filled: empty it and ask for the restore again"
-            .to_owned(),
+        message:
+            "its agent was stopped in the middle: see what it has left in the source, and ask for the restore again"
+                .to_owned(),
         disposition: Disposition::Operator,
     }
 }

@@ -14,13 +14,15 @@ use backstay_agent::{AgentOptions, Commands, run};
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::hook::{Hook, Hooks};
-use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, SourceId, TenantId};
+use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, SnapshotId, SourceId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{
-    Instruction, Job, JobCounts, JobState, Leased, LeasedRepository, Outcome, Progress, Trigger, Work,
+    Instruction, Job, JobCounts, JobState, Leased, LeasedRepository, Outcome, Progress, Target, Trigger, Work,
 };
 use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::domain::repository::RepositoryEpoch;
+use backstay_core::domain::restore::RestoreTerms;
+use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::domain::source::Source;
 use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
 use backstay_core::ports::store::StoreError;
@@ -38,13 +40,26 @@ struct Scripted {
     job: Mutex<Option<Job<Leased>>>,
     renewal: Option<Standing>,
     finished: Mutex<Vec<JobResult>>,
+    given_back: Mutex<Vec<String>>,
     done: Notify,
     renewed: Notify,
+    /// Ends the agent when it has got its job; none where the test does.
+    end: Option<CancellationToken>,
+}
+
+impl Scripted {
+    fn new(job: Option<Job<Leased>>, renewal: Option<Standing>) -> Self {
+        let (job, finished, given_back) = (Mutex::new(job), Mutex::default(), Mutex::default());
+        Self { job, renewal, finished, given_back, done: Notify::new(), renewed: Notify::new(), end: None }
+    }
 }
 
 #[async_trait]
 impl Jobs for Scripted {
     async fn job_lease(&self, _: &LeaseRequest) -> Result<Vec<Job<Leased>>, LeaseError> {
+        if let Some(end) = &self.end {
+            end.cancel();
+        }
         Ok(self.job.lock().unwrap().take().into_iter().collect())
     }
 
@@ -68,7 +83,8 @@ impl Jobs for Scripted {
         Ok(())
     }
 
-    async fn job_wait(&self, _: LeaseKey, _: Duration, _: &str) -> Result<(), LeaseError> {
+    async fn job_wait(&self, _: LeaseKey, _: Duration, reason: &str) -> Result<(), LeaseError> {
+        self.given_back.lock().unwrap().push(reason.to_owned());
         Ok(())
     }
 
@@ -159,9 +175,7 @@ async fn backup(renewal: Option<Standing>) -> (Vec<JobResult>, usize) {
     let place = home.path().join("repository");
     let mut repository = super::leased(place.to_str().unwrap());
     repository.has_snapshots = false;
-    let job = Mutex::new(Some(job(&root, repository, ttl)));
-    let jobs =
-        Arc::new(Scripted { job, renewal, finished: Mutex::default(), done: Notify::new(), renewed: Notify::new() });
+    let jobs = Arc::new(Scripted::new(Some(job(&root, repository, ttl)), renewal));
     let end = CancellationToken::new();
     let agent = tokio::spawn(run(jobs.clone(), options(ttl), end.clone()));
     tokio::time::timeout(Duration::from_secs(30), jobs.done.notified()).await.unwrap();
@@ -200,8 +214,7 @@ async fn a_job_that_is_to_be_cancelled_publishes_nothing_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_stops_by_itself_before_its_lease_ends() {
-    let (job, finished, done, renewed) = (Mutex::new(None), Mutex::default(), Notify::new(), Notify::new());
-    let jobs = Arc::new(Scripted { job, renewal: None, finished, done, renewed });
+    let jobs = Arc::new(Scripted::new(None, None));
     let (held, end) = (Held::default(), CancellationToken::new());
     let key = LeaseKey { job_id: JobId::new(Timestamp::UNIX_EPOCH, [4; 10]), token: AttemptToken(1) };
     let interrupt = Interrupt::default();
@@ -222,8 +235,7 @@ async fn an_agent_stops_by_itself_before_its_lease_ends() {
 /// lease counts from its arrival.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_lease_counts_from_when_it_was_asked_for() {
-    let (job, finished, done, renewed) = (Mutex::new(None), Mutex::default(), Notify::new(), Notify::new());
-    let jobs = Arc::new(Scripted { job, renewal: Some(Standing::Held), finished, done, renewed });
+    let jobs = Arc::new(Scripted::new(None, Some(Standing::Held)));
     let (held, end) = (Held::default(), CancellationToken::new());
     let long = Duration::from_secs(3_600);
     let beating =
@@ -242,6 +254,53 @@ async fn a_first_lease_counts_from_when_it_was_asked_for() {
     assert_eq!(held.standing(&key), Standing::Held);
     end.cancel();
     beating.await.unwrap();
+}
+
+/// An agent that is stopped gives its work back. What it has begun to bring into a folder the next attempt goes on with; a
+/// stream has no place to go on from, so nobody sends it a second time without being asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_into_a_folder_is_given_back_when_its_agent_is_stopped() {
+    let home = tempfile::tempdir().unwrap();
+    for (target, goes_on) in
+        [(Target::Directory(home.path().join("out")), true), (Target::Source { name: Some("copy".to_owned()) }, false)]
+    {
+        let mut job = job(home.path(), super::leased(home.path().to_str().unwrap()), Duration::from_secs(3_600));
+        let Work::Backup { source, item, .. } = job.state.work else { panic!("a backup") };
+        let snapshot = Snapshot {
+            id: SnapshotId::new(Timestamp::UNIX_EPOCH, [7; 10]),
+            tenant_id: job.tenant_id,
+            item_id: item.id,
+            repository_id: job.repository_id,
+            job_id: job.id,
+            foreign_id: "0".repeat(64),
+            parent_id: None,
+            taken_at: Timestamp::UNIX_EPOCH,
+            outcome: Outcome::Complete,
+            is_good: true,
+            confirmed_at: None,
+            counts: JobCounts::default(),
+            protected_until: None,
+            pinned_at: None,
+            held_at: None,
+            unwanted_at: None,
+            forgotten_at: None,
+        };
+        let source = Source { kind: "command".to_owned(), settings: json!({ "command": ["true"] }), ..source };
+        let home = Some(Box::new((source, item)));
+        job.state.work = Work::Restore { snapshot, target, terms: RestoreTerms::default(), home };
+        let end = CancellationToken::new();
+        let scripted = Scripted { end: Some(end.clone()), ..Scripted::new(Some(job), Some(Standing::Held)) };
+        let jobs = Arc::new(scripted);
+        let options = AgentOptions { commands: Commands::Allowed, ..options(Duration::from_secs(3_600)) };
+        tokio::time::timeout(Duration::from_secs(30), run(jobs.clone(), options, end)).await.unwrap();
+        let (finished, given_back) = (jobs.finished.lock().unwrap().clone(), jobs.given_back.lock().unwrap().clone());
+        if goes_on {
+            assert_eq!((finished, given_back), (vec![], vec!["its agent was stopped".to_owned()]));
+        } else {
+            let [JobResult::Failed(failure)] = &*finished else { panic!("{finished:?} {given_back:?}") };
+            assert!(failure.message.contains("its agent was stopped in the middle"), "{failure:?}");
+        }
+    }
 }
 
 /// Says whether a process runs.
@@ -266,8 +325,7 @@ async fn a_hook_ends_with_its_lease() {
             after: None,
             after_failure: Some(hook(format!("touch {}", place("mark")))),
         };
-        let (finished, done, renewed) = (Mutex::default(), Notify::new(), Notify::new());
-        let jobs = Arc::new(Scripted { job: Mutex::new(Some(job)), renewal, finished, done, renewed });
+        let jobs = Arc::new(Scripted::new(Some(job), renewal));
         let end = CancellationToken::new();
         // Long enough that the hook is under way when the lease ends, however busy the machine is.
         let options = AgentOptions { commands: Commands::Allowed, ..options(10 * TTL) };
