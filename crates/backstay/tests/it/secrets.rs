@@ -24,6 +24,45 @@ fn the_recovery_key_is_in_its_file_and_nowhere_else() {
     }
 }
 
+/// As `docs/how-to/secrets.md` says it: while `backstay up` runs, and nobody is locked out in between.
+#[test]
+fn a_repository_s_password_is_changed_while_it_is_used() {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    std::fs::write(place.source().join("a"), "a").unwrap();
+    assert_eq!(place.quickstart().code, Some(0));
+    let _up = crate::verbs::up(&place);
+    let plan = place.json(&["plan", "list"])["rows"][0]["name"].as_str().unwrap().to_owned();
+    let (keys, repository) = (place.data().join("keys"), place.data().join("repositories/local"));
+    let file = |name: &str| keys.join(name).to_str().unwrap().to_owned();
+    let engine = |password: &str, arguments: &[&str]| {
+        let which = ["--repo", repository.to_str().unwrap(), "--password-file", password];
+        let ran = place.run(&[&["engine", "key"], arguments, &which].concat());
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}{}", ran.out, ran.err);
+        ran.out
+    };
+    let listed = |password: &str| -> Vec<(bool, String)> {
+        let list: serde_json::Value = serde_json::from_str(&engine(password, &["list", "--json"])).unwrap();
+        let id = |key: &serde_json::Value| (key["current"] == true, key["id"].as_str().unwrap().to_owned());
+        list.as_array().unwrap().iter().map(id).collect()
+    };
+    let run = || assert_eq!(place.run(&["plan", "run", &plan, "--wait"]).code, Some(0));
+    std::fs::write(file("local.new"), "a password that nobody knew before\n").unwrap();
+    engine(&file("local.key"), &["add", "--new-password-file", &file("local.new")]);
+    run();
+    std::fs::copy(file("local.key"), file("local.old")).unwrap();
+    std::fs::rename(file("local.new"), file("local.key")).unwrap();
+    run();
+    let old = listed(&file("local.old")).into_iter().find(|(current, _)| *current).unwrap().1;
+    engine(&file("local.key"), &["remove", &old]);
+    run();
+    assert_eq!(listed(&file("local.key")).len(), 1);
+    let which = ["--repo", repository.to_str().unwrap(), "--password-file", &file("local.old")];
+    let ran = place.run(&[&["engine", "snapshots"], &which[..]].concat());
+    assert_eq!(ran.code, Some(12), "the old one opens nothing: {}", ran.err);
+    assert_eq!(place.json(&["snapshot", "list"])["rows"].as_array().unwrap().len(), 4);
+}
+
 #[test]
 fn a_lost_recovery_key_is_said_and_nothing_is_harmed() {
     let place = Place::new();
