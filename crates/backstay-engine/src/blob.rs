@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use backstay_core::managers::job::chain;
 use backstay_storage::ReadCache;
@@ -22,6 +23,9 @@ use crate::format::pack::{BlobKind, judge_length};
 use crate::interrupt::Interrupt;
 use crate::repository::Repository;
 
+/// Trees that are fetched ahead at once: as many as lie in some megabytes of a pack of trees.
+pub(crate) const TREES_AHEAD: usize = 256;
+
 /// Bytes of the largest blob that is fetched ahead, sealed.
 const AHEAD_BLOB_BYTES_MAX: u32 = 1 << 20;
 
@@ -36,6 +40,34 @@ const AHEAD_REQUESTS: usize = 8;
 
 /// Bad copies that one reader notes: as many as a person reads.
 const BAD_COPIES_MAX: usize = 1_000;
+
+/// Blobs that were fetched before anybody asked for them. Readers of several threads may share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ahead(Arc<Mutex<Fetched>>);
+
+#[derive(Debug, Default)]
+struct Fetched {
+    /// Sealed blobs, by where they lie.
+    sealed: HashMap<(Id, u32), Vec<u8>>,
+    /// What went wrong where some were fetched, by where the first of them lies: told when a second try goes well.
+    harm: HashMap<(Id, u32), EngineError>,
+}
+
+impl Fetched {
+    /// Lets go what nobody asked for, when there is too much of it.
+    fn make_room(&mut self) {
+        let held: usize = self.sealed.values().map(Vec::len).sum();
+        if held as u64 > AHEAD_BYTES_MAX {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Ahead {
+    fn lock(&self) -> MutexGuard<'_, Fetched> {
+        self.0.lock().expect("no holder panics")
+    }
+}
 
 /// A copy of a blob that could not be had. Another was read in its place, or an error tells of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +89,7 @@ pub struct BlobReader<'a> {
     /// Packs of which this reader has had the caches emptied: once each, or every blob would be fetched again.
     emptied: IdSet,
     bad_copies: Vec<BadCopy>,
-    /// Sealed blobs that were fetched before anybody asked for them, by where they lie.
-    ahead: HashMap<(Id, u32), Bytes>,
-    /// What went wrong where some were fetched so, by where the first of them lies: told when a second try goes well.
-    ahead_harm: HashMap<(Id, u32), EngineError>,
+    ahead: Ahead,
     /// Sealed bytes that were fetched so far.
     pub bytes_fetched: u64,
 }
@@ -76,10 +105,14 @@ impl<'a> BlobReader<'a> {
             decompressor: Decompressor::default(),
             emptied: IdSet::default(),
             bad_copies: Vec::new(),
-            ahead: HashMap::new(),
-            ahead_harm: HashMap::new(),
+            ahead: Ahead::default(),
             bytes_fetched: 0,
         }
+    }
+
+    /// Has it share what is fetched ahead with others.
+    pub(crate) fn sharing(self, ahead: &Ahead) -> Self {
+        Self { ahead: ahead.clone(), ..self }
     }
 
     /// Returns the index that it looks blobs up in.
@@ -114,7 +147,8 @@ impl<'a> BlobReader<'a> {
         let mut plain = Vec::new();
         self.open(kind, place, id, &mut sealed, &mut plain)?;
         // A storage that gives half of what it has, and all of it when it is asked again, is none to rely on.
-        if let Some(error) = self.ahead_harm.remove(&(place.pack, place.offset)) {
+        let harm = self.ahead.lock().harm.remove(&(place.pack, place.offset));
+        if let Some(error) = harm {
             self.note_bad(id, place, &error);
         }
         Ok(plain)
@@ -190,10 +224,9 @@ impl<'a> BlobReader<'a> {
     fn fetch(&mut self, kind: BlobKind, place: &BlobPlace) -> Result<Vec<u8>, EngineError> {
         judge_length(kind, place.length, place.plain_length)
             .map_err(|source| self.repository.told(FileKind::Pack, &place.pack, source))?;
-        if let Some(sealed) = self.ahead.remove(&(place.pack, place.offset)) {
-            if sealed.len() == place.length as usize {
-                return Ok(sealed.to_vec());
-            }
+        let ahead = self.ahead.lock().sealed.remove(&(place.pack, place.offset));
+        if let Some(sealed) = ahead.filter(|sealed| sealed.len() == place.length as usize) {
+            return Ok(sealed);
         }
         let cache = self.cache_of(&place.pack);
         let sealed =
@@ -207,19 +240,31 @@ impl<'a> BlobReader<'a> {
         if first { ReadCache::Bypass } else { ReadCache::Use }
     }
 
+    /// Fetches trees that are about to be read, in their order, up to the first that was fetched so before. One alone is left
+    /// to be read.
+    ///
+    /// # Errors
+    /// As [`BlobReader::fetch_ahead`].
+    pub(crate) fn fetch_trees_ahead<'i>(&mut self, trees: impl Iterator<Item = &'i Id>) -> Result<(), EngineError> {
+        let places = trees.take(TREES_AHEAD).filter_map(|id| self.index.find(BlobKind::Tree, id));
+        let is_new = |place: &BlobPlace| !self.ahead.lock().sealed.contains_key(&(place.pack, place.offset));
+        let places = places.take_while(is_new);
+        let places: Vec<BlobPlace> = places.collect();
+        if places.len() > 1 { self.fetch_ahead(BlobKind::Tree, places) } else { Ok(()) }
+    }
+
     /// Fetches blobs that are about to be read: those that lie together with one request, and several requests at once.
-    /// What was fetched so before and not read is let go. Harm is no error here: whoever reads the blob hears of it. Large
-    /// blobs are left to be read one by one.
+    /// When there is too much that was fetched so and not read, it is let go. Harm is no error here: whoever reads the blob
+    /// hears of it. Large blobs are left to be read one by one.
     ///
     /// # Errors
     /// [`EngineError::Storage`], [`EngineError::Interrupted`].
     pub(crate) fn fetch_ahead(&mut self, kind: BlobKind, mut places: Vec<BlobPlace>) -> Result<(), EngineError> {
-        self.ahead.clear();
-        self.ahead_harm.clear();
         places.retain(|place| {
             place.length <= AHEAD_BLOB_BYTES_MAX && judge_length(kind, place.length, place.plain_length).is_ok()
         });
         places.sort_unstable_by_key(|place| (place.pack, place.offset));
+        self.ahead.lock().make_room();
         let mut left = AHEAD_BYTES_MAX;
         let mut runs = Vec::new();
         let gap = |a: &BlobPlace, b: &BlobPlace| u64::from(b.offset).saturating_sub(range_of(a, a).end);
@@ -237,18 +282,20 @@ impl<'a> BlobReader<'a> {
         while let Some((run, fetched)) = self.interrupt.block_on(fetched.next())? {
             let fetched = match fetched {
                 Err(error) if error.is_harm() => {
-                    self.ahead_harm.insert((run[0].pack, run[0].offset), error);
+                    self.ahead.lock().harm.insert((run[0].pack, run[0].offset), error);
                     continue;
                 }
                 fetched => fetched?,
             };
             self.bytes_fetched += fetched.len() as u64;
+            let mut ahead = self.ahead.lock();
             for place in run {
                 let begin = (place.offset - run[0].offset) as usize;
                 let end = begin + place.length as usize;
                 // Blobs that overlap are in no honest index: the one that reaches beyond is read by itself.
-                if end <= fetched.len() {
-                    self.ahead.insert((place.pack, place.offset), fetched.slice(begin..end));
+                if let Some(sealed) = fetched.get(begin..end) {
+                    // A part would hold on to all that was fetched with it.
+                    ahead.sealed.insert((place.pack, place.offset), sealed.to_vec());
                 }
             }
         }

@@ -124,6 +124,8 @@ pub fn walk(
     while let Some((path, depth, tree)) = folders.pop() {
         interrupt.check()?;
         progress.looked.fetch_add(1, Ordering::Relaxed);
+        let next = folders.iter().rev().map(|(_, _, tree)| tree);
+        blobs.fetch_trees_ahead(std::iter::once(&tree).chain(next))?;
         each(Met::Folder(&path, tree))?;
         let listed = tree_entries(repository, blobs, &tree, |node| {
             let below = join(&path, &node.name);

@@ -22,6 +22,7 @@ use super::queue::Queue;
 use super::roots::{lay_out, unreadable};
 use super::seen::SeenIndex;
 use super::upload::Uploads;
+use crate::blob::Ahead;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::object::FileKind;
@@ -52,6 +53,8 @@ pub(super) struct Run<'a> {
     pub(super) attributes_until: Option<FileTime>,
     /// The tree of the snapshot.
     pub(super) root: OnceLock<Id>,
+    /// Trees of the parent that workers fetched for each other.
+    trees_ahead: Ahead,
     interrupt: &'a Interrupt,
     roots_failed: AtomicUsize,
     root_failure: Mutex<Option<EngineError>>,
@@ -110,7 +113,8 @@ impl<'a> Worker<'a> {
         Self {
             run,
             packer: Packer::new(run.repository, run.known, run.uploads, run.counters, run.options.recheck),
-            blobs: BlobReader::new(run.repository, run.known.index(), ReadCache::Use, run.interrupt),
+            blobs: BlobReader::new(run.repository, run.known.index(), ReadCache::Use, run.interrupt)
+                .sharing(&run.trees_ahead),
             attributes: AttributeReader::new(),
             buffer: vec![0; READ_BYTES],
             tree: Vec::new(),
@@ -193,6 +197,7 @@ fn run<'a>(
         links: HardLinks::default(),
         attributes_until: parent.as_ref().and_then(|(_, file)| attributes_until(file, options)),
         root: OnceLock::new(),
+        trees_ahead: Ahead::default(),
         interrupt,
         roots_failed: AtomicUsize::new(0),
         root_failure: Mutex::default(),

@@ -158,6 +158,11 @@ impl Worker<'_> {
             }
         }
         let Found { folders, to_read } = found;
+        // Whoever takes them needs the parent's trees of them, the last one first. What goes wrong is met again there.
+        let trees: Vec<Id> = folders.iter().rev().filter_map(|(_, tree)| *tree).collect();
+        if let Err(error) = self.blobs.fetch_trees_ahead(trees.iter()) {
+            tracing::debug!(error = %error, "trees of the parent snapshot could not be fetched ahead");
+        }
         let folders = folders
             .into_iter()
             .map(|(place, tree)| {

@@ -1,13 +1,11 @@
 //! Trees that wait to be read, each once: those that are next are fetched together. Who comes in: prune, check and copy,
 //! which read all trees of a repository in whatever order.
 
+use crate::blob::TREES_AHEAD;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::pack::BlobKind;
 use crate::repository::BlobReader;
-
-/// Trees that are taken at once: as many as lie in some megabytes of a pack of trees.
-const TAKEN: usize = 256;
 
 /// Trees that wait, by their places in the index: four bytes each.
 #[derive(Debug, Default)]
@@ -24,7 +22,7 @@ impl TreeQueue {
     pub(super) fn next(&mut self, blobs: &mut BlobReader<'_>) -> Result<Option<Id>, EngineError> {
         let index = blobs.index();
         if self.taken.is_empty() {
-            self.taken = self.waiting.split_off(self.waiting.len().saturating_sub(TAKEN));
+            self.taken = self.waiting.split_off(self.waiting.len().saturating_sub(TREES_AHEAD));
             let places = self.taken.iter().map(|place| index.place(*place as usize)).collect();
             blobs.fetch_ahead(BlobKind::Tree, places)?;
         }

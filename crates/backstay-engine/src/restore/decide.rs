@@ -13,6 +13,7 @@ use rustix::fs::{FileType, Stat};
 use super::options::{Owners, Reconcile, RestoreOptions, Special};
 use super::plan::{Action, Entry, Extra, NewEntry, Part, ROOT, RestorePlan};
 use super::target::{Target, shown};
+use crate::blob::TREES_AHEAD;
 use crate::browse::{DEPTH_MAX, find, tree_entries};
 use crate::error::EngineError;
 use crate::format::id::Id;
@@ -72,10 +73,15 @@ pub(super) fn decide(
         renames: Vec::new(),
     };
     let mut folders = vec![Folder { entry: ROOT, depth: 0, tree: root, held: Held::of(target.is_some()) }];
-    while let Some(folder) = folders.pop() {
-        interrupt.check()?;
-        progress.looked.fetch_add(1, Ordering::Relaxed);
-        walk.folder(repository, &mut blobs, folder, &mut folders)?;
+    while !folders.is_empty() {
+        // Whatever their order, a folder comes before what lies in it.
+        let taken = folders.split_off(folders.len().saturating_sub(TREES_AHEAD));
+        blobs.fetch_trees_ahead(taken.iter().map(|folder| &folder.tree))?;
+        for folder in taken {
+            interrupt.check()?;
+            progress.looked.fetch_add(1, Ordering::Relaxed);
+            walk.folder(repository, &mut blobs, folder, &mut folders)?;
+        }
     }
     let mut plan = walk.finish();
     plan.bad_copies = blobs.take_bad_copies();

@@ -4,10 +4,13 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_engine::browse::{Met, walk};
 use backstay_engine::format::id::Id;
 use backstay_engine::maintenance::check::{ReadData, check};
 use backstay_engine::maintenance::prune::{PrunePreview, apply, plan};
+use backstay_engine::repository::BlobReader;
 use backstay_engine::{EngineError, EngineProgress, Interrupt};
+use backstay_storage::ReadCache;
 use backstay_testkit::fakes::storage::{Call, FakeStorage, Harm};
 
 use super::copies::doubled;
@@ -41,7 +44,7 @@ fn trees_are_fetched_together() {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
     }
-    house.backup(None);
+    let id = house.backup(None).id;
     let before = storage.calls(Call::Get);
     assert_eq!(planned(&house).packs_marked, 0);
     let gets = storage.calls(Call::Get) - before;
@@ -51,6 +54,22 @@ fn trees_are_fetched_together() {
     assert!(checked.is_whole() && checked.trees > 400, "{checked:?}");
     let gets = storage.calls(Call::Get) - before;
     assert!(gets <= 20, "{gets} requests for 400 folders");
+    let before = storage.calls(Call::Get);
+    assert_eq!(house.restore(&id).0.files, 400);
+    let gets = storage.calls(Call::Get) - before;
+    assert!(gets <= 30, "{gets} requests to restore 400 folders");
+    let before = storage.calls(Call::Get);
+    let (interrupt, progress, mut folders) = (Interrupt::default(), EngineProgress::default(), 0);
+    let index = house.repository.index_load(&interrupt).unwrap();
+    let mut blobs = BlobReader::new(&house.repository, &index, ReadCache::Use, &interrupt);
+    let (_, snapshot) = house.repository.snapshot_read(&id.to_hex(), &interrupt).unwrap();
+    walk(&house.repository, &mut blobs, snapshot.tree, &progress, &interrupt, &mut |met| {
+        folders += u32::from(matches!(met, Met::Folder(..)));
+        Ok(())
+    })
+    .unwrap();
+    let gets = storage.calls(Call::Get) - before;
+    assert!(folders > 400 && gets <= 30, "{gets} requests to walk through {folders} folders");
 }
 
 /// Ninety-six files of a mebibyte, of which every second one is forgotten: what is left of each pack is copied.
@@ -90,4 +109,21 @@ fn what_a_prune_has_copied_before_it_failed_is_not_copied_again() {
     assert_eq!((left.bytes_unused, left.packs_waiting, left.packs_unnamed), (0, 0, 0), "{left:?}");
     assert!(check(&house.repository, &ReadData::All, &Interrupt::default()).unwrap().is_whole());
     house.assert_proved(&second);
+}
+
+/// Red when each folder's tree of the parent is asked for by itself: on far storage that takes longer than all else.
+#[test]
+fn the_parent_s_trees_are_fetched_together() {
+    let (house, storage) = House::fake();
+    for folder in 0..400 {
+        let folder = house.tree().join(format!("{}/{folder}", folder % 7));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
+    }
+    let first = house.backup(None).id;
+    let before = storage.calls(Call::Get);
+    let second = house.backup(Some(first));
+    let gets = storage.calls(Call::Get) - before;
+    assert_eq!((second.summary.files_unmodified, second.summary.dirs_new), (400, 0));
+    assert!(gets <= 60, "{gets} requests for 400 folders");
 }
