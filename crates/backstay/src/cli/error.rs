@@ -97,6 +97,12 @@ impl CliError {
         self.heading.clone()
     }
 
+    /// Ends with another exit code.
+    pub(crate) fn with(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Returns the exit code.
     pub(crate) const fn exit(&self) -> Exit {
         self.exit

@@ -30,6 +30,7 @@ mod elsewhere;
 mod fail_points;
 mod failures;
 mod fleet;
+mod full;
 mod held;
 mod hook;
 mod import;
