@@ -37,6 +37,7 @@ mod maintenance;
 mod repository;
 mod repository_verify;
 mod repository_proof;
+mod repository_prune;
 mod repository_stats;
 mod storage;
 mod probe;

@@ -250,3 +250,42 @@ fn secrets_kinds_and_tenants_are_told() {
     let ran = place.run(&["tenant", "show", "0190b0c0-0000-7000-8000-000000000000"]);
     assert_eq!(ran.code, Some(25), "{ran:?}");
 }
+
+/// Red when a look at a prune forgets something, or says otherwise than the prune does.
+#[test]
+fn a_prune_is_looked_at_before_it_is_asked_for() {
+    let place = protected();
+    let plan = place.json(&["plan", "list"])["rows"][0]["id"].as_str().unwrap().to_owned();
+    for text in ["second", "third", "fourth"] {
+        std::fs::write(place.source().join("notes.txt"), text).unwrap();
+        assert_eq!(place.run(&["plan", "run", &plan]).code, Some(0));
+    }
+    let snapshots = place.json(&["snapshot", "list"]);
+    let id = |at: usize| rows(&snapshots)[at]["id"].as_str().unwrap().to_owned();
+    let goes = || {
+        let preview = place.json(&["repository", "prune", "local", "--dry-run"]);
+        let goes = preview["goes"].as_array().unwrap().iter();
+        let goes: Vec<String> = goes.map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        (goes, preview["stays"].as_u64().unwrap())
+    };
+    assert_eq!(goes(), (Vec::new(), 4));
+    let ran = place.run(&["repository", "prune", "local", "--dry-run"]);
+    assert!(ran.code == Some(0) && ran.err.contains("no snapshot would go"), "{ran:?}");
+    // One that a person wants gone, and two that no rule keeps, of which one is pinned.
+    place.json(&["snapshot", "forget", &id(1)]);
+    assert_eq!(goes(), (vec![id(1)], 3));
+    place.json(&["plan", "update", &plan, "--keep-last", "1"]);
+    place.json(&["snapshot", "pin", &id(3)]);
+    assert_eq!(goes(), (vec![id(1), id(2)], 2));
+    let ran = place.run(&["repository", "prune", "local", "--dry-run"]);
+    assert!(ran.out.contains("a person wants it forgotten") && ran.out.contains("no rule keeps it"), "{ran:?}");
+    assert_eq!(rows(&place.json(&["snapshot", "list"])).len(), 4, "nothing was done");
+    assert!(rows(&place.json(&["job", "list", "--kind", "prune"])).is_empty(), "nothing was asked for");
+    assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));
+    let left = place.json(&["snapshot", "list"]);
+    let left: Vec<&str> = rows(&left).iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(left, [id(0), id(3)]);
+    assert_eq!(goes(), (Vec::new(), 2));
+    let ran = place.run(&["repository", "prune", "none", "--dry-run"]);
+    assert_eq!(ran.code, Some(25), "{ran:?}");
+}
