@@ -15,6 +15,7 @@ mod named;
 mod connect;
 mod quickstart;
 mod up;
+mod database;
 mod install;
 mod completion;
 mod candidates;

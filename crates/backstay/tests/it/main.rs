@@ -57,5 +57,6 @@ mod tenant;
 mod tenant_purge;
 mod tls;
 mod traces;
+mod up_database;
 mod verbs;
 mod wire;
