@@ -424,8 +424,8 @@ mod tests {
             assert_eq!((found.verdict, found.says.as_str()), (verdict, says));
         };
         check(&[], Verdict::Ok, "none goes on");
-        check(&[failed.clone()], Verdict::Warn, "these go on: failed: home");
-        check(&[damaged.clone()], Verdict::Bad, "critical: damaged: home");
+        check(std::slice::from_ref(&failed), Verdict::Warn, "these go on: failed: home");
+        check(std::slice::from_ref(&damaged), Verdict::Bad, "critical: damaged: home");
         check(&[failed, damaged], Verdict::Bad, "critical: damaged: home; these go on too: failed: home");
     }
 

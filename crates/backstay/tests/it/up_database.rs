@@ -185,6 +185,28 @@ fn an_installation_lives_on_mariadb() {
     story(Engine::Mariadb, SaidIn::DotEnv);
 }
 
+/// Red when `quickstart` or `recover` makes rows in SQLite while settings name a server for them.
+#[test]
+fn rows_are_made_and_rebuilt_where_settings_say() {
+    let Some(server) = Engine::Postgresql.up() else { return };
+    let machine = Machine::new(server.create(), SaidIn::File);
+    let ran = machine.run(&["quickstart", machine.place.source().to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let made = machine.rows("snapshot")[0]["foreign_id"].clone();
+    // The database is gone, and with it all rows: another one takes its place.
+    let data = machine.place.data();
+    let again = Machine::new(server.create(), SaidIn::DotEnv);
+    let path = format!("path={}", data.join("repositories/local").display());
+    let key = data.join("keys/local.key").display().to_string();
+    let ran = again.run(&["recover", "--set", &path, "--password-file", &key]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(again.rows("snapshot")[0]["foreign_id"], made);
+    assert_eq!(again.rows("plan")[0]["name"], "source");
+    for place in [&machine.place, &again.place] {
+        assert!(!place.data().join("backstay.sqlite").exists(), "rows lie on the server");
+    }
+}
+
 /// Red when a URL that cannot be used starts something, is told with its password, or does not name the setting.
 #[test]
 fn a_database_that_cannot_be_had_is_named_with_its_setting() {
