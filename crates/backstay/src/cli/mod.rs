@@ -54,6 +54,7 @@ mod job_watch;
 mod snapshot;
 mod snapshots_of;
 mod snapshot_find;
+mod restore_preview;
 mod snapshot_cat;
 mod snapshot_forget;
 mod snapshot_diff;

@@ -289,3 +289,35 @@ fn a_prune_is_looked_at_before_it_is_asked_for() {
     let ran = place.run(&["repository", "prune", "none", "--dry-run"]);
     assert_eq!(ran.code, Some(25), "{ran:?}");
 }
+
+/// Red when a look at a restore makes something, or is content with what the restore would be refused for.
+#[test]
+fn a_restore_is_looked_at_before_it_is_asked_for() {
+    let place = protected();
+    let (target, source) = (place.path("out"), place.source().display().to_string());
+    let to = target.display().to_string();
+    let look = |more: &[&str]| {
+        let words = ["snapshot", "restore", "latest", "--target", &to, "--dry-run"];
+        place.run(&[&words[..], more].concat())
+    };
+    let ran = look(&["--path", &source, "--json"]);
+    let said: Value = serde_json::from_str(&ran.out).unwrap();
+    let names: Vec<&str> =
+        said["entries"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!((ran.code, names), (Some(0), vec!["a", "notes.txt"]));
+    assert_eq!((&said["dry_run"], said["restore"]["target_path"].as_str()), (&true.into(), Some(&*to)));
+    let ran = look(&[]);
+    assert!(ran.code == Some(0) && ran.err.contains(&format!("would go to {to}; nothing was done")), "{ran:?}");
+    assert!(!target.exists() && rows(&place.json(&["job", "list", "--kind", "restore"])).is_empty());
+    let ran = look(&["--path", "/nowhere"]);
+    assert_eq!(ran.code, Some(25), "{ran:?}");
+    let ran = look(&["--reconciliation", "perhaps"]);
+    assert!(ran.code == Some(20) && ran.err.contains("perhaps"), "{ran:?}");
+    std::fs::create_dir(&target).unwrap();
+    std::fs::write(target.join("mine"), "").unwrap();
+    let refused = look(&[]);
+    assert!(refused.code == Some(1) && refused.err.contains("is not empty"), "{refused:?}");
+    let ran = place.run(&["snapshot", "restore", "latest", "--target", &to]);
+    assert_eq!(ran.code, refused.code, "the restore says the same: {ran:?}");
+    assert_eq!(look(&["--reconciliation", "skip"]).code, Some(0));
+}
