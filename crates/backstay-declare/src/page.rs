@@ -43,8 +43,8 @@ the tenants and sections that the file has. [How to declare everything](../how-t
 
 Lengths of time are written as `90m`, `26h`, `1d12h`; sizes as `500GiB`, `2TB`, or bytes; moments as `2026-12-24T18:00:00+01:00`.
 Secrets are written as `sealed:NAME` (`backstay secret put NAME`), `file:keys/NAME` below the data directory,
-`env:BACKSTAY_SECRET_NAME` for a variable of the server's environment, or `credential:secret-NAME` for a credential of its
-systemd unit. [How to keep secrets](../how-to/secrets.md) says which is for what.
+`env:BACKSTAY_SECRET_NAME` for a variable of the server's environment or of `.env` beside its file of settings, or
+`credential:secret-NAME` for a credential of its systemd unit. [How to keep secrets](../how-to/secrets.md) says which is for what.
 ";
 
 /// Returns a text for a cell.

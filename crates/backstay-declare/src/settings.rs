@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use backstay_core::domain::secret::{SecretReference, VARIABLE_PREFIX};
 use serde_json::{Map, Value, json};
 
 use crate::file::top_keys;
@@ -69,16 +70,16 @@ pub const SETTINGS: &[Setting] = &[
     secret("client.token", ("BACKSTAY_TOKEN", ""), "The token for that server; goes before the file."),
     row("client.ca_file", ("BACKSTAY_CA_FILE", "--ca-file"), Shape::Text, "", "A file with the certificates (PEM) of the authorities that are trusted for that server, instead of those that the system trusts."),
     row("up.agent", ("BACKSTAY_UP_AGENT", "--no-agent"), Shape::Flag, "true", "Whether `backstay up` does jobs itself; `--no-agent` says that agents elsewhere do them."),
-    row("up.listen", ("BACKSTAY_UP_LISTEN", "--listen"), Shape::Text, "", "Where `backstay up` listens too, as ADDRESS:PORT, for agents and people elsewhere. Verbs on this machine find it without."),
+    row("up.listen", ("BACKSTAY_UP_LISTEN", "--listen"), Shape::Text, "", "Where `backstay up` listens too, as ADDRESS:PORT, for agents and people elsewhere. Verbs on this machine find it without: they have a port of 127.0.0.1 that it takes again at each start, kept in the data directory."),
     row("agent.commands", ("BACKSTAY_AGENT_COMMANDS", ""), Shape::Flag, "", "Whether agents here run the commands that sources of kind `command` and hooks of plans name: whoever may write sources or plans does then what the agent's user may do. When nobody says it: yes where an installation listens for this machine alone, no with `up --listen` and for `backstay agent run`."),
     row("server.listen", ("BACKSTAY_LISTEN", "--listen"), Shape::Text, "127.0.0.1:7400", "Where `backstay server` listens, as ADDRESS:PORT."),
     row("server.tls_certificate_file", ("BACKSTAY_TLS_CERTIFICATE_FILE", "--tls-certificate"), Shape::Text, "", "A file with the certificate (PEM) that `backstay server` and `backstay up` show where they listen, and below it those between it and its authority. It is read anew every minute, and on SIGHUP."),
     row("server.tls_key_file", ("BACKSTAY_TLS_KEY_FILE", "--tls-key"), Shape::Text, "", "A file with that certificate's private key (PEM), which only its owner and group may read."),
     row("server.plain_http", ("BACKSTAY_PLAIN_HTTP", "--plain-http"), Shape::Flag, "false", "Whether they may listen beyond this machine without TLS: something before them must bring it then."),
-    row("server.database_url_file", ("BACKSTAY_DATABASE_URL_FILE", "--database-url-file"), Shape::Text, "", "A file with the URL of the database that replicas share, which only its owner and group may read."),
+    row("server.database_url_file", ("BACKSTAY_DATABASE_URL_FILE", "--database-url-file"), Shape::Text, "", "A file with the URL of the database (PostgreSQL, MariaDB) that replicas share, or that `backstay up` and the verbs on its machine keep their rows in instead of SQLite in the data directory. Only its owner and group may read it."),
     secret("server.database_url", ("BACKSTAY_DATABASE_URL", "--database"), "That URL itself, such as postgres://backstay@db.example/backstay; goes before the file. One with a password is not typed as an option."),
     row("server.database_wait_seconds", ("BACKSTAY_DATABASE_WAIT_SECONDS", "--database-wait"), Shape::Number(1, 86_400), "30", "Seconds that a database is waited for that does not answer."),
-    row("server.master_key_file", ("BACKSTAY_MASTER_KEY_FILE", "--master-key-file"), Shape::Text, "", "A file with the master key, the same for all replicas; older keys below it, one a line."),
+    row("server.master_key_file", ("BACKSTAY_MASTER_KEY_FILE", "--master-key-file"), Shape::Text, "", "A file with the master key, the same for all replicas; older keys below it, one a line. When nobody says it, and always with rows in SQLite, `backstay up` has `master.key` in the data directory."),
     secret("server.master_key", ("BACKSTAY_MASTER_KEY", ""), "The keys themselves; go before the file."),
     row("server.history_days", ("BACKSTAY_HISTORY_DAYS", "--history-days"), Shape::Number(HISTORY_DAYS_MIN, 36_500), "400", "Days that ended jobs, events and forgotten snapshots stay in lists."),
     row("server.private_channels", ("BACKSTAY_PRIVATE_CHANNELS", ""), Shape::Flag, "", "Whether channels of a tenant may go to addresses that are not public: whoever declares them reaches then what the server reaches. Channels of the installation always may. When nobody says it: yes where an installation listens for this machine alone, no with `up --listen` and for `backstay server`."),
@@ -195,36 +196,60 @@ fn one(key: &str, at: Place, node: &Node, values: &mut Values, mistakes: &mut Ve
     mistakes.append(&mut reading.mistakes);
 }
 
-/// Reads the settings of a `.env`: `NAME=VALUE` a line, `export` before it, quotes around the value, `#` for a remark. Names
-/// that are not ours are left alone.
-pub fn dotenv(text: &str) -> (Values, Vec<Mistake>) {
-    let (mut values, mut mistakes) = (Values::new(), Vec::new());
-    for (index, line) in text.lines().enumerate() {
+/// A line of a `.env` that says something.
+struct Line<'a> {
+    name: &'a str,
+    name_at: Place,
+    value: String,
+    value_at: Place,
+}
+
+/// Reads a `.env` by lines: `NAME=VALUE`, `export` before it, quotes around the value, `#` for a remark.
+fn lines(text: &str) -> impl Iterator<Item = Result<Line<'_>, Mistake>> {
+    text.lines().enumerate().filter_map(|(index, line)| {
         let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with('#') {
-            continue;
-        }
         let start = line.find(trimmed).map_or(0, |byte| line[..byte].chars().count());
-        let whole = Place::new(index + 1, start + 1, trimmed.chars().count());
+        let at = |letters: usize| Place::new(index + 1, start + 1, letters);
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            return None;
+        }
         let Some((name, value)) = trimmed.split_once('=') else {
-            mistakes.push(Mistake::new(whole, "this is not NAME=VALUE").secret());
-            continue;
+            return Some(Err(Mistake::new(at(trimmed.chars().count()), "this is not NAME=VALUE").secret()));
         };
         let name = name.trim().trim_start_matches("export ").trim();
-        let at = Place::new(
-            index + 1,
-            line.split('=').next().map_or(0, |head| head.chars().count()) + 2,
-            value.chars().count().max(1),
-        );
+        let head = line.split('=').next().map_or(0, |head| head.chars().count());
+        let value_at = Place::new(index + 1, head + 2, value.chars().count().max(1));
         let Some(value) = unquoted(value.trim()) else {
-            mistakes.push(Mistake::new(at, "the quotes are not closed").secret());
-            continue;
+            return Some(Err(Mistake::new(value_at, "the quotes are not closed").secret()));
+        };
+        Some(Ok(Line { name, name_at: at(name.chars().count()), value, value_at }))
+    })
+}
+
+/// Says whether a secret reference may name this variable.
+fn is_referable(name: &str) -> bool {
+    format!("env:{name}").parse::<SecretReference>().is_ok()
+}
+
+/// Reads the settings of a `.env`. Names that are not ours are left alone, those of secrets to [`dotenv_secrets`].
+pub fn dotenv(text: &str) -> (Values, Vec<Mistake>) {
+    let (mut values, mut mistakes) = (Values::new(), Vec::new());
+    for line in lines(text) {
+        let Line { name, name_at, value, value_at } = match line {
+            Ok(line) => line,
+            Err(mistake) => {
+                mistakes.push(mistake);
+                continue;
+            }
         };
         let Some(row) = SETTINGS.iter().find(|row| row.variable == name) else {
-            if name.starts_with("BACKSTAY_") && name != "BACKSTAY_CONFIG" {
+            if name.starts_with(VARIABLE_PREFIX) && !is_referable(name) {
+                let told = format!("no reference can name `{name}`");
+                let hint = format!("Letters, digits and `_` stand behind {VARIABLE_PREFIX}.");
+                mistakes.push(Mistake::new(name_at, told).hint(&hint));
+            } else if name.starts_with("BACKSTAY_") && !is_referable(name) && name != "BACKSTAY_CONFIG" {
                 let told = format!("there is no setting `{name}`");
-                let at = Place::new(index + 1, start + 1, name.chars().count());
-                mistakes.push(Mistake::unknown(at, told, name, SETTINGS.iter().map(|row| row.variable)));
+                mistakes.push(Mistake::unknown(name_at, told, name, SETTINGS.iter().map(|row| row.variable)));
             }
             continue;
         };
@@ -232,15 +257,22 @@ pub fn dotenv(text: &str) -> (Values, Vec<Mistake>) {
             // Set to nothing is not said, as in the environment.
             Ok(value) if value.is_empty() => {}
             Ok(value) => {
-                values.insert(row.key, (value, at));
+                values.insert(row.key, (value, value_at));
             }
             Err(wrong) => {
-                let mistake = Mistake::new(at, wrong.message).hint(&wrong.hint);
+                let mistake = Mistake::new(value_at, wrong.message).hint(&wrong.hint);
                 mistakes.push(if row.is_secret() { mistake.secret() } else { mistake });
             }
         }
     }
     (values, mistakes)
+}
+
+/// Reads the secrets of a `.env` that references name as `env:BACKSTAY_SECRET_…`, by their variables. What is wrong
+/// with its lines is told by [`dotenv`].
+pub fn dotenv_secrets(text: &str) -> BTreeMap<String, String> {
+    let said = lines(text).filter_map(Result::ok).filter(|line| !line.value.is_empty() && is_referable(line.name));
+    said.map(|line| (line.name.to_owned(), line.value)).collect()
 }
 
 /// Returns a value without its quotes, and without a remark behind it; none when a quote is not closed.
@@ -414,6 +446,27 @@ mod tests {
             said(dotenv("BACKSTAY_LISTN=x\nno\nBACKSTAY_HISTORY_DAYS=1\nBACKSTAY_LOG='x\n")),
             "1:1 there is no setting `BACKSTAY_LISTN` Did you mean `BACKSTAY_LISTEN`?\n2:1 this is not NAME=VALUE \n3:23 `1` is not a number from 62 to 36500 \n4:14 the quotes are not closed "
         );
+    }
+
+    /// Red when a secret is taken for a setting that there is not, or when what is wrong with one shows it.
+    #[test]
+    fn a_dotenv_has_secrets_that_references_name() {
+        let text =
+            "BACKSTAY_SECRET_HOME='hunter 2' # x\nexport BACKSTAY_SECRET_FAR=hunter3\nBACKSTAY_SECRET_NONE=\nOTHER=1\n";
+        assert_eq!(said(dotenv(text)), "");
+        let found = dotenv_secrets(text);
+        let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(found, [("BACKSTAY_SECRET_FAR", "hunter3"), ("BACKSTAY_SECRET_HOME", "hunter 2")]);
+        let wrong = "BACKSTAY_SECRET_A-B=hunter2\nBACKSTAY_SECRET_=hunter2\nBACKSTAY_SECRET_C='hunter2\n";
+        let hint = "Letters, digits and `_` stand behind BACKSTAY_SECRET_.";
+        assert_eq!(
+            said(dotenv(wrong)),
+            format!(
+                "1:1 no reference can name `BACKSTAY_SECRET_A-B` {hint}\n\
+                 2:1 no reference can name `BACKSTAY_SECRET_` {hint}\n3:19 the quotes are not closed "
+            )
+        );
+        assert!(dotenv_secrets(wrong).is_empty());
     }
 
     #[test]

@@ -122,7 +122,10 @@ impl SecretReference {
                 "put it back there, for example from the copy that you keep elsewhere".to_owned()
             }
             Self::Environment(variable) => {
-                format!("set {variable} in the server's environment and start the server anew")
+                format!(
+                    "set {variable} in the server's environment, or in `.env` beside its file of settings, and start the \
+                     server anew"
+                )
             }
             Self::Credential(name) => format!(
                 "give it to the server's unit (LoadCredential={name}:PATH, or LoadCredentialEncrypted) and start it anew"

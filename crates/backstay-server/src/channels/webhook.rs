@@ -1,6 +1,8 @@
-//! A JSON document by POST, signed as the Standard Webhooks specification says (version 1, HMAC-SHA256).
+//! An event of CloudEvents 1.0 in structured JSON by POST, signed as the Standard Webhooks specification says (version 1,
+//! HMAC-SHA256).
 //!
-//! `webhook-id` is the message's, so a receiver can see to one that comes twice; the signature is over id, time and body.
+//! `webhook-id` is the message's and the event's `id`, so a receiver can see to one that comes twice; the signature is over
+//! id, time and body.
 
 use backstay_core::domain::channel::WebhookSettings;
 use backstay_core::domain::message::Message;
@@ -16,6 +18,12 @@ use super::{causes, client, not_taken, said, unusable};
 
 /// How the specification marks a key that is written in Base64.
 const KEY_PREFIX: &str = "whsec_";
+
+/// What an event in structured mode is sent as (CloudEvents 1.0, HTTP protocol binding, 3.2).
+const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
+
+/// Where all of our events come from: with their ids, which nobody else gives, each of them is one alone.
+const SOURCE: &str = "urn:backstay:server";
 
 /// Most of an answer that is kept for a person.
 const ANSWER_LETTERS_MAX: usize = 200;
@@ -33,11 +41,11 @@ pub(super) async fn send(
     let client = client(parcel, &settings.url, public_only)?;
     let secret = parcel.secret.as_ref();
     let Some(key) = secret else { return Err(unusable("the key that signs is missing")) };
-    let body = document(parcel.message).to_string();
     let (id, at) = (parcel.id.to_string(), jiff::Timestamp::now().as_second());
+    let body = document(&id, parcel.message).to_string();
     let request = client
         .post(&settings.url)
-        .header("content-type", "application/json")
+        .header("content-type", CONTENT_TYPE)
         .header("webhook-id", &id)
         .header("webhook-timestamp", at.to_string())
         .header("webhook-signature", signature(key, &id, at, &body)?)
@@ -76,13 +84,18 @@ fn signature(secret: &Secret, id: &str, at: i64, body: &str) -> Result<String, D
     Ok(format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes())))
 }
 
-/// Returns a message as a document. Fields are only ever added.
-fn document(message: &Message) -> Value {
+/// Returns a message as an event. Fields are only ever added; `timestamp` is what Standard Webhooks calls `time`.
+fn document(id: &str, message: &Message) -> Value {
     let facts: Vec<Value> = message.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     let section = |section: &backstay_core::domain::message::Section| json!({ "heading": section.heading, "severity": section.severity.word(), "lines": section.lines });
     json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": SOURCE,
         "type": format!("backstay.{}", message.purpose.word()),
+        "time": message.at.to_string(),
         "timestamp": message.at.to_string(),
+        "datacontenttype": "application/json",
         "data": {
             "severity": message.severity.word(),
             "subject": message.subject,
@@ -164,7 +177,19 @@ mod tests {
         let id = header("webhook-id").unwrap();
         let expected = signature(&Secret::from("hunter2"), &id, at, body).unwrap();
         assert_eq!(header("webhook-signature").unwrap(), expected);
-        assert!(body.contains("backstay.test") && !read.contains("hunter2"), "{read}");
+        assert!(!read.contains("hunter2"), "{read}");
+        // An event as CloudEvents 1.0 has it in structured mode: a second delivery has the same id.
+        assert_eq!(header("content-type").unwrap(), "application/cloudevents+json; charset=UTF-8");
+        let event: Value = serde_json::from_str(body).unwrap();
+        let text = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("{name}: {event}"));
+        assert_eq!((text("specversion"), text("id"), text("type")), ("1.0", id.as_str(), "backstay.test"));
+        assert_eq!((text("source"), text("time")), ("urn:backstay:server", "1970-01-01T00:00:00Z"));
+        assert_eq!(text("datacontenttype"), "application/json");
+        assert_eq!((event["data"]["subject"].as_str(), event["data"]["severity"].as_str()), (Some("x"), Some("info")));
+        // Attributes of an event are texts, with names of small letters and digits.
+        for (name, value) in event.as_object().unwrap().iter().filter(|(name, _)| *name != "data") {
+            assert!(value.is_string() && name.bytes().all(|letter| letter.is_ascii_lowercase()), "{name}");
+        }
         let (told, _) = sent("HTTP/1.1 503 Busy\r\ncontent-length: 7\r\n\r\nhunter2").await;
         assert!(matches!(&told, Err(DeliveryError::Later { said, .. }) if said.contains("[REDACTED]")), "{told:?}");
         let (told, _) = sent("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;

@@ -1,10 +1,13 @@
-//! Secrets that the server was started with: variables of its environment, and credentials that systemd gives its unit.
+//! Secrets that the server was started with: variables of its environment or of what stands in for it, and credentials that
+//! systemd gives its unit.
 //!
 //! Which of them a reference may name is judged where references are read (`core/domain/secret.rs`). Both are read at each
 //! use; that variables stay as they were when the process began is the system's doing.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use backstay_core::domain::secret::{Secret, SecretReference};
@@ -12,20 +15,29 @@ use backstay_core::ports::secret::{SecretError, SecretStore};
 
 use super::file;
 
-/// Looks up a variable of the environment.
-pub type Lookup = fn(&str) -> Option<OsString>;
+/// Looks up a variable.
+type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
 /// Secrets of the process's environment.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EnvironmentSecrets {
-    lookup: Lookup,
+    lookup: Arc<Lookup>,
     credentials: Option<PathBuf>,
+}
+
+impl fmt::Debug for EnvironmentSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvironmentSecrets").field("credentials", &self.credentials).finish_non_exhaustive()
+    }
 }
 
 impl EnvironmentSecrets {
     /// Makes a store over an environment and the folder in which systemd puts credentials, where there is one.
-    pub const fn new(lookup: Lookup, credentials: Option<PathBuf>) -> Self {
-        Self { lookup, credentials }
+    pub fn new(
+        lookup: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
+        credentials: Option<PathBuf>,
+    ) -> Self {
+        Self { lookup: Arc::new(lookup), credentials }
     }
 }
 

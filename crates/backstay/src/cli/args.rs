@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use super::error::CliError;
 use crate::roles::config::{Config, Typed};
 use crate::roles::data_dir::DataDir;
+use crate::roles::home::{Home, Rows};
 
 /// Backups for many tenants, and the proof that they can be restored.
 #[derive(Debug, Parser)]
@@ -111,6 +112,17 @@ impl Common {
         let told = self.told().text("data_dir").map(PathBuf::from);
         // What was typed need not be text for everybody else.
         Ok(DataDir::find(self.data_dir.as_deref().or(told.as_deref()))?)
+    }
+
+    /// Returns the data directory of the installation that is spoken to, where that is on this machine.
+    pub(crate) fn own_data_dir(&self) -> Option<DataDir> {
+        let data = self.data_dir().ok().filter(|_| self.server().is_none())?;
+        data.must_exist(Rows::of(self.told())).ok().map(|()| data)
+    }
+
+    /// Returns the installation on this machine that is meant.
+    pub(crate) fn home(&self) -> Result<Home, CliError> {
+        Home::of(self.told(), self.data_dir()?)
     }
 }
 

@@ -34,16 +34,18 @@ impl Connection {
             return Ok(Self { client: client(common, url, token)?.tracing(telemetry::given), own: None });
         }
         let data = common.data_dir()?;
-        data.must_exist()?;
+        // Whoever speaks to a process that runs need not read what opens its database.
         if let Some(server) = data.server_file_read() {
             return Ok(Self {
                 client: Client::new(&server.url, Secret::from(server.token))?.tracing(telemetry::given),
                 own: None,
             });
         }
+        let home = common.home()?;
+        home.must_exist()?;
         let (commands, ways) =
             (commands_of(common.told(), Commands::Allowed), Ways::of(common.told(), Reach::Anywhere));
-        match Installation::start(&data, with_agent, commands, ways).await {
+        match Installation::start(&home, with_agent, commands, ways).await {
             Ok(own) => Ok(Self { client: own.client.clone(), own: Some(own) }),
             // It began in the meantime; now it can be spoken to.
             Err(StartError::DataDir(error @ DataDirError::Busy { .. })) => match data.server_file_read() {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use backstay_api::types::alert::AlertView;
 use backstay_api::types::evidence::EvidenceQuery;
 use backstay_api::types::explain::ExplainQuery;
 use backstay_api::types::plan::PlanView;
 use backstay_api::types::snapshot::SnapshotQuery;
 use backstay_api::{Client, ClientError};
+use backstay_core::domain::alert::Severity;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -18,6 +20,7 @@ use super::screen::Screen;
 use super::server_protect::{beside, copied, readers};
 use super::snapshots_of::all;
 use crate::roles::doctor::{Finding, Verdict, certificate, data_directory, tools};
+use crate::roles::home::Rows;
 use crate::roles::installation::WithAgent;
 use crate::roles::own_database::OwnDatabase;
 
@@ -54,8 +57,11 @@ pub(super) async fn run(common: &Common, screen: &Screen) -> Result<Exit, CliErr
 pub(super) async fn report(common: &Common) -> Report {
     let now = Timestamp::now();
     let mut findings = Vec::new();
+    let rows = Rows::of(common.told());
     match common.data_dir() {
-        Ok(data) if common.server().is_none() || data.database().exists() => findings.extend(data_directory(&data)),
+        Ok(data) if common.server().is_none() || data.must_exist(rows).is_ok() => {
+            findings.extend(data_directory(&data, common.told()));
+        }
         Ok(_) => {}
         Err(error) => {
             findings.push(Finding::new("data directory", Verdict::Bad, error.line(), "Name it with --data-dir."))
@@ -226,7 +232,8 @@ async fn own_database(common: &Common, client: &Client) -> Result<Finding, Clien
         let next = "Revoke them, or protect it in a repository of a tenant of the installation's own.";
         return Ok(Finding::new(what, Verdict::Bad, says, next));
     }
-    if let Some(warning) = data.and_then(|data| beside(&copied.repository, &data)) {
+    let here = data.filter(|_| Rows::of(common.told()) == Rows::Here);
+    if let Some(warning) = here.and_then(|data| beside(&copied.repository, &data)) {
         let next = "`backstay plan update backstay-database --repository ID` has it go to another one.";
         return Ok(Finding::new(what, Verdict::Warn, warning, next));
     }
@@ -345,16 +352,27 @@ async fn channels(client: &Client) -> Result<Finding, ClientError> {
 }
 
 async fn alerts(client: &Client) -> Result<Finding, ClientError> {
-    let live = client.alert_list(&Default::default()).await?.rows;
-    let titles: Vec<String> = live.iter().map(|row| format!("{}: {}", row.topic, row.title)).collect();
-    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-    Ok(match titles.len() {
-        0 => Finding::ok("alerts", "none goes on"),
+    Ok(alerts_of(&client.alert_list(&Default::default()).await?.rows))
+}
+
+/// Judges the alerts that go on: a critical one is damage, or data that is lost soon, whoever knows of it.
+fn alerts_of(live: &[AlertView]) -> Finding {
+    let titles = |rows: &[&AlertView]| {
+        let titles: Vec<String> = rows.iter().map(|row| format!("{}: {}", row.topic, row.title)).collect();
+        names(&titles.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (critical, others): (Vec<&AlertView>, Vec<&AlertView>) =
+        live.iter().partition(|row| row.severity == Severity::Critical.word());
+    let next = "`backstay alert list` says more.";
+    match (critical.len(), others.len()) {
+        (0, 0) => Finding::ok("alerts", "none goes on"),
+        (0, _) => Finding::new("alerts", Verdict::Warn, format!("these go on: {}", titles(&others)), next),
+        (_, 0) => Finding::new("alerts", Verdict::Bad, format!("critical: {}", titles(&critical)), next),
         _ => {
-            let says = format!("these go on: {}", names(&titles));
-            Finding::new("alerts", Verdict::Warn, says, "`backstay alert list` says more.")
+            let says = format!("critical: {}; these go on too: {}", titles(&critical), titles(&others));
+            Finding::new("alerts", Verdict::Bad, says, next)
         }
-    })
+    }
 }
 
 /// Returns the first names, and how many more there are.
@@ -377,6 +395,38 @@ mod tests {
             [0, 5, 6, 60, 61].map(verdict),
             [Verdict::Ok, Verdict::Ok, Verdict::Warn, Verdict::Warn, Verdict::Bad]
         );
+    }
+
+    /// Red when damage leaves the doctor content.
+    #[test]
+    fn a_critical_alert_is_bad() {
+        let alert = |topic: &str, severity: Severity| AlertView {
+            id: String::new(),
+            tenant_id: String::new(),
+            topic: topic.to_owned(),
+            title: "home".to_owned(),
+            severity: severity.word().to_owned(),
+            message: String::new(),
+            since: String::new(),
+            last_at: String::new(),
+            told_at: None,
+            told_count: 0,
+            held_count: 0,
+            acknowledged_by: Some("ann".to_owned()),
+            acknowledged_at: None,
+            silenced_until: None,
+            silence_reason: String::new(),
+            ended_at: None,
+        };
+        let (damaged, failed) = (alert("damaged", Severity::Critical), alert("failed", Severity::Error));
+        let check = |live: &[AlertView], verdict, says: &str| {
+            let found = alerts_of(live);
+            assert_eq!((found.verdict, found.says.as_str()), (verdict, says));
+        };
+        check(&[], Verdict::Ok, "none goes on");
+        check(std::slice::from_ref(&failed), Verdict::Warn, "these go on: failed: home");
+        check(std::slice::from_ref(&damaged), Verdict::Bad, "critical: damaged: home");
+        check(&[failed, damaged], Verdict::Bad, "critical: damaged: home; these go on too: failed: home");
     }
 
     #[test]

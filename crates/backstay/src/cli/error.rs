@@ -97,6 +97,12 @@ impl CliError {
         self.heading.clone()
     }
 
+    /// Ends with another exit code.
+    pub(crate) fn with(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Returns the exit code.
     pub(crate) const fn exit(&self) -> Exit {
         self.exit
@@ -171,6 +177,7 @@ impl From<StartError> for CliError {
             StartError::DataDir(error) => error.into(),
             StartError::Database(OpenError::Newer { .. }) => Self::from_error(Exit::Newer, &error)
                 .hint("Use the newer program, or another data directory with --data-dir."),
+            StartError::Remote { url, source } => url.error(&source),
             StartError::Door { .. } => {
                 Self::from_error(Exit::Failed, &error).hint("Name another ADDRESS:PORT with --listen.")
             }

@@ -15,6 +15,7 @@ mod named;
 mod connect;
 mod quickstart;
 mod up;
+mod database;
 mod install;
 mod completion;
 mod candidates;
@@ -37,6 +38,7 @@ mod maintenance;
 mod repository;
 mod repository_verify;
 mod repository_proof;
+mod repository_prune;
 mod repository_stats;
 mod storage;
 mod probe;
@@ -52,6 +54,7 @@ mod job_watch;
 mod snapshot;
 mod snapshots_of;
 mod snapshot_find;
+mod restore_preview;
 mod snapshot_cat;
 mod snapshot_forget;
 mod snapshot_diff;
@@ -103,6 +106,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let traces = telemetry::start(traced, args.common.log().as_deref());
     let screen = Screen::new(args.json);
+    let is_engine = matches!(args.noun, Noun::Engine(_));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -110,7 +114,10 @@ pub(crate) fn run() -> ExitCode {
             return CliError::new(Exit::Failed, format!("the system gives no threads: {error}")).print();
         }
     };
-    let exit = match runtime.block_on(dispatch(args, &screen)) {
+    let ended = runtime.block_on(dispatch(args, &screen));
+    // `engine` looks itself, and says it as restic does.
+    let printed = || if is_engine { Ok(()) } else { screen::printed() };
+    let exit = match ended.and_then(|exit| printed().map(|()| exit)) {
         Ok(exit) => exit.into(),
         Err(error) => error.print(),
     };

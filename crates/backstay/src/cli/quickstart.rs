@@ -28,10 +28,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         )
         .hint("Leave --server and BACKSTAY_SERVER out."));
     }
-    let data = common.data_dir()?;
+    let home = common.home()?;
     let mut watch = Watch::new(screen);
     let commands = commands_of(common.told(), Commands::Allowed);
-    let outcome = quickstart::run(&verb.dir, &data, commands, &mut watch).await?;
+    let outcome = quickstart::run(&verb.dir, &home, commands, &mut watch).await?;
     if screen.json() {
         screen.value(&outcome);
     } else {

@@ -48,7 +48,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         )
         .hint("Leave --server and BACKSTAY_SERVER out; a server that runs takes in a repository with `repository add --existing`."));
     }
-    let data = common.data_dir()?;
+    let home = common.home()?;
     let password = match (verb.password_file, verb.password_reference) {
         (Some(path), _) => Password::File(path),
         (None, reference) => Password::Reference(reference.unwrap_or_default()),
@@ -61,7 +61,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     };
     let mut watch = Watch::new(screen);
     let commands = commands_of(common.told(), Commands::Allowed);
-    let outcome = recover::run(wish, &data, commands, &mut watch).await?;
+    let outcome = recover::run(wish, &home, commands, &mut watch).await?;
     if screen.json() {
         screen.value(&outcome);
     } else {

@@ -19,7 +19,10 @@ use super::human;
 use super::screen::Screen;
 use super::server_protect::{Copied, copied};
 use super::snapshots_of::{all, newest};
+use crate::roles::config::Config;
 use crate::roles::data_dir::DataDir;
+use crate::roles::database_url::DatabaseUrl;
+use crate::roles::home::Rows;
 use crate::roles::master_key::read_private;
 use crate::roles::own_database::{OwnDatabase, file_in_snapshot};
 use crate::roles::system::hostname;
@@ -86,11 +89,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             .hint("Leave --with-secrets out, or run this on the server's own machine without --server."));
     }
     let secrets = if with_secrets { Secrets::Shown(common.data_dir()?) } else { Secrets::Places };
-    let data = common.data_dir().ok().filter(|data| common.server().is_none() && data.database().exists());
+    let data = common.own_data_dir();
     let own = OwnDatabase::known(common.told(), data.as_ref());
+    let lines = data.as_ref().map(|data| kept(common.told(), data)).transpose()?;
     let parts = look(common, async |client| {
         let copied = copied(client, own.as_ref()).await?;
-        let mut parts = vec![before(data.as_ref(), copied.as_ref())];
+        let mut parts = vec![before(lines, copied.as_ref())];
         parts.extend(repositories(client, data.as_ref(), &secrets, copied.as_ref()).await?);
         Ok(parts)
     })
@@ -105,8 +109,33 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     Ok(Exit::Done)
 }
 
-/// Says what must be there before anything can be restored.
-fn before(data: Option<&DataDir>, copied: Option<&Copied>) -> Part {
+/// Says what this machine's installation cannot be run again without.
+fn kept(config: &Config, data: &DataDir) -> Result<Vec<Line>, CliError> {
+    let line = |path: std::path::Display<'_>, what: &str| Line::Words(format!("  {path} ({what})"));
+    let named = config.text("server.master_key_file").filter(|_| Rows::of(config) == Rows::Elsewhere);
+    let master = named.map_or_else(|| data.master_key(), Into::into);
+    let mut lines = vec![Line::Words(
+        "To run Backstay itself again as it was, put these back where they lay, from copies kept elsewhere:".to_owned(),
+    )];
+    match DatabaseUrl::of(config)? {
+        Some(url) => {
+            lines.push(Line::Words(format!("  the database {} (rows: plans, history, sealed secrets)", url.shown())));
+            lines.push(Line::Words(
+                "  the setting that names it, with its password (server.database_url, or its file)".to_owned(),
+            ));
+        }
+        None => lines.push(line(data.database().display(), "rows: plans, history, sealed secrets")),
+    }
+    lines.push(line(master.display(), "opens the sealed secrets; without it they are lost"));
+    if Rows::of(config) == Rows::Here {
+        lines.push(line(data.signing_key().display(), "signs evidence"));
+    }
+    lines.push(Line::Words(format!("  {}/keys (passwords of repositories in files)", data.path().display())));
+    Ok(lines)
+}
+
+/// Says what must be there before anything can be restored; `kept` is what this machine's installation needs.
+fn before(kept: Option<Vec<Line>>, copied: Option<&Copied>) -> Part {
     let words = |text: &str| Line::Words(text.to_owned());
     let mut lines = vec![
         words(
@@ -114,15 +143,8 @@ fn before(data: Option<&DataDir>, copied: Option<&Copied>) -> Part {
         ),
         words("Nothing else of Backstay is needed: not its server, not its database, not this machine."),
     ];
-    if let Some(data) = data {
-        let (path, master) = (data.path().display(), data.master_key());
-        lines.push(words(
-            "To run Backstay itself again as it was, put these back where they lay, from copies kept elsewhere:",
-        ));
-        lines.push(Line::Words(format!("  {} (rows: plans, history, sealed secrets)", data.database().display())));
-        lines.push(Line::Words(format!("  {} (opens the sealed secrets; without it they are lost)", master.display())));
-        lines.push(Line::Words(format!("  {} (signs evidence)", data.signing_key().display())));
-        lines.push(Line::Words(format!("  {path}/keys (passwords of repositories in files)")));
+    if let Some(kept) = kept {
+        lines.extend(kept);
     } else {
         lines.push(words("To run Backstay itself again: the database, and the file with the master key that all its servers are told of (server.master_key_file), which opens the sealed secrets."));
     }

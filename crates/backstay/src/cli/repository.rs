@@ -53,10 +53,7 @@ pub(crate) enum Verb {
         repository: String,
     },
     /// Forget what retention does not keep, and remove data that nothing refers to
-    Prune {
-        /// The repository's name or id
-        repository: String,
-    },
+    Prune(super::repository_prune::Prune),
     /// Take in the snapshots that a repository has besides, such as those of plain restic: one of a plan's own folder
     /// becomes the plan's, no rule lets the others go
     Adopt {
@@ -153,12 +150,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
         Verb::Verify(verb) => return super::repository_verify::run(common, &verb, screen).await,
         Verb::Stats { repository } => return super::repository_stats::run(common, &repository, screen).await,
-        Verb::Prune { repository } => {
-            let connection = Connection::open(common, WithAgent::Yes).await?;
-            let answer = prune(&connection.client, &repository, screen).await;
-            connection.close().await;
-            return answer;
-        }
+        Verb::Prune(verb) => return super::repository_prune::run(common, &verb, screen).await,
         Verb::Adopt { repository, hostname } => {
             let connection = Connection::open(common, WithAgent::Yes).await?;
             let answer = adopt(&connection.client, &repository, hostname, screen).await;
@@ -236,7 +228,7 @@ pub(super) async fn named(client: &Client, repository: &str) -> Result<Repositor
     one("repository", repository, rows, |row| (&row.id, row.retired_at.is_none().then_some(&*row.name)))
 }
 
-/// Asks for a prune and waits for its end.
+/// Asks for a look through a repository and waits for its end.
 async fn adopt(client: &Client, repository: &str, hostname: Option<String>, screen: &Screen) -> Result<Exit, CliError> {
     let found = named(client, repository).await?;
     let job_id = client.repository_adopt(&found.id, &RepositoryAdopt { hostname }).await?.job_id;
@@ -248,14 +240,5 @@ async fn adopt(client: &Client, repository: &str, hostname: Option<String>, scre
         let told = log.lines.iter().filter(|line| line.text.contains(" found, "));
         told.for_each(|line| screen.line(&line.text));
     }
-    Ok(exit_of(&detail.job))
-}
-
-async fn prune(client: &Client, repository: &str, screen: &Screen) -> Result<Exit, CliError> {
-    let found = named(client, repository).await?;
-    let job_id = client.repository_prune(&found.id).await?.job_id;
-    let mut watch = Watch::new(screen);
-    let detail = watch_job(client, &job_id, &format!("pruning {}", found.name), &mut watch).await?;
-    super::job::show(screen, &detail);
     Ok(exit_of(&detail.job))
 }

@@ -1,15 +1,51 @@
 //! What is printed: tables and messages for people, JSON for programs.
 //!
 //! Results go to standard output, messages about them to standard error; with `--json` nothing but one JSON value goes to
-//! standard output.
+//! standard output. What standard output does not take is remembered, and the command ends with it (`printed`).
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use super::error::{CliError, Exit};
 use super::human;
+
+/// Why standard output did not take what was printed: the first reason. A process has one standard output.
+static REFUSED: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Remembers why something could not be printed. A reader that went away (`| head`) is no error.
+fn took(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        REFUSED.lock().expect("nobody panics while keeping an error").get_or_insert(error);
+    }
+}
+
+/// Says whether all that was printed reached standard output; of what did not, once.
+///
+/// # Errors
+/// [`CliError`]: somebody counts on an answer that nobody has.
+pub(crate) fn printed() -> Result<(), CliError> {
+    took(io::stdout().flush());
+    match REFUSED.lock().expect("nobody panics while keeping an error").take() {
+        None => Ok(()),
+        Some(error) => {
+            Err(unwritten(&error).under("the answer could not be written to standard output".to_owned()).hint(
+                "What was asked for is done, and its answer is lost: free some space there, or ask again elsewhere.",
+            ))
+        }
+    }
+}
+
+/// Returns the error of an output that takes no more.
+pub(crate) fn unwritten(error: &io::Error) -> CliError {
+    let exit = if error.kind() == io::ErrorKind::StorageFull { Exit::StorageFull } else { Exit::Failed };
+    CliError::from_error(exit, error)
+}
 
 /// Where a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -35,13 +71,13 @@ impl Screen {
 
     /// Says whether a person sees standard error.
     pub(crate) fn is_live(&self) -> bool {
-        std::io::stderr().is_terminal()
+        io::stderr().is_terminal()
     }
 
-    /// Prints a line of a result. A reader that went away (`| head`) is no error.
+    /// Prints a line of a result; [`printed`] says in the end whether it was taken.
     pub(crate) fn line(&self, text: &str) {
         if !self.muted {
-            let _ = writeln!(std::io::stdout(), "{text}");
+            took(writeln!(io::stdout(), "{text}"));
         }
     }
 
@@ -49,11 +85,11 @@ impl Screen {
     ///
     /// # Errors
     /// Standard output does not take them.
-    pub(crate) fn bytes(&self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
         if self.muted {
             return Ok(());
         }
-        let mut out = std::io::stdout().lock();
+        let mut out = io::stdout().lock();
         out.write_all(bytes)?;
         out.flush()
     }
@@ -61,7 +97,7 @@ impl Screen {
     /// Prints a message for a person; nothing with `--json`.
     pub(crate) fn say(&self, text: &str) {
         if !self.json && !self.muted {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{text}");
         }
     }
 

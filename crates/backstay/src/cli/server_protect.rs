@@ -63,7 +63,7 @@ struct Outcome {
 }
 
 pub(super) async fn run(common: &Common, own: OwnDatabase, verb: &Verb, screen: &Screen) -> Result<Exit, CliError> {
-    let data = common.data_dir().ok().filter(|_| own.kind == "sqlite");
+    let data = common.own_data_dir();
     let connection = Connection::open(common, WithAgent::Yes).await?;
     let answer = protect(&connection.client, &own, verb, data.as_ref(), screen).await;
     let runs_on = !connection.is_own();
@@ -98,6 +98,7 @@ async fn protect(
     let enqueued = requested.items.first().ok_or_else(|| CliError::new(Exit::Failed, "the plan has no item"))?;
     let mut watch = Watch::new(screen);
     let job = watch_job(client, &enqueued.job_id, "backing up the database", &mut watch).await?;
+    let data = data.filter(|_| own.kind == "sqlite");
     let warnings = data.and_then(|data| beside(&repository, data)).into_iter().collect();
     Ok((plan, source, repository, warnings, job))
 }

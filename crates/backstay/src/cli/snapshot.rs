@@ -62,6 +62,9 @@ pub(crate) enum Verb {
         name: Option<String>,
         #[command(flatten)]
         terms: RestoreArgs,
+        /// Only say what would be brought back and where to; nothing is asked for
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Say which rules keep a snapshot, or when it goes
     Explain {
@@ -161,7 +164,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Cat(verb) => super::snapshot_cat::run(common, &verb, screen).await,
         Verb::Find(verb) => super::snapshot_find::run(common, &verb, screen).await,
         Verb::Diff(verb) => super::snapshot_diff::run(common, &verb, screen).await,
-        Verb::Restore { snapshot, target, to_source, name, terms } => {
+        Verb::Restore { snapshot, target, to_source, name, terms, dry_run } => {
             let target_path = target.as_deref().map(target_path).transpose()?;
             let RestoreArgs { path, include, exclude, reconciliation, special, verify: read_back } = terms;
             let body = SnapshotRestore {
@@ -175,6 +178,9 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
                 special,
                 read_back,
             };
+            if dry_run {
+                return super::restore_preview::run(common, &snapshot, &body, screen).await;
+            }
             ask_and_wait(common, &snapshot, screen, "restoring", async |client, id| {
                 Ok(client.snapshot_restore(id, &body).await?.job_id)
             })

@@ -12,7 +12,7 @@ use backstay_declare::mistake::nearest;
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
-use super::screen::Screen;
+use super::screen::{Screen, unwritten};
 use super::snapshot::find;
 
 /// What is written out.
@@ -90,9 +90,9 @@ impl Ended {
     fn told(self, written_bytes: u64) -> Result<Exit, CliError> {
         let error = match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
-            Self::Output(error) => CliError::from_error(Exit::Failed, &error)
+            Self::Output(error) => unwritten(&error)
                 .under("what was read could not be written to standard output".to_owned())
-                .hint("Is the disk full?"),
+                .hint("Write it where there is room."),
             Self::Answer(error) => error.into(),
             Self::Broken => CliError::new(Exit::Failed, "the server gave a piece that is none")
                 .hint("Is there a proxy between here and the server?"),

@@ -23,6 +23,7 @@ use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 use super::{config, doctor};
+use crate::roles::database_url::DatabaseUrl;
 use crate::roles::installation::WithAgent;
 use crate::roles::system::hostname;
 
@@ -120,6 +121,11 @@ fn without(text: &str, secrets: &[Secret]) -> String {
 fn known_secrets(common: &Common) -> Vec<Secret> {
     let config = common.told();
     let mut found: Vec<Secret> = config.secrets().into_iter().chain(config.token().ok().flatten()).collect();
+    if let Ok(Some(url)) = DatabaseUrl::of(config) {
+        found.extend(url.passwords());
+        found.push(Secret::from(url.expose()));
+    }
+    found.extend(config.text("server.master_key_file").iter().flat_map(|path| lines(Path::new(path))));
     if let Ok(data) = common.data_dir() {
         found.extend(data.server_file_read().map(|server| Secret::from(server.token)));
         let mut folders = vec![data.path().join("keys")];

@@ -6,6 +6,7 @@ use backstay_agent::Commands;
 use backstay_server::channels::Reach;
 
 use super::args::Common;
+use super::database::DatabaseArgs;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 use crate::roles::config::Typed;
@@ -23,6 +24,8 @@ pub(crate) struct Up {
     listen: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// What is said of TLS where somebody listens.
@@ -57,13 +60,14 @@ impl Up {
         let mut typed = self.tls.typed();
         typed.push(("up.agent", self.no_agent.then(|| "false".to_owned())));
         typed.push(("up.listen", self.listen.clone()));
+        typed.extend(self.database.typed());
         typed
     }
 }
 
 pub(super) async fn run(common: &Common, screen: &Screen) -> Result<Exit, CliError> {
     let config = common.told();
-    let data = common.data_dir()?;
+    let home = common.home()?;
     let with_agent = if config.is_on("up.agent") { WithAgent::Yes } else { WithAgent::Elsewhere };
     let door = match config.text("up.listen") {
         Some(address) => Some(Door::judge(address, config).await?),
@@ -78,7 +82,7 @@ pub(super) async fn run(common: &Common, screen: &Screen) -> Result<Exit, CliErr
         Some(_) => (Commands::Refused, Reach::PublicForTenants),
         None => (Commands::Allowed, Reach::Anywhere),
     };
-    crate::roles::up::run(&data, with_agent, commands_of(config, alone), (door, Ways::of(config, reach)), screen)
-        .await?;
+    let told = (door, Ways::of(config, reach));
+    crate::roles::up::run(&home, with_agent, commands_of(config, alone), told, screen).await?;
     Ok(Exit::Done)
 }

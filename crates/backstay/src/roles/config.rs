@@ -4,12 +4,15 @@
 //! verbs are restic's and ask restic's variables.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use backstay_core::domain::secret::Secret;
 use backstay_declare::mistake::Mistake;
-use backstay_declare::settings::{SETTINGS, Setting, Values, dotenv, read, setting};
+use backstay_declare::settings::{SETTINGS, Setting, Values, dotenv, dotenv_secrets, read, setting};
+use secrecy::ExposeSecret as _;
 
 use super::master_key::{KeyError, read_private};
 use crate::cli::error::{CliError, Exit};
@@ -65,14 +68,33 @@ pub(crate) struct Value {
     pub(crate) origin: Origin,
 }
 
+/// Secrets in `.env`, by the variables that references name. They are looked up here and put into no environment: the
+/// programs that this process starts do not have them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beside(Arc<BTreeMap<String, Secret>>);
+
+impl Beside {
+    /// Returns a variable of this process's environment, else of `.env`.
+    pub(crate) fn lookup(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name).or_else(|| self.0.get(name).map(|secret| secret.expose_secret().into()))
+    }
+}
+
 /// What this process is told.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
     values: BTreeMap<&'static str, Value>,
+    /// Secrets in `.env`.
+    pub(crate) beside: Beside,
     /// The file, where there is one.
     pub(crate) file: Option<PathBuf>,
     /// What is wrong with the files: which, and where.
     pub(crate) mistakes: Vec<(Paper, Vec<Mistake>)>,
+}
+
+/// Says that everybody may read a file with a secret in it.
+fn open(path: &Path) -> CliError {
+    CliError::from_error(Exit::Input, &KeyError::Open { path: path.to_owned() })
 }
 
 /// Says whether everybody on the machine may read a file.
@@ -131,6 +153,12 @@ impl Config {
             config.layer(&path, read, Origin::File)?;
             let beside = path.with_file_name(".env");
             if beside.exists() {
+                let secrets = dotenv_secrets(&Paper::read(&beside)?.text);
+                if !secrets.is_empty() && is_open(&beside) {
+                    return Err(open(&beside));
+                }
+                let secrets = secrets.into_iter().map(|(name, text)| (name, Secret::from(text)));
+                config.beside = Beside(Arc::new(secrets.collect()));
                 config.layer(&beside, dotenv, Origin::DotEnv)?;
             }
         }
@@ -153,8 +181,7 @@ impl Config {
         let (values, mistakes) = read(&paper.text);
         let has_secret = values.keys().any(|key| setting(key).is_some_and(Setting::is_secret));
         if has_secret && is_open(path) {
-            let error = KeyError::Open { path: path.to_owned() };
-            return Err(CliError::from_error(Exit::Input, &error));
+            return Err(open(path));
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
         // Without links, a part `..` of what is written means the folder above.
@@ -237,7 +264,7 @@ impl Config {
     /// Returns the values that must not be shown.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let said = SETTINGS.iter().filter(|row| row.is_secret()).filter_map(|row| self.text(row.key));
-        said.map(Secret::from).collect()
+        said.map(Secret::from).chain(self.beside.0.values().cloned()).collect()
     }
 
     /// Returns the token for a server, when there is one.
@@ -249,7 +276,6 @@ impl Config {
             None => Ok(None),
             Some(SaidOrFile::Said(value)) => Ok(Some(Secret::from(value.text))),
             Some(SaidOrFile::File(path)) => {
-                use secrecy::ExposeSecret as _;
                 let text = read_private(&path).map_err(|error| CliError::from_error(Exit::Input, &error))?;
                 Ok(Some(Secret::from(text.expose_secret().trim())))
             }

@@ -3,7 +3,8 @@
 //! ```text
 //!  D/lock               held by the one process that works in D; its process id
 //!  D/server.json        where that process listens, and the token that opens it (0600)
-//!  D/backstay.sqlite    rows
+//!  D/port               the port of 127.0.0.1 that `backstay up` takes again
+//!  D/backstay.sqlite    rows, unless settings name a server for them
 //!  D/signing.key        signs evidence
 //!  D/master.key         seals the secrets that rows keep
 //!  D/keys/NAME.key      recovery keys: keep copies elsewhere
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
+
+use super::home::Rows;
 
 /// Longest wait for the lock. Whoever only looks whether somebody works here holds it for a moment; a process that works
 /// holds it for seconds at least.
@@ -136,12 +139,36 @@ impl DataDir {
         (format!("file:{relative}"), self.0.join(relative))
     }
 
-    /// Says whether an installation is there.
+    /// Says whether an installation is there: its rows, or that it worked here while they lie on a server.
     ///
     /// # Errors
-    /// [`DataDirError::Missing`].
-    pub(crate) fn must_exist(&self) -> Result<(), DataDirError> {
-        if self.database().exists() { Ok(()) } else { Err(DataDirError::Missing { path: self.0.clone() }) }
+    /// [`DataDirError::Missing`]; [`DataDirError::Io`] when that cannot be seen.
+    pub(crate) fn must_exist(&self, rows: Rows) -> Result<(), DataDirError> {
+        let path = match rows {
+            Rows::Here => self.database(),
+            Rows::Elsewhere => self.0.join("lock"),
+        };
+        match path.metadata() {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Err(DataDirError::Missing { path: self.0.clone() })
+            }
+            Err(source) => Err(DataDirError::Io { path, source }),
+        }
+    }
+
+    /// Returns the port that `backstay up` had before; none when it had none, or when nobody can read which.
+    pub(crate) fn port_read(&self) -> Option<u16> {
+        std::fs::read_to_string(self.0.join("port")).ok()?.trim().parse().ok()
+    }
+
+    /// Keeps the port that `backstay up` takes again.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub(crate) fn port_write(&self, port: u16) -> Result<(), DataDirError> {
+        let path = self.0.join("port");
+        write_private(&path, format!("{port}\n").as_bytes()).map_err(|source| DataDirError::Io { path, source })
     }
 
     /// Makes the directory if it is not there, and takes the right to work in it.
@@ -219,7 +246,9 @@ mod tests {
     fn one_process_at_a_time_works_in_it() {
         let home = tempfile::tempdir().unwrap();
         let data = DataDir::find(Some(&home.path().join("d"))).unwrap();
-        assert!(matches!(data.must_exist(), Err(DataDirError::Missing { .. })));
+        for rows in [Rows::Here, Rows::Elsewhere] {
+            assert!(matches!(data.must_exist(rows), Err(DataDirError::Missing { .. })));
+        }
         let lock = data.lock().unwrap();
         let busy = data.lock().unwrap_err().to_string();
         assert!(busy.contains(&format!("(process {})", std::process::id())), "{busy}");
@@ -246,6 +275,26 @@ mod tests {
         });
         data.lock().unwrap();
         looking.join().unwrap();
+    }
+
+    /// Red when what cannot be seen is told to be gone: a name that no folder can have stands for one nobody may look at.
+    #[test]
+    fn what_cannot_be_seen_is_not_called_gone() {
+        let data = DataDir::find(Some(Path::new(&format!("/tmp/{}", "d".repeat(300))))).unwrap();
+        for rows in [Rows::Here, Rows::Elsewhere] {
+            assert!(matches!(data.must_exist(rows), Err(DataDirError::Io { .. })));
+        }
+    }
+
+    #[test]
+    fn a_port_is_kept_and_nonsense_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let data = DataDir::find(Some(home.path())).unwrap();
+        assert_eq!(data.port_read(), None);
+        data.port_write(7_411).unwrap();
+        assert_eq!(data.port_read(), Some(7_411));
+        std::fs::write(home.path().join("port"), "70000").unwrap();
+        assert_eq!(data.port_read(), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use backstay_core::domain::secret::Secret;
 use backstay_db::{OpenError, Unreached};
 use secrecy::ExposeSecret as _;
 
+use super::config::{Config, Origin, SaidOrFile};
+use super::master_key::read_private;
 use crate::cli::error::{CliError, Exit};
 
 /// A database's URL; it may hold a password and is never shown as it is.
@@ -11,6 +13,26 @@ use crate::cli::error::{CliError, Exit};
 pub(crate) struct DatabaseUrl(Secret);
 
 impl DatabaseUrl {
+    /// Returns the URL that settings name; none when they name none.
+    ///
+    /// # Errors
+    /// [`CliError`]: a file that cannot be read, or a password that was typed.
+    pub(crate) fn of(config: &Config) -> Result<Option<Self>, CliError> {
+        Ok(Some(match config.said_or_file("server.database_url") {
+            None => return Ok(None),
+            Some(SaidOrFile::Said(value)) if matches!(value.origin, Origin::Option(_)) => Self::typed(&value.text)?,
+            Some(SaidOrFile::Said(value)) => Self::new(&value.text),
+            Some(SaidOrFile::File(file)) => {
+                let text = read_private(&file).map_err(|error| {
+                    CliError::from_error(Exit::Input, &error).hint(
+                        "It holds one line, such as postgres://USER:PASSWORD@HOST/DATABASE (server.database_url_file).",
+                    )
+                })?;
+                Self::new(text.expose_secret())
+            }
+        }))
+    }
+
     /// Takes a URL as it stands in a file or in the environment.
     pub(crate) fn new(text: &str) -> Self {
         Self(Secret::from(text.trim()))
@@ -40,6 +62,16 @@ impl DatabaseUrl {
         let user = user.split(':').next().unwrap_or_default();
         let place = place.split(['?', '#']).next().unwrap_or_default();
         if user.is_empty() { format!("{scheme}://{place}") } else { format!("{scheme}://{user}@{place}") }
+    }
+
+    /// Returns what it holds of passwords, as written and as meant.
+    pub(crate) fn passwords(&self) -> Vec<Secret> {
+        let rest = self.expose().split_once("://").map_or(self.expose(), |(_, rest)| rest);
+        let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        let of_query = query.split('&').filter_map(|pair| pair.strip_prefix("password="));
+        let written = user.split_once(':').map(|(_, password)| password).into_iter().chain(of_query);
+        written.flat_map(|text| [Some(text.to_owned()), decoded(text)]).flatten().map(Secret::from).collect()
     }
 
     /// Says whether it holds a password.
@@ -92,7 +124,9 @@ impl DatabaseUrl {
             },
         };
         let told = CliError::from_error(exit, error);
-        told.under(format!("the database {} cannot be used", self.shown())).hint(hint)
+        told.under(format!("the database {} cannot be used", self.shown()))
+            .hint(hint)
+            .also("Its URL is said by server.database_url, or in the file of server.database_url_file: `backstay config show`.")
     }
 }
 
@@ -146,6 +180,8 @@ mod tests {
             assert_eq!(typed.is_err(), has, "{url}");
             assert!(typed.map_or_else(|error| !error.line().contains("hunter2"), |_| true));
             assert!(!format!("{:?}", DatabaseUrl::new(url)).contains("hunter2"));
+            let found = DatabaseUrl::new(url).passwords();
+            assert_eq!(found.iter().any(|one| one.expose_secret().contains("er2")), has, "{url}");
         }
     }
 }

@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use super::certificate_dates::not_after;
 use super::config::Config;
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, DataDirError};
+use super::database_url::DatabaseUrl;
+use super::home::Rows;
+use crate::cli::error::CliError;
 use crate::cli::human;
 
 /// Bytes that must be free below the data directory: a night of rows, logs and a prune's packs.
@@ -63,27 +66,61 @@ impl Finding {
 }
 
 /// Looks at what lies in a data directory.
-pub(crate) fn data_directory(data: &DataDir) -> Vec<Finding> {
-    let path = data.path();
-    if !data.database().exists() {
-        let says = format!("there is no installation in {}", path.display());
-        let next = "`backstay quickstart DIR` makes one; if it is elsewhere, name it with --data-dir.";
-        return vec![Finding::new("data directory", Verdict::Bad, says, next)];
+pub(crate) fn data_directory(data: &DataDir, config: &Config) -> Vec<Finding> {
+    let (path, rows) = (data.path(), Rows::of(config));
+    match data.must_exist(rows) {
+        Ok(()) => {}
+        Err(DataDirError::Io { path, source }) => {
+            let says = format!("{} cannot be looked at: {source}", path.display());
+            let next = "Run this as the user who owns the data directory.";
+            return vec![Finding::new("data directory", Verdict::Bad, says, next)];
+        }
+        Err(error) => {
+            let next = "`backstay quickstart DIR` makes one; if it is elsewhere, name it with --data-dir.";
+            return vec![Finding::new("data directory", Verdict::Bad, error.to_string(), next)];
+        }
     }
     let mut found = vec![private("data directory", path, Verdict::Warn, "It holds keys."), space(path)];
-    let keys = "Who reads it opens every sealed secret.";
-    found.push(match data.master_key().exists() {
-        true => private("master key", &data.master_key(), Verdict::Bad, keys),
-        false => Finding::new(
-            "master key",
-            Verdict::Bad,
-            format!("{} is not there: sealed secrets cannot be opened", data.master_key().display()),
-            "Put it back from its copy.",
-        ),
-    });
-    found.push(private("signing key", &data.signing_key(), Verdict::Bad, "Who reads it can sign evidence."));
+    found.extend(database(data, config));
+    found.push(master_key(data, config));
+    if rows == Rows::Here {
+        found.push(private("signing key", &data.signing_key(), Verdict::Bad, "Who reads it can sign evidence."));
+    }
     found.extend(recovery_keys(&path.join("keys")));
     found
+}
+
+/// Looks at the key that opens sealed secrets.
+fn master_key(data: &DataDir, config: &Config) -> Finding {
+    let (what, back) = ("master key", "Put it back from its copy.");
+    let path = data.master_key();
+    let named = match Rows::of(config) {
+        Rows::Here => Ok(None),
+        Rows::Elsewhere => super::master_key::of(config),
+    };
+    match named {
+        Ok(Some(_)) => Finding::ok(what, "settings name one that can be read"),
+        Err(error) => Finding::new(what, Verdict::Bad, CliError::from(error).line(), back),
+        Ok(None) if matches!(path.try_exists(), Ok(false)) => {
+            let says = format!("{} is not there: sealed secrets cannot be opened", path.display());
+            Finding::new(what, Verdict::Bad, says, back)
+        }
+        Ok(None) => private(what, &path, Verdict::Bad, "Who reads it opens every sealed secret."),
+    }
+}
+
+/// Says which server rows lie on, and whether rows of an earlier time are left here; nothing when they lie here.
+fn database(data: &DataDir, config: &Config) -> Vec<Finding> {
+    let (what, see) = ("database", "`backstay config show` says who names it (server.database_url).");
+    match DatabaseUrl::of(config) {
+        Ok(None) => Vec::new(),
+        Ok(Some(_)) if data.must_exist(Rows::Here).is_ok() => {
+            let says = format!("rows in {} are not used: settings name another database", data.database().display());
+            vec![Finding::new(what, Verdict::Warn, says, see)]
+        }
+        Ok(Some(url)) => vec![Finding::ok(what, format!("rows lie in {}", url.shown()))],
+        Err(error) => vec![Finding::new(what, Verdict::Bad, error.line(), see)],
+    }
 }
 
 /// Judges who may read a file or folder.
@@ -125,7 +162,14 @@ fn space_of(path: &Path, free_bytes: u64) -> Finding {
 }
 
 fn recovery_keys(folder: &Path) -> Vec<Finding> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let says = format!("{} cannot be looked at: {error}", folder.display());
+            let next = "Run this as the user who owns the data directory, or put the folder back from its copy.";
+            return vec![Finding::new("recovery key", Verdict::Bad, says, next)];
+        }
+    };
     let keys = entries.flatten().map(|entry| entry.path());
     let mut keys: Vec<PathBuf> = keys.filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
     keys.sort();

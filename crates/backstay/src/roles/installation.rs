@@ -24,7 +24,7 @@ use backstay_core::ports::secret::SecretStore;
 use backstay_core::ports::signer::Signer;
 use backstay_core::ports::store::StoreError;
 use backstay_core::ports::sweep::SweepStore;
-use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets};
+use backstay_db::{Database, MasterKeys, OpenError, SealError, SealedSecrets, ServerOptions};
 use backstay_failpoint::lease_time;
 use backstay_server::channels::{Channels, Reach};
 use backstay_server::http::{ServerState, TokenAuthenticator, serve, serve_tls};
@@ -34,14 +34,19 @@ use backstay_server::secrets::environment::EnvironmentSecrets;
 use backstay_server::secrets::file::FileSecrets;
 use backstay_server::signing::{KeySigner, SigningError};
 use backstay_server::tally::{Tallied, Tally};
+use data_encoding::HEXLOWER;
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
-use super::config::Config;
+use super::config::{Beside, Config};
 use super::data_dir::{DataDir, DataDirError, DataDirLock, ServerFile};
+use super::database_url::DatabaseUrl;
 use super::door::{Certificate, Door, OpenDoor};
+use super::home::Home;
 use super::master_key::KeyError;
 use super::service::Service;
 use super::system::{SystemClock, SystemRandom, hostname, storage_judges, username};
@@ -70,6 +75,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// with the process.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// The name of the signing key among the installation's own secrets.
+const SIGNING_KEY: &str = "signing-key";
+
 /// Why an installation did not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
@@ -77,6 +85,8 @@ pub(crate) enum StartError {
     DataDir(#[from] DataDirError),
     #[error(transparent)]
     Database(#[from] OpenError),
+    #[error("the database {} cannot be used", url.shown())]
+    Remote { url: DatabaseUrl, source: OpenError },
     #[error(transparent)]
     Signing(#[from] SigningError),
     #[error("no port on 127.0.0.1 could be listened on")]
@@ -147,6 +157,8 @@ pub(crate) struct Installation {
     pub(crate) url: String,
     /// Where it listens for others, if it does.
     pub(crate) door: Option<String>,
+    /// The port that it had before and that is another program's now.
+    pub(crate) taken: Option<u16>,
     plane: ControlPlane,
     lock: DataDirLock,
 }
@@ -234,36 +246,54 @@ impl ControlPlane {
 }
 
 impl Installation {
-    /// Opens the data directory and starts what runs in it.
+    /// Opens the data directory and starts what runs in it, for one command.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub(crate) async fn start(
-        data: &DataDir,
+        home: &Home,
         with_agent: WithAgent,
         commands: Commands,
         ways: Ways,
     ) -> Result<Self, StartError> {
-        Self::start_with(data, with_agent, commands, (None, ways)).await
+        let lock = home.data.lock()?;
+        let listener = any_port().await?;
+        Self::start_at(home, with_agent, commands, (None, ways), (lock, listener)).await
     }
 
-    /// As [`Installation::start`], with a door for others beside that for this machine's own commands: whatever name is in
-    /// a certificate, those need not believe it.
+    /// As [`Installation::start`], to stay: at the port that it had before, if it can, and with a door for others beside that
+    /// for this machine's own commands: whatever name is in a certificate, those need not believe it.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub(crate) async fn start_with(
-        data: &DataDir,
+    pub(crate) async fn start_to_stay(
+        home: &Home,
+        with_agent: WithAgent,
+        commands: Commands,
+        told: (Option<Door>, Ways),
+    ) -> Result<Self, StartError> {
+        let lock = home.data.lock()?;
+        let (listener, taken) = same_port(&home.data).await?;
+        let started = Self::start_at(home, with_agent, commands, told, (lock, listener)).await?;
+        Ok(Self { taken, ..started })
+    }
+
+    async fn start_at(
+        home: &Home,
         with_agent: WithAgent,
         commands: Commands,
         (door, ways): (Option<Door>, Ways),
+        (lock, listener): (DataDirLock, TcpListener),
     ) -> Result<Self, StartError> {
-        let lock = data.lock()?;
-        let parts = Parts { ways, ..parts(data).await? };
-        take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;
+        let data = &home.data;
+        let parts = Parts { ways, ..parts(home).await? };
+        // Whoever else works on a server's database may be alive: what an earlier process of this machine left there is
+        // taken over when its lease has ended.
+        if home.remote.is_none() {
+            take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;
+        }
         let token = random_token();
         let own = Secret::from(token.clone());
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)?;
         let address = listener.local_addr().map_err(StartError::Listen)?;
         let own_door = OpenDoor::own(listener, address);
         let url = own_door.url();
@@ -284,7 +314,7 @@ impl Installation {
             let options = agent_options(id, commands, Arc::clone(&plane.wake));
             plane.tasks.spawn(backstay_agent::run(plane.jobs.clone(), options, plane.end.clone()));
         }
-        Ok(Self { client, url, door, plane, lock })
+        Ok(Self { client, url, door, taken: None, plane, lock })
     }
 
     /// Tells a service manager of it, as [`ControlPlane::told_to`] does.
@@ -301,16 +331,62 @@ impl Installation {
     }
 }
 
-/// Puts the ports of a data directory together.
-async fn parts(data: &DataDir) -> Result<Parts, StartError> {
+/// Listens at a port of this machine that is free.
+async fn any_port() -> Result<TcpListener, StartError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Listen)
+}
+
+/// Listens at the port that this data directory had before, so that URLs of pings stay what they are; the first one is kept.
+/// Where another program has it now, listens elsewhere and returns which it was: it may be free at the next start.
+async fn same_port(data: &DataDir) -> Result<(TcpListener, Option<u16>), StartError> {
+    let Some(port) = data.port_read() else {
+        let listener = any_port().await?;
+        data.port_write(listener.local_addr().map_err(StartError::Listen)?.port())?;
+        return Ok((listener, None));
+    };
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(listener) => Ok((listener, None)),
+        Err(_) => Ok((any_port().await?, Some(port))),
+    }
+}
+
+/// Puts the ports of an installation on one machine together.
+async fn parts(home: &Home) -> Result<Parts, StartError> {
+    let data = &home.data;
     never_read(data.database_files());
-    let database = Arc::new(Database::open(&data.database()).await?);
-    let mut fresh = [0; 32];
-    SystemRandom.fill(&mut fresh);
-    let signer = Arc::new(KeySigner::open(&data.signing_key(), fresh)?);
-    let secrets = sealed(&database, super::master_key::ensure(&data.master_key())?).await?;
     let files: Arc<dyn SecretStore> = Arc::new(FileSecrets::new(data.path().to_owned()));
-    Ok(parts_of(database, secrets, Some(files), signer))
+    let keys = || home.keys.clone().map_or_else(|| super::master_key::ensure(&data.master_key()), Ok);
+    let Some(remote) = &home.remote else {
+        let database = Arc::new(Database::open(&data.database()).await?);
+        let mut fresh = [0; 32];
+        SystemRandom.fill(&mut fresh);
+        let signer = Arc::new(KeySigner::open(&data.signing_key(), fresh)?);
+        let secrets = sealed(&database, keys()?).await?;
+        return Ok(parts_of(database, secrets, Some(files), signer, home.beside.clone()));
+    };
+    let database = remote_database(&remote.url, remote.wait).await?;
+    let secrets = sealed(&database, keys()?).await?;
+    let signer = shared_signer(&secrets).await?;
+    Ok(parts_of(database, secrets, Some(files), signer, home.beside.clone()))
+}
+
+/// Opens a database on a server.
+pub(crate) async fn remote_database(url: &DatabaseUrl, wait: Duration) -> Result<Arc<Database>, StartError> {
+    let options = ServerOptions { acquire_timeout: wait, ..ServerOptions::default() };
+    let database = Database::connect(url.expose(), options).await;
+    Ok(Arc::new(database.map_err(|source| StartError::Remote { url: url.clone(), source })?))
+}
+
+/// Returns what signs for everybody who works on a database: evidence that one of them signed is the installation's.
+pub(crate) async fn shared_signer(secrets: &SealedSecrets) -> Result<Arc<KeySigner>, SealError> {
+    let mut fresh = Zeroizing::new([0; 32]);
+    SystemRandom.fill(&mut *fresh);
+    let fresh = Secret::from(HEXLOWER.encode(&*fresh));
+    let key = secrets.ensure(SIGNING_KEY, &fresh).await?;
+    let key = HEXLOWER.decode(key.expose_secret().as_bytes()).ok().and_then(|key| key.try_into().ok());
+    let key: Zeroizing<[u8; 32]> =
+        Zeroizing::new(key.ok_or_else(|| SealError::Missing { row: SIGNING_KEY.to_owned() })?);
+    Ok(Arc::new(KeySigner::new(&key)))
 }
 
 /// Opens the sealed secrets of a database: each of them must be sealed under one of these keys.
@@ -326,7 +402,9 @@ pub(crate) fn parts_of(
     secrets: Arc<SealedSecrets>,
     files: Option<Arc<dyn SecretStore>>,
     signer: Arc<dyn Signer>,
+    beside: Beside,
 ) -> Parts {
+    let environment = Arc::new(environment_secrets(beside));
     let context = Context {
         declarations: database.clone(),
         history: database.clone(),
@@ -334,7 +412,7 @@ pub(crate) fn parts_of(
         retention: database.clone(),
         notices: database.clone(),
         jobs: database.clone(),
-        secrets: Arc::new(ByReference { files, sealed: secrets.clone(), environment: Arc::new(environment_secrets()) }),
+        secrets: Arc::new(ByReference { files, sealed: secrets.clone(), environment }),
         signer,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
@@ -342,10 +420,10 @@ pub(crate) fn parts_of(
     Parts { context, database, secrets, ways: Ways::alone() }
 }
 
-/// Returns the secrets that this process was started with.
-fn environment_secrets() -> EnvironmentSecrets {
+/// Returns the secrets that this process was started with, and those in `.env`.
+fn environment_secrets(beside: Beside) -> EnvironmentSecrets {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty());
-    EnvironmentSecrets::new(|name| std::env::var_os(name), folder.map(Into::into))
+    EnvironmentSecrets::new(move |name| beside.lookup(name), folder.map(Into::into))
 }
 
 /// Takes over what an earlier process left: whoever holds the lock of a data directory is alone with its database, so

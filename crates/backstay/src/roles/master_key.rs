@@ -12,6 +12,7 @@ use backstay_db::{MasterKey, MasterKeyError, MasterKeys};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
+use super::config::{Config, SaidOrFile};
 use super::system::SystemRandom;
 
 /// Largest file that is read for a secret: one that never ends must not take all memory.
@@ -76,6 +77,18 @@ pub(crate) fn parse(text: &Secret, place: &str) -> Result<MasterKeys, KeyError> 
 /// [`KeyError`].
 pub(crate) fn read(path: &Path) -> Result<MasterKeys, KeyError> {
     parse(&read_private(path)?, &path.display().to_string())
+}
+
+/// Returns the keys that settings name; none when they name none.
+///
+/// # Errors
+/// [`KeyError`].
+pub(crate) fn of(config: &Config) -> Result<Option<MasterKeys>, KeyError> {
+    Ok(match config.said_or_file("server.master_key") {
+        None => None,
+        Some(SaidOrFile::Said(value)) => Some(parse(&Secret::from(value.text), &value.origin.words())?),
+        Some(SaidOrFile::File(file)) => Some(read(&file)?),
+    })
 }
 
 /// Reads the keys in a file of this process's own, which is made with a fresh key when it is not there.

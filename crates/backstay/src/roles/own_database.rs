@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use backstay_api::types::source::SourceView;
 use serde_json::{Map, Value, json};
 
-use super::config::{Config, SaidOrFile};
+use super::config::Config;
 use super::data_dir::DataDir;
 use super::database_url::DatabaseUrl;
-use super::master_key::read_private;
+use super::home::{Home, Rows};
 use crate::cli::error::{CliError, Exit};
-use secrecy::ExposeSecret as _;
 
 /// What its source and its plan are called: one of each, in whichever tenant the repository is.
 pub(crate) const NAME: &str = "backstay-database";
@@ -78,16 +77,20 @@ impl OwnDatabase {
     /// Returns that of this machine's installation, as far as this machine knows it: of the URL that settings name, else of
     /// the data directory. None when neither says.
     pub(crate) fn known(config: &Config, data: Option<&DataDir>) -> Option<Self> {
-        let url = match config.said_or_file("server.database_url") {
-            Some(SaidOrFile::Said(value)) => Some(DatabaseUrl::new(&value.text)),
-            Some(SaidOrFile::File(file)) => Some(DatabaseUrl::new(read_private(&file).ok()?.expose_secret())),
-            None => None,
-        };
-        match url {
-            // Only where it is matters here, not what opens it.
-            Some(url) => Self::of_url(&url, Some(Path::new("/"))).ok(),
-            None => data.filter(|data| data.database().exists()).map(Self::of_data_dir),
+        match DatabaseUrl::of(config).ok()? {
+            Some(url) => Self::at(&url),
+            None => data.filter(|data| data.must_exist(Rows::Here).is_ok()).map(Self::of_data_dir),
         }
+    }
+
+    /// Returns that of an installation on one machine; none for a URL that a source could not be told.
+    pub(crate) fn of_home(home: &Home) -> Option<Self> {
+        home.remote.as_ref().map_or_else(|| Some(Self::of_data_dir(&home.data)), |remote| Self::at(&remote.url))
+    }
+
+    /// Returns that at a URL: only where it is, not what opens it.
+    fn at(url: &DatabaseUrl) -> Option<Self> {
+        Self::of_url(url, Some(Path::new("/"))).ok()
     }
 
     /// Says whether a source reads this database.
@@ -130,7 +133,9 @@ pub(crate) fn file_in_snapshot(source: &SourceView) -> Option<String> {
 
 /// What a copy of the database is worth nothing without, as sentences that say where it lies.
 pub(crate) fn kept_elsewhere(config: &Config, data: Option<&DataDir>) -> Vec<String> {
-    let master = match (config.text("server.master_key_file"), data) {
+    let is_here = Rows::of(config) == Rows::Here;
+    let named = config.text("server.master_key_file").filter(|_| !is_here || data.is_none());
+    let master = match (named, data) {
         (Some(path), _) => format!("the master key, {path}: without it no sealed secret of the copy opens"),
         (None, Some(data)) => {
             format!("the master key, {}: without it no sealed secret of the copy opens", data.master_key().display())
@@ -140,14 +145,13 @@ pub(crate) fn kept_elsewhere(config: &Config, data: Option<&DataDir>) -> Vec<Str
         }
     };
     let Some(data) = data else { return vec![master] };
-    vec![
-        master,
-        format!(
-            "{}: signs evidence; without it what comes next is signed by another key",
-            data.signing_key().display()
-        ),
-        format!("{}/keys: passwords of repositories, that of the copy's own among them", data.path().display()),
-    ]
+    // On a server's database, what signs is sealed in it.
+    let signing = is_here.then(|| {
+        let path = data.signing_key();
+        format!("{}: signs evidence; without it what comes next is signed by another key", path.display())
+    });
+    let keys = format!("{}/keys: passwords of repositories, that of the copy's own among them", data.path().display());
+    [Some(master), signing, Some(keys)].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

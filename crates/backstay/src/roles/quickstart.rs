@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::data_dir::{DataDir, DataDirError};
+use super::home::Home;
 use super::installation::{Installation, Ways, WithAgent, random_words};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::job::{exit_of, next_step};
@@ -103,12 +104,13 @@ fn real_place(path: &Path) -> PathBuf {
 /// [`CliError`], with the exit code that says what went wrong.
 pub(crate) async fn run(
     folder: &Path,
-    data: &DataDir,
+    home: &Home,
     commands: Commands,
     watch: &mut Watch,
 ) -> Result<Outcome, CliError> {
+    let data = &home.data;
     let folder = folder_check(folder, data)?;
-    let installation = Installation::start(data, WithAgent::Yes, commands, Ways::alone()).await?;
+    let installation = Installation::start(home, WithAgent::Yes, commands, Ways::alone()).await?;
     let answer = protect(&installation.client, &folder, data, watch).await;
     installation.stop().await;
     answer

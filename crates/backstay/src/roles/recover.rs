@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::data_dir::{DataDir, DataDirError};
+use super::home::Home;
 use super::installation::{Installation, Ways, WithAgent};
 use super::quickstart::{TENANT, must_have_succeeded, plan_of};
 use crate::cli::error::{CliError, Exit};
@@ -70,18 +71,13 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// [`CliError`], with the exit code that says what went wrong.
-pub(crate) async fn run(
-    wish: Wish,
-    data: &DataDir,
-    commands: Commands,
-    watch: &mut Watch,
-) -> Result<Outcome, CliError> {
+pub(crate) async fn run(wish: Wish, home: &Home, commands: Commands, watch: &mut Watch) -> Result<Outcome, CliError> {
     let password = match &wish.password {
         Password::File(path) => Some(password_read(path)?),
         Password::Reference(_) => None,
     };
-    let installation = Installation::start(data, WithAgent::Yes, commands, Ways::alone()).await?;
-    let answer = rebuild(&installation.client, wish, password, data, watch).await;
+    let installation = Installation::start(home, WithAgent::Yes, commands, Ways::alone()).await?;
+    let answer = rebuild(&installation.client, wish, password, &home.data, watch).await;
     installation.stop().await;
     answer
 }

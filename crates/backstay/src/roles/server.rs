@@ -4,30 +4,23 @@
 //! signs. A replica keeps nothing, so any number may start and end at any moment. What an agent of this process would do,
 //! agents elsewhere do; what another replica's process left, its leases' ends and the rescuer take care of.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_core::domain::access::{Role, Scope};
-use backstay_core::domain::secret::Secret;
 use backstay_core::managers::access::{Asker, TokenDeclaration, change_record, token_issue};
-use backstay_core::ports::random::Random as _;
-use backstay_db::{Database, MasterKeys, SealError, ServerOptions};
-use backstay_server::signing::KeySigner;
-use data_encoding::HEXLOWER;
+use backstay_db::MasterKeys;
 use secrecy::ExposeSecret as _;
-use zeroize::Zeroizing;
 
+use super::config::Beside;
 use super::database_url::DatabaseUrl;
 use super::door::Door;
-use super::installation::{ControlPlane, Parts, StartError, Ways, WithAgent, parts_of, sealed};
+use super::installation::{
+    ControlPlane, Parts, StartError, Ways, WithAgent, parts_of, remote_database, sealed, shared_signer,
+};
 use super::service::Service;
-use super::system::SystemRandom;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::screen::Screen;
 use crate::cli::signal::Signals;
-
-/// The name of the signing key among the installation's own secrets.
-const SIGNING_KEY: &str = "signing-key";
 
 /// What all replicas have in common.
 pub(crate) struct Shared {
@@ -39,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) wait: Duration,
     /// What was said of how it works.
     pub(crate) ways: Ways,
+    /// Secrets beside the file of settings.
+    pub(crate) beside: Beside,
 }
 
 /// Serves until a signal.
@@ -103,17 +98,8 @@ pub(crate) async fn reseal(shared: &Shared, screen: &Screen) -> Result<(), CliEr
 /// Opens the database and what is sealed in it. Everything that may be wrong with either is found here, before anybody is
 /// answered.
 async fn open(shared: &Shared) -> Result<Parts, CliError> {
-    let options = ServerOptions { acquire_timeout: shared.wait, ..ServerOptions::default() };
-    let database = Database::connect(shared.url.expose(), options).await;
-    let database = Arc::new(database.map_err(|error| shared.url.error(&error))?);
+    let database = remote_database(&shared.url, shared.wait).await?;
     let secrets = sealed(&database, shared.keys.clone()).await?;
-    let mut fresh = Zeroizing::new([0; 32]);
-    SystemRandom.fill(&mut *fresh);
-    let fresh = Secret::from(HEXLOWER.encode(&*fresh));
-    // One key for all replicas: evidence that one signed is the installation's.
-    let key = secrets.ensure(SIGNING_KEY, &fresh).await?;
-    let key = HEXLOWER.decode(key.expose_secret().as_bytes()).ok().and_then(|key| key.try_into().ok());
-    let key: Zeroizing<[u8; 32]> =
-        Zeroizing::new(key.ok_or_else(|| SealError::Missing { row: SIGNING_KEY.to_owned() })?);
-    Ok(parts_of(database, secrets, None, Arc::new(KeySigner::new(&key))))
+    let signer = shared_signer(&secrets).await?;
+    Ok(parts_of(database, secrets, None, signer, shared.beside.clone()))
 }

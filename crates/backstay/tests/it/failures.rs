@@ -38,7 +38,7 @@ const fn case(
     Case { failure, class, state, code, says, next }
 }
 
-const CASES: [Case; 19] = [
+const CASES: [Case; 20] = [
     case(
         "the folder is not there",
         ("source", "failed", 20),
@@ -141,6 +141,14 @@ const CASES: [Case; 19] = [
             "Ask again; if it stays so, look at the server's log and at the database's disk.",
         ),
     ),
+    case(
+        "the database server that `backstay up` is told of is not there",
+        ("-", "-", 1),
+        (
+            "because: the database cannot be reached",
+            "Is the server running, and are host, port and TLS right? Starting again is safe.",
+        ),
+    ),
     case("the mail server is down", ("-", "-", 1), ("did not answer", "Mend what it says")),
 ];
 
@@ -149,7 +157,7 @@ fn case_of(failure: &str) -> &'static Case {
 }
 
 /// Asserts what a person reads when a verb has ended.
-fn said(failure: &str, ran: &Ran) {
+pub(crate) fn said(failure: &str, ran: &Ran) {
     let case = case_of(failure);
     assert_eq!(ran.code, Some(case.code), "{failure}: {ran:?}");
     for words in [case.says.to_owned(), format!("next: {}", case.next)] {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::fleet_support::Process;
 use crate::show_call::Up;
 use crate::support::Place;
 
@@ -32,6 +33,41 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 
 fn text<'a>(row: &'a Value, key: &str) -> &'a str {
     row[key].as_str().unwrap()
+}
+
+/// Returns the URL that pings go to.
+fn url(place: &Place) -> String {
+    let server: Value = serde_json::from_slice(&std::fs::read(place.data().join("server.json")).unwrap()).unwrap();
+    text(&server, "url").to_owned()
+}
+
+/// Red when a crontab's URL is another one after a restart, when a verb takes the port away from `up`, or when a port that is
+/// taken keeps `up` from its work or is not said.
+#[test]
+fn pings_find_the_same_address_after_a_restart() {
+    let place = Place::new();
+    let start = || {
+        let mut up = Process::start(place.command(&["up", "--no-agent"]));
+        up.heard("ends it");
+        up
+    };
+    let mut up = start();
+    let first = url(&place);
+    up.end();
+    place.json(&["plan", "list"]);
+    let mut up = start();
+    assert_eq!(url(&place), first);
+    up.kill();
+    let other = std::net::TcpListener::bind(first.trim_start_matches("http://")).unwrap();
+    let mut up = start();
+    let port = first.rsplit(':').next().unwrap().to_owned();
+    up.heard(&format!("port {port}, which it had before, is another program's"));
+    assert_ne!(url(&place), first);
+    up.end();
+    drop(other);
+    let mut up = start();
+    assert_eq!(url(&place), first, "it is free again, and was not forgotten");
+    up.end();
 }
 
 /// Red when results are not told, when a ping is not taken in, when a dead URL holds a job up, or when a key or a URL is

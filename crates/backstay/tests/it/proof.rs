@@ -105,4 +105,10 @@ fn a_repository_is_proved_by_its_budget() {
     assert_eq!(standing["proved"], 1, "harm is no proof: {standing}");
     assert_eq!(place.json(&["evidence", "list"])["rows"][0]["verdict"], "damaged");
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+    // Whoever asks the doctor by its exit code hears of it too.
+    let _up = crate::verbs::up(&place);
+    crate::fleet_support::wait_for("the damage in what the doctor says", || {
+        let ran = place.run(&["doctor"]);
+        (ran.code == Some(1) && ran.out.contains("critical: damaged")).then_some(())
+    });
 }

@@ -1,5 +1,6 @@
 //! Secrets stay where they belong: never in arguments, logs, messages, rows or the API.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::support::{Place, Ran};
@@ -158,4 +159,60 @@ fn a_password_in_the_environment_is_found_there_at_each_job_and_nowhere_else() {
         assert!(!place.run(&[verb, "list", "--json"]).out.contains("hunter-by"), "{verb}");
     }
     assert_eq!(create("by-systemd", "credential:secret-home", "OTHER").code, Some(0));
+}
+
+/// Red when a secret in `.env` is refused, is not found at the lease, is given to what the program starts, or is shown; and
+/// when one that everybody may read is used.
+#[test]
+fn a_secret_beside_the_settings_is_found_and_given_to_nobody_else() {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    std::fs::write(place.source().join("a"), "a").unwrap();
+    assert_eq!(place.quickstart().code, Some(0));
+    std::fs::write(place.path("backstay.yaml"), "data_dir: data\n").unwrap();
+    let beside = place.path(".env");
+    std::fs::write(&beside, "BACKSTAY_SECRET_HOME=hunter-beside\n").unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env_remove("BACKSTAY_DATA_DIR").env("BACKSTAY_CONFIG", place.path("backstay.yaml"));
+        command
+    };
+    let run = |arguments: &[&str]| Ran::of(&mut command(arguments));
+    let mode = |mode| std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let ran = run(&["config", "check"]);
+    assert!(ran.code == Some(20) && ran.err.contains(".env can be read by everybody"), "{ran:?}");
+    mode(0o600);
+    assert_eq!(run(&["config", "check"]).code, Some(0));
+    // A hook sees what the process has in its environment.
+    let seen = place.path("seen");
+    let yaml = format!(
+        "repositories: {{home: {{storage: {{kind: local, settings: {{path: {}}}}}, password: 'env:BACKSTAY_SECRET_HOME'}}}}\n\
+         plans: {{home: {{source: source, repository: home, backup: {{hooks: {{before: {{command: [sh, -c, 'env > {}']}}}}}}}}}}\n",
+        place.path("shelf").display(),
+        seen.display()
+    );
+    std::fs::write(place.path("wanted.yaml"), yaml).unwrap();
+    let ran = run(&["apply", "-f", place.path("wanted.yaml").to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = Ran::of(command(&["plan", "run", "home"]).env("BACKSTAY_LOG", "trace"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.err.contains("hunter-beside") && !ran.out.contains("hunter-beside"), "{ran:?}");
+    let environment = std::fs::read_to_string(&seen).unwrap();
+    assert!(environment.contains("PATH=") && !environment.contains("hunter-beside"), "{environment}");
+    let ran = run(&["secret", "test", "env:BACKSTAY_SECRET_HOME"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    // The environment goes before it.
+    let ran = Ran::of(command(&["plan", "run", "home"]).env("BACKSTAY_SECRET_HOME", "another"));
+    assert_eq!(ran.code, Some(12), "{ran:?}");
+    for arguments in [&["config", "show"][..], &["config", "show", "--json"], &["export"]] {
+        assert!(!run(arguments).out.contains("hunter-beside"), "{arguments:?}");
+    }
+    let bundle = place.path("bundle");
+    assert_eq!(run(&["support-bundle", bundle.to_str().unwrap()]).code, Some(0));
+    let found = Ran::of(Command::new("grep").args(["-rlaF", "hunter-beside"]).arg(place.data()).arg(&bundle));
+    assert_eq!(found.out, "");
+    std::fs::write(&beside, "BACKSTAY_SECRET_A-B=hunter-beside\n").unwrap();
+    let ran = run(&["plan", "list"]);
+    assert!(ran.code == Some(20) && ran.err.contains("no reference can name `BACKSTAY_SECRET_A-B`"), "{ran:?}");
 }

@@ -174,3 +174,150 @@ fn jobs_are_watched_to_their_end_and_their_story_is_told() {
     }
     drop(up);
 }
+
+/// Red when a plan that is held back starts all the same, does not say so, or stays held when it may go on.
+#[test]
+fn a_plan_is_held_back_and_goes_on() {
+    let place = protected();
+    let plan = place.json(&["plan", "list"])["rows"][0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(place.run(&["plan", "update", &plan, "--cron", "30 2 * * *"]).code, Some(0));
+    let paused = place.json(&["plan", "pause", &plan]);
+    assert!(paused["paused_at"].is_string(), "{paused}");
+    assert!(place.run(&["plan", "next", &plan]).out.contains("paused since"));
+    let resumed = place.json(&["plan", "resume", &plan]);
+    assert!(resumed["paused_at"].is_null() && !resumed["next"].as_array().unwrap().is_empty(), "{resumed}");
+    assert!(!place.run(&["plan", "next", &plan]).out.contains("paused since"));
+    for verb in ["pause", "resume"] {
+        let ran = place.run(&["plan", verb, "no-such-plan"]);
+        assert!(ran.code == Some(25) && ran.err.contains("no-such-plan"), "{verb}: {}", ran.err);
+    }
+}
+
+/// Red when a job that was given up is not taken up again, or one that is over is.
+#[test]
+fn a_job_is_taken_up_again_when_somebody_says_so() {
+    let place = protected();
+    let plan = place.json(&["plan", "list"])["rows"][0]["id"].as_str().unwrap().to_owned();
+    std::fs::rename(place.source(), place.path("away")).unwrap();
+    assert_eq!(place.run(&["plan", "run", &plan]).code, Some(20));
+    let failed = place.json(&["job", "list"])["rows"][0].clone();
+    assert_eq!(failed["state"], "failed");
+    std::fs::rename(place.path("away"), place.source()).unwrap();
+    let retried = place.json(&["job", "retry", failed["id"].as_str().unwrap()]);
+    let up = up(&place);
+    let id = retried["id"].as_str().unwrap().to_owned();
+    let ran = place.run(&["job", "watch", &id]);
+    assert_eq!((ran.code, place.json(&["job", "show", &id])["job"]["state"].as_str()), (Some(0), Some("succeeded")));
+    let ran = place.run(&["job", "retry", &id]);
+    assert!(ran.code == Some(1) && ran.err.contains("succeeded"), "{ran:?}");
+    let ran = place.run(&["job", "retry", "0190b0c0-0000-7000-8000-000000000000"]);
+    assert_eq!(ran.code, Some(25), "{ran:?}");
+    drop(up);
+}
+
+/// Red when a secret that is not to be had is said to be there, or one that is there is shown.
+#[test]
+fn secrets_kinds_and_tenants_are_told() {
+    let place = protected();
+    std::fs::write(place.path("value"), "hunter2").unwrap();
+    place.json(&["secret", "put", "kept", "--from-file", place.path("value").to_str().unwrap()]);
+    for reference in ["kept", "sealed:kept", "file:keys/local.key"] {
+        let ran = place.run(&["secret", "test", reference]);
+        assert!(ran.code == Some(0) && ran.err.contains("is there and opens"), "{reference}: {ran:?}");
+        assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+    }
+    let ran = place.run(&["secret", "test", "none"]);
+    assert!(ran.code == Some(1) && ran.err.contains("there is no secret at sealed:"), "{ran:?}");
+
+    let kinds = place.json(&["kinds"]);
+    let names = |of: &str| -> Vec<String> {
+        let kinds = kinds[of].as_array().unwrap().iter();
+        kinds.map(|kind| kind["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(["filesystem", "postgresql"].iter().all(|name| names("source").contains(&(*name).to_owned())));
+    assert!(["local", "s3"].iter().all(|name| names("storage").contains(&(*name).to_owned())));
+    let ran = place.run(&["kinds", "local"]);
+    assert!(
+        ran.code == Some(0)
+            && ran.out.lines().any(|line| line.trim_start().starts_with("path") && line.contains("yes"))
+    );
+    let ran = place.run(&["kinds", "tape"]);
+    assert!(ran.code == Some(25) && ran.err.contains("there is no kind tape"), "{ran:?}");
+
+    let tenant = place.json(&["tenant", "list"])["rows"][0].clone();
+    let shown = place.json(&["tenant", "show", tenant["id"].as_str().unwrap()]);
+    assert_eq!((&shown["name"], &shown["id"]), (&"default".into(), &tenant["id"]));
+    let ran = place.run(&["tenant", "show", "0190b0c0-0000-7000-8000-000000000000"]);
+    assert_eq!(ran.code, Some(25), "{ran:?}");
+}
+
+/// Red when a look at a prune forgets something, or says otherwise than the prune does.
+#[test]
+fn a_prune_is_looked_at_before_it_is_asked_for() {
+    let place = protected();
+    let plan = place.json(&["plan", "list"])["rows"][0]["id"].as_str().unwrap().to_owned();
+    for text in ["second", "third", "fourth"] {
+        std::fs::write(place.source().join("notes.txt"), text).unwrap();
+        assert_eq!(place.run(&["plan", "run", &plan]).code, Some(0));
+    }
+    let snapshots = place.json(&["snapshot", "list"]);
+    let id = |at: usize| rows(&snapshots)[at]["id"].as_str().unwrap().to_owned();
+    let goes = || {
+        let preview = place.json(&["repository", "prune", "local", "--dry-run"]);
+        let goes = preview["goes"].as_array().unwrap().iter();
+        let goes: Vec<String> = goes.map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        (goes, preview["stays"].as_u64().unwrap())
+    };
+    assert_eq!(goes(), (Vec::new(), 4));
+    let ran = place.run(&["repository", "prune", "local", "--dry-run"]);
+    assert!(ran.code == Some(0) && ran.err.contains("no snapshot would go"), "{ran:?}");
+    // One that a person wants gone, and two that no rule keeps, of which one is pinned.
+    place.json(&["snapshot", "forget", &id(1)]);
+    assert_eq!(goes(), (vec![id(1)], 3));
+    place.json(&["plan", "update", &plan, "--keep-last", "1"]);
+    place.json(&["snapshot", "pin", &id(3)]);
+    assert_eq!(goes(), (vec![id(1), id(2)], 2));
+    let ran = place.run(&["repository", "prune", "local", "--dry-run"]);
+    assert!(ran.out.contains("a person wants it forgotten") && ran.out.contains("no rule keeps it"), "{ran:?}");
+    assert_eq!(rows(&place.json(&["snapshot", "list"])).len(), 4, "nothing was done");
+    assert!(rows(&place.json(&["job", "list", "--kind", "prune"])).is_empty(), "nothing was asked for");
+    assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));
+    let left = place.json(&["snapshot", "list"]);
+    let left: Vec<&str> = rows(&left).iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(left, [id(0), id(3)]);
+    assert_eq!(goes(), (Vec::new(), 2));
+    let ran = place.run(&["repository", "prune", "none", "--dry-run"]);
+    assert_eq!(ran.code, Some(25), "{ran:?}");
+}
+
+/// Red when a look at a restore makes something, or is content with what the restore would be refused for.
+#[test]
+fn a_restore_is_looked_at_before_it_is_asked_for() {
+    let place = protected();
+    let (target, source) = (place.path("out"), place.source().display().to_string());
+    let to = target.display().to_string();
+    let look = |more: &[&str]| {
+        let words = ["snapshot", "restore", "latest", "--target", &to, "--dry-run"];
+        place.run(&[&words[..], more].concat())
+    };
+    let ran = look(&["--path", &source, "--json"]);
+    let said: Value = serde_json::from_str(&ran.out).unwrap();
+    let names: Vec<&str> =
+        said["entries"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!((ran.code, names), (Some(0), vec!["a", "notes.txt"]));
+    assert_eq!((&said["dry_run"], said["restore"]["target_path"].as_str()), (&true.into(), Some(&*to)));
+    let ran = look(&[]);
+    assert!(ran.code == Some(0) && ran.err.contains(&format!("would go to {to}; nothing was done")), "{ran:?}");
+    assert!(!target.exists() && rows(&place.json(&["job", "list", "--kind", "restore"])).is_empty());
+    let ran = look(&["--path", "/nowhere"]);
+    assert_eq!(ran.code, Some(25), "{ran:?}");
+    let ran = look(&["--reconciliation", "perhaps"]);
+    assert!(ran.code == Some(20) && ran.err.contains("perhaps"), "{ran:?}");
+    std::fs::create_dir(&target).unwrap();
+    std::fs::write(target.join("mine"), "").unwrap();
+    let refused = look(&[]);
+    assert!(refused.code == Some(1) && refused.err.contains("is not empty"), "{refused:?}");
+    let ran = place.run(&["snapshot", "restore", "latest", "--target", &to]);
+    assert_eq!(ran.code, refused.code, "the restore says the same: {ran:?}");
+    assert_eq!(look(&["--reconciliation", "skip"]).code, Some(0));
+}

@@ -43,7 +43,7 @@ use self::args::Verb;
 use self::context::Context;
 use self::output::Output;
 use super::error::{CliError, Exit};
-use super::screen::Screen;
+use super::screen::{Screen, printed};
 use super::signal::Signals;
 
 /// Longest wait, after a signal, for the work to end by itself: a storage that does not answer must not hold the
@@ -71,6 +71,9 @@ pub(crate) async fn run(engine: Engine, screen: &Screen) -> Result<Exit, CliErro
         }
     };
     let answer = ended.unwrap_or_else(|error| Err(CliError::new(Exit::Failed, format!("the work broke off: {error}"))));
+    // restic has one code for what it could not print.
+    let printed = || printed().map_err(|error| error.with(Exit::Failed));
+    let answer = answer.and_then(|exit| printed().map(|()| exit));
     Ok(answer.unwrap_or_else(|error| output.failed(&error)))
 }
 
