@@ -46,7 +46,7 @@ use super::config::{Beside, Config};
 use super::data_dir::{DataDir, DataDirError, DataDirLock, ServerFile};
 use super::database_url::DatabaseUrl;
 use super::door::{Certificate, Door, OpenDoor};
-use super::home::Home;
+use super::home::{Home, Rows};
 use super::master_key::KeyError;
 use super::service::Service;
 use super::system::{SystemClock, SystemRandom, hostname, storage_judges, username};
@@ -456,9 +456,10 @@ pub(crate) fn agent_options(agent_id: AgentId, commands: Commands, wake: Arc<Not
 }
 
 /// Returns whether an agent runs commands that sources name, by what was said, else by who can write sources: where nobody
-/// else listens, that is whoever may read the data directory (decision 0037).
+/// else listens, that is whoever may read the data directory (decision 0037); on a server's database, others may.
 pub(crate) fn commands_of(config: &Config, otherwise: Commands) -> Commands {
     match config.text("agent.commands") {
+        None if Rows::of(config) == Rows::Elsewhere => Commands::Refused,
         None => otherwise,
         Some(_) if config.is_on("agent.commands") => Commands::Allowed,
         Some(_) => Commands::Refused,

@@ -99,7 +99,8 @@ fn story(engine: Engine, said: SaidIn) {
     machine.json(&["secret", "put", "main", "--from-file", place.path("password").to_str().unwrap()]);
     let yaml = format!(
         "repositories: {{main: {{storage: {{kind: local, settings: {{path: {}}}}}, password: 'sealed:main'}}}}\n\
-         sources: {{home: {{settings: {{path: {}}}}}}}\nplans: {{home: {{source: home, repository: main}}}}\n",
+         sources: {{home: {{settings: {{path: {}}}}}, said: {{kind: command, settings: {{argv: ['true'], filename: said}}}}}}\n\
+         plans: {{home: {{source: home, repository: main}}, said: {{source: said, repository: main}}}}\n",
         place.path("repository").display(),
         place.source().display()
     );
@@ -109,6 +110,9 @@ fn story(engine: Engine, said: SaidIn) {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let ran = machine.run(&["plan", "run", "home", "--wait"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    // Others may write sources into such a database.
+    let ran = machine.run(&["plan", "run", "said", "--wait"]);
+    assert!(ran.code != Some(0) && (ran.out + &ran.err).contains("agent.commands"), "a command of whoever was run");
     let snapshot = machine.rows("snapshot")[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(machine.run(&["snapshot", "verify", &snapshot]).code, Some(0));
     let finding = machine.finding("database");
