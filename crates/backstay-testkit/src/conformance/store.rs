@@ -2,7 +2,7 @@
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
-//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `starts` (many plans at once),
+//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `clock` (one that jumps), `starts` (many plans at once),
 //! `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `ping` (signs of life), `settle` (how it ends),
 //! `quota` (what has room), `retire` (what ends), `template` (what plans share), `set` (what belongs together), `storage`
 //! (what many repositories lie in).
@@ -13,6 +13,7 @@ pub mod lease;
 pub mod queue;
 pub mod turns;
 pub mod schedule;
+pub mod clock;
 pub mod starts;
 pub mod retention;
 pub mod proof;
@@ -89,6 +90,9 @@ macro_rules! store_promises {
             schedule::one_that_meets_another_plan_waits_and_is_skipped_once,
             schedule::two_plans_of_one_item_take_turns,
             schedule::a_clock_that_goes_back_holds_nothing_back,
+            clock::what_a_clock_dated_in_the_future_is_brought_nearer,
+            clock::a_process_that_begins_sees_that_the_clock_went_back,
+            clock::a_day_that_is_jumped_over_is_made_up_for_once,
             starts::starts_are_written_together,
             starts::starts_in_somebodys_way_write_nothing,
             starts::items_of_plans_come_with_their_newest_good,
