@@ -187,6 +187,7 @@ impl ControlPlane {
             monitors: parts.database.clone(),
             purges: parts.database.clone(),
             meter: database,
+            figures: Default::default(),
             tally: Arc::clone(&tally),
             courier: courier.clone(),
             wake: Arc::clone(&wake),
