@@ -112,7 +112,8 @@ pub fn first_break(
 ) -> Option<ChangeBreak> {
     let key = VerifyingKey::from_bytes(&public_key).ok();
     let mut previous = previous;
-    for (sequence, record) in (from..).zip(records) {
+    // Records first: behind the last place that there can be no further one is counted.
+    for (record, sequence) in records.iter().zip(from..) {
         if let Some(fault) = fault_of(record, sequence, previous, key.as_ref()) {
             return Some(ChangeBreak { sequence, fault });
         }
@@ -198,6 +199,7 @@ mod tests {
             "another installation's"
         );
         let (records, later) = (chain(5), SigningKey::from_bytes(&[42; 32]).verifying_key().to_bytes());
+        assert_eq!(first_break(&[], i64::MAX, None, later), None, "there is nothing at the end of all places");
         assert_eq!(first_break(&records[3..], 4, Some(&records[2].hash), later), None, "a part of it");
     }
 }

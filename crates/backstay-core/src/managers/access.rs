@@ -188,7 +188,7 @@ async fn readable(access: &dyn AccessStore, from: i64) -> Result<(Vec<ChangeReco
         answer => return Ok((answer?, None)),
     }
     let mut rows = Vec::new();
-    for place in (from..).take(PAGE_ROWS_MAX as usize) {
+    for place in from..from.saturating_add(i64::from(PAGE_ROWS_MAX)) {
         match access.change_chain(place, 1).await {
             Err(StoreError::Unreadable { problem, .. }) => return Ok((rows, Some(problem))),
             answer => match answer?.pop() {
