@@ -164,6 +164,8 @@ pub enum Operation {
     AgentList,
     /// Who asked for changes.
     ChangeList,
+    /// Whether the chain of changes is whole.
+    ChangeVerify,
     /// Figures for monitoring.
     Metrics,
     /// Why a plan does what it does.
@@ -375,6 +377,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::AlertSilence, "alert_silence", (Run, POST, "/api/v1/alerts/{id}/silence", 200), "alert silence", "Silences an alert until a moment; what comes meanwhile is counted."),
     row(Operation::DigestShow, "digest_show", (Look, GET, "/api/v1/digest", 200), "digest show", "Returns what a digest of a tenant would say now; nothing is sent."),
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive."),
+    row(Operation::ChangeVerify, "change_verify", (Oversee, GET, "/api/v1/changes/verify", 200), "change verify", "Recomputes the chain of changes, its hashes and signatures, and names the first place at which something is wrong. A long chain is answered in parts."),
     row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
     row(Operation::PlanRetire, "plan_retire", (Declare, DELETE, "/api/v1/plans/{id}", 204), "plan retire", "Retires a plan: nothing is backed up by it any more, what waits is cancelled, its snapshots and history stay, and its name is free. It may be asked again."),
     row(Operation::SourceRetire, "source_retire", (Declare, DELETE, "/api/v1/sources/{id}", 204), "source retire", "Retires a source that no plan uses; its snapshots and history stay, and its name is free. It may be asked again."),

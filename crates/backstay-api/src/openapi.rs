@@ -18,7 +18,7 @@ use crate::problem::{PROBLEM_TYPE, Problem};
 use crate::types::agent::AgentView;
 use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, DigestView};
 use crate::types::caps::{CapsPut, CapsView};
-use crate::types::change::ChangeView;
+use crate::types::change::{ChainQuery, ChainView, ChangeView};
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
@@ -177,6 +177,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::QuotaPut => takes_body::<QuotaPut>(body::<QuotaView>()),
         Operation::AgentList => takes_none(rows::<AgentView>()),
         Operation::Metrics => takes_none(body::<String>()),
+        Operation::ChangeVerify => takes_query::<ChainQuery>(body::<ChainView>()),
         Operation::ChangeList => takes_query::<PageQuery>(rows::<ChangeView>()),
         Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
         Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),

@@ -123,6 +123,12 @@ impl AccessStore for Database {
         query.one(&self.reader).await.map_err(store_error)?.map(change::Model::read).transpose()
     }
 
+    async fn change_chain(&self, from_sequence: i64, rows_max: u32) -> Result<Vec<ChangeRecord>, StoreError> {
+        let query = change::Entity::find().filter(change::Column::Sequence.gte(from_sequence));
+        let query = query.order_by_asc(change::Column::Sequence).limit(rows_limit(rows_max));
+        query.all(&self.reader).await.map_err(store_error)?.into_iter().map(change::Model::read).collect()
+    }
+
     async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError> {
         let mut query = change::Entity::find();
         if let Some(before) = page.before {

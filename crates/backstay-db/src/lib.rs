@@ -15,6 +15,7 @@ pub mod database;
 mod dialect;
 mod error;
 mod now;
+mod clock;
 
 mod entity;
 mod insert;

@@ -1,18 +1,70 @@
 //! Figures for monitoring.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use async_trait::async_trait;
+use backstay_core::domain::id::PlanId;
 use backstay_core::domain::job::{JobKind, StateName};
-use backstay_core::ports::meter::{MeterStore, QueueDepth};
+use backstay_core::ports::meter::{MeterStore, PlanFigure, QueueDepth};
 use backstay_core::ports::store::StoreError;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use jiff::Timestamp;
+use sea_orm::{
+    ColumnTrait, EntityTrait, JoinType, PaginatorTrait as _, QueryFilter, QueryOrder, QuerySelect, RelationDef, Select,
+};
 
 use crate::Database;
-use crate::entity::job;
+use crate::entity::{job, plan, tenant};
 use crate::error::store_error;
 use crate::row::Row;
 
+/// Plans whose items are asked for at once.
+const PLANS_AT_ONCE: usize = 500;
+
+/// Returns the question for the first plans that live, by id: what is shown of each, and its tenant's name.
+pub(crate) fn plans_question(rows_max: u32) -> Select<plan::Entity> {
+    let of_tenant: RelationDef =
+        plan::Entity::belongs_to(tenant::Entity).from(plan::Column::TenantId).to(tenant::Column::Id).into();
+    plan::Entity::find()
+        .select_only()
+        .columns([plan::Column::Id, plan::Column::Name, plan::Column::RpoMs])
+        .column(tenant::Column::Name)
+        .join(JoinType::InnerJoin, of_tenant)
+        .filter(plan::Column::RetiredAt.is_null())
+        .order_by_asc(plan::Column::Id)
+        .limit(u64::from(rows_max))
+}
+
 #[async_trait]
 impl MeterStore for Database {
+    async fn plan_figures(&self, rows_max: u32, now: Timestamp) -> Result<(Vec<PlanFigure>, u64), StoreError> {
+        let found = plans_question(rows_max.saturating_add(1)).into_tuple::<(String, String, i64, String)>();
+        let mut found = found.all(&self.reader).await.map_err(store_error)?;
+        let mut not_shown = 0;
+        if found.len() > rows_max as usize {
+            found.truncate(rows_max as usize);
+            let live = plan::Entity::find().filter(plan::Column::RetiredAt.is_null());
+            let all = live.count(&self.reader).await.map_err(store_error)?;
+            not_shown = all.saturating_sub(found.len() as u64);
+        }
+        let mut figures = Vec::new();
+        for some in found.chunks(PLANS_AT_ONCE) {
+            let ids = some.iter().map(|(id, ..)| Row::of("plan", id).parse("id", id)).collect::<Result<Vec<_>, _>>()?;
+            let mut oldest: HashMap<PlanId, Option<Timestamp>> = HashMap::new();
+            for row in self.items_of_plans(&ids, now).await? {
+                let worst = oldest.entry(row.plan_id).or_insert(row.newest_at);
+                // One that was never saved is worse off than any other.
+                *worst = (*worst).min(row.newest_at);
+            }
+            for (id, (row, plan, rpo_ms, tenant)) in ids.iter().zip(some) {
+                let rpo = Duration::from_millis(Row::of("plan", row).count("rpo_ms", *rpo_ms)?);
+                let (tenant, plan) = (tenant.clone(), plan.clone());
+                figures.push(PlanFigure { tenant, plan, rpo, oldest_at: oldest.get(id).copied().flatten() });
+            }
+        }
+        Ok((figures, not_shown))
+    }
+
     async fn queue_depth(&self) -> Result<Vec<QueueDepth>, StoreError> {
         let open = StateName::ALL.iter().filter(|state| !state.is_final()).map(|state| state.word());
         let rows = job::Entity::find()

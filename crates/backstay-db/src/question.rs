@@ -17,9 +17,11 @@ use crate::job::claim::{behind, named_question, question, queue};
 use crate::job::exclusion::{Exclusions, waiting_question};
 use crate::job::hint::Low;
 use crate::job::lane::lanes_question;
+use crate::job::look::durations_question;
 use crate::job::rescue::wake_question;
 use crate::job::turns::{leases_question, window_question};
 use crate::job::{list_question, overlap_question};
+use crate::meter::plans_question;
 use crate::monitor::{monitor_question, ping_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
@@ -31,6 +33,9 @@ use crate::upkeep::{live_question, upkeep_question};
 
 /// What a connection to PostgreSQL is told before it plans these.
 pub const POSTGRES_SESSION: &str = server::POSTGRES_SESSION;
+
+/// What a connection to MariaDB is told before it plans these.
+pub const MARIADB_SESSION: &str = server::MARIADB_SESSION;
 
 /// Whose rows are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let long_ago = Timestamp::from_second(2).unwrap_or_default();
     let jobs = |filter| list_question(filter, page).build(backend);
     let any = JobFilter::default();
+    let durations = |filter| durations_question(filter, 20).build(backend);
     let low = Low { ids: Vec::new(), from: 1 };
     let names = Low { ids: (0..64).map(|number| format!("{number:036}")).collect(), from: 1 };
     let snapshots =
@@ -88,6 +94,13 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("jobs", jobs(any)),
         ("jobs of a plan", jobs(JobFilter { plan_id: Some(asked.plan), ..any })),
         ("jobs of an item", jobs(JobFilter { item_id: item, ..any })),
+        ("jobs of a kind", jobs(JobFilter { kind: Some(JobKind::Prune), ..any })),
+        ("how long jobs of a kind took", durations(JobFilter { kind: Some(JobKind::Prune), ..any })),
+        (
+            "how long backups of an item in a plan took",
+            durations(JobFilter { plan_id: Some(asked.plan), item_id: item, kind: Some(JobKind::Backup), ..any }),
+        ),
+        ("plans with figures", plans_question(1_001).build(backend)),
         ("jobs in a state", jobs(JobFilter { state: Some(StateName::Queued), ..any })),
         ("snapshots", snapshots(SnapshotFilter::default())),
         ("snapshots of an item", snapshots(SnapshotFilter { item_id: item, ..SnapshotFilter::default() })),

@@ -197,6 +197,14 @@ impl ScheduleStore for Database {
         Ok(done.rows_affected)
     }
 
+    async fn heartbeat_latest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.latest_heartbeat().await
+    }
+
+    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError> {
+        self.bring_nearer(now, by).await
+    }
+
     async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError> {
         let rows = self.maintenance_list(now).await?;
         Ok(Calendar::of(rows.into_iter().map(|row| row.window), now))

@@ -35,8 +35,9 @@ use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
-    BackupFacts, BackupPlace, ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter, HistoryStore,
-    JobFilter, JobStore, LostLease, Page, QueueLook, Rescue, Retirable, Settlement, SnapshotFilter, StoreError,
+    AliveAgent, BackupFacts, BackupPlace, ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter,
+    HistoryStore, JobFilter, JobStore, LostLease, Page, QueueLook, Rescue, Retirable, Settlement, SnapshotFilter,
+    StoreError,
 };
 use backstay_db::Database;
 use jiff::Timestamp;
@@ -311,7 +312,7 @@ impl JobStore for SteppedStore {
     async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError> {
         self.writes("agent_retire", self.database.agent_retire(agent)).await
     }
-    async fn agent_list_alive(&self) -> Result<Vec<AgentId>, StoreError> {
+    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError> {
         self.reads("agent_list_alive", self.database.agent_list_alive()).await
     }
     async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {
@@ -343,13 +344,8 @@ impl JobStore for SteppedStore {
     async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError> {
         self.writes("job_lift", self.database.job_lift(id, now, lifted)).await
     }
-    async fn job_durations(
-        &self,
-        kind: JobKind,
-        item: Option<ItemId>,
-        rows_max: u32,
-    ) -> Result<Vec<Duration>, StoreError> {
-        self.reads("job_durations", self.database.job_durations(kind, item, rows_max)).await
+    async fn job_durations(&self, filter: JobFilter, rows_max: u32) -> Result<Vec<Duration>, StoreError> {
+        self.reads("job_durations", self.database.job_durations(filter, rows_max)).await
     }
     async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError> {
         self.reads("queue_look", self.database.queue_look(rows_max)).await

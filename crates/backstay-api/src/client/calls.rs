@@ -5,7 +5,7 @@ use crate::endpoint::Operation;
 use crate::types::agent::AgentView;
 use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, DigestView};
 use crate::types::caps::{CapsPut, CapsView};
-use crate::types::change::ChangeView;
+use crate::types::change::{ChainQuery, ChainView, ChangeView};
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
@@ -124,6 +124,8 @@ calls! {
     digest_show(query: &DigestQuery) -> DigestView = ask(DigestShow, "", query);
     /// Returns the agents that are alive.
     agent_list() -> Rows<AgentView> = get(AgentList, "");
+    /// Recomputes the chain of changes.
+    change_verify(query: &ChainQuery) -> ChainView = ask(ChangeVerify, "", query);
     /// Returns who asked for changes, newest first.
     change_list(query: &PageQuery) -> Rows<ChangeView> = ask(ChangeList, "", query);
     /// Returns how all tenants stand against their quotas.

@@ -1,8 +1,9 @@
 //! Who asked for changes.
 
 use backstay_core::domain::change::ChangeRecord;
+use backstay_core::managers::access::ChainChecked;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A record of one request that could change something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -49,6 +50,50 @@ impl From<&ChangeRecord> for ChangeView {
             previous_hash: record.previous_hash.clone(),
             hash: record.hash.clone(),
             signature: record.signature.clone(),
+        }
+    }
+}
+
+/// From where on the chain is looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct ChainQuery {
+    /// Only from this place in the chain on; from its beginning when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_sequence: Option<i64>,
+}
+
+/// What was found of the chain of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChainView {
+    /// Records that are right.
+    pub checked_count: u64,
+    /// Place of the last one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sequence: Option<i64>,
+    /// Its hash: noted elsewhere, it shows when records behind it are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_hash: Option<String>,
+    /// From where on to ask for more; none when the end was reached, or something is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_sequence: Option<i64>,
+    /// The first place at which something is wrong; none when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_sequence: Option<i64>,
+    /// What is wrong there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl From<ChainChecked> for ChainView {
+    fn from(found: ChainChecked) -> Self {
+        let (last_sequence, last_hash) = found.last.unzip();
+        Self {
+            checked_count: found.checked,
+            last_sequence,
+            last_hash,
+            next_sequence: found.next,
+            broken_sequence: found.broken.as_ref().map(|at| at.sequence),
+            problem: found.broken.map(|at| at.fault.to_string()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Why something ran, did not run, waits, is kept, and what is to come: in words, from the functions that decide.
 //!
-//! Nothing is decided here. Each line is what `due`, `meet`, `admit`, `forecast` or `keep` answered, so that an
+//! Nothing is decided here. Each line is what `due`, `meet`, `turns`, `forecast` or `keep` answered, so that an
 //! explanation cannot say anything else than what happens. Who comes in: the API's explain pages and the CLI.
 
 use std::collections::HashMap;
@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::digest::time_words;
-use super::fairness::{Admission, Candidate, Caps, Slot, Wait, admit};
-use super::id::{JobId, TenantId};
-use super::job::{FailureClass, JobState, Trigger};
+use super::exclusion::{ALONE_HOLD_MAX, ALONE_PATIENCE, turns};
+use super::fairness::{Admission, Candidate, Rules, Slot, Wait};
+use super::id::JobId;
+use super::job::{FailureClass, JobKind, JobState, Trigger};
 use super::overlap::Meeting;
+use super::repository::RepositoryAccess;
 use super::rpo::{Age, Forecast};
 use super::schedule::{
     Calendar, Due, Held, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Rhythm, Skip, delay_words, due, upcoming,
@@ -164,10 +166,10 @@ pub struct Queue<'a> {
     pub queued: &'a [Candidate],
     /// What runs.
     pub running: &'a [Running],
-    /// How many may.
-    pub caps: &'a Caps,
-    /// The tenants' weights.
-    pub weights: &'a HashMap<TenantId, u32>,
+    /// By what it is gone through.
+    pub rules: &'a Rules,
+    /// Of each agent that is alive the kinds that it takes.
+    pub agents: &'a [Vec<JobKind>],
     /// What a job is expected to need.
     pub expected: &'a dyn Fn(&Candidate) -> Duration,
 }
@@ -186,39 +188,76 @@ pub struct Place {
 }
 
 impl Queue<'_> {
-    /// Returns where a job stands: what `admit` says now, and after each expected end of a running job until its turn
-    /// comes. None when it is not in the queue.
+    /// Returns where a job stands: what a lease would say now, and after each expected end of a running job until its turn
+    /// comes and an agent is there for it. None when it is not in the queue.
     pub fn place(&self, job: JobId, now: Timestamp) -> Option<Place> {
         let mut queued = self.queued.to_vec();
         let mut running = self.running.to_vec();
-        let first = self.admission(&queued, &running);
+        let first = self.turns(&queued, &running, now);
         let line: Vec<JobId> = first.admitted.iter().copied().chain(first.waiting.iter().map(|(id, _)| *id)).collect();
         let position = line.iter().position(|id| *id == job)? + 1;
         let wait = first.waiting.into_iter().find(|(id, _)| *id == job).map(|(_, wait)| wait);
+        let hands = Hands::of(self.agents, self.running);
         let mut clock = now;
         let mut starts_at = None;
         for _ in 0..STEPS_MAX {
-            let admitted = self.admission(&queued, &running).admitted;
-            if admitted.contains(&job) {
-                starts_at = Some(clock);
-                break;
+            let admitted = self.turns(&queued, &running, clock).admitted;
+            for id in admitted {
+                let Some(at) = queued.iter().position(|one| one.job_id == id && hands.are_free(one.kind, &running))
+                else {
+                    continue;
+                };
+                let begun = queued.swap_remove(at);
+                let ends_at = clock.saturating_add((self.expected)(&begun)).unwrap_or(Timestamp::MAX);
+                starts_at = starts_at.or((begun.job_id == job).then_some(clock));
+                running.push(Running { job: begun, ends_at });
             }
-            let (goes, stays): (Vec<_>, Vec<_>) = queued.into_iter().partition(|one| admitted.contains(&one.job_id));
-            queued = stays;
-            running.extend(goes.into_iter().map(|job| {
-                let ends_at = clock.saturating_add((self.expected)(&job)).unwrap_or(Timestamp::MAX);
-                Running { job, ends_at }
-            }));
-            let Some(end) = running.iter().map(|running| running.ends_at).min() else { break };
-            clock = clock.max(end);
+            let Some(next) = next_change(&queued, &running, clock).filter(|_| starts_at.is_none()) else { break };
+            clock = next;
             running.retain(|running| running.ends_at > clock);
         }
         Some(Place { position, of: line.len(), wait, starts_at })
     }
 
-    fn admission(&self, queued: &[Candidate], running: &[Running]) -> Admission {
+    /// Returns what a lease would say. Where no agent is alive, what one would meet that takes everything.
+    fn turns(&self, queued: &[Candidate], running: &[Running], now: Timestamp) -> Admission {
         let inside: Vec<Candidate> = running.iter().map(|running| running.job.clone()).collect();
-        admit(queued, &inside, self.caps, self.weights)
+        let taken = |kind: &JobKind| self.agents.is_empty() || self.agents.iter().any(|kinds| kinds.contains(kind));
+        let kinds: Vec<JobKind> = JobKind::ALL.iter().filter(|kind| taken(kind)).copied().collect();
+        turns(queued, &inside, self.rules, &kinds, now)
+    }
+}
+
+/// Returns the next moment at which another job may start: one ends, or one that waits for its repository alone is
+/// overtaken no more, or holds nobody back any more.
+fn next_change(queued: &[Candidate], running: &[Running], now: Timestamp) -> Option<Timestamp> {
+    let ends = running.iter().map(|running| running.ends_at.max(now));
+    let alone = queued.iter().filter(|job| job.access == RepositoryAccess::Alone);
+    let turns = alone.flat_map(|job| [ALONE_PATIENCE, ALONE_HOLD_MAX].map(|by| job.created_at.saturating_add(by)));
+    ends.chain(turns.flatten().filter(|at| *at > now)).min()
+}
+
+/// How many jobs may run at a time by the agents that there are: as many as run now, or one an agent.
+struct Hands {
+    all: usize,
+    by_kind: HashMap<JobKind, usize>,
+}
+
+impl Hands {
+    fn of(agents: &[Vec<JobKind>], running: &[Running]) -> Self {
+        let count = |kind: JobKind| {
+            let taking = agents.iter().filter(|kinds| kinds.contains(&kind)).count();
+            let busy = running.iter().filter(|running| running.job.kind == kind).count();
+            if taking == 0 { 0 } else { taking.max(busy) }
+        };
+        let all = if agents.is_empty() { 0 } else { agents.len().max(running.len()) };
+        Self { all, by_kind: JobKind::ALL.iter().map(|kind| (*kind, count(*kind))).collect() }
+    }
+
+    /// Says whether an agent is there for one more job of a kind.
+    fn are_free(&self, kind: JobKind, running: &[Running]) -> bool {
+        let busy = running.iter().filter(|running| running.job.kind == kind).count();
+        running.len() < self.all && busy < self.by_kind.get(&kind).copied().unwrap_or(0)
     }
 }
 
@@ -274,7 +313,9 @@ pub fn job(trigger: &Trigger, state: &JobState, place: Option<&Place>, now: Time
 pub fn wait_words(wait: &Wait) -> String {
     match wait {
         Wait::Repository { job_id } => format!("job {job_id} holds its repository"),
-        Wait::Behind { job_id } => format!("job {job_id} is older and waits for the repository alone"),
+        Wait::Behind { job_id } => format!("job {job_id} goes before it and waits for the repository alone"),
+        Wait::Overlap { job_id } => format!("job {job_id} runs, and the plans of the two may not overlap"),
+        Wait::Agent { kind } => format!("no agent that is alive takes jobs of kind {}", kind.word()),
         Wait::Cap { slot, cap } => {
             let of = match slot {
                 Slot::Global => "in the installation".to_owned(),

@@ -125,6 +125,8 @@ pub struct Candidate {
     pub host: Option<String>,
     /// The endpoint of its repository's storage.
     pub endpoint: String,
+    /// The tenant of whose plans that keep out of one another's way it is one; none when its plan is not.
+    pub overlap: Option<TenantId>,
     /// When its item breaches the RPO.
     pub breach_at: Timestamp,
     /// Higher goes first among equals.
@@ -146,7 +148,8 @@ impl Candidate {
         fixed.into_iter().chain(host)
     }
 
-    fn order(&self) -> (Timestamp, Reverse<i32>, JobId) {
+    /// Returns its place in the queue's own order: by time to breach, then priority, then age.
+    pub(super) fn order(&self) -> (Timestamp, Reverse<i32>, JobId) {
         (self.breach_at, Reverse(self.priority), self.job_id)
     }
 
@@ -175,10 +178,20 @@ pub enum Wait {
         /// That job.
         job_id: JobId,
     },
-    /// An older job waits for the repository and is not overtaken.
+    /// A job that goes before it waits for the repository and is not overtaken.
     Behind {
         /// That job.
         job_id: JobId,
+    },
+    /// A job of a plan that its own must not run beside is running, or was just admitted.
+    Overlap {
+        /// That job.
+        job_id: JobId,
+    },
+    /// No agent that is alive takes its kind.
+    Agent {
+        /// The kind.
+        kind: JobKind,
     },
 }
 
@@ -226,6 +239,7 @@ struct Hall<'a> {
     caps: &'a Caps,
     used: HashMap<Slot, u32>,
     inside: HashMap<RepositoryId, Vec<&'a Candidate>>,
+    keys: HashMap<TenantId, JobId>,
     /// Queued jobs of each repository, oldest first; those that want it alone by themselves.
     shared: HashMap<RepositoryId, Vec<usize>>,
     alone: HashMap<RepositoryId, Vec<usize>>,
@@ -245,8 +259,8 @@ impl<'a> Hall<'a> {
             lists.entry(queued[place].repository_id).or_default().push(place);
         }
         let (decided, admission) = (vec![false; queued.len()], Admission::default());
-        let (used, inside, draining) = Default::default();
-        let mut hall = Self { queued, caps, used, inside, shared, alone, decided, draining, admission };
+        let (used, inside, keys, draining) = Default::default();
+        let mut hall = Self { queued, caps, used, inside, keys, shared, alone, decided, draining, admission };
         running.iter().for_each(|job| hall.enter(job));
         hall
     }
@@ -260,6 +274,9 @@ impl<'a> Hall<'a> {
             *self.used.entry(slot).or_default() += 1;
         }
         self.inside.entry(job.repository_id).or_default().push(job);
+        if let Some(key) = job.overlap {
+            self.keys.insert(key, job.job_id);
+        }
     }
 
     /// Decides about a job whose turn it is; an older one that it overlaps takes the turn first.
@@ -315,6 +332,9 @@ impl<'a> Hall<'a> {
         if let Some(wait) = job.slots().find_map(full) {
             return Some(wait);
         }
+        if let Some(other) = job.overlap.and_then(|key| self.keys.get(&key)) {
+            return Some(Wait::Overlap { job_id: *other });
+        }
         let inside = self.inside.get(&job.repository_id);
         if let Some(other) = inside.into_iter().flatten().find(|other| job.overlaps(other)) {
             return Some(Wait::Repository { job_id: other.job_id });
@@ -326,4 +346,4 @@ impl<'a> Hall<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -22,6 +22,7 @@ pub mod rpo;
 pub mod retry;
 pub mod quota;
 pub mod fairness;
+pub mod exclusion;
 pub mod adoption;
 pub mod alert;
 pub mod message;

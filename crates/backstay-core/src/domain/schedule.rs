@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 
 pub use due::{
     CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, after, clock_jump,
-    delay_words, due, jitter_of, next, next_due_at, upcoming,
+    delay_words, due, jitter_of, nearer, next, next_due_at, upcoming,
 };
 pub use state::ScheduleState;
 pub use window::{Calendar, Held, Maintenance};

@@ -4,16 +4,19 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use crate::domain::access::Scope;
-use crate::domain::change::{self, Asked, ChangeRecord};
+use crate::domain::change::{self, Asked, ChangeBreak, ChangeFault, ChangeRecord, first_break};
 use crate::domain::id::{ChangeId, TokenId};
 use crate::domain::name::Name;
 use crate::domain::secret::Secret;
 use crate::domain::token::{ApiToken, token_hash, token_text};
 use crate::ports::access::AccessStore;
-use crate::ports::store::StoreError;
+use crate::ports::store::{PAGE_ROWS_MAX, StoreError};
 
 /// How often a record is chained anew when another one took its place: each try means that somebody else got on.
 const CHAIN_TRIES: u32 = 16;
+
+/// Pages of records that are looked at for one answer: some thousand signatures, a moment's work.
+const CHAIN_PAGES_MAX: u32 = 8;
 
 /// What a token is to be.
 #[derive(Debug, Clone)]
@@ -127,4 +130,72 @@ pub async fn change_record(
             answer => return Ok(answer?),
         }
     }
+}
+
+/// What was found of the chain of changes, from a place on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChainChecked {
+    /// Records that are right.
+    pub checked: u64,
+    /// Place and hash of the last one of them: who notes it elsewhere sees when records behind it are gone.
+    pub last: Option<(i64, String)>,
+    /// From where on more is to be looked at; none when the end was reached, or something is wrong.
+    pub next: Option<i64>,
+    /// The first place at which something is wrong.
+    pub broken: Option<ChangeBreak>,
+}
+
+/// Recomputes the chain of changes from a place on: places, hashes and signatures, as many as one answer may take.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn change_verify(context: &Context, access: &dyn AccessStore, from: i64) -> Result<ChainChecked, StoreError> {
+    let from = from.max(1);
+    let mut found = ChainChecked::default();
+    let mut previous = match from {
+        1 => None,
+        // It was looked at before; where it is gone, the next one does not follow it.
+        _ => {
+            access.change_chain(from - 1, 1).await?.into_iter().find(|row| row.sequence == from - 1).map(|row| row.hash)
+        }
+    };
+    let mut place = from;
+    for _ in 0..CHAIN_PAGES_MAX {
+        let (page, unreadable) = readable(access, place).await?;
+        found.broken = first_break(&page, place, previous.as_deref(), context.signer.public_key());
+        let right = found.broken.as_ref().map_or(page.len(), |at| usize::try_from(at.sequence - place).unwrap_or(0));
+        found.checked += right as u64;
+        if let Some(last) = page[..right].last() {
+            found.last = Some((last.sequence, last.hash.clone()));
+            previous = Some(last.hash.clone());
+        }
+        let end = place + i64::try_from(page.len()).unwrap_or(0);
+        let fault = unreadable.map(|problem| ChangeBreak { sequence: end, fault: ChangeFault::Unreadable { problem } });
+        found.broken = found.broken.or(fault);
+        if found.broken.is_some() || page.len() < PAGE_ROWS_MAX as usize {
+            return Ok(found);
+        }
+        place = end;
+    }
+    found.next = Some(place);
+    Ok(found)
+}
+
+/// Returns a page of records from a place on, up to the first one whose row cannot be read, and what is wrong with that.
+async fn readable(access: &dyn AccessStore, from: i64) -> Result<(Vec<ChangeRecord>, Option<String>), StoreError> {
+    match access.change_chain(from, PAGE_ROWS_MAX).await {
+        Err(StoreError::Unreadable { .. }) => {}
+        answer => return Ok((answer?, None)),
+    }
+    let mut rows = Vec::new();
+    for place in from..from.saturating_add(i64::from(PAGE_ROWS_MAX)) {
+        match access.change_chain(place, 1).await {
+            Err(StoreError::Unreadable { problem, .. }) => return Ok((rows, Some(problem))),
+            answer => match answer?.pop() {
+                Some(row) => rows.push(row),
+                None => break,
+            },
+        }
+    }
+    Ok((rows, None))
 }

@@ -30,7 +30,8 @@ pub(super) async fn look(context: &Context, job: &Job, counts: JobCounts) -> Res
         return Ok(Found::default());
     }
     let now = context.now();
-    let others = context.jobs.job_durations(JobKind::Backup, job.item_id, RUNS_MAX as u32).await?;
+    let like = JobFilter { item_id: job.item_id, kind: Some(JobKind::Backup), ..JobFilter::default() };
+    let others = context.jobs.job_durations(like, RUNS_MAX as u32).await?;
     let about = (job.tenant_id, Some(job.id), job.item_id);
     let event = |kind, words| context.event(kind, about, now, words);
     let took = took(context, job, now).await?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
-use super::watch::expected;
+use super::forecast::expected;
 use crate::domain::alert::Topic;
 use crate::domain::channel::{Channel, Rhythm};
 use crate::domain::digest::{Digest, Facts, build};
@@ -207,7 +207,7 @@ async fn plan_facts(context: &Context, plan: &Plan, now: Timestamp, facts: &mut 
             None => {}
         }
         if place < DURATION_ITEMS_MAX {
-            longest = longest.max(expected(context, item.id, plan.id).await?);
+            longest = longest.max(expected(context, plan.id, item.id).await?);
         }
     }
     if let Some(longest) = longest {

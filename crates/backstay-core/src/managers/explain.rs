@@ -12,16 +12,17 @@ use jiff::tz::TimeZone;
 use super::anomaly;
 use super::context::Context;
 use super::fit::warnings;
+use super::forecast::{expected, next_backup};
 use super::retention::verdict_of;
 use crate::domain::explain::{self, Place, Queue, Running};
-use crate::domain::fairness::{Candidate, Caps};
-use crate::domain::id::{ItemId, PlanId, SnapshotId};
+use crate::domain::fairness::Candidate;
+use crate::domain::id::{PlanId, SnapshotId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobKind, JobState, Outcome};
 use crate::domain::plan::Plan;
 use crate::domain::proof::{DrillRate, Slice};
 use crate::domain::retention::Verdict;
-use crate::domain::rpo::{Age, DURATIONS_MAX, Forecast, age, expected_duration, forecast};
+use crate::domain::rpo::{Age, DURATION_UNKNOWN, DURATIONS_MAX, Forecast, age, expected_duration};
 use crate::domain::rto::{self, RtoForecast};
 use crate::domain::schedule::{Planned, next};
 use crate::domain::snapshot::Snapshot;
@@ -33,9 +34,6 @@ pub const QUEUE_ROWS_MAX: u32 = 300;
 
 /// Starts of a plan that are named one by one.
 const STARTS_SHOWN: usize = 5;
-
-/// Newest backups of an item among which one that has not ended is looked for.
-const LIVE_ROWS_MAX: u32 = 10;
 
 /// Items of a plan whose restore is forecast as a whole; each costs a question.
 const RESTORE_ITEMS_MAX: usize = 200;
@@ -171,17 +169,21 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
     if plans.is_empty() {
         said.lines.push("no plan backs it up".to_owned());
     }
-    let expected = expected(context, item.id).await?;
     for plan in &plans {
         let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
         let age = age(plan.rpo, plan.created_at, newest.as_ref().map(|snapshot| snapshot.proved_at(now)), now);
-        let (foreseen, more) = item_forecast(context, plan, item, (age, expected, now), zone).await?;
+        let expected = expected(context, plan.id, item.id).await?.unwrap_or(DURATION_UNKNOWN);
+        let next = next_backup(context, plan, item, now).await?;
+        let foreseen = next.forecast(age, expected, now);
         let restore = match &newest {
             Some(snapshot) => rto::forecast(&drills(context, plan).await?, snapshot.counts.bytes),
             None => None,
         };
         let restore_words = restore.map(|forecast| forecast.words());
-        let lines = explain::item(age, foreseen, now, zone).into_iter().chain(more).chain(restore_words);
+        let lines = explain::item(age, foreseen, now, zone)
+            .into_iter()
+            .chain([next.words(expected, zone)])
+            .chain(restore_words);
         match plans.len() {
             1 => said.lines.extend(lines),
             _ => said.lines.extend(lines.map(|line| format!("plan {}: {line}", plan.name))),
@@ -190,60 +192,6 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
         said.forecasts.push(ItemForecast { plan_id, plan_name, age, forecast: foreseen, restore });
     }
     Ok(said)
-}
-
-/// Returns what is to be expected of an item in a plan, and why: by its backup that has not ended, else by its schedule.
-async fn item_forecast(
-    context: &Context,
-    plan: &Plan,
-    item: &Item,
-    (age, expected, now): (Age, Duration, Timestamp),
-    zone: &TimeZone,
-) -> Result<(Forecast, Vec<String>), StoreError> {
-    let of_item = JobFilter { item_id: Some(item.id), kind: Some(JobKind::Backup), ..JobFilter::default() };
-    let newest = context.jobs.job_list(of_item, Page { before: None, rows_max: LIVE_ROWS_MAX }).await?;
-    let of_plan = |job: &&Job| job.plan_id == Some(plan.id) && job.state.name().is_live();
-    let Some(job) = newest.iter().find(of_plan) else {
-        let state = context.schedules.schedule_get(plan.id).await?;
-        let runs = state.paused_at.is_none() && item.vanished_at.is_none();
-        let start = next(&state.planned(plan), now, 1).first().map(|(_, start_at)| *start_at).filter(|_| runs);
-        let words = match start {
-            Some(at) => format!("its next backup is planned for {}", explain::moment(at, zone)),
-            None => "no backup of it is planned".to_owned(),
-        };
-        return Ok((forecast(age, start, expected, now), vec![words]));
-    };
-    let (start, asked_at, words) = match &job.state {
-        JobState::Leased { .. } | JobState::Cancelling { .. } => {
-            let attempts = context.history.attempt_list(job.id).await?;
-            let begun = attempts.last().map_or(now, |attempt| attempt.leased_at);
-            let ends_at = begun.saturating_add(expected).unwrap_or(Timestamp::MAX);
-            let (begun_words, ends) = (explain::moment(begun, zone), explain::moment(ends_at, zone));
-            // What runs has had its agent: what counts is whether it began in time.
-            (Some(begun), begun.min(now), format!("job {} runs since {begun_words}, to end about {ends}", job.id))
-        }
-        JobState::Waiting { wake_at, reason } => {
-            let words = format!("job {} waits until {}: {reason}", job.id, explain::moment(*wake_at, zone));
-            (Some(*wake_at), now, words)
-        }
-        _ => {
-            let found = place(context, job, now).await?;
-            let start = found.place.as_ref().and_then(|place| place.starts_at);
-            (start, now, format!("job {} waits in the queue", job.id))
-        }
-    };
-    let foreseen = match age.overdue_by(now) {
-        Some(_) => Forecast::Overdue { breach_at: age.breach_at },
-        None => forecast(age, start, expected, asked_at),
-    };
-    Ok((foreseen, vec![words]))
-}
-
-/// Returns how long a backup of an item is expected to take, from its newest ones.
-async fn expected(context: &Context, item: ItemId) -> Result<Duration, StoreError> {
-    let mut newest = context.jobs.job_durations(JobKind::Backup, Some(item), DURATIONS_MAX as u32).await?;
-    newest.reverse();
-    Ok(expected_duration(&newest))
 }
 
 /// Says why a job exists, what it does, and when it is expected to start.
@@ -271,28 +219,36 @@ pub async fn job_explain(context: &Context, job: &Job, zone: &TimeZone) -> Resul
     if is_due && found.agents == 0 {
         said.lines.push("no agent is alive".to_owned());
     }
+    if is_due && let Some(held) = context.schedules.calendar_get(now).await?.held(job.tenant_id, now) {
+        said.lines
+            .push(format!("no schedule starts anything now ({}); what is in the queue already goes on", held.reason));
+    }
     (said.place, said.has_more) = (found.place, found.has_more);
     Ok(said)
 }
 
 /// What was found of a job in the queue.
 #[derive(Default)]
-struct Found {
-    place: Option<Place>,
+pub(super) struct Found {
+    pub(super) place: Option<Place>,
     has_more: bool,
     agents: usize,
 }
 
-/// Returns where a due job stands. By the rules alone it might start now; how many agents work at once is taken from what
-/// runs, so that an expected start does not promise what no agent is there for.
-async fn place(context: &Context, job: &Job, now: Timestamp) -> Result<Found, StoreError> {
+/// Returns where a due job stands. By the rules alone it might start now; how many agents work at once, and at what, is
+/// taken from who is alive and from what runs, so that an expected start does not promise what no agent is there for.
+pub(super) async fn place(context: &Context, job: &Job, now: Timestamp) -> Result<Found, StoreError> {
     let look = context.jobs.queue_look(QUEUE_ROWS_MAX).await?;
     let (rules, _) = context.jobs.queue_rules_get().await?;
-    let agents = context.jobs.agent_list_alive().await?.len();
+    let agents: Vec<Vec<JobKind>> =
+        context.jobs.agent_list_alive().await?.into_iter().map(|agent| agent.kinds).collect();
     let kinds: BTreeSet<&str> = look.kinds().map(JobKind::word).collect();
     let mut lengths: HashMap<JobKind, Duration> = HashMap::new();
     for kind in kinds.into_iter().filter_map(JobKind::from_word) {
-        let mut newest = context.jobs.job_durations(kind, None, DURATIONS_MAX as u32).await?;
+        let mut newest = context
+            .jobs
+            .job_durations(JobFilter { kind: Some(kind), ..JobFilter::default() }, DURATIONS_MAX as u32)
+            .await?;
         newest.reverse();
         lengths.insert(kind, expected_duration(&newest));
     }
@@ -302,16 +258,8 @@ async fn place(context: &Context, job: &Job, now: Timestamp) -> Result<Found, St
         Running { job: running.clone(), ends_at }
     });
     let running: Vec<Running> = running.collect();
-    let queue = |caps: &Caps| {
-        let queue =
-            Queue { queued: &look.queued, running: &running, caps, weights: &rules.weights, expected: &expected };
-        queue.place(job.id, now)
-    };
-    let at_once = u32::try_from(running.len().max(agents)).unwrap_or(u32::MAX);
-    let as_now = Caps { global: Some(rules.caps.global.unwrap_or(at_once).min(at_once)), ..rules.caps.clone() };
-    let start = if agents == 0 { None } else { queue(&as_now).and_then(|place| place.starts_at) };
-    let place = queue(&rules.caps).map(|place| Place { starts_at: start, ..place });
-    Ok(Found { place, has_more: look.has_more, agents })
+    let queue = Queue { queued: &look.queued, running: &running, rules: &rules, agents: &agents, expected: &expected };
+    Ok(Found { place: queue.place(job.id, now), has_more: look.has_more, agents: agents.len() })
 }
 
 /// Says which rules keep a snapshot, or when it goes.

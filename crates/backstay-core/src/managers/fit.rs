@@ -11,7 +11,7 @@ use crate::domain::overlap::{Load, windows_fit};
 use crate::domain::plan::Plan;
 use crate::domain::rpo::{DURATIONS_MAX, expected_duration};
 use crate::domain::schedule::{OverlapKey, next};
-use crate::ports::store::StoreError;
+use crate::ports::store::{JobFilter, StoreError};
 
 /// Plans of one tenant that are looked at.
 const PLANS_MAX: usize = 20;
@@ -55,7 +55,9 @@ async fn load(context: &Context, plan: &Plan, now: Timestamp) -> Result<Option<L
     let live: Vec<_> = items.iter().filter(|item| item.vanished_at.is_none()).collect();
     let (mut expected, mut known) = (Duration::ZERO, 0u32);
     for item in live.iter().take(ITEMS_MAX) {
-        let mut newest = context.jobs.job_durations(JobKind::Backup, Some(item.id), DURATIONS_MAX as u32).await?;
+        // A plan that is new is expected to take as long as others of its items.
+        let like = JobFilter { item_id: Some(item.id), kind: Some(JobKind::Backup), ..JobFilter::default() };
+        let mut newest = context.jobs.job_durations(like, DURATIONS_MAX as u32).await?;
         if !newest.is_empty() {
             newest.reverse();
             expected += expected_duration(&newest);

@@ -15,7 +15,7 @@ use crate::domain::id::ItemId;
 use crate::domain::job::{Job, JobKind};
 use crate::domain::rpo::{DURATIONS_MAX, usual_duration};
 use crate::domain::unread::Unread;
-use crate::ports::store::{PAGE_ROWS_MAX, StoreError};
+use crate::ports::store::{JobFilter, PAGE_ROWS_MAX, StoreError};
 
 /// Events of a tenant among which those of one job are looked for: a week of a tenant with a thousand jobs a day.
 pub const EVENTS_LOOKED_MAX: usize = 20_000;
@@ -98,7 +98,8 @@ pub async fn job_usual(context: &Context, job: &Job) -> Result<Option<Duration>,
 /// # Errors
 /// [`StoreError`].
 pub async fn usual(context: &Context, kind: JobKind, item: ItemId) -> Result<Option<Duration>, StoreError> {
-    let newest = context.jobs.job_durations(kind, Some(item), DURATIONS_MAX as u32).await?;
+    let like = JobFilter { item_id: Some(item), kind: Some(kind), ..JobFilter::default() };
+    let newest = context.jobs.job_durations(like, DURATIONS_MAX as u32).await?;
     Ok(usual_duration(&newest))
 }
 

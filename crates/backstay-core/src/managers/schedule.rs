@@ -25,6 +25,7 @@ use crate::domain::id::{JobId, JobSetId, MaintenanceId, PlanId};
 use crate::domain::item::Item;
 use crate::domain::job::{Job, JobState, Trigger};
 use crate::domain::job_set::JobSet;
+use crate::domain::lease::LEASE_TTL;
 use crate::domain::overlap::{Claimant, Key, Meeting, meet};
 use crate::domain::plan::Plan;
 use crate::domain::schedule::{
@@ -378,19 +379,27 @@ pub async fn maintenance_end(context: &Context, id: MaintenanceId) -> Result<(),
     context.schedules.schedule_look_again().await.map(drop)
 }
 
-/// Has all plans looked at anew when the store's clock went back since the last look, and returns how many; none when it
-/// did not.
+/// Brings nearer what the store's clock dated in the future before it went back, has all plans looked at anew, and returns
+/// how many rows that were; none when it did not go back. `before` is what it said at the last look, and how long ago by a
+/// steady clock that was. A process that begins has none: then heartbeats say how far the clock had come.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn clock_watch(
     context: &Context,
-    before: Timestamp,
+    before: Option<(Timestamp, Duration)>,
     now: Timestamp,
-    elapsed: Duration,
 ) -> Result<Option<u64>, StoreError> {
-    match clock_jump(before, now, elapsed) {
-        Some(ClockJump::Back(_)) => context.schedules.schedule_look_again().await.map(Some),
-        Some(ClockJump::Forward(_)) | None => Ok(None),
-    }
+    let jump = match before {
+        Some((before, elapsed)) => clock_jump(before, now, elapsed),
+        None => {
+            let latest = context.schedules.heartbeat_latest().await?;
+            // It was written so long before it ends, at the most.
+            let written = latest.and_then(|end| end.checked_sub(LEASE_TTL).ok());
+            written.and_then(|written| clock_jump(written, now, Duration::ZERO))
+        }
+    };
+    let Some(ClockJump::Back(by)) = jump else { return Ok(None) };
+    let plans = context.schedules.schedule_look_again().await?;
+    Ok(Some(plans + context.schedules.dates_bring_nearer(now, by).await?))
 }

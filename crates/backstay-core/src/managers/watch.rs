@@ -18,18 +18,17 @@ use jiff::tz::TimeZone;
 
 use super::alert::{Fact, end, is_worth_telling, take_in};
 use super::context::Context;
+use super::forecast::{NextBackup, expected, next_backup};
 use crate::domain::alert::{Notice, Topic};
-use crate::domain::attempt::AttemptEnd;
 use crate::domain::channel::Channel;
 use crate::domain::digest::time_words;
 use crate::domain::id::{ItemId, PlanId};
 use crate::domain::item::Item;
-use crate::domain::job::{JobKind, StateName};
 use crate::domain::plan::Plan;
-use crate::domain::rpo::{Age, Forecast, age, expected_duration, forecast};
+use crate::domain::rpo::{Age, Forecast, age};
 use crate::domain::schedule::ScheduleState;
 use crate::ports::notice::{AlertRow, Mark, NoticeWrite, Outgoing, Watched};
-use crate::ports::store::{JobFilter, Page, StoreError};
+use crate::ports::store::StoreError;
 
 /// How soon an item that is not well is looked at again: its recovery is told within this and a tick.
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -42,9 +41,6 @@ const LOOK_ROWS_MAX: u32 = 200;
 
 /// Most looks of one tick: a bound on its length after downtime.
 const TICK_LOOKS_MAX: u32 = 50;
-
-/// Backups whose lengths make an expectation; each costs a question.
-const HISTORY_JOBS_MAX: u32 = 5;
 
 /// What one tick did.
 #[derive(Debug, Default)]
@@ -211,49 +207,21 @@ async fn fate(
         return Ok(Fate { topic: Some(Topic::Overdue), words: String::new(), next_look: soon });
     }
     // Without a history nobody knows how long a backup takes: the breach itself is told.
-    let Some(expected) = expected(context, item.id, plan.id).await? else { return Ok(safe(breach_at)) };
+    let Some(expected) = expected(context, plan.id, item.id).await? else { return Ok(safe(breach_at)) };
     let warn_at = breach_at.saturating_sub(expected.saturating_mul(2)).unwrap_or(Timestamp::MIN);
     if now < warn_at || state.paused_at.is_some() || item.vanished_at.is_some() {
         return Ok(safe(if now < warn_at { warn_at } else { breach_at }));
     }
-    let filter = JobFilter {
-        item_id: Some(item.id),
-        kind: Some(JobKind::Backup),
-        state: Some(StateName::Leased),
-        ..JobFilter::default()
-    };
-    let runs = !context.jobs.job_list(filter, Page { before: None, rows_max: 1 }).await?.is_empty();
-    if runs {
-        return Ok(safe(breach_at));
-    }
-    let foreseen = forecast(age, state.next_due_at, expected, now);
+    let next = next_backup(context, plan, item, now).await?;
+    let foreseen = next.forecast(age, expected, now);
     match foreseen {
+        Forecast::Safe if matches!(next, NextBackup::Runs { .. }) => Ok(safe(breach_at)),
         Forecast::Safe | Forecast::Overdue { .. } => Ok(safe(breach_at.min(soon))),
         Forecast::Threatened { .. } | Forecast::Unavoidable { .. } => {
             let words = foreseen.words(&TimeZone::UTC, now);
             Ok(Fate { topic: Some(Topic::Threatened), words: format!("{words} (UTC)"), next_look: breach_at.min(soon) })
         }
     }
-}
-
-/// Returns how long a backup of an item is expected to take, from the newest ones of its plan; none without a history.
-pub(super) async fn expected(context: &Context, item: ItemId, plan: PlanId) -> Result<Option<Duration>, StoreError> {
-    let filter = JobFilter {
-        item_id: Some(item),
-        kind: Some(JobKind::Backup),
-        state: Some(StateName::Succeeded),
-        ..JobFilter::default()
-    };
-    let jobs = context.jobs.job_list(filter, Page { before: None, rows_max: HISTORY_JOBS_MAX }).await?;
-    let mut durations = Vec::new();
-    for job in jobs.iter().rev().filter(|job| job.plan_id == Some(plan)) {
-        for attempt in context.history.attempt_list(job.id).await? {
-            if let Some((ended_at, AttemptEnd::Finished)) = attempt.ended {
-                durations.push(Duration::try_from(ended_at.duration_since(attempt.leased_at)).unwrap_or_default());
-            }
-        }
-    }
-    Ok((!durations.is_empty()).then(|| expected_duration(&durations)))
 }
 
 /// An item in its plan, for words.

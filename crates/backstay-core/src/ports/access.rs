@@ -73,6 +73,8 @@ pub trait AccessStore: Send + Sync {
     async fn change_add(&self, record: &ChangeRecord) -> Result<(), StoreError>;
     /// Returns the newest record; none if there is none.
     async fn change_newest(&self) -> Result<Option<ChangeRecord>, StoreError>;
+    /// Returns records in the order of their places, from a place on.
+    async fn change_chain(&self, from_sequence: i64, rows_max: u32) -> Result<Vec<ChangeRecord>, StoreError>;
     /// Returns a page of records.
     async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError>;
 }

@@ -1,5 +1,7 @@
 //! Figures for monitoring that a store can give without reading history.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -19,9 +21,25 @@ pub struct QueueDepth {
     pub oldest_at: Timestamp,
 }
 
+/// What monitoring shows of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanFigure {
+    /// Name of its tenant.
+    pub tenant: String,
+    /// Its name.
+    pub plan: String,
+    /// How old the newest good snapshot of an item may be.
+    pub rpo: Duration,
+    /// When the item that is worst off was last saved well or confirmed; none while one never was, or there is none.
+    pub oldest_at: Option<Timestamp>,
+}
+
 /// Gives figures.
 #[async_trait]
 pub trait MeterStore: Send + Sync {
     /// Returns how many jobs of each kind are in each state that is not final, by the words of kind and state.
     async fn queue_depth(&self) -> Result<Vec<QueueDepth>, StoreError>;
+    /// Returns what is shown of the first plans that live, by id, as of a moment, and how many more there are. The rest is
+    /// counted only where there is one.
+    async fn plan_figures(&self, rows_max: u32, now: Timestamp) -> Result<(Vec<PlanFigure>, u64), StoreError>;
 }

@@ -3,6 +3,8 @@
 //! Cost grows with what is due: a plan that rests is not looked at. A write names the revision that it saw, so two
 //! replicas may tick at once. Who comes in: `managers::schedule` and the doors of a plan.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -91,6 +93,18 @@ pub trait ScheduleStore: Send + Sync {
 
     /// Has all plans looked at at once, and returns how many: their clock went back, or a window was taken away.
     async fn schedule_look_again(&self) -> Result<u64, StoreError>;
+
+    /// Returns when the heartbeat that ends last does, over or not; none when there is no agent.
+    async fn heartbeat_latest(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Brings nearer what a clock that went back by a length had dated in the future, as [`nearer`] says: when jobs may start
+    /// and wake, when items, channels, repositories, proofs, monitors and messages are due. What was done later than now was
+    /// done now, and no heartbeat lasts longer than [`LEASE_TTL`]. Returns how many rows that were. Purges stay as they are:
+    /// what is destroyed too early is gone.
+    ///
+    /// [`nearer`]: crate::domain::schedule::nearer
+    /// [`LEASE_TTL`]: crate::domain::lease::LEASE_TTL
+    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError>;
 
     /// Returns what holds starts back at a moment and later.
     async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError>;

@@ -459,6 +459,15 @@ impl QueueLook {
     }
 }
 
+/// An agent whose heartbeat has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AliveAgent {
+    /// Its id.
+    pub id: AgentId,
+    /// What it takes, as it said when it asked for work last.
+    pub kinds: Vec<JobKind>,
+}
+
 /// What a prune removed of its job's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
@@ -511,8 +520,9 @@ pub trait JobStore: Send + Sync {
 
     /// Leases up to `count_max` due jobs of these kinds to an agent, by time to breach, then priority, then age, and
     /// extends its heartbeat by `ttl`. When jobs of several tenants are due, or caps are set, it is
-    /// [`crate::domain::fairness::admit`] that says which, over the first ones of each tenant. A job whose repository is held in a way that excludes it is passed over. So is one
-    /// that shares a repository which an earlier job of the queue has waited ten minutes to hold alone.
+    /// [`crate::domain::fairness::admit`] that says which, over the first ones of each tenant. What
+    /// [`crate::domain::exclusion`] keeps back is passed over: a job whose repository is held in a way that excludes it, or
+    /// that shares one which an earlier job of the queue has waited ten minutes to hold alone.
     /// Leases that the agent has had for a `ttl` and that are not among `held` are lost from now on.
     async fn job_lease(
         &self,
@@ -531,7 +541,7 @@ pub trait JobStore: Send + Sync {
     async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError>;
 
     /// Returns the agents whose heartbeat has not ended.
-    async fn agent_list_alive(&self) -> Result<Vec<AgentId>, StoreError>;
+    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError>;
 
     /// Stores progress; moves the stall limit only when it differs from what was stored.
     async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError>;
@@ -565,13 +575,8 @@ pub trait JobStore: Send + Sync {
     /// [`StoreError::Move`] when it is not parked; [`StoreError::Taken`] when another backup of its item is live.
     async fn job_lift(&self, id: JobId, now: Timestamp, lifted: &Event) -> Result<JobState, StoreError>;
 
-    /// Returns how long the newest succeeded jobs of a kind took, newest first; of one item or of all.
-    async fn job_durations(
-        &self,
-        kind: JobKind,
-        item: Option<ItemId>,
-        rows_max: u32,
-    ) -> Result<Vec<Duration>, StoreError>;
+    /// Returns how long the newest succeeded jobs that a filter shows took, newest first; it names no state.
+    async fn job_durations(&self, filter: JobFilter, rows_max: u32) -> Result<Vec<Duration>, StoreError>;
 
     /// Returns the first `rows_max` jobs of the queue, and all that run.
     async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError>;

@@ -31,10 +31,12 @@ pub(crate) const POSTGRES_SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSA
      SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
      SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan";
 
-/// What MariaDB is told.
-const MARIADB_SESSION: &str = "SET tx_isolation = 'READ-COMMITTED', \
+/// What MariaDB is told. Where several indexes lead to parts of what is asked, one of them is gone through in its order: what
+/// is in all of them, read and sorted, is the whole history of an item.
+pub(crate) const MARIADB_SESSION: &str = "SET tx_isolation = 'READ-COMMITTED', \
      innodb_lock_wait_timeout = 20, max_statement_time = 60, idle_transaction_timeout = 60, \
-     sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), foreign_key_checks = 1, check_constraint_checks = 1";
+     sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), foreign_key_checks = 1, check_constraint_checks = 1, \
+     optimizer_switch = 'index_merge_intersection=off'";
 
 /// How long a connection may be idle and be taken for alive: asking it costs as much as what it is wanted for.
 const IDLE_UNTESTED: Duration = Duration::from_millis(500);

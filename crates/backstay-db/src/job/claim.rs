@@ -6,14 +6,14 @@
 //! passed over), each is moved from queued to leased under that very condition, and its lease, attempt and epoch are
 //! written with it.
 //!
-//! A job that wants its repository alone waits until those who share it have ended. For [`ALONE_PATIENCE`] later ones may
-//! overtake it; after that, those that come after it in the queue's order wait until it has run, so that it gets its turn
-//! within the longest running job. This ends [`ALONE_HOLD_MAX`] after it was due: when no agent can run it, backups must
-//! not stand still for its sake.
+//! A job that wants its repository alone waits until those who share it have ended. For
+//! [`ALONE_PATIENCE`](backstay_core::domain::exclusion::ALONE_PATIENCE) later ones may overtake it; after that, those that
+//! come after it in the queue's order wait until it has run, so that it gets its turn within the longest running job. The
+//! rules are `core/domain/exclusion.rs`, which explanations ask too; the conditions in SQL say the same.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backstay_core::domain::attempt::AttemptToken;
 use backstay_core::domain::id::AgentId;
@@ -28,7 +28,7 @@ use sea_orm::{
 };
 
 use super::due::due_put;
-use super::exclusion::padded;
+use super::exclusion::{overtaken, padded};
 use super::hint::Low;
 use super::state::move_to;
 use super::turns::line;
@@ -37,17 +37,10 @@ use crate::declaration::found;
 use crate::dialect::{insert_unless_taken, is_among, literal, parent_lock};
 use crate::entity::{attempt, checkpoint, job, job_due, lease, repository};
 use crate::error::{insert_error, store_error};
-use crate::row::micros_of;
 
 /// Candidates read beyond those wanted: some may be passed over because an earlier one of the same claim excludes them,
 /// or because their rows cannot be read. One bad row must not hold the queue up.
 const CANDIDATES_SPARE: u64 = 16;
-
-/// How long a job that wants its repository alone is overtaken by jobs that share it: a prune can wait, a backup less.
-const ALONE_PATIENCE: Duration = Duration::from_secs(10 * 60);
-
-/// How long after it was due a job that wants its repository alone keeps others waiting at most.
-const ALONE_HOLD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Leases up to `count_max` due jobs of these kinds, at a moment that the deciding clock told in this transaction.
 pub(super) async fn claim(
@@ -261,12 +254,6 @@ fn waiting_alone(now: Timestamp) -> SelectStatement {
         .and_where(other(job_due::Column::JobId).not_equals((job_due::Entity, job_due::Column::JobId)))
         .and_where(other(job_due::Column::BreachAt).lte(Expr::col((job_due::Entity, job_due::Column::BreachAt))))
         .take()
-}
-
-/// Returns when a job that holds others back became due: after the first moment, at the second one at the latest.
-pub(super) fn overtaken(now: Timestamp) -> (i64, i64) {
-    let before = |by: Duration| now.as_microsecond().saturating_sub(micros_of(by));
-    (before(ALONE_HOLD_MAX), before(ALONE_PATIENCE))
 }
 
 /// The name under which the hot table is asked a second time.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::id::AgentId;
-use backstay_core::domain::job::StateName;
+use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::job::Standing;
-use backstay_core::ports::store::StoreError;
+use backstay_core::ports::store::{AliveAgent, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
@@ -40,18 +40,21 @@ fn jobs_held(agent: &str) -> SelectStatement {
     Query::select().column(lease::Column::JobId).from(lease::Entity).and_where(lease::Column::AgentId.eq(agent)).take()
 }
 
-/// Begins or extends a heartbeat because its agent asks for work, and returns the present moment; none when it ended
+/// Begins or extends a heartbeat because its agent asks for work of some kinds, and returns the present moment; none when it ended
 /// while the agent had leases.
 pub(super) async fn begin(
     tx: &DatabaseTransaction,
     now: &Now,
-    agent: AgentId,
+    (agent, kinds): (AgentId, &[JobKind]),
     ttl: Duration,
 ) -> Result<Option<Timestamp>, StoreError> {
     let (id, backend) = (agent.to_string(), tx.get_database_backend());
+    let kinds = agent::kinds_cell(kinds);
     let extend = |until: Expr| {
         let may_extend = is_alive(now.expr(backend)).or(Expr::exists(jobs_held(&id)).not());
-        let update = agent::Entity::update_many().col_expr(agent::Column::ExpiresAt, until);
+        let update = agent::Entity::update_many()
+            .col_expr(agent::Column::ExpiresAt, until)
+            .col_expr(agent::Column::Kinds, Expr::val(kinds.as_str()));
         update.filter(agent::Column::Id.eq(&id)).filter(may_extend)
     };
     if backend.support_returning() {
@@ -71,7 +74,8 @@ pub(super) async fn begin(
             return Ok(Some(moment));
         }
     }
-    let row = agent::Model { id: id.clone(), first_seen_at: at, expires_at: at + micros_of(ttl) };
+    let expires_at = at + micros_of(ttl);
+    let row = agent::Model { id: id.clone(), first_seen_at: at, expires_at, kinds: Some(kinds.clone()) };
     let inserted = insert_unless_taken(tx, row.into_active_model()).await;
     let inserted = inserted.map_err(|error| insert_error(error, "agent", id))?;
     Ok(inserted.then_some(moment))
@@ -158,9 +162,9 @@ pub(super) async fn retire(db: &Database, agent: AgentId) -> Result<(), StoreErr
 }
 
 /// Returns the agents whose heartbeat has not ended.
-pub(super) async fn list_alive(db: &Database) -> Result<Vec<AgentId>, StoreError> {
+pub(super) async fn list_alive(db: &Database) -> Result<Vec<AliveAgent>, StoreError> {
     let now = db.now.expr(db.reader.get_database_backend());
     let query = agent::Entity::find().filter(is_alive(now));
     let rows = query.all(&db.reader).await.map_err(store_error)?;
-    rows.iter().map(|row| Row::of("agent", &row.id).parse("id", &row.id)).collect()
+    rows.iter().map(agent::Model::read).collect()
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use backstay_core::domain::fairness::{Candidate, endpoint_of, host_of};
-use backstay_core::domain::id::{ItemId, TenantId};
+use backstay_core::domain::id::TenantId;
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::{JobFilter, Page, QueueLook, StoreError};
 use jiff::Timestamp;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect,
     RelationDef, Select,
@@ -17,10 +18,9 @@ use uuid::Uuid;
 use super::list_question;
 use crate::Database;
 use crate::declaration::found;
-use crate::dialect::is_among;
+use crate::dialect::{is_among, literal};
 use crate::entity::{attempt, item, job, job_due, lease, repository, source};
 use crate::error::store_error;
-use crate::history::rows_limit;
 use crate::row::Row;
 
 /// Returns a hot row as fairness sees it.
@@ -36,10 +36,22 @@ pub(super) fn candidate_of(due: &job_due::Model) -> Result<Candidate, StoreError
         repository_id: row.parse("repository_id", &due.repository_id)?,
         host: due.source_host.clone(),
         endpoint: due.storage_endpoint.clone().unwrap_or_default(),
+        overlap: row.parse_some("overlap_key", due.overlap_key.as_deref())?,
         breach_at: row.instant("breach_at", due.breach_at)?,
         priority,
         created_at: row.instant("due_at", due.due_at)?,
     })
+}
+
+/// Returns a hot row as fairness sees it; none, and it is logged, when it cannot be read.
+pub(super) fn readable(due: &job_due::Model) -> Option<Candidate> {
+    match candidate_of(due) {
+        Ok(candidate) => Some(candidate),
+        Err(error) => {
+            tracing::error!(job_id = due.job_id, error = %error, "a queued job is passed over: it cannot be read");
+            None
+        }
+    }
 }
 
 /// Reads a tenant; what an older version wrote without one counts as nobody's.
@@ -66,6 +78,7 @@ pub(super) fn running_of(lease: &lease::Model) -> Result<(Candidate, Timestamp),
         repository_id: row.parse("repository_id", &lease.repository_id)?,
         host: lease.source_host.clone(),
         endpoint: lease.storage_endpoint.clone().unwrap_or_default(),
+        overlap: row.parse_some("overlap_key", lease.overlap_key.as_deref())?,
         // What runs has had its turn.
         breach_at: leased_at,
         priority: 0,
@@ -94,17 +107,16 @@ pub(super) async fn look(db: &Database, rows_max: u32) -> Result<QueueLook, Stor
     Ok(QueueLook { queued, has_more, running: running(&db.reader).await? })
 }
 
-/// Returns how long the newest succeeded jobs of a kind took, newest first.
-pub(super) async fn durations(
-    db: &Database,
-    kind: JobKind,
-    item: Option<ItemId>,
-    rows_max: u32,
-) -> Result<Vec<Duration>, StoreError> {
-    let state = Some(StateName::Succeeded);
-    let filter = JobFilter { item_id: item, kind: Some(kind), state, ..JobFilter::default() };
-    let jobs = list_question(filter, Page { before: None, rows_max: u32::try_from(rows_limit(rows_max)).unwrap_or(0) });
-    let jobs = jobs.all(&db.reader).await.map_err(store_error)?;
+/// Returns the question for the newest succeeded jobs that a filter shows. The state is written out: an index that has
+/// successes alone answers only what says so.
+pub(crate) fn durations_question(filter: JobFilter, rows_max: u32) -> Select<job::Entity> {
+    list_question(JobFilter { state: None, ..filter }, Page { before: None, rows_max })
+        .filter(Expr::col(job::Column::State).eq(literal(StateName::Succeeded.word())))
+}
+
+/// Returns how long the newest succeeded jobs that a filter shows took, newest first.
+pub(super) async fn durations(db: &Database, filter: JobFilter, rows_max: u32) -> Result<Vec<Duration>, StoreError> {
+    let jobs = durations_question(filter, rows_max).all(&db.reader).await.map_err(store_error)?;
     let attempts = attempt::Entity::find()
         .filter(attempt::Column::JobId.is_in(jobs.iter().map(|job| &job.id)))
         .all(&db.reader)

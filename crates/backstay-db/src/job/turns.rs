@@ -1,5 +1,5 @@
-//! Whose turn it is, when tenants compete or caps are set: the claim asks `domain::fairness::admit` about a window of the
-//! queue, and what it answers is what is leased.
+//! Whose turn it is, when tenants compete or caps are set: the claim asks `domain::exclusion` about a window of the queue,
+//! and what it answers is what is leased.
 //!
 //! ```text
 //!  no cap, one tenant ──> the queue's own order; nothing here costs more than two looks at an index
@@ -10,11 +10,11 @@
 //! the most urgent jobs of all are always in it. Where caps are set, a claim locks the row of rules before it counts what
 //! runs, so that two never count the same; without caps claims pass one another.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
-use backstay_core::domain::fairness::{Candidate, Slot, admit};
+use backstay_core::domain::exclusion::in_turn;
+use backstay_core::domain::fairness::{Candidate, Slot};
 use backstay_core::domain::job::JobKind;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ use sea_orm::{
 use super::claim::{Wish, behind, locked, named, question, queue};
 use super::exclusion::{Exclusions, padded, waiting};
 use super::lane::{LANE_ROWS, Lane, lanes};
-use super::look::{candidate_of, running_of};
+use super::look::{readable, running_of};
 use super::rules::{rules_locked, rules_of};
 use crate::entity::{job_due, lease};
 use crate::error::store_error;
@@ -65,12 +65,11 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     if rules.caps.of(&Slot::Global).is_some_and(|cap| running.len() >= cap as usize) {
         return Ok(Some(Vec::new()));
     }
-    window.exclude(&leases).await?;
+    window.exclude(&running).await?;
     // What is known by name may be of tenants that have nothing behind it.
     if !is_capped && window.tenants(&lanes).len() <= 1 {
-        let mut free = window.candidates();
-        free.sort_by_key(|job| (job.breach_at, Reverse(job.priority), job.job_id));
-        let line: Vec<String> = free.iter().map(|job| job.job_id.to_string()).collect();
+        let line = in_turn(&window.free(), &running, &rules, 1).admitted;
+        let line: Vec<String> = line.iter().map(ToString::to_string).collect();
         let found = locked(tx, &line, count_max as usize).await?;
         // Where the first ones are held, or taken by others, the database looks for those behind them.
         return Ok((!is_head_full || found.len() >= count_max as usize).then_some(found));
@@ -79,6 +78,7 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     if is_head_full && window.free_of_head() < count_max as usize {
         window.look_head_free(u64::from(count_max) + HEAD_SPARE).await?;
     }
+    let tenants = window.tenants(&lanes).len();
     let lanes: Vec<String> = lanes.into_iter().map(|lane| lane.tenant).collect();
     // A lane of which nothing that was seen is free is looked at past what is held.
     for _ in 0..LOOKS_MAX {
@@ -90,7 +90,7 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     }
     let mut rows = LANE_ROWS;
     let line = loop {
-        let admitted = admit(&window.candidates(), &running, &rules.caps, &rules.weights).admitted;
+        let admitted = in_turn(&window.free(), &running, &rules, tenants).admitted;
         let wide: Vec<String> = lanes.iter().filter(|lane| window.may_go_on(lane)).cloned().collect();
         if admitted.len() >= count_max as usize || rows >= LANE_ROWS_MAX || wide.is_empty() {
             break admitted;
@@ -128,14 +128,20 @@ pub(crate) fn leases_question(tenants: &BTreeSet<String>) -> SelectStatement {
 struct Window<'a> {
     wish: Wish<'a>,
     excluded: Exclusions,
-    /// The rows that were seen, each once.
-    seen: BTreeMap<String, job_due::Model>,
+    /// The rows that were seen and can be read, each once.
+    seen: BTreeMap<String, Seen>,
     /// Those of them that are the queue's first.
     head: HashSet<String>,
     /// The repositories that were asked for jobs that wait for them.
     asked: HashSet<String>,
     /// Lanes whose last look saw less than it might.
     ended: HashSet<String>,
+}
+
+/// A row that was seen.
+struct Seen {
+    job: Candidate,
+    tenant: Option<String>,
 }
 
 impl<'a> Window<'a> {
@@ -177,7 +183,15 @@ impl<'a> Window<'a> {
 
     fn see_head(&mut self, rows: Vec<job_due::Model>) {
         self.head.extend(rows.iter().map(|row| row.job_id.clone()));
-        self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+        self.see(rows);
+    }
+
+    fn see(&mut self, rows: Vec<job_due::Model>) {
+        for row in rows {
+            if let Some(job) = readable(&row) {
+                self.seen.insert(row.job_id, Seen { job, tenant: row.tenant_id });
+            }
+        }
     }
 
     /// Looks at the first rows of each lane.
@@ -191,28 +205,27 @@ impl<'a> Window<'a> {
         }
         let rows = job_due::Entity::find().filter(job_due::Column::JobId.is_in(padded(&ids)));
         let rows = rows.all(self.wish.tx).await.map_err(store_error)?;
-        self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+        self.see(rows);
         Ok(())
     }
 
     /// Returns whose rows were seen.
     fn tenants(&self, lanes: &[Lane]) -> BTreeSet<String> {
-        let seen = self.seen.values().filter_map(|row| row.tenant_id.clone());
+        let seen = self.seen.values().filter_map(|row| row.tenant.clone());
         seen.chain(lanes.iter().map(|lane| lane.tenant.clone())).collect()
     }
 
     /// Takes note of what is held, and of who waits for a repository that was seen.
-    async fn exclude(&mut self, leases: &[lease::Model]) -> Result<(), StoreError> {
-        self.excluded = Exclusions::by(leases);
+    async fn exclude(&mut self, running: &[Candidate]) -> Result<(), StoreError> {
+        self.excluded = Exclusions::by(running);
         self.ask_waiting().await
     }
 
     async fn ask_waiting(&mut self) -> Result<(), StoreError> {
-        let new = |row: &&job_due::Model| !self.asked.contains(&row.repository_id);
-        let repositories: BTreeSet<String> =
-            self.seen.values().filter(new).map(|row| row.repository_id.clone()).collect();
+        let seen: BTreeSet<String> = self.seen.values().map(|row| row.job.repository_id.to_string()).collect();
+        let repositories: BTreeSet<String> = seen.into_iter().filter(|id| !self.asked.contains(id)).collect();
         if !repositories.is_empty() {
-            self.excluded.waiting.extend(waiting(self.wish.tx, self.wish.now, &repositories).await?);
+            self.excluded.wait(waiting(self.wish.tx, self.wish.now, &repositories).await?);
             self.asked.extend(repositories);
         }
         Ok(())
@@ -225,22 +238,22 @@ impl<'a> Window<'a> {
         let rows = job_due::Model::find_by_statement(statement).all(self.wish.tx).await.map_err(store_error)?;
         let of = |lane: &String| rows.iter().filter(|row| row.tenant_id.as_ref() == Some(lane)).count() as u64;
         self.ended.extend(lanes.iter().filter(|lane| of(lane) < rows_max).cloned());
-        self.seen.extend(rows.into_iter().map(|row| (row.job_id.clone(), row)));
+        self.see(rows);
         self.ask_waiting().await
     }
 
-    fn free(&self) -> impl Iterator<Item = &job_due::Model> {
-        self.seen.values().filter(|row| self.excluded.lets(row))
+    fn lets(&self) -> impl Iterator<Item = (&String, &Seen)> {
+        self.seen.iter().filter(|(_, row)| self.excluded.lets(&row.job))
     }
 
     /// Returns how many of the queue's first rows are free.
     fn free_of_head(&self) -> usize {
-        self.free().filter(|row| self.head.contains(&row.job_id)).count()
+        self.lets().filter(|(id, _)| self.head.contains(*id)).count()
     }
 
     /// Says whether rows of a tenant were seen, none of them is free, and there may be more.
     fn is_blind(&self, lane: &str) -> bool {
-        self.may_go_on(lane) && !self.free().any(|row| row.tenant_id.as_deref() == Some(lane))
+        self.may_go_on(lane) && !self.lets().any(|(_, row)| row.tenant.as_deref() == Some(lane))
     }
 
     /// Says whether a tenant may have more rows than were seen.
@@ -248,16 +261,9 @@ impl<'a> Window<'a> {
         !self.ended.contains(lane)
     }
 
-    /// Returns what is free, as fairness sees it.
-    fn candidates(&self) -> Vec<Candidate> {
-        let mut found = Vec::new();
-        for due in self.free() {
-            match candidate_of(due) {
-                Ok(candidate) => found.push(candidate),
-                Err(error) => tracing::error!(job_id = due.job_id, error = %error, "a queued job is passed over"),
-            }
-        }
-        found
+    /// Returns what is free.
+    fn free(&self) -> Vec<Candidate> {
+        self.lets().map(|(_, row)| row.job.clone()).collect()
     }
 }
 

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
 
 mod conformance;
+mod chain;
 mod file;
 mod harm;
 mod hint;

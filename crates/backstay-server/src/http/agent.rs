@@ -133,5 +133,5 @@ const fn fits(kind: JobKind, result: &JobResult) -> bool {
 
 pub(super) async fn agent_list(State(state): State<ServerState>) -> Result<Json<Rows<AgentView>>, ApiError> {
     let agents = state.context.jobs.agent_list_alive().await?;
-    Ok(Json(Rows::whole(agents.iter().map(|id| AgentView { id: id.to_string() }).collect())))
+    Ok(Json(Rows::whole(agents.iter().map(|agent| AgentView { id: agent.id.to_string() }).collect())))
 }

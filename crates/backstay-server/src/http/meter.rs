@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -13,7 +14,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::openapi::document;
 use backstay_core::domain::id::TenantId;
-use backstay_core::domain::plan::Plan;
+use backstay_core::ports::meter::PlanFigure;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 
@@ -21,8 +22,11 @@ use super::error::ApiError;
 use super::state::ServerState;
 use crate::tally::Counts;
 
-/// Plans with figures of their own: a scrape stays a few thousand small reads.
-const PLANS_MAX: usize = 1_000;
+/// Plans with figures of their own: a scrape stays a few questions, and Prometheus has a few thousand series of ours.
+const PLANS_MAX: u32 = 1_000;
+
+/// How long the figures of plans rest: a scrape interval, so that several who scrape cost what one does.
+const FIGURES_REST: Duration = Duration::from_secs(10);
 
 /// The media type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -90,28 +94,34 @@ fn totals(counts: &Counts, page: &mut Page) {
 
 /// Adds the figures of plans.
 async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(), StoreError> {
-    let tenants = state.context.declarations.tenant_list().await?;
-    let names: HashMap<TenantId, String> = tenants.into_iter().map(|row| (row.id, row.name.to_string())).collect();
-    let mut plans = state.context.declarations.plan_list(None).await?;
-    plans.retain(|plan| plan.retired_at.is_none());
+    let found = figures(state, now).await?;
+    let (figures, not_shown) = found.as_ref();
     page.head("backstay_plans_not_shown", "Plans beyond those that have figures of their own.");
-    page.row("backstay_plans_not_shown", &[], plans.len().saturating_sub(PLANS_MAX) as f64);
-    let mut figures = Vec::new();
-    for plan in plans.iter().take(PLANS_MAX) {
-        let tenant = names.get(&plan.tenant_id).map_or("", String::as_str);
-        figures.push((tenant, plan.name.as_str(), plan.rpo.as_secs_f64(), oldest_newest(state, plan, now).await?));
-    }
+    page.row("backstay_plans_not_shown", &[], *not_shown as f64);
     page.head("backstay_plan_rpo_seconds", "How old the newest good snapshot of an item may be.");
-    for (tenant, plan, rpo, _) in &figures {
-        page.row("backstay_plan_rpo_seconds", &[("tenant", tenant), ("plan", plan)], *rpo);
+    for row in figures {
+        page.row("backstay_plan_rpo_seconds", &[("tenant", &row.tenant), ("plan", &row.plan)], row.rpo.as_secs_f64());
     }
     let name = "backstay_plan_newest_good_snapshot_age_seconds";
     page.head(name, "Age of the newest good snapshot of the plan's item that is worst off; +Inf while one has none.");
-    for (tenant, plan, _, oldest) in &figures {
-        let age = oldest.map_or(f64::INFINITY, |at| age(now, at));
-        page.row(name, &[("tenant", tenant), ("plan", plan)], age);
+    for row in figures {
+        let age = row.oldest_at.map_or(f64::INFINITY, |at| age(now, at));
+        page.row(name, &[("tenant", &row.tenant), ("plan", &row.plan)], age);
     }
     Ok(())
+}
+
+/// Returns the figures of plans, as they were [`FIGURES_REST`] ago at the most, however many ask.
+async fn figures(state: &ServerState, now: Timestamp) -> Result<Arc<(Vec<PlanFigure>, u64)>, StoreError> {
+    let mut known = state.figures.lock().await;
+    if let Some((since, found)) = &*known
+        && since.elapsed() < FIGURES_REST
+    {
+        return Ok(found.clone());
+    }
+    let found = Arc::new(state.meter.plan_figures(PLANS_MAX, now).await?);
+    *known = Some((Instant::now(), found.clone()));
+    Ok(found)
 }
 
 /// Adds whether the work behind monitors goes on, as long as there are not too many of them.
@@ -120,28 +130,14 @@ async fn monitors(state: &ServerState, now: Timestamp, page: &mut Page) -> Resul
     let names: HashMap<TenantId, String> = tenants.into_iter().map(|row| (row.id, row.name.to_string())).collect();
     let rows = state.monitors.monitor_list(None).await?;
     page.head("backstay_monitors_not_shown", "Monitors beyond those that have figures of their own.");
-    page.row("backstay_monitors_not_shown", &[], rows.len().saturating_sub(PLANS_MAX) as f64);
+    page.row("backstay_monitors_not_shown", &[], rows.len().saturating_sub(PLANS_MAX as usize) as f64);
     page.head("backstay_monitor_down", "Whether a monitor's work failed, or was not heard of in time.");
-    for row in rows.iter().take(PLANS_MAX) {
+    for row in rows.iter().take(PLANS_MAX as usize) {
         let tenant = names.get(&row.tenant_id).map_or("", String::as_str);
         let is_down = f64::from(u8::from(row.trouble(now).is_some()));
         page.row("backstay_monitor_down", &[("tenant", tenant), ("monitor", row.name.as_str())], is_down);
     }
     Ok(())
-}
-
-/// Returns when the item of a plan that is worst off was last saved well or confirmed; none while one never was.
-async fn oldest_newest(state: &ServerState, plan: &Plan, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-    let mut oldest = None;
-    for item in state.context.declarations.item_list(plan.source_id).await? {
-        if item.vanished_at.is_some() {
-            continue;
-        }
-        let newest = state.context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-        let Some(at) = newest.map(|row| row.proved_at(now)) else { return Ok(None) };
-        oldest = Some(oldest.map_or(at, |known: Timestamp| known.min(at)));
-    }
-    Ok(oldest)
 }
 
 /// Returns an age in seconds; none is negative, whatever clocks say.

@@ -135,6 +135,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::AlertSilence => post(alert::alert_silence),
         Operation::DigestShow => get(alert::digest_show),
         Operation::AgentList => get(agent::agent_list),
+        Operation::ChangeVerify => get(token::change_verify),
         Operation::ChangeList => get(token::change_list),
         Operation::Metrics => get(meter::metrics),
         Operation::JobSetList => get(job_set::job_set_list),

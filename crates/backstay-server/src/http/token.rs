@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use backstay_api::types::change::ChangeView;
+use backstay_api::types::change::{ChainQuery, ChainView, ChangeView};
 use backstay_api::types::list::{PageQuery, Rows};
 use backstay_api::types::token::{TokenCreate, TokenMade, TokenView};
 use backstay_api::types::wire::SecretText;
 use backstay_core::domain::access::{Role, Scope};
 use backstay_core::domain::job::JobKind;
 use backstay_core::domain::token::ApiToken;
-use backstay_core::managers::access::{TokenDeclaration, token_issue};
+use backstay_core::managers::access::{self, TokenDeclaration, token_issue};
 
 use super::caller::{Caller, Own, unpurged};
 use super::error::ApiError;
@@ -76,4 +76,12 @@ pub(super) async fn change_list(
     let page = page(query.before.as_deref(), query.limit)?;
     let records = state.access.change_list(page).await?;
     Ok(Json(Rows::page(records.iter().map(ChangeView::from).collect(), page.rows_max, |row| &row.id)))
+}
+
+pub(super) async fn change_verify(
+    State(state): State<ServerState>,
+    Ask(query): Ask<ChainQuery>,
+) -> Result<Json<ChainView>, ApiError> {
+    let from = query.from_sequence.unwrap_or(1);
+    Ok(Json(access::change_verify(&state.context, state.access.as_ref(), from).await?.into()))
 }

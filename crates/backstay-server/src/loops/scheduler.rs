@@ -37,12 +37,12 @@ async fn look(
     before: &mut Option<(Timestamp, Instant)>,
 ) -> Result<(), backstay_core::ports::store::StoreError> {
     let now = context.schedules.clock_read().await?;
-    let seen = before.replace((now, Instant::now()));
-    if let Some((then, steady)) = seen
-        && let Some(plans) = clock_watch(context, then, now, steady.elapsed()).await?
-    {
-        tracing::warn!(plans, %then, %now, "the store's clock went back: all plans are looked at again");
+    let seen = before.map(|(then, steady)| (then, steady.elapsed()));
+    if let Some(rows) = clock_watch(context, seen, now).await? {
+        tracing::warn!(rows, %now, "the store's clock went back: what it had dated in the future is due earlier");
     }
+    // Not before all is written: what failed is done at the next look.
+    *before = Some((now, Instant::now()));
     let done = tick(context).await?;
     for (plan, error) in &done.failed {
         tracing::warn!(%plan, %error, "a plan that is due could not be worked on; it is tried again soon");

@@ -362,7 +362,9 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::QuotaList => (none(), None, Foreign::Alike),
         Operation::QuotaShow => (own(&world.tenant.id), None, Foreign::Missing),
         Operation::QuotaPut => (own(&world.tenant.id), Some(json!({ "quota_bytes": 1_u64 << 40 })), Foreign::Alike),
-        Operation::AgentList | Operation::ChangeList | Operation::Metrics => (none(), None, Foreign::Alike),
+        Operation::AgentList | Operation::ChangeList | Operation::ChangeVerify | Operation::Metrics => {
+            (none(), None, Foreign::Alike)
+        }
     };
     let named = matches!(operation, Operation::EventList | Operation::EventStream | Operation::DigestShow);
     let query = match operation {

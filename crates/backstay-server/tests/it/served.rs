@@ -126,6 +126,7 @@ impl Served {
             keeper: Arc::new(SecretMap::default()),
             access: access.clone(),
             meter: Arc::new(door.clone()),
+            figures: Default::default(),
             purges: Arc::new(door.clone()),
             monitors: Arc::new(door),
             tally: Arc::clone(&tally),

@@ -103,6 +103,10 @@ impl AccessStore for Troubled {
         self.inner.change_newest().await
     }
 
+    async fn change_chain(&self, from_sequence: i64, rows_max: u32) -> Result<Vec<ChangeRecord>, StoreError> {
+        self.inner.change_chain(from_sequence, rows_max).await
+    }
+
     async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError> {
         self.inner.change_list(page).await
     }

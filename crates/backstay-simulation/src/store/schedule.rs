@@ -1,5 +1,7 @@
 //! The schedules' store on the stage.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
@@ -67,6 +69,12 @@ impl ScheduleStore for SteppedStore {
     }
     async fn schedule_look_again(&self) -> Result<u64, StoreError> {
         self.writes("schedule_look_again", self.database.schedule_look_again()).await
+    }
+    async fn heartbeat_latest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.reads("heartbeat_latest", self.database.heartbeat_latest()).await
+    }
+    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError> {
+        self.writes("dates_bring_nearer", self.database.dates_bring_nearer(now, by)).await
     }
     async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError> {
         self.reads("calendar_get", self.database.calendar_get(now)).await

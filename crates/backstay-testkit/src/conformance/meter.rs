@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use backstay_core::domain::job::{JobKind, StateName};
-use backstay_core::ports::meter::{MeterStore, QueueDepth};
+use backstay_core::domain::id::{PlanId, SourceId};
+use backstay_core::domain::job::{JobKind, Outcome, StateName};
+use backstay_core::domain::plan::Plan;
+use backstay_core::domain::source::Source;
+use backstay_core::ports::meter::{MeterStore, PlanFigure, QueueDepth};
+use backstay_core::ports::store::{Claimed, Retirable, Settlement};
 
-use super::world::{Stores, World};
+use super::world::{Stores, World, key_of};
 
 /// Jobs that are not final are counted by kind and state, with the age of the oldest; what has ended is not.
 pub async fn exercise(meter: &dyn MeterStore, stores: Stores) {
@@ -29,4 +33,44 @@ pub async fn exercise(meter: &dyn MeterStore, stores: Stores) {
         QueueDepth { kind, state: StateName::Queued, count: 2, oldest_at },
     ];
     assert_eq!(meter.queue_depth().await.unwrap(), depths);
+    figures_of_plans(meter, &world, &leased[0]).await;
+}
+
+/// Plans are shown with the item that is worst off, as many as are asked for; the others are counted, and those that were
+/// retired are not.
+async fn figures_of_plans(meter: &dyn MeterStore, world: &World, first: &Claimed) {
+    let figure = |plan: &str, oldest_at| {
+        let (tenant, plan) = (world.tenant.name.to_string(), plan.to_owned());
+        PlanFigure { tenant, plan, rpo: world.plan.rpo, oldest_at }
+    };
+    let save = async |row: &Claimed| {
+        world.clock.advance(Duration::from_secs(1));
+        let snapshot =
+            Some(world.snapshot(&row.job, &format!("{:064}", world.now().as_microsecond()), Outcome::Complete));
+        world.jobs.job_settle(key_of(row), &Settlement { snapshot, ..world.success() }).await.unwrap();
+        world.now()
+    };
+    let oldest_at = save(first).await;
+    for row in world.claim(world.agent(), 9).await {
+        save(&row).await;
+    }
+    let found = meter.plan_figures(9, world.now()).await.unwrap();
+    assert_eq!(found, (vec![figure("daily", None)], 0), "the item whose backup was cancelled has none");
+    world.queued(3).await;
+    save(&world.claim(world.agent(), 9).await[0]).await;
+    let source =
+        Source { id: SourceId::new(world.now(), world.ten()), name: "srv".parse().unwrap(), ..world.source.clone() };
+    world.stores.declarations.source_add(&source, &[]).await.unwrap();
+    for name in ["later", "retired"] {
+        world.clock.advance(Duration::from_secs(1));
+        let id = PlanId::new(world.now(), world.ten());
+        let plan = Plan { id, name: name.parse().unwrap(), source_id: source.id, ..world.plan.clone() };
+        world.stores.declarations.plan_add(&plan).await.unwrap();
+        if name == "retired" {
+            world.stores.declarations.retire(Retirable::Plan(id), world.now()).await.unwrap();
+        }
+    }
+    let daily = figure("daily", Some(oldest_at));
+    assert_eq!(meter.plan_figures(1, world.now()).await.unwrap(), (vec![daily.clone()], 1));
+    assert_eq!(meter.plan_figures(2, world.now()).await.unwrap(), (vec![daily, figure("later", None)], 0));
 }

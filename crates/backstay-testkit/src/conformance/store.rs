@@ -2,7 +2,7 @@
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
-//! `turns` (whose turn it is), `schedule` (how far plans are, and ticks over it), `starts` (many plans at once),
+//! `turns` (whose turn it is), `why` (what is said of it), `schedule` (how far plans are, and ticks over it), `clock` (one that jumps), `starts` (many plans at once),
 //! `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `ping` (signs of life), `settle` (how it ends),
 //! `quota` (what has room), `retire` (what ends), `template` (what plans share), `set` (what belongs together), `storage`
 //! (what many repositories lie in).
@@ -12,7 +12,9 @@ pub mod declaration;
 pub mod lease;
 pub mod queue;
 pub mod turns;
+pub mod why;
 pub mod schedule;
+pub mod clock;
 pub mod starts;
 pub mod retention;
 pub mod proof;
@@ -75,6 +77,10 @@ macro_rules! store_promises {
             turns::each_of_many_tenants_gets_its_turn,
             turns::the_queue_is_looked_at_from_its_beginning,
             turns::who_is_kept_from_one_repository_is_seen_at_another,
+            why::an_explanation_says_what_a_lease_does,
+            why::a_job_that_no_agent_takes_waits_for_one,
+            why::a_job_beside_its_overlap_key_or_a_full_host_waits,
+            why::a_window_holds_schedules_and_not_what_is_queued,
             schedule::a_plan_is_due_when_it_is_made_and_when_it_changes,
             schedule::what_is_due_comes_longest_due_first,
             schedule::of_two_writers_one_writes,
@@ -89,6 +95,9 @@ macro_rules! store_promises {
             schedule::one_that_meets_another_plan_waits_and_is_skipped_once,
             schedule::two_plans_of_one_item_take_turns,
             schedule::a_clock_that_goes_back_holds_nothing_back,
+            clock::what_a_clock_dated_in_the_future_is_brought_nearer,
+            clock::a_process_that_begins_sees_that_the_clock_went_back,
+            clock::a_day_that_is_jumped_over_is_made_up_for_once,
             starts::starts_are_written_together,
             starts::starts_in_somebodys_way_write_nothing,
             starts::items_of_plans_come_with_their_newest_good,
@@ -120,6 +129,8 @@ macro_rules! store_promises {
             voice::a_look_costs_what_is_due,
             voice::a_paused_plan_raises_no_alarm_and_is_named,
             voice::what_will_be_too_late_is_told_before,
+            voice::what_is_in_work_or_in_the_queue_counts,
+            voice::another_plan_of_the_item_says_nothing_of_how_long_it_takes,
             voice::events_are_told_once_whoever_follows,
             voice::a_warning_ends_with_a_success_without_one,
             voice::a_skipped_start_of_a_plan_ends_with_its_next_backup,

@@ -33,7 +33,7 @@ use backstay_core::domain::id::{
     TemplateId, TenantId, TokenId,
 };
 use backstay_core::domain::item::Item;
-use backstay_core::domain::job::{Job, Progress};
+use backstay_core::domain::job::{Job, JobKind, Progress};
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::monitor::{Monitor, Ping};
 use backstay_core::domain::plan::Plan;
@@ -69,9 +69,6 @@ pub struct FakeStores {
 struct LeaseRow {
     token: AttemptToken,
     agent: AgentId,
-    repository: RepositoryId,
-    access: RepositoryAccess,
-    overlap: Option<TenantId>,
     leased_at: Timestamp,
     progressed_at: Timestamp,
     progress: Option<Progress>,
@@ -112,6 +109,7 @@ struct Rows {
     /// How a job holds its repository, where that does not follow from its kind.
     access: BTreeMap<JobId, RepositoryAccess>,
     agents: BTreeMap<AgentId, Timestamp>,
+    agent_kinds: BTreeMap<AgentId, Vec<JobKind>>,
     leases: BTreeMap<JobId, LeaseRow>,
     attempts: Vec<Attempt>,
     checkpoints: BTreeMap<JobId, Checkpoint>,

@@ -1,6 +1,6 @@
 //! `backstay change …`.
 
-use backstay_api::types::change::ChangeView;
+use backstay_api::types::change::{ChainQuery, ChainView, ChangeView};
 use backstay_api::types::list::PageQuery;
 
 use super::args::Common;
@@ -21,10 +21,12 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
+    /// Check the whole chain, hashes and signatures, and name the first place at which something is wrong
+    Verify,
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
-    let Verb::List { before, limit } = verb;
+    let Verb::List { before, limit } = verb else { return verify(common, screen).await };
     let query = PageQuery { before, limit: Some(limit) };
     let list = look(common, async |client| Ok(client.change_list(&query).await?)).await?;
     let row = |row: &ChangeView| {
@@ -33,5 +35,34 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     };
     let heading = ["number", "at", "role", "token", "asked for"];
     screen.rows(&list, &heading, list.rows.iter().map(row).collect(), "nobody asked for a change yet");
+    Ok(Exit::Done)
+}
+
+async fn verify(common: &Common, screen: &Screen) -> Result<Exit, CliError> {
+    let found = look(common, async |client| {
+        let mut all = client.change_verify(&ChainQuery::default()).await?;
+        while let Some(from_sequence) = all.next_sequence {
+            let more = client.change_verify(&ChainQuery { from_sequence: Some(from_sequence) }).await?;
+            let checked_count = all.checked_count + more.checked_count;
+            let (sequence, hash) = (more.last_sequence.or(all.last_sequence), more.last_hash.clone().or(all.last_hash));
+            all = ChainView { checked_count, last_sequence: sequence, last_hash: hash, ..more };
+        }
+        Ok(all)
+    })
+    .await?;
+    if let (Some(place), Some(problem)) = (found.broken_sequence, &found.problem) {
+        let heading = format!("the record of changes is broken at number {place}: {problem}");
+        return Err(CliError::new(Exit::Damaged, heading).hint(
+            "Compare with a copy of the database from before; what comes after this number is proved by nothing.",
+        ));
+    }
+    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    let rows = vec![
+        vec!["records".to_owned(), found.checked_count.to_string()],
+        vec!["last number".to_owned(), text(found.last_sequence.map(|place| place.to_string()))],
+        vec!["last hash".to_owned(), text(found.last_hash.clone())],
+    ];
+    screen.rows(&found, &["fact", "value"], rows, "");
+    screen.say("\nhashes and signatures are right; keep the last hash elsewhere: it shows when newer records are gone");
     Ok(Exit::Done)
 }

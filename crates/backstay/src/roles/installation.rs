@@ -199,6 +199,7 @@ impl ControlPlane {
             monitors: parts.database.clone(),
             purges: parts.database.clone(),
             meter: database,
+            figures: Default::default(),
             tally: Arc::clone(&tally),
             courier: courier.clone(),
             wake: Arc::clone(&wake),
@@ -431,7 +432,7 @@ fn environment_secrets(beside: Beside) -> EnvironmentSecrets {
 /// others share they are alive, which is why this cannot be asked for without the lock.
 async fn take_over(context: &Context, _alone: &DataDirLock) -> Result<(), StoreError> {
     for agent in context.jobs.agent_list_alive().await? {
-        context.jobs.agent_retire(agent).await?;
+        context.jobs.agent_retire(agent.id).await?;
     }
     rescue(context, STALL_LIMIT).await.map(drop)
 }

@@ -17,6 +17,7 @@ mod bad_input;
 mod document;
 mod bucket;
 mod cable;
+mod change;
 mod config;
 mod day;
 mod declare;

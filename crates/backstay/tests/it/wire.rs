@@ -67,6 +67,7 @@ async fn over_the_wire() -> JobsHarness {
         monitors: database.clone(),
         purges: database.clone(),
         meter: database,
+        figures: Default::default(),
         tally: Arc::clone(&tally),
         courier: Arc::new(backstay_server::channels::Channels::reaching(backstay_server::channels::Reach::Anywhere)),
         wake: Arc::default(),

@@ -1,9 +1,9 @@
 //! Tests of the words: each case asks the deciding function first.
 
 use super::*;
-use crate::domain::id::{AgentId, PlanId, RepositoryId};
-use crate::domain::job::{JobKind, Outcome};
-use crate::domain::repository::RepositoryAccess;
+use crate::domain::fairness::Caps;
+use crate::domain::id::{AgentId, PlanId, RepositoryId, TenantId};
+use crate::domain::job::Outcome;
 use crate::domain::rpo::forecast;
 use crate::domain::schedule::{CatchUp, Maintenance, OverlapKey, Schedule};
 
@@ -69,6 +69,7 @@ fn candidate(number: u8, kind: JobKind) -> Candidate {
         repository_id: RepositoryId::new(moment, [1; 10]),
         host: None,
         endpoint: "s3".to_owned(),
+        overlap: None,
         breach_at: moment.saturating_add(Duration::from_secs(u64::from(number))).unwrap(),
         priority: 0,
         created_at: moment.saturating_add(Duration::from_secs(u64::from(number))).unwrap(),
@@ -82,19 +83,23 @@ fn job_id(number: u8) -> JobId {
 /// One job of 30 minutes after the other; the answer is about job 3, at noon.
 fn check_place(global: u32, running: &[(u8, JobKind, &str)], queued: &[(u8, JobKind)], expected: &str) {
     let caps = Caps { global: Some(global), ..Caps::default() };
+    check_place_under(Rules { caps, ..Rules::default() }, &vec![JobKind::ALL.to_vec(); 4], running, queued, expected);
+}
+
+fn check_place_under(
+    rules: Rules,
+    agents: &[Vec<JobKind>],
+    running: &[(u8, JobKind, &str)],
+    queued: &[(u8, JobKind)],
+    expected: &str,
+) {
     let running: Vec<Running> = running
         .iter()
         .map(|(number, kind, ends)| Running { job: candidate(*number, *kind), ends_at: at(ends) })
         .collect();
     let queued: Vec<Candidate> = queued.iter().map(|(number, kind)| candidate(*number, *kind)).collect();
     let expected_duration = |_: &Candidate| Duration::from_secs(1_800);
-    let queue = Queue {
-        queued: &queued,
-        running: &running,
-        caps: &caps,
-        weights: &HashMap::new(),
-        expected: &expected_duration,
-    };
+    let queue = Queue { queued: &queued, running: &running, rules: &rules, agents, expected: &expected_duration };
     let now = at("10T12:00");
     let place = queue.place(job_id(3), now).unwrap();
     let state = JobState::Queued { not_before: at("10T02:00") };
@@ -131,7 +136,7 @@ fn where_a_job_stands_in_the_queue() {
         4,
         &[(9, Backup, "10T12:20")],
         &[(2, Prune), (3, Backup)],
-        "it is number 2 of 2 in the queue; job 2 is older and waits for the repository alone; it is expected to start at 2026-06-10 12:50",
+        "it is number 2 of 2 in the queue; job 2 goes before it and waits for the repository alone; it is expected to start at 2026-06-10 12:50",
     );
     check_place(
         0,
@@ -140,6 +145,18 @@ fn where_a_job_stands_in_the_queue() {
         "it is number 1 of 1 in the queue; 0 jobs may run at a time in the installation, and they do; nobody can say yet when it starts",
     );
     assert_eq!(candidate(1, Prune).access, RepositoryAccess::Alone);
+}
+
+/// Red when agents are counted whatever they take.
+#[test]
+fn an_agent_that_takes_other_kinds_starts_nothing() {
+    use JobKind::{Backup, Verify};
+    let agents = [vec![Verify], vec![Verify]];
+    let expected = "it is number 1 of 1 in the queue; no agent that is alive takes jobs of kind backup; nobody can say yet when it starts";
+    check_place_under(Rules::default(), &agents, &[], &[(3, Backup)], expected);
+    let agents = [vec![Verify], vec![Backup]];
+    let expected = "it is number 2 of 2 in the queue; it is expected to start at 2026-06-10 12:30";
+    check_place_under(Rules::default(), &agents, &[], &[(2, Backup), (3, Backup)], expected);
 }
 
 fn check_job(state: &JobState, expected: &str) {

@@ -12,9 +12,9 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// `7:t1 prune r2 b30 c5 p1 hhost`: job 7 of tenant 1, breach at 30, created at 5, priority 1. A repository is its
+/// `7:t1 prune r2 b30 c5 p1 hhost o1`: job 7 of tenant 1, breach at 30, created at 5, priority 1, overlap key 1. A repository is its
 /// tenant's.
-fn candidate(text: &str) -> Candidate {
+pub(in crate::domain) fn candidate(text: &str) -> Candidate {
     let (job, rest) = text.trim().split_once(':').unwrap();
     let job: u8 = job.parse().unwrap();
     let mut found = Candidate {
@@ -25,6 +25,7 @@ fn candidate(text: &str) -> Candidate {
         repository_id: number(RepositoryId::new, 1),
         host: None,
         endpoint: "s3".to_owned(),
+        overlap: None,
         breach_at: at(i64::from(job)),
         priority: 0,
         created_at: at(i64::from(job)),
@@ -42,17 +43,18 @@ fn candidate(text: &str) -> Candidate {
             "c" => found.created_at = at(value.parse().unwrap()),
             "p" => found.priority = value.parse().unwrap(),
             "h" => found.host = Some(value.to_owned()),
+            "o" => found.overlap = Some(number(TenantId::new, value.parse().unwrap())),
             _ => panic!("{word}"),
         }
     }
     found
 }
 
-fn candidates(text: &str) -> Vec<Candidate> {
+pub(in crate::domain) fn candidates(text: &str) -> Vec<Candidate> {
     text.split(',').filter(|text| !text.trim().is_empty()).map(candidate).collect()
 }
 
-fn caps(text: &str) -> (Caps, HashMap<TenantId, u32>) {
+pub(in crate::domain) fn caps(text: &str) -> (Caps, HashMap<TenantId, u32>) {
     let (mut caps, mut weights) = (Caps::default(), HashMap::new());
     for word in text.split_whitespace() {
         let (name, value) = word.split_once('=').unwrap();
@@ -71,19 +73,26 @@ fn caps(text: &str) -> (Caps, HashMap<TenantId, u32>) {
     (caps, weights)
 }
 
-fn check(limits: &str, running: &str, queued: &str, expected: &str) {
-    let name = |id: JobId| (0..=255).find(|job| number(JobId::new, *job) == id).unwrap();
-    let (caps, weights) = caps(limits);
-    let answer = admit(&candidates(queued), &candidates(running), &caps, &weights);
-    let mut words: Vec<String> = answer.admitted.iter().map(|id| name(*id).to_string()).collect();
+/// Returns who goes, and who waits for what.
+pub(in crate::domain) fn words(answer: &Admission) -> String {
+    let name = |id: &JobId| (0..=255).find(|job| number(JobId::new, *job) == *id).unwrap();
+    let mut words: Vec<String> = answer.admitted.iter().map(|id| name(id).to_string()).collect();
     words.extend(answer.waiting.iter().map(|(id, wait)| match wait {
         Wait::Cap { slot, .. } => {
-            format!("{}:{}", name(*id), format!("{slot:?}").split('(').next().unwrap().to_lowercase())
+            format!("{}:{}", name(id), format!("{slot:?}").split('(').next().unwrap().to_lowercase())
         }
-        Wait::Repository { job_id } => format!("{}:r{}", name(*id), name(*job_id)),
-        Wait::Behind { job_id } => format!("{}:behind {}", name(*id), name(*job_id)),
+        Wait::Repository { job_id } => format!("{}:r{}", name(id), name(job_id)),
+        Wait::Behind { job_id } => format!("{}:behind {}", name(id), name(job_id)),
+        Wait::Overlap { job_id } => format!("{}:o{}", name(id), name(job_id)),
+        Wait::Agent { .. } => format!("{}:agent", name(id)),
     }));
-    assert_eq!(words.join(" "), expected, "{limits} | {running} | {queued}");
+    words.join(" ")
+}
+
+fn check(limits: &str, running: &str, queued: &str, expected: &str) {
+    let (caps, weights) = caps(limits);
+    let answer = admit(&candidates(queued), &candidates(running), &caps, &weights);
+    assert_eq!(words(&answer), expected, "{limits} | {running} | {queued}");
 }
 
 #[test]
@@ -127,13 +136,19 @@ fn nothing_overtakes_what_it_overlaps() {
     check("prune=1", "9:r1 t1", "5:prune r1 c5 b1,7:prune r2 c7 b90", "5:r9 7:kind");
 }
 
+#[test]
+fn one_of_an_overlap_key_goes_at_a_time() {
+    check("", "", "1:o1,2:o1 r2,3:r1", "1 3 2:o1");
+    check("", "9:o1 r3", "1:o1,2:o2 r2", "2 1:o9");
+}
+
 prop_compose! {
     fn any_job()(tenant in 1u8..4, repository in 0u8..2, kind in 0usize..8, host in 0u8..4, breach in 0i64..50, priority in 0i32..3, created in 0i64..50) -> Candidate {
         let kind = *[JobKind::Backup, JobKind::Backup, JobKind::Backup, JobKind::Prune, JobKind::Prune, JobKind::Restore, JobKind::Verify, JobKind::Copy].get(kind).unwrap();
         Candidate {
             job_id: number(JobId::new, 0), tenant_id: number(TenantId::new, tenant), kind, access: kind.repository_access(),
             repository_id: number(RepositoryId::new, tenant * 10 + repository),
-            host: (kind == JobKind::Backup).then(|| format!("host{host}")), endpoint: format!("s3-{}", tenant % 2),
+            host: (kind == JobKind::Backup).then(|| format!("host{host}")), endpoint: format!("s3-{}", tenant % 2), overlap: None,
             breach_at: at(breach), priority, created_at: at(created),
         }
     }
@@ -188,6 +203,7 @@ proptest! {
                 Wait::Cap { slot: Slot::Kind(kind), cap } => prop_assert!(used(&Slot::Kind(*kind)) + draining(*kind) >= *cap),
                 Wait::Cap { slot, cap } => prop_assert!(used(slot) >= *cap),
                 Wait::Repository { job_id } => prop_assert!(inside.iter().any(|job| job.job_id == *job_id && job.overlaps(of(id)))),
+                Wait::Overlap { .. } | Wait::Agent { .. } => prop_assert!(false, "no job has a key, and kinds are not asked"),
                 Wait::Behind { job_id } => {
                     let ahead = of(job_id);
                     prop_assert!(ahead.arrival() < of(id).arrival() && ahead.overlaps(of(id)) && of(id).kind != JobKind::Restore);

@@ -192,6 +192,12 @@ pub fn clock_jump(before: Timestamp, now: Timestamp, elapsed: Duration) -> Optio
     (length >= CLOCK_JUMP_MIN).then(|| jump(length))
 }
 
+/// Returns what a moment is that was written before the clock went back by a length: one that is to come is that much
+/// nearer, now at the nearest; the end of time stays.
+pub fn nearer(at: Timestamp, now: Timestamp, by: Duration) -> Timestamp {
+    if at <= now || at == Timestamp::MAX { at } else { minus(at, by).max(now) }
+}
+
 /// Returns how late something is, in words: `late by 3h 20m`.
 pub fn delay_words(late: Duration) -> String {
     let minutes = late.as_secs() / 60;

@@ -13,7 +13,7 @@ use backstay_core::domain::repository::Repository;
 use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::StorageSettings;
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::ports::store::Enqueued;
+use backstay_core::ports::store::{Enqueued, JobFilter};
 use serde_json::json;
 
 use crate::conformance::world::{Stores, TTL, World, key_of, repository};
@@ -69,7 +69,7 @@ impl House {
     }
 
     /// Puts a backup of an item in the queue, which breaches so many seconds after now.
-    async fn queued(&self, world: &World, item: usize, breach: i64) -> JobId {
+    pub(super) async fn queued(&self, world: &World, item: usize, breach: i64) -> JobId {
         let job = Job {
             tenant_id: self.tenant.id,
             plan_id: Some(self.plan.id),
@@ -83,7 +83,7 @@ impl House {
     }
 }
 
-async fn rules(world: &World, rules: Rules) {
+pub(super) async fn rules(world: &World, rules: Rules) {
     let (_, seen) = world.jobs.queue_rules_get().await.unwrap();
     assert!(world.jobs.queue_rules_put(seen, &rules).await.unwrap());
 }
@@ -289,7 +289,10 @@ pub async fn the_queue_is_looked_at_from_its_beginning(stores: Stores) {
     assert!(!world.jobs.queue_look(4).await.unwrap().has_more);
     world.clock.advance(Duration::from_secs(20));
     world.jobs.job_settle(leased, &world.success()).await.unwrap();
-    let durations = async |item| world.jobs.job_durations(JobKind::Backup, item, 20).await.unwrap();
+    let durations = async |item_id| {
+        let filter = JobFilter { item_id, kind: Some(JobKind::Backup), ..JobFilter::default() };
+        world.jobs.job_durations(filter, 20).await.unwrap()
+    };
     assert_eq!(durations(Some(world.items[0].id)).await, [Duration::from_secs(20)]);
     assert_eq!(durations(Some(world.items[1].id)).await, []);
     assert_eq!(durations(None).await, [Duration::from_secs(20)]);

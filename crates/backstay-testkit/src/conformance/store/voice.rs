@@ -6,8 +6,10 @@ use backstay_core::domain::alert::{REPEAT_AFTER, Severity, Topic};
 use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::channel::{Channel, Window};
 use backstay_core::domain::event::EventKind;
+use backstay_core::domain::id::{PlanId, RepositoryId};
 use backstay_core::domain::job::{FailureClass, Job, JobKind, JobState, Outcome};
 use backstay_core::domain::message::{Message, Purpose};
+use backstay_core::domain::plan::Plan;
 use backstay_core::domain::quota::Quota;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::alert::{alert_acknowledge, alert_silence};
@@ -25,7 +27,7 @@ use backstay_core::ports::store::{Page, Settlement};
 
 use super::notice::channel;
 use crate::conformance::job::context;
-use crate::conformance::world::{Stores, TTL, World, key_of, settlement};
+use crate::conformance::world::{Stores, TTL, World, key_of, repository, settlement};
 use crate::fakes::courier::FakeCourier;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -265,6 +267,77 @@ pub async fn what_will_be_too_late_is_told_before(stores: Stores) {
     let heard = voice.subjects().await;
     assert_eq!(heard.len(), 1, "the breach, and no recovery: {heard:?}");
     assert!(heard[0].starts_with("Overdue: "), "{heard:?}");
+}
+
+/// A backup that an agent has, or will have in time, is no threat; one that begins too late is, and so is one that waits
+/// behind others for too long.
+///
+/// Red when `watch::fate` looks at leased jobs alone, or takes any of them for a backup in time.
+pub async fn what_is_in_work_or_in_the_queue_counts(stores: Stores) {
+    let voice = Voice::new(stores, 2).await;
+    let world = &voice.world;
+    tick(&voice.context).await.unwrap();
+    // Both items take four hours; an hour before the first is too late for either, its backup waits for an agent.
+    voice.save(0, Outcome::Complete, HOUR * 4).await;
+    voice.save(1, Outcome::Complete, HOUR * 4).await;
+    voice.watch().await;
+    assert!(voice.subjects().await.is_empty());
+    world.clock.advance(HOUR * 14);
+    let agent = world.agent();
+    let queued = world.queued(0).await;
+    world.jobs.job_lease(agent, &[JobKind::Backup], &[], 0, HOUR * 24).await.unwrap();
+    voice.watch().await;
+    assert!(voice.subjects().await.is_empty(), "it is in the queue, and an agent is there for it");
+    let other = Job { breach_at: world.now() - HOUR, ..world.backup(1) };
+    world.enqueue(&other).await;
+    world.clock.advance(HOUR);
+    voice.watch().await;
+    let heard = voice.subjects().await;
+    assert_eq!(heard.len(), 1, "it waits behind the other one, which takes four hours: {heard:?}");
+    assert!(heard[0].starts_with("Threatened: /home/ada/000 will breach at "), "{heard:?}");
+    world.jobs.job_cancel(other.id, world.now(), &world.event(EventKind::Cancelled, &other)).await.unwrap();
+    let claimed = world.jobs.job_lease(agent, &[JobKind::Backup], &[], 1, HOUR * 24).await.unwrap();
+    assert_eq!(claimed[0].job.id, queued);
+    world.clock.advance(LOOK_AGAIN_AFTER);
+    voice.watch().await;
+    let heard = voice.subjects().await;
+    assert_eq!(heard.len(), 1, "it runs, and ends in time: {heard:?}");
+    assert!(heard[0].starts_with("Well again: /home/ada/000"), "{heard:?}");
+}
+
+/// How long a backup takes is taken from the plan's own ones, however many another plan of the item has made since.
+///
+/// Red when `forecast::expected` looks at the newest ones of any plan.
+pub async fn another_plan_of_the_item_says_nothing_of_how_long_it_takes(stores: Stores) {
+    let voice = Voice::new(stores, 1).await;
+    let world = &voice.world;
+    tick(&voice.context).await.unwrap();
+    voice.save(0, Outcome::Complete, HOUR * 4).await;
+    voice.watch().await;
+    let other = Plan {
+        id: PlanId::new(world.now(), world.ten()),
+        name: "often".parse().unwrap(),
+        rpo: HOUR * 1_000,
+        created_at: world.now(),
+        ..world.plan.clone()
+    };
+    let elsewhere = repository(world.tenant.id, RepositoryId::new(world.now(), world.ten()), "elsewhere");
+    let other = Plan { repository_id: elsewhere.id, ..other };
+    world.stores.declarations.repository_add(&elsewhere).await.unwrap();
+    world.stores.declarations.plan_add(&other).await.unwrap();
+    let agent = world.agent();
+    for _ in 0..6 {
+        let job = Job { plan_id: Some(other.id), repository_id: elsewhere.id, ..world.backup(0) };
+        world.enqueue(&job).await;
+        let claimed = world.jobs.job_lease(agent, JobKind::ALL, &[], 1, HOUR).await.unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        world.jobs.job_settle(key_of(&claimed[0]), &world.success()).await.unwrap();
+    }
+    world.clock.advance(HOUR * 18);
+    voice.watch().await;
+    let heard = voice.subjects().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("Threatened: /home/ada/000 will breach at "), "{heard:?}");
 }
 
 /// What happened is told once, also by two replicas at once and after a restart; a success ends it.

@@ -121,6 +121,14 @@ impl AccessStore for FakeStores {
         Ok(self.read(|rows| rows.changes.iter().max_by_key(|row| row.sequence).cloned()))
     }
 
+    async fn change_chain(&self, from_sequence: i64, rows_max: u32) -> Result<Vec<ChangeRecord>, StoreError> {
+        let mut found: Vec<ChangeRecord> =
+            self.read(|rows| rows.changes.iter().filter(|row| row.sequence >= from_sequence).cloned().collect());
+        found.sort_by_key(|row| row.sequence);
+        found.truncate(rows_max as usize);
+        Ok(found)
+    }
+
     async fn change_list(&self, page: Page<ChangeId>) -> Result<Vec<ChangeRecord>, StoreError> {
         Ok(self.read(|rows| page_of(rows.changes.iter(), |row| row.asked.id, page)))
     }

@@ -1,6 +1,5 @@
 //! The queue in memory.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +7,9 @@ use backstay_core::domain::attempt::{Attempt, AttemptEnd, AttemptToken, LeaseKey
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::evidence::Evidence;
-use backstay_core::domain::fairness::{Candidate, Rules, admit, endpoint_of, host_of};
-use backstay_core::domain::id::{AgentId, ItemId, JobId, JobSetId, PlanId, TenantId};
+use backstay_core::domain::exclusion::turns;
+use backstay_core::domain::fairness::{Candidate, Rules, endpoint_of, host_of};
+use backstay_core::domain::id::{AgentId, JobId, JobSetId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, StateName, Trigger};
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::repository::RepositoryAccess;
@@ -17,7 +17,8 @@ use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
-    Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, QueueLook, Rescue, Settlement, StoreError,
+    AliveAgent, Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, QueueLook, Rescue, Settlement,
+    StoreError,
 };
 use jiff::Timestamp;
 
@@ -46,6 +47,15 @@ fn overlap_of(job: &Job) -> Option<TenantId> {
     (job.overlap == OverlapKey::Tenant).then_some(job.tenant_id)
 }
 
+fn is_shown(row: &Job, filter: JobFilter) -> bool {
+    filter.tenant_id.is_none_or(|id| row.tenant_id == id)
+        && filter.plan_id.is_none_or(|id| row.plan_id == Some(id))
+        && filter.item_id.is_none_or(|id| row.item_id == Some(id))
+        && filter.kind.is_none_or(|kind| row.kind() == kind)
+        && filter.state.is_none_or(|state| row.state.name() == state)
+        && filter.set_id.is_none_or(|id| row.set.is_some_and(|(set, _)| set == id))
+}
+
 fn is_live_backup(job: &Job) -> bool {
     job.kind() == JobKind::Backup && job.state.name().is_live()
 }
@@ -65,15 +75,6 @@ impl Rows {
         self.access.get(&job.id).copied().unwrap_or_else(|| job.kind().repository_access())
     }
 
-    fn is_free_for(&self, job: &Job) -> bool {
-        let alone = self.access_of(job) == RepositoryAccess::Alone;
-        let excludes = |lease: &&LeaseRow| alone || lease.access == RepositoryAccess::Alone;
-        if overlap_of(job).is_some() && self.leases.values().any(|lease| lease.overlap == overlap_of(job)) {
-            return false;
-        }
-        !self.leases.values().filter(|lease| lease.repository == job.repository_id).any(|lease| excludes(&lease))
-    }
-
     fn lease_alive(&self, key: LeaseKey, now: Timestamp) -> Result<&LeaseRow, LeaseError> {
         let lease = self.leases.get(&key.job_id).filter(|lease| lease.token == key.token);
         lease.filter(|lease| self.is_alive(lease.agent, now)).ok_or_else(|| lost(key))
@@ -85,24 +86,6 @@ impl Rows {
             let named = held.contains(&LeaseKey { job_id: *job_id, token: lease.token });
             lease.disowned |= !named && later(lease.leased_at, ttl) <= now;
         }
-    }
-
-    /// Says whether an earlier job has waited for ten minutes, and not yet for a day, to hold this one's repository alone, and
-    /// this one is no restore.
-    fn waits_for_alone(&self, job: &Job, now: Timestamp) -> bool {
-        let patience = Duration::from_secs(600)..Duration::from_secs(86_400);
-        let waited = |other: &Job| match other.state {
-            JobState::Queued { not_before } => Duration::try_from(now.duration_since(not_before)).ok(),
-            _ => None,
-        };
-        self.jobs.values().any(|other| {
-            job.kind() != JobKind::Restore
-                && other.id != job.id
-                && other.repository_id == job.repository_id
-                && other.breach_at <= job.breach_at
-                && self.access_of(other) == RepositoryAccess::Alone
-                && waited(other).is_some_and(|waited| patience.contains(&waited))
-        })
     }
 
     /// Returns a job as fairness sees it.
@@ -119,6 +102,7 @@ impl Rows {
             repository_id: job.repository_id,
             host: source.and_then(|source| host_of(&source.settings)),
             endpoint: storage.map(|storage| endpoint_of(&storage.kind, &storage.settings)).unwrap_or_default(),
+            overlap: overlap_of(job),
             breach_at: job.breach_at,
             priority: job.priority,
             created_at: match job.state {
@@ -126,6 +110,14 @@ impl Rows {
                 _ => job.created_at,
             },
         }
+    }
+
+    /// Returns the queued jobs that are due, in the queue's order.
+    fn due(&self, now: Timestamp) -> Vec<Candidate> {
+        let due = |job: &&Job| matches!(job.state, JobState::Queued { not_before } if not_before <= now);
+        let mut queued: Vec<Candidate> = self.jobs.values().filter(due).map(|job| self.candidate(job)).collect();
+        queued.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.job_id));
+        queued
     }
 
     /// Returns what runs, each with when it was leased.
@@ -187,17 +179,8 @@ impl Rows {
         repository.epoch.0 += i64::from(access == RepositoryAccess::Alone);
         let epoch = repository.epoch;
         let key = LeaseKey { job_id: id, token: job.attempt_token };
-        let lease = LeaseRow {
-            token: key.token,
-            agent,
-            repository: job.repository_id,
-            access,
-            overlap: overlap_of(&job),
-            leased_at: now,
-            progressed_at: now,
-            progress: None,
-            disowned: false,
-        };
+        let lease =
+            LeaseRow { token: key.token, agent, leased_at: now, progressed_at: now, progress: None, disowned: false };
         self.leases.insert(id, lease);
         self.attempts.push(Attempt { key, agent_id: agent, leased_at: now, ended: None });
         Ok(Claimed { job, epoch, checkpoint: self.checkpoints.get(&id).cloned() })
@@ -272,14 +255,7 @@ impl JobStore for FakeStores {
     }
 
     async fn job_list(&self, filter: JobFilter, page: Page<JobId>) -> Result<Vec<Job>, StoreError> {
-        let shown = |row: &&Job| {
-            filter.tenant_id.is_none_or(|id| row.tenant_id == id)
-                && filter.plan_id.is_none_or(|id| row.plan_id == Some(id))
-                && filter.item_id.is_none_or(|id| row.item_id == Some(id))
-                && filter.kind.is_none_or(|kind| row.kind() == kind)
-                && filter.state.is_none_or(|state| row.state.name() == state)
-                && filter.set_id.is_none_or(|id| row.set.is_some_and(|(set, _)| set == id))
-        };
+        let shown = |row: &&Job| is_shown(row, filter);
         Ok(self.read(|rows| page_of(rows.jobs.values().filter(shown), |row| row.id, page)))
     }
 
@@ -313,26 +289,12 @@ impl JobStore for FakeStores {
             }
             rows.agents.insert(agent, later(now, ttl));
             rows.disown(agent, held, ttl, now);
-            let due = |job: &&Job| {
-                kinds.contains(&job.kind()) && matches!(job.state, JobState::Queued { not_before } if not_before <= now)
-            };
-            let mut queue: Vec<Job> = rows.jobs.values().filter(due).cloned().collect();
-            queue.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.id));
-            let (rules, _) = rows.rules.clone();
-            let tenants: BTreeSet<TenantId> = queue.iter().map(|job| job.tenant_id).collect();
-            if !rules.caps.is_empty() || tenants.len() > 1 {
-                let free = queue.iter().filter(|job| rows.is_free_for(job) && !rows.waits_for_alone(job, now));
-                let queued: Vec<Candidate> = free.map(|job| rows.candidate(job)).collect();
-                let running: Vec<Candidate> = rows.running().into_iter().map(|(job, _)| job).collect();
-                let line = admit(&queued, &running, &rules.caps, &rules.weights).admitted;
-                queue = line.iter().map(|id| rows.jobs[id].clone()).collect();
-            }
-            let mut claimed = Vec::new();
-            for job in queue {
-                if claimed.len() < count_max as usize && rows.is_free_for(&job) && !rows.waits_for_alone(&job, now) {
-                    claimed.push(rows.claim_one(job.id, agent, now)?);
-                }
-            }
+            rows.agent_kinds.insert(agent, kinds.to_vec());
+            let running: Vec<Candidate> = rows.running().into_iter().map(|(job, _)| job).collect();
+            let (queued, rules) = (rows.due(now), rows.rules.0.clone());
+            let line = turns(&queued, &running, &rules, kinds, now).admitted;
+            let first = line.into_iter().take(count_max as usize);
+            let claimed = first.map(|id| rows.claim_one(id, agent, now)).collect::<Result<Vec<_>, _>>()?;
             Ok(claimed)
         })
     }
@@ -360,9 +322,13 @@ impl JobStore for FakeStores {
         })
     }
 
-    async fn agent_list_alive(&self) -> Result<Vec<AgentId>, StoreError> {
+    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError> {
         let now = self.now();
-        Ok(self.read(|rows| rows.agents.keys().copied().filter(|agent| rows.is_alive(*agent, now)).collect()))
+        Ok(self.read(|rows| {
+            let alive = rows.agents.keys().filter(|agent| rows.is_alive(**agent, now));
+            let kinds = |agent: &AgentId| rows.agent_kinds.get(agent).cloned().unwrap_or_default();
+            alive.map(|agent| AliveAgent { id: *agent, kinds: kinds(agent) }).collect()
+        }))
     }
 
     async fn job_progress_put(&self, key: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {
@@ -500,17 +466,10 @@ impl JobStore for FakeStores {
         })
     }
 
-    async fn job_durations(
-        &self,
-        kind: JobKind,
-        item: Option<ItemId>,
-        rows_max: u32,
-    ) -> Result<Vec<Duration>, StoreError> {
+    async fn job_durations(&self, filter: JobFilter, rows_max: u32) -> Result<Vec<Duration>, StoreError> {
+        let filter = JobFilter { state: Some(StateName::Succeeded), ..filter };
         Ok(self.read(|rows| {
-            let wanted = |job: &&Job| {
-                let of_item = item.is_none() || job.item_id == item;
-                job.kind() == kind && job.state.name() == StateName::Succeeded && of_item
-            };
+            let wanted = |job: &&Job| is_shown(job, filter);
             let took = |job: &Job| {
                 let key = LeaseKey { job_id: job.id, token: job.attempt_token };
                 let attempt = rows.attempts.iter().find(|attempt| attempt.key == key)?;
@@ -523,9 +482,7 @@ impl JobStore for FakeStores {
     async fn queue_look(&self, rows_max: u32) -> Result<QueueLook, StoreError> {
         let now = self.now();
         Ok(self.read(|rows| {
-            let due = |job: &&Job| matches!(job.state, JobState::Queued { not_before } if not_before <= now);
-            let mut queued: Vec<Candidate> = rows.jobs.values().filter(due).map(|job| rows.candidate(job)).collect();
-            queued.sort_by_key(|job| (job.breach_at, std::cmp::Reverse(job.priority), job.job_id));
+            let mut queued = rows.due(now);
             let has_more = queued.len() > rows_max as usize;
             queued.truncate(rows_max as usize);
             QueueLook { queued, has_more, running: rows.running() }

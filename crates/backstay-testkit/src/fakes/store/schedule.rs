@@ -1,9 +1,13 @@
 //! How far plans are, in memory.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
-use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState};
+use backstay_core::domain::job::JobState;
+use backstay_core::domain::lease::LEASE_TTL;
+use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState, nearer};
 use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
 use backstay_core::ports::store::{PAGE_ROWS_MAX, StoreError};
 use jiff::Timestamp;
@@ -112,6 +116,42 @@ impl ScheduleStore for FakeStores {
                 state.next_due_at = Some(Timestamp::UNIX_EPOCH);
                 state.revision += 1;
                 count += 1;
+            }
+            Ok(count)
+        })
+    }
+
+    async fn heartbeat_latest(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.read(|rows| rows.agents.values().max().copied()))
+    }
+
+    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError> {
+        self.write(|rows, _| {
+            let mut count = 0;
+            let mut bring = |at: &mut Timestamp| {
+                let before = std::mem::replace(at, nearer(*at, now, by));
+                count += u64::from(before != *at);
+            };
+            for job in rows.jobs.values_mut() {
+                match &mut job.state {
+                    JobState::Queued { not_before: at } | JobState::Waiting { wake_at: at, .. } => bring(at),
+                    _ => {}
+                }
+            }
+            rows.watch.values_mut().for_each(&mut bring);
+            rows.upkeep.values_mut().for_each(|row| bring(&mut row.due_at));
+            rows.proofs.values_mut().for_each(|row| bring(&mut row.due_at));
+            rows.monitors.values_mut().for_each(|row| bring(&mut row.due_at));
+            rows.outbox.values_mut().filter_map(|row| row.due_at.as_mut()).for_each(&mut bring);
+            for row in rows.digests.values_mut() {
+                bring(&mut row.due_at);
+                row.from_at = nearer(row.from_at, now, by);
+            }
+            for lease in rows.leases.values_mut() {
+                (lease.leased_at, lease.progressed_at) = (lease.leased_at.min(now), lease.progressed_at.min(now));
+            }
+            for expires_at in rows.agents.values_mut() {
+                *expires_at = (*expires_at).min(now.saturating_add(LEASE_TTL).unwrap_or(Timestamp::MAX));
             }
             Ok(count)
         })

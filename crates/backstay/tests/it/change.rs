@@ -1,0 +1,28 @@
+//! The signed record of who asked for changes, checked through the command line.
+
+use std::process::Command;
+
+use crate::support::{Place, Ran};
+
+/// Red when `change verify` looks at no hash, or answers an altered record with success.
+#[test]
+fn a_record_that_was_altered_is_named() {
+    let place = Place::new();
+    std::fs::create_dir(place.source()).unwrap();
+    std::fs::write(place.source().join("file"), "content").unwrap();
+    assert_eq!(place.quickstart().code, Some(0));
+    let whole = place.json(&["change", "verify"]);
+    let count = whole["checked_count"].as_u64().unwrap();
+    assert!(count > 2 && whole["last_sequence"].as_u64() == Some(count), "{whole}");
+    assert_eq!(whole["broken_sequence"].as_u64(), None);
+    let said = place.run(&["change", "verify"]);
+    assert!(said.code == Some(0) && said.out.contains(whole["last_hash"].as_str().unwrap()), "{said:?}");
+
+    let alter = "UPDATE change_record SET operation = 'plan_list' WHERE sequence = 2";
+    let done = Ran::of(Command::new("sqlite3").arg("-batch").arg(place.data().join("backstay.sqlite")).arg(alter));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let broken = place.run(&["change", "verify"]);
+    assert_ne!(broken.code, Some(0), "{broken:?}");
+    let words = "the record of changes is broken at number 2: its text does not have its hash";
+    assert!(broken.err.contains(words), "{broken:?}");
+}
