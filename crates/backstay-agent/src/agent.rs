@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::hook::HookMoment;
 use backstay_core::domain::id::AgentId;
-use backstay_core::domain::job::{Failure, FailureClass, Job, JobKind, Leased, Phase, Progress, Target, Work};
+use backstay_core::domain::job::{
+    Failure, FailureClass, Job, JobKind, Leased, Phase, Progress, Reconciliation, Target, Work,
+};
 use backstay_core::managers::job::chain;
 use backstay_core::ports::clock::Clock;
 use backstay_core::ports::job::{JobResult, Jobs, LeaseError, LeaseRequest, Standing};
@@ -179,8 +181,7 @@ async fn run_one(
             given_back.map(|()| "given back")
         }
         (Standing::Cancelling, RunEnd::Interrupted) => hand_in(&*jobs, job, &JobResult::Cancelled).await,
-        (Standing::Held, RunEnd::Interrupted) if goes_into_a_source(&job) => {
-            // A stream has no place at which it could go on. A folder is filled by the next attempt.
+        (Standing::Held, RunEnd::Interrupted) if cannot_go_on(&job) => {
             hand_in(&*jobs, job, &JobResult::Failed(half_restored())).await
         }
         (Standing::Held, RunEnd::Interrupted) => {
@@ -202,9 +203,12 @@ async fn run_one(
     }
 }
 
-/// Says whether a job brings a stream back into its source.
-const fn goes_into_a_source(job: &Job<Leased>) -> bool {
-    matches!(job.state.work, Work::Restore { target: Target::Source { .. }, .. })
+/// Says whether nobody goes on with a job that was stopped in the middle: a stream that is brought back into its source has
+/// no place to go on from, and what was restored under other names would be restored once more. Any other folder is filled
+/// by the next attempt.
+fn cannot_go_on(job: &Job<Leased>) -> bool {
+    let Work::Restore { target, terms, .. } = &job.state.work else { return false };
+    matches!(target, Target::Source { .. }) || terms.reconciliation == Reconciliation::Rename
 }
 
 /// Says why a restore that was stopped is not tried again.
@@ -212,7 +216,7 @@ fn half_restored() -> Failure {
     Failure {
         class: FailureClass::Target,
         message:
-            "its agent was stopped in the middle: see what it has left in the source, and ask for the restore again"
+            "its agent was stopped in the middle: see what it has left in the target, and ask for the restore again"
                 .to_owned(),
         disposition: Disposition::Operator,
     }

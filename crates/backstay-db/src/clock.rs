@@ -58,6 +58,12 @@ impl Database {
         rows += self.nearer(|| back.to_come::<proof::Entity>(proof::Column::DueAt)).await?;
         rows += self.nearer(|| back.to_come::<monitor::Entity>(monitor::Column::DueAt)).await?;
         rows += self.nearer(|| back.to_come::<outbox::Entity>(outbox::Column::DueAt)).await?;
+        // From when it pinged last its next one is counted.
+        for column in [monitor::Column::EndedAt, monitor::Column::StartedAt] {
+            let done =
+                || monitor::Entity::update_many().col_expr(column, Expr::val(back.now)).filter(column.gt(back.now));
+            rows += self.nearer(done).await?;
+        }
         for column in [lease::Column::LeasedAt, lease::Column::ProgressedAt] {
             let done =
                 || lease::Entity::update_many().col_expr(column, Expr::val(back.now)).filter(column.gt(back.now));

@@ -175,6 +175,16 @@ fn hidden(source: &str, mistake: &Mistake, length: usize) -> (String, usize) {
             return (format!("{key}: {MASK}"), length);
         }
     }
+    // A line of a `.env` whose name is wrong: nobody knows what stands behind it.
+    if let Some((name, value)) = source.split_once('=') {
+        let variable = name.trim_start();
+        let variable = variable.strip_prefix("export ").unwrap_or(variable);
+        let is_name =
+            !variable.is_empty() && variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        if is_name && !value.is_empty() && start < name.chars().count() {
+            return (format!("{name}={MASK}"), length);
+        }
+    }
     (source.to_owned(), length)
 }
 
@@ -273,6 +283,11 @@ mod tests {
         let reference = Mistake::new(Place::new(3, 1, 8), "x");
         let shown = render("b.yaml", text, &[own, typo, reference], Weight::Error, LOOK);
         assert!(!shown.contains("hunter2") && shown.contains("sealed:home"), "{shown}");
+        let text = "export BACKSTAY_SECRET_OFF-SITE=hunter2\nBACKSTAY_SECRT_HOME=hunter2\n";
+        let mistakes = [Mistake::new(Place::new(1, 8, 24), "x"), Mistake::new(Place::new(2, 1, 19), "x")];
+        let shown = render(".env", text, &mistakes, Weight::Error, LOOK);
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("OFF-SITE=") && shown.contains("SECRT_HOME="), "{shown}");
     }
 
     #[test]

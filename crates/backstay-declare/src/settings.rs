@@ -82,7 +82,7 @@ pub const SETTINGS: &[Setting] = &[
     row("server.master_key_file", ("BACKSTAY_MASTER_KEY_FILE", "--master-key-file"), Shape::Text, "", "A file with the master key, the same for all replicas; older keys below it, one a line. When nobody says it, and always with rows in SQLite, `backstay up` has `master.key` in the data directory."),
     secret("server.master_key", ("BACKSTAY_MASTER_KEY", ""), "The keys themselves; go before the file."),
     row("server.history_days", ("BACKSTAY_HISTORY_DAYS", "--history-days"), Shape::Number(HISTORY_DAYS_MIN, 36_500), "400", "Days that ended jobs, events and forgotten snapshots stay in lists."),
-    row("server.private_channels", ("BACKSTAY_PRIVATE_CHANNELS", ""), Shape::Flag, "", "Whether channels of a tenant may go to addresses that are not public: whoever declares them reaches then what the server reaches. Channels of the installation always may. When nobody says it: yes where an installation listens for this machine alone, no with `up --listen` and for `backstay server`."),
+    row("server.private_channels", ("BACKSTAY_PRIVATE_CHANNELS", ""), Shape::Flag, "", "Whether channels of a tenant may go to addresses that are not public: whoever declares them reaches then what the server reaches. Channels of the installation always may. When nobody says it: yes where an installation has its rows here and listens for this machine alone, no with `up --listen`, with rows on a server's database, and for `backstay server`."),
 ];
 
 /// Returns the setting of this key.

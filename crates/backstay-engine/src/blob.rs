@@ -26,6 +26,12 @@ use crate::repository::Repository;
 /// Trees that are fetched ahead at once: as many as lie in some megabytes of a pack of trees.
 pub(crate) const TREES_AHEAD: usize = 256;
 
+/// Trees of one folder's folders that are fetched ahead at the most.
+const TREES_AHEAD_MAX: usize = 8_192;
+
+/// Bytes that one request fetches ahead at the most, where it is for more than one blob.
+const AHEAD_RUN_BYTES_MAX: u64 = 4 << 20;
+
 /// Bytes of the largest blob that is fetched ahead, sealed.
 const AHEAD_BLOB_BYTES_MAX: u32 = 1 << 20;
 
@@ -58,7 +64,10 @@ impl Fetched {
     fn make_room(&mut self) {
         let held: usize = self.sealed.values().map(Vec::len).sum();
         if held as u64 > AHEAD_BYTES_MAX {
-            *self = Self::default();
+            self.sealed.clear();
+        }
+        if self.harm.len() > BAD_COPIES_MAX {
+            self.harm.clear();
         }
     }
 }
@@ -253,6 +262,17 @@ impl<'a> BlobReader<'a> {
         if places.len() > 1 { self.fetch_ahead(BlobKind::Tree, places) } else { Ok(()) }
     }
 
+    /// As [`BlobReader::fetch_trees_ahead`], for many that are read by whoever comes to them: all that were not fetched.
+    ///
+    /// # Errors
+    /// As [`BlobReader::fetch_ahead`].
+    pub(crate) fn fetch_new_trees_ahead<'i>(&mut self, trees: impl Iterator<Item = &'i Id>) -> Result<(), EngineError> {
+        let places = trees.take(TREES_AHEAD_MAX).filter_map(|id| self.index.find(BlobKind::Tree, id));
+        let is_new = |place: &BlobPlace| !self.ahead.lock().sealed.contains_key(&(place.pack, place.offset));
+        let places: Vec<BlobPlace> = places.filter(is_new).collect();
+        if places.len() > 1 { self.fetch_ahead(BlobKind::Tree, places) } else { Ok(()) }
+    }
+
     /// Fetches blobs that are about to be read: those that lie together with one request, and several requests at once.
     /// When there is too much that was fetched so and not read, it is let go. Harm is no error here: whoever reads the blob
     /// hears of it. Large blobs are left to be read one by one.
@@ -268,10 +288,16 @@ impl<'a> BlobReader<'a> {
         let mut left = AHEAD_BYTES_MAX;
         let mut runs = Vec::new();
         let gap = |a: &BlobPlace, b: &BlobPlace| u64::from(b.offset).saturating_sub(range_of(a, a).end);
-        for run in places.chunk_by(|a, b| a.pack == b.pack && gap(a, b) <= AHEAD_GAP_BYTES_MAX) {
+        let mut rest = &places[..];
+        while let Some(first) = rest.first() {
+            let is_near = |a: &BlobPlace, b: &BlobPlace| a.pack == b.pack && gap(a, b) <= AHEAD_GAP_BYTES_MAX;
+            let fits = |last: &BlobPlace| range_of(first, last).end - u64::from(first.offset) <= AHEAD_RUN_BYTES_MAX;
+            let more = rest.windows(2).take_while(|pair| is_near(&pair[0], &pair[1]) && fits(&pair[1])).count();
+            let (run, behind) = rest.split_at(1 + more);
+            rest = behind;
             let range = range_of(&run[0], &run[run.len() - 1]);
-            let Some(rest) = u64::checked_sub(left, range.end - range.start) else { break };
-            left = rest;
+            let Some(room) = u64::checked_sub(left, range.end - range.start) else { break };
+            left = room;
             runs.push((run, range, self.cache_of(&run[0].pack)));
         }
         let repository = self.repository;

@@ -356,8 +356,12 @@ impl Repository {
     /// # Errors
     /// As [`Repository::file_remove`].
     pub(crate) fn files_remove(&self, kind: FileKind, ids: &[Id], interrupt: &Interrupt) -> Result<(), EngineError> {
-        let removals = futures::stream::iter(ids).map(|id| self.removed(kind, id)).buffer_unordered(REMOVALS);
-        Ok(interrupt.block_on_write(removals.try_collect::<()>())??)
+        let removals = futures::stream::iter(ids).map(|id| async move {
+            // Before each: losing the lock raises the interrupt.
+            interrupt.check()?;
+            self.removed(kind, id).await.map_err(EngineError::from)
+        });
+        interrupt.block_on_write(removals.buffer_unordered(REMOVALS).try_collect::<()>())?
     }
 
     async fn removed(&self, kind: FileKind, id: &Id) -> Result<(), StorageError> {

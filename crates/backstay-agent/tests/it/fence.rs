@@ -17,7 +17,8 @@ use backstay_core::domain::hook::{Hook, Hooks};
 use backstay_core::domain::id::{AgentId, ItemId, JobId, PlanId, SnapshotId, SourceId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{
-    Instruction, Job, JobCounts, JobState, Leased, LeasedRepository, Outcome, Progress, Target, Trigger, Work,
+    Instruction, Job, JobCounts, JobState, Leased, LeasedRepository, Outcome, Progress, Reconciliation, Target,
+    Trigger, Work,
 };
 use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::domain::repository::RepositoryEpoch;
@@ -261,9 +262,13 @@ async fn a_first_lease_counts_from_when_it_was_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_into_a_folder_is_given_back_when_its_agent_is_stopped() {
     let home = tempfile::tempdir().unwrap();
-    for (target, goes_on) in
-        [(Target::Directory(home.path().join("out")), true), (Target::Source { name: Some("copy".to_owned()) }, false)]
-    {
+    let folder = Target::Directory(home.path().join("out"));
+    for (target, reconciliation, goes_on) in [
+        (folder.clone(), Reconciliation::Fail, true),
+        (folder.clone(), Reconciliation::Overwrite, true),
+        (folder, Reconciliation::Rename, false),
+        (Target::Source { name: Some("copy".to_owned()) }, Reconciliation::Fail, false),
+    ] {
         let mut job = job(home.path(), super::leased(home.path().to_str().unwrap()), Duration::from_secs(3_600));
         let Work::Backup { source, item, .. } = job.state.work else { panic!("a backup") };
         let snapshot = Snapshot {
@@ -287,7 +292,8 @@ async fn a_restore_into_a_folder_is_given_back_when_its_agent_is_stopped() {
         };
         let source = Source { kind: "command".to_owned(), settings: json!({ "command": ["true"] }), ..source };
         let home = Some(Box::new((source, item)));
-        job.state.work = Work::Restore { snapshot, target, terms: RestoreTerms::default(), home };
+        let terms = RestoreTerms { reconciliation, ..RestoreTerms::default() };
+        job.state.work = Work::Restore { snapshot, target, terms, home };
         let end = CancellationToken::new();
         let scripted = Scripted { end: Some(end.clone()), ..Scripted::new(Some(job), Some(Standing::Held)) };
         let jobs = Arc::new(scripted);

@@ -103,7 +103,7 @@ pub(super) async fn look(db: &Database, rows_max: u32) -> Result<QueueLook, Stor
     let now = db.now.read(&db.reader).await?;
     let due = due_question(now, rows_max.saturating_add(1)).all(&db.reader).await.map_err(store_error)?;
     let has_more = due.len() > rows_max as usize;
-    let queued = due.iter().take(rows_max as usize).map(candidate_of).collect::<Result<_, _>>()?;
+    let queued = due.iter().take(rows_max as usize).filter_map(readable).collect();
     Ok(QueueLook { queued, has_more, running: running(&db.reader).await? })
 }
 

@@ -10,6 +10,7 @@
 //! the most urgent jobs of all are always in it. Where caps are set, a claim locks the row of rules before it counts what
 //! runs, so that two never count the same; without caps claims pass one another.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
@@ -68,8 +69,11 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     window.exclude(&running).await?;
     // What is known by name may be of tenants that have nothing behind it.
     if !is_capped && window.tenants(&lanes).len() <= 1 {
-        let line = in_turn(&window.free(), &running, &rules, 1).admitted;
-        let line: Vec<String> = line.iter().map(ToString::to_string).collect();
+        // All of them, and not only those that go beside each other: leasing judges each, and passes over what it cannot
+        // read, which must hold up nobody behind it.
+        let mut free = window.free();
+        free.sort_by_key(|job| (job.breach_at, Reverse(job.priority), job.job_id));
+        let line: Vec<String> = free.iter().map(|job| job.job_id.to_string()).collect();
         let found = locked(tx, &line, count_max as usize).await?;
         // Where the first ones are held, or taken by others, the database looks for those behind them.
         return Ok((!is_head_full || found.len() >= count_max as usize).then_some(found));

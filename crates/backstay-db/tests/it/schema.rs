@@ -213,6 +213,12 @@ async fn garbage_is_named_and_does_not_hold_the_queue_up() {
     raw.execute_unprepared(&format!("UPDATE job SET breach_at = 0, instruction_json = '' WHERE id = '{id}'"))
         .await
         .unwrap();
+    // Also one that would have its repository alone holds nobody up.
+    raw.execute_unprepared(&format!(
+        "UPDATE job_due SET repository_access = 'alone', breach_at = 0 WHERE job_id = '{id}'"
+    ))
+    .await
+    .unwrap();
     let whole = world.queued(1).await;
     let claimed = world.claim_naming(world.agent(), &[], 1).await;
     assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [whole], "the bad row is passed over");

@@ -92,7 +92,7 @@ impl Worker<'_> {
         }?;
         let attributes = self.attributes_from(folder, name, &Bearer::Open(&file));
         let mut buffer = std::mem::take(&mut self.buffer);
-        let read = self.read_open(&file, name, entry.metadata.size, &mut buffer);
+        let read = self.read_open(folder, &file, name, entry.metadata.size, &mut buffer);
         self.buffer = buffer;
         let (content, size) = read?;
         self.run.progress.done(1, 0);
@@ -103,6 +103,7 @@ impl Worker<'_> {
     /// Reads an open file that should have `listed_bytes` into blobs; returns their ids and how many bytes it had.
     fn read_open(
         &mut self,
+        folder: &Folder,
         file: &OwnedFd,
         name: &[u8],
         listed_bytes: u64,
@@ -118,7 +119,7 @@ impl Worker<'_> {
             }
             if let Some(holes) = &holes {
                 let blobs = holes.blobs_within(size..size + filled as u64);
-                if blobs > FILE_BLOBS_MAX - content.len().min(FILE_BLOBS_MAX) {
+                if !folder.has_room_for(content.len().saturating_add(blobs)) {
                     return Err(NotSaved::Unread(too_many_blobs()));
                 }
                 if blobs > 0 {
@@ -176,9 +177,6 @@ impl Worker<'_> {
                     false => self.save_or_hand(&handed, &mut content, &rest[..cut]),
                 };
                 saved.map_err(|error| self.stop(error))?;
-                if content.len() > FILE_BLOBS_MAX {
-                    return Err(NotSaved::Unread(too_many_blobs()));
-                }
                 begin += cut;
                 size += cut as u64;
                 self.run.progress.done(0, cut as u64);
@@ -190,7 +188,7 @@ impl Worker<'_> {
             }
         }
         self.take_back(&handed, &mut content)?;
-        Ok((content, size))
+        if folder.take_room_for(content.len()) { Ok((content, size)) } else { Err(NotSaved::Unread(too_many_blobs())) }
     }
 
     /// Counts a file that was read under another name.
@@ -211,7 +209,10 @@ impl Worker<'_> {
 
 /// Returns the error of a file whose list of blobs nobody could read back.
 pub(super) fn too_many_blobs() -> io::Error {
-    let problem = format!("it is cut into more than {FILE_BLOBS_MAX} blobs, whose list cannot be read back");
+    let problem = format!(
+        "with it, files of one folder are cut into more than {FILE_BLOBS_MAX} blobs, whose list cannot be read back: move \
+         it to a folder of its own, or leave it out"
+    );
     io::Error::new(io::ErrorKind::FileTooLarge, problem)
 }
 

@@ -17,6 +17,7 @@ use crate::browse::join;
 use crate::format::id::Id;
 use crate::format::node::{ExtendedAttribute, Metadata, NodeKind};
 use crate::format::time::FileTime;
+use crate::format::tree::FILE_BLOBS_MAX;
 use crate::system::{System, SystemCall};
 
 /// Most bytes of a path that is opened in one call: below PATH_MAX, with room for a name.
@@ -38,6 +39,8 @@ pub(super) struct Folder {
     gone: AtomicBool,
     /// Parts under way: its own listing, its batches of files, its folders.
     parts: AtomicUsize,
+    /// Blobs of its files that were read.
+    blobs: AtomicUsize,
 }
 
 /// Where a folder's entries come from.
@@ -296,8 +299,8 @@ pub(super) enum Opened {
 impl Folder {
     pub(super) fn new(origin: Origin, above: Option<(Arc<Folder>, usize)>, parent_tree: Option<Id>) -> Arc<Self> {
         let depth = above.as_ref().map_or(0, |(above, _)| above.depth + 1);
-        let (gone, parts) = (AtomicBool::new(false), AtomicUsize::new(1));
-        Arc::new(Self { origin, above, parent_tree, listing: OnceLock::new(), depth, gone, parts })
+        let (gone, parts, blobs) = (AtomicBool::new(false), AtomicUsize::new(1), AtomicUsize::new(0));
+        Arc::new(Self { origin, above, parent_tree, listing: OnceLock::new(), depth, gone, parts, blobs })
     }
 
     /// Says that more parts are under way, before they are.
@@ -308,6 +311,20 @@ impl Folder {
     /// Says that a part is done; true for the last.
     pub(super) fn part_done(&self) -> bool {
         self.parts.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Says whether so many more blobs of its files can be named in its tree.
+    pub(super) fn has_room_for(&self, blobs: usize) -> bool {
+        self.blobs.load(Ordering::Relaxed).saturating_add(blobs) <= FILE_BLOBS_MAX
+    }
+
+    /// Takes room for the blobs of a file that was read; false when there is not enough.
+    pub(super) fn take_room_for(&self, blobs: usize) -> bool {
+        let has_room = self.blobs.fetch_add(blobs, Ordering::Relaxed).saturating_add(blobs) <= FILE_BLOBS_MAX;
+        if !has_room {
+            self.blobs.fetch_sub(blobs, Ordering::Relaxed);
+        }
+        has_room
     }
 
     /// Says that it is not there any more.

@@ -25,11 +25,16 @@ const BELIEVED: [u64; 3] = [0xEF53, 0x5846_5342, 0x0102_1994];
 /// Where there is no hole.
 const NOWHERE: Range<u64> = u64::MAX..u64::MAX;
 
+/// Holes that are too short to spare a blob and may follow each other; a file that has more is read to its end.
+const SHORT_MAX: u32 = 1_000;
+
 /// The holes of a file, one after the other.
 #[derive(Debug)]
 pub(super) struct Holes {
     /// The first one that does not end before the last place that was asked about.
     next: Range<u64>,
+    /// Where it was asked from.
+    asked: u64,
 }
 
 impl Holes {
@@ -42,7 +47,7 @@ impl Holes {
         let held_bytes = u64::try_from(stat.st_blocks).ok()? * BLOCK_BYTES;
         let can_have = FileType::from_raw_mode(stat.st_mode).is_file() && held_bytes < bytes;
         let is_believed = can_have && BELIEVED.contains(&(rustix::fs::fstatfs(&file).ok()?.f_type as u64));
-        is_believed.then_some(Self { next: 0..0 })
+        is_believed.then_some(Self { next: 0..0, asked: 0 })
     }
 
     /// Returns the hole at a place or the next one behind it; one beyond all bytes when there is none. What is read next
@@ -51,18 +56,9 @@ impl Holes {
     /// # Errors
     /// Those of `lseek`.
     pub(super) fn at(&mut self, file: impl AsFd, place: u64) -> io::Result<Range<u64>> {
-        if self.next.end <= place {
-            let begin = match rustix::fs::seek(&file, SeekFrom::Hole(place)) {
-                Err(Errno::NXIO) => u64::MAX,
-                found => found?,
-            };
-            let end = match rustix::fs::seek(&file, SeekFrom::Data(begin)) {
-                // A hole up to the end, or the end itself.
-                Err(Errno::NXIO) if begin < u64::MAX => rustix::fs::seek(&file, SeekFrom::End(0))?,
-                Err(_) if begin == u64::MAX => begin,
-                found => found?,
-            };
-            self.next = if begin < end { begin..end } else { NOWHERE };
+        // Who comes to a hole asks again: what lies before it may have taken an hour to read.
+        if self.next.end <= place || (self.next.start <= place && self.asked < self.next.start) {
+            (self.next, self.asked) = (look(&file, place)?, place);
             rustix::fs::seek(&file, SeekFrom::Start(place))?;
         }
         Ok(self.next.clone())
@@ -74,4 +70,30 @@ impl Holes {
         let zeros = if is_within { self.next.end - read.start } else { 0 };
         usize::try_from(zeros / CHUNK_BYTES_MIN as u64).unwrap_or(usize::MAX)
     }
+}
+
+/// Returns the first hole at a place or behind it that spares a blob.
+fn look(file: impl AsFd, place: u64) -> io::Result<Range<u64>> {
+    let seek = |to| rustix::fs::seek(&file, to);
+    // Before it is asked where data begins: what somebody appends meanwhile is no hole.
+    let bytes = seek(SeekFrom::End(0))?;
+    let mut from = place;
+    for _ in 0..SHORT_MAX {
+        let begin = match seek(SeekFrom::Hole(from)) {
+            Err(Errno::NXIO) => break,
+            found => found?,
+        };
+        let end = match seek(SeekFrom::Data(begin)) {
+            Err(Errno::NXIO) => bytes,
+            found => found?,
+        };
+        if begin >= end {
+            break;
+        }
+        if end - begin >= CHUNK_BYTES_MIN as u64 {
+            return Ok(begin..end);
+        }
+        from = end;
+    }
+    Ok(NOWHERE)
 }

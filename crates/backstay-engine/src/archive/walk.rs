@@ -158,9 +158,8 @@ impl Worker<'_> {
             }
         }
         let Found { folders, to_read } = found;
-        // Whoever takes them needs the parent's trees of them, the last one first. What goes wrong is met again there.
-        let trees: Vec<Id> = folders.iter().rev().filter_map(|(_, tree)| *tree).collect();
-        if let Err(error) = self.blobs.fetch_trees_ahead(trees.iter()) {
+        // Whoever takes them needs the parent's trees of them. What goes wrong is met again there.
+        if let Err(error) = self.blobs.fetch_new_trees_ahead(folders.iter().filter_map(|(_, tree)| tree.as_ref())) {
             tracing::debug!(error = %error, "trees of the parent snapshot could not be fetched ahead");
         }
         let folders = folders

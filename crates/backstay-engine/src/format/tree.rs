@@ -14,8 +14,8 @@ use super::node::{NewNode, Node, WireNode, push_node};
 /// memory.
 pub const TREE_BYTES_MAX: u64 = 1 << 30;
 
-/// Blobs that one file is cut into at the most: each is named by 67 bytes of its folder's tree, and there is room for the
-/// longest name. Eight terabytes of holes, sixteen or more of anything else.
+/// Blobs that the files of one folder are cut into at the most: each is named by 67 bytes of its tree, and there is some
+/// room for names. Eight terabytes of holes, sixteen or more of anything else.
 pub const FILE_BLOBS_MAX: usize = ((TREE_BYTES_MAX - (1 << 20)) / 67) as usize;
 
 /// Writes a tree entry by entry.

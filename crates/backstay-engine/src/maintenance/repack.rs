@@ -40,8 +40,8 @@ pub(super) fn held_alone(repository: &Repository, guard: &LockGuard, number: u64
     guard.check()
 }
 
-/// Removes files, each batch after a look at the lock: several at once, so the lock that is lost in the middle of a batch
-/// raises the interrupt, which gives up what is under way.
+/// Removes files, each batch after a look at the lock: several at once. A lock that is lost in the middle of a batch raises
+/// the interrupt: none is begun after that.
 pub(super) fn remove(
     repository: &Repository,
     kind: FileKind,
@@ -188,6 +188,8 @@ impl<'a> Repacker<'a> {
         self.opened.extend_from_slice(writer.sealed(&new));
         let opened = self.repository.key().open_in_place(&mut self.opened, "blob");
         if !opened.is_ok_and(|opened| *opened == *stored) {
+            // It must not be written with what is sealed after it, nor by whoever ends the work.
+            *writer = PackWriter::new(Vec::new());
             return Err(EngineError::Machine { id });
         }
         if writer.len() >= PACK_BYTES || writer.blob_count() >= INDEX_PACKS_MAX {
@@ -203,10 +205,12 @@ impl<'a> Repacker<'a> {
     }
 
     /// Ends the work and returns how it ended. What was sealed is written also when it ended early, and then named at once: it
-    /// need not be sealed again. Who was told to stop has no time to write packs that are not full.
+    /// need not be sealed again. Who was told to stop has no time to write packs that are not full; a machine that
+    /// errs, and who has lost the lock, write nothing more.
     pub(super) fn end(mut self, work: Result<(), EngineError>) -> Result<(), EngineError> {
+        use EngineError::{Interrupted, LockLost, Machine};
         let ended = match work {
-            Err(EngineError::Interrupted) => work,
+            Err(Interrupted | LockLost { .. } | Machine { .. }) => work,
             // Whatever goes wrong now says less than what went wrong first.
             work => work.and(self.finish()),
         };

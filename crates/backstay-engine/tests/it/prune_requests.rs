@@ -126,4 +126,14 @@ fn the_parent_s_trees_are_fetched_together() {
     let gets = storage.calls(Call::Get) - before;
     assert_eq!((second.summary.files_unmodified, second.summary.dirs_new), (400, 0));
     assert!(gets <= 60, "{gets} requests for 400 folders");
+    for folder in 0..1_000 {
+        let folder = house.tree().join(format!("wide/{folder}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
+    }
+    let third = house.backup(Some(second.id)).id;
+    let before = storage.calls(Call::Get);
+    assert_eq!(house.backup(Some(third)).summary.dirs_new, 0);
+    let gets = storage.calls(Call::Get) - before;
+    assert!(gets <= 100, "{gets} requests for a thousand folders in one");
 }

@@ -36,8 +36,10 @@ async fn look(
     wake: &Notify,
     before: &mut Option<(Timestamp, Instant)>,
 ) -> Result<(), backstay_core::ports::store::StoreError> {
+    // Before the question: an answer that was held up must not look like a clock that went back.
+    let asked = Instant::now();
     let now = context.schedules.clock_read().await?;
-    let seen = before.map(|(then, steady)| (then, steady.elapsed()));
+    let seen = before.map(|(then, steady)| (then, asked.saturating_duration_since(steady)));
     if let Some(rows) = clock_watch(context, seen, now).await? {
         tracing::warn!(rows, %now, "the store's clock went back: what it had dated in the future is due earlier");
     }

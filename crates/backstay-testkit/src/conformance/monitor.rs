@@ -66,6 +66,7 @@ pub async fn exercise(store: &dyn MonitorStore, stores: Stores) {
     missed(&heard).await;
     failed(&heard).await;
     kept(&heard).await;
+    turned_back(&heard).await;
     retired(&heard).await;
 }
 
@@ -147,6 +148,25 @@ async fn kept(heard: &Heard<'_>) {
     let pings = heard.store.ping_list(id).await.unwrap();
     assert_eq!(pings.len(), PINGS_KEPT as usize);
     assert!(pings.iter().all(|ping| ping.text == "x") && pings[0].at > pings[1].at);
+}
+
+/// A ping that a clock a day ahead dated does not put the next one off by a day, once the clock is right.
+///
+/// Red when a step back leaves the moment of the last ping in the future.
+async fn turned_back(heard: &Heard<'_>) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let right = heard.world.now();
+    heard.world.clock.advance(DAY);
+    heard.ping(None, "").await;
+    heard.look().await;
+    heard.world.clock.set(right);
+    assert!(heard.context.schedules.dates_bring_nearer(heard.world.now(), DAY).await.unwrap() > 0);
+    heard.world.clock.advance(MINUTE * 69);
+    assert_eq!(heard.look().await.0, 0, "its grace is not over");
+    heard.world.clock.advance(MINUTE * 2);
+    assert_eq!(heard.look().await.0, 1, "it is missed when it would have been");
+    heard.ping(None, "").await;
+    assert_eq!(heard.look().await.0, 1, "it is well again");
 }
 
 async fn retired(heard: &Heard<'_>) {

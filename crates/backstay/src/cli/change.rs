@@ -53,7 +53,8 @@ async fn verify(common: &Common, screen: &Screen) -> Result<Exit, CliError> {
     if let (Some(place), Some(problem)) = (found.broken_sequence, &found.problem) {
         let heading = format!("the record of changes is broken at number {place}: {problem}");
         return Err(CliError::new(Exit::Damaged, heading).hint(
-            "Compare with a copy of the database from before; what comes after this number is proved by nothing.",
+            "Compare with a copy of the database from before; what comes after this number is proved by nothing. Where the \
+             signing key was lost and made anew, what the old one signed is told like this too.",
         ));
     }
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use backstay_agent::Commands;
 use backstay_core::domain::evidence::verify_file;
+use backstay_server::channels::Reach;
 
 use super::args::Common;
 use super::error::{CliError, Exit};
 use super::human;
 use super::screen::Screen;
 use super::watch::Watch;
-use crate::roles::installation::commands_of;
+use crate::roles::installation::{Ways, commands_of};
 use crate::roles::quickstart::{self, Outcome};
 
 /// Which folder is protected.
@@ -31,7 +32,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     let home = common.home()?;
     let mut watch = Watch::new(screen);
     let commands = commands_of(common.told(), Commands::Allowed);
-    let outcome = quickstart::run(&verb.dir, &home, commands, &mut watch).await?;
+    let told = (commands, Ways::of(common.told(), Reach::Anywhere));
+    let outcome = quickstart::run(&verb.dir, &home, told, &mut watch).await?;
     if screen.json() {
         screen.value(&outcome);
     } else {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use backstay_agent::Commands;
 use backstay_api::types::repository::StorageView;
+use backstay_server::channels::Reach;
 
 use super::args::Common;
 use super::error::{CliError, Exit};
@@ -13,7 +14,7 @@ use super::repository::credentials_of;
 use super::screen::Screen;
 use super::source::settings_of;
 use super::watch::Watch;
-use crate::roles::installation::commands_of;
+use crate::roles::installation::{Ways, commands_of};
 use crate::roles::recover::{self, Outcome, Password, Wish};
 
 /// Which repository the rows are rebuilt from.
@@ -61,7 +62,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     };
     let mut watch = Watch::new(screen);
     let commands = commands_of(common.told(), Commands::Allowed);
-    let outcome = recover::run(wish, &home, commands, &mut watch).await?;
+    let told = (commands, Ways::of(common.told(), Reach::Anywhere));
+    let outcome = recover::run(wish, &home, told, &mut watch).await?;
     if screen.json() {
         screen.value(&outcome);
     } else {

@@ -16,6 +16,7 @@ use backstay_core::domain::token::token_text;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::rescue::rescue;
+use backstay_core::managers::schedule::clock_watch;
 use backstay_core::managers::source::OwnAgent;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::job::Jobs;
@@ -123,15 +124,16 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    /// Returns those of an installation that was told nothing and listens for this machine alone.
+    /// Returns those of an installation that was told nothing and has its rows for itself.
     pub(crate) const fn alone() -> Self {
         Self { history: HISTORY_DEFAULT, reach: Reach::Anywhere }
     }
 
-    /// Returns what a configuration says; `reach` is where it says nothing.
+    /// Returns what a configuration says; `reach` is where it says nothing and nobody else writes to the database.
     pub(crate) fn of(config: &Config, reach: Reach) -> Self {
         let history = Duration::from_secs(config.number("server.history_days") * 86_400);
         let reach = match config.text("server.private_channels") {
+            None if Rows::of(config) == Rows::Elsewhere => Reach::PublicForTenants,
             None => reach,
             Some(_) if config.is_on("server.private_channels") => Reach::Anywhere,
             Some(_) => Reach::PublicForTenants,
@@ -291,6 +293,11 @@ impl Installation {
         // Whoever else works on a server's database may be alive: what an earlier process of this machine left there is
         // taken over when its lease has ended.
         if home.remote.is_none() {
+            // Heartbeats say how far the clock had come, as long as they are not ended.
+            let now = parts.context.schedules.clock_read().await.map_err(StartError::TakeOver)?;
+            if let Some(rows) = clock_watch(&parts.context, None, now).await.map_err(StartError::TakeOver)? {
+                tracing::warn!(rows, %now, "the clock went back: what it had dated in the future is due earlier");
+            }
             take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;
         }
         let token = random_token();

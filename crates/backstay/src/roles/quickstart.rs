@@ -105,12 +105,12 @@ fn real_place(path: &Path) -> PathBuf {
 pub(crate) async fn run(
     folder: &Path,
     home: &Home,
-    commands: Commands,
+    (commands, ways): (Commands, Ways),
     watch: &mut Watch,
 ) -> Result<Outcome, CliError> {
     let data = &home.data;
     let folder = folder_check(folder, data)?;
-    let installation = Installation::start(home, WithAgent::Yes, commands, Ways::alone()).await?;
+    let installation = Installation::start(home, WithAgent::Yes, commands, ways).await?;
     let answer = protect(&installation.client, &folder, data, watch).await;
     installation.stop().await;
     answer

@@ -71,12 +71,17 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// [`CliError`], with the exit code that says what went wrong.
-pub(crate) async fn run(wish: Wish, home: &Home, commands: Commands, watch: &mut Watch) -> Result<Outcome, CliError> {
+pub(crate) async fn run(
+    wish: Wish,
+    home: &Home,
+    (commands, ways): (Commands, Ways),
+    watch: &mut Watch,
+) -> Result<Outcome, CliError> {
     let password = match &wish.password {
         Password::File(path) => Some(password_read(path)?),
         Password::Reference(_) => None,
     };
-    let installation = Installation::start(home, WithAgent::Yes, commands, Ways::alone()).await?;
+    let installation = Installation::start(home, WithAgent::Yes, commands, ways).await?;
     let answer = rebuild(&installation.client, wish, password, &home.data, watch).await;
     installation.stop().await;
     answer

@@ -45,7 +45,8 @@ async fn looks(world: &World, by: Timestamp) -> (usize, usize, usize) {
 /// A clock that ran a day ahead and goes back: jobs that were put off are due in time, the leases of an agent that died are
 /// over in time, and items, channels and repositories are looked at within their time again.
 ///
-/// Red for each line of `Database::bring_nearer` that is left out.
+/// Red for each line of `Database::bring_nearer` that is left out but those of proofs and messages; monitors have a suite of
+/// their own.
 pub async fn what_a_clock_dated_in_the_future_is_brought_nearer(stores: Stores) {
     let voice = Voice::new(stores, 4).await;
     let world = &voice.world;

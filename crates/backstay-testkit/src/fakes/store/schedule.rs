@@ -141,7 +141,11 @@ impl ScheduleStore for FakeStores {
             rows.watch.values_mut().for_each(&mut bring);
             rows.upkeep.values_mut().for_each(|row| bring(&mut row.due_at));
             rows.proofs.values_mut().for_each(|row| bring(&mut row.due_at));
-            rows.monitors.values_mut().for_each(|row| bring(&mut row.due_at));
+            for row in rows.monitors.values_mut() {
+                bring(&mut row.due_at);
+                row.ended = row.ended.map(|(at, well)| (at.min(now), well));
+                row.started_at = row.started_at.map(|at| at.min(now));
+            }
             rows.outbox.values_mut().filter_map(|row| row.due_at.as_mut()).for_each(&mut bring);
             for row in rows.digests.values_mut() {
                 bring(&mut row.due_at);
