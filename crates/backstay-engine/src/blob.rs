@@ -73,6 +73,10 @@ impl Fetched {
 }
 
 impl Ahead {
+    fn has(&self, place: &BlobPlace) -> bool {
+        self.lock().sealed.contains_key(&(place.pack, place.offset))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Fetched> {
         self.0.lock().expect("no holder panics")
     }
@@ -249,17 +253,14 @@ impl<'a> BlobReader<'a> {
         if first { ReadCache::Bypass } else { ReadCache::Use }
     }
 
-    /// Fetches trees that are about to be read, in their order, up to the first that was fetched so before. One alone is left
-    /// to be read.
+    /// Fetches trees that are about to be read, in their order, up to the first that was fetched so before.
     ///
     /// # Errors
     /// As [`BlobReader::fetch_ahead`].
     pub(crate) fn fetch_trees_ahead<'i>(&mut self, trees: impl Iterator<Item = &'i Id>) -> Result<(), EngineError> {
         let places = trees.take(TREES_AHEAD).filter_map(|id| self.index.find(BlobKind::Tree, id));
-        let is_new = |place: &BlobPlace| !self.ahead.lock().sealed.contains_key(&(place.pack, place.offset));
-        let places = places.take_while(is_new);
-        let places: Vec<BlobPlace> = places.collect();
-        if places.len() > 1 { self.fetch_ahead(BlobKind::Tree, places) } else { Ok(()) }
+        let places: Vec<BlobPlace> = places.take_while(|place| !self.ahead.has(place)).collect();
+        self.fetch_ahead(BlobKind::Tree, places)
     }
 
     /// As [`BlobReader::fetch_trees_ahead`], for many that are read by whoever comes to them: all that were not fetched.
@@ -268,14 +269,13 @@ impl<'a> BlobReader<'a> {
     /// As [`BlobReader::fetch_ahead`].
     pub(crate) fn fetch_new_trees_ahead<'i>(&mut self, trees: impl Iterator<Item = &'i Id>) -> Result<(), EngineError> {
         let places = trees.take(TREES_AHEAD_MAX).filter_map(|id| self.index.find(BlobKind::Tree, id));
-        let is_new = |place: &BlobPlace| !self.ahead.lock().sealed.contains_key(&(place.pack, place.offset));
-        let places: Vec<BlobPlace> = places.filter(is_new).collect();
-        if places.len() > 1 { self.fetch_ahead(BlobKind::Tree, places) } else { Ok(()) }
+        let places: Vec<BlobPlace> = places.filter(|place| !self.ahead.has(place)).collect();
+        self.fetch_ahead(BlobKind::Tree, places)
     }
 
     /// Fetches blobs that are about to be read: those that lie together with one request, and several requests at once.
     /// When there is too much that was fetched so and not read, it is let go. Harm is no error here: whoever reads the blob
-    /// hears of it. Large blobs are left to be read one by one.
+    /// hears of it. Large blobs are left to be read one by one, and so is one alone.
     ///
     /// # Errors
     /// [`EngineError::Storage`], [`EngineError::Interrupted`].
@@ -283,6 +283,9 @@ impl<'a> BlobReader<'a> {
         places.retain(|place| {
             place.length <= AHEAD_BLOB_BYTES_MAX && judge_length(kind, place.length, place.plain_length).is_ok()
         });
+        if places.len() < 2 {
+            return Ok(());
+        }
         places.sort_unstable_by_key(|place| (place.pack, place.offset));
         self.ahead.lock().make_room();
         let mut left = AHEAD_BYTES_MAX;

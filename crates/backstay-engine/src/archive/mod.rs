@@ -12,9 +12,9 @@
 //!
 //! No channel, lock or allocation a blob but one of 64 shards of known ids; where workers are free, a large file's blobs
 //! are handed to them (`handed`). `run` begins it, `roots` lays out what it was
-//! told, `exclude` says what is left out; `walk`, `files` and `close` are what workers do, `packer` what they do with
-//! blobs, `upload` what happens to packs. `stream` and `command` save one file that comes from outside. Absent on
-//! purpose: leases. The caller renews its lease between [`archive`](run::archive) and
+//! told, `exclude` says what is left out; `walk`, `files` (over `holes`) and `close` are what workers do, `packer` what
+//! they do with blobs, `upload` what happens to packs. `stream` and `command` save one file that comes from outside.
+//! Absent on purpose: leases. The caller renews its lease between [`archive`](run::archive) and
 //! [`Archived::publish`](publish::Archived::publish).
 
 pub mod options;

@@ -25,6 +25,15 @@ fn planned(house: &House) -> PrunePreview {
     planned.preview
 }
 
+/// Makes so many folders with a file in each: no two have the same tree.
+fn folders(house: &House, count: u32, name: impl Fn(u32) -> String) {
+    for folder in 0..count {
+        let folder = house.tree().join(name(folder));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
+    }
+}
+
 #[test]
 fn blobs_of_two_packs_are_proved_pack_by_pack() {
     let (house, storage, ..) = doubled();
@@ -39,11 +48,7 @@ fn blobs_of_two_packs_are_proved_pack_by_pack() {
 #[test]
 fn trees_are_fetched_together() {
     let (house, storage) = House::fake();
-    for folder in 0..400 {
-        let folder = house.tree().join(format!("{}/{folder}", folder % 7));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
-    }
+    folders(&house, 400, |folder| format!("{}/{folder}", folder % 7));
     let id = house.backup(None).id;
     let before = storage.calls(Call::Get);
     assert_eq!(planned(&house).packs_marked, 0);
@@ -115,22 +120,14 @@ fn what_a_prune_has_copied_before_it_failed_is_not_copied_again() {
 #[test]
 fn the_parent_s_trees_are_fetched_together() {
     let (house, storage) = House::fake();
-    for folder in 0..400 {
-        let folder = house.tree().join(format!("{}/{folder}", folder % 7));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
-    }
+    folders(&house, 400, |folder| format!("{}/{folder}", folder % 7));
     let first = house.backup(None).id;
     let before = storage.calls(Call::Get);
     let second = house.backup(Some(first));
     let gets = storage.calls(Call::Get) - before;
     assert_eq!((second.summary.files_unmodified, second.summary.dirs_new), (400, 0));
     assert!(gets <= 60, "{gets} requests for 400 folders");
-    for folder in 0..1_000 {
-        let folder = house.tree().join(format!("wide/{folder}"));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("file"), folder.to_str().unwrap()).unwrap();
-    }
+    folders(&house, 1_000, |folder| format!("wide/{folder}"));
     let third = house.backup(Some(second.id)).id;
     let before = storage.calls(Call::Get);
     assert_eq!(house.backup(Some(third)).summary.dirs_new, 0);
