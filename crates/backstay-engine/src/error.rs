@@ -119,8 +119,8 @@ pub enum EngineError {
         /// The storage.
         place: String,
     },
-    /// Packs that a backup may have taken blobs from were marked for deletion or removed while it ran.
-    #[error("{count} packs of {place} were marked for deletion or removed by a prune while this backup ran")]
+    /// Packs that a backup or a copy may have taken blobs from were marked for deletion or removed while it ran.
+    #[error("{count} packs of {place} were marked for deletion or removed by a prune while this ran")]
     Overtaken {
         /// The storage.
         place: String,

@@ -37,7 +37,6 @@ mod holes;
 mod links;
 mod close;
 mod known;
-mod seen;
 mod owners;
 mod packer;
 mod upload;

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use super::counters::{Counters, get};
 use super::options::ArchiveOptions;
 use super::run::PARTIAL_TAG;
-use super::seen::SeenIndex;
 use crate::error::EngineError;
 use crate::format::id::Id;
 use crate::format::object::FileKind;
 use crate::format::snapshot::{SnapshotFile, Summary};
 use crate::repository::Repository;
+use crate::seen::SeenIndex;
 
 /// A tree that is wholly in the repository, and that no snapshot names yet.
 #[derive(Debug)]

@@ -20,7 +20,6 @@ use super::packer::Packer;
 use super::publish::{Archived, Rehearsed};
 use super::queue::Queue;
 use super::roots::{lay_out, unreadable};
-use super::seen::SeenIndex;
 use super::upload::Uploads;
 use crate::blob::Ahead;
 use crate::error::EngineError;
@@ -31,6 +30,7 @@ use crate::format::time::FileTime;
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
+use crate::seen::SeenIndex;
 
 /// How long before the parent's beginning an inode must have changed last, so that what the parent has of its attributes
 /// is believed: longer than the steps in which file systems count time.

@@ -25,7 +25,6 @@ use super::packer::Packer;
 use super::publish::{Archived, Rehearsed};
 use super::roots::{clean, unreadable};
 use super::run::parent_of;
-use super::seen::SeenIndex;
 use super::upload::Uploads;
 use crate::error::EngineError;
 use crate::format::chunker::{CHUNK_BYTES_MAX, HOLE, HOLE_ENDS_BLOB_BYTES, is_hole};
@@ -37,6 +36,7 @@ use crate::format::tree::{FILE_BLOBS_MAX, TreeWriter};
 use crate::interrupt::Interrupt;
 use crate::progress::EngineProgress;
 use crate::repository::Repository;
+use crate::seen::SeenIndex;
 
 /// Bytes of one read: enough that handing them over costs nothing.
 const PIECE_BYTES: usize = 1 << 20;

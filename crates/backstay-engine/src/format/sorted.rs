@@ -19,8 +19,6 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
-use rustix::fs::{CWD, Mode, OFlags};
-
 /// Bytes of a block: what one read takes out of the page cache at once.
 const BLOCK_BYTES: usize = 4_096;
 
@@ -315,11 +313,10 @@ fn merge<R: Record>(runs: &File, ends: &[u64], last: &[R]) -> io::Result<Merged<
     Ok(Merged { file, count, fences, recent: Mutex::new((0, Vec::new())) })
 }
 
-/// Makes a file without a name: it goes with the process, however that ends.
+/// Makes a file without a name: it goes with the process, however that ends. Where a file system cannot make one (NFS,
+/// FUSE), it has a name for a moment.
 fn nameless() -> io::Result<File> {
-    let folder = std::env::var_os("TMPDIR").unwrap_or_else(|| FOLDER.into());
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(CWD, &folder, flags, Mode::RUSR | Mode::WUSR)?))
+    tempfile::tempfile_in(std::env::var_os("TMPDIR").unwrap_or_else(|| FOLDER.into()))
 }
 
 #[cfg(test)]

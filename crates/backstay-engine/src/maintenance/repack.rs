@@ -248,16 +248,34 @@ pub(super) struct IndexWriter<'a> {
     packs_max: usize,
     /// The one that is being filled.
     file: Mutex<IndexFile>,
+    /// Files that were written and packs that they name, where somebody wants to know.
+    noted: Option<Mutex<Written>>,
 }
+
+/// Index files and packs.
+type Written = (Vec<Id>, Vec<Id>);
 
 impl<'a> IndexWriter<'a> {
     pub(super) fn new(repository: &'a Repository, guard: &'a LockGuard, interrupt: &'a Interrupt) -> Self {
-        Self { repository, guard, interrupt, packs_max: INDEX_PACKS_MAX, file: Mutex::default() }
+        Self { repository, guard, interrupt, packs_max: INDEX_PACKS_MAX, file: Mutex::default(), noted: None }
     }
 
     /// Writes a file for so many packs, and not only when it is full.
     pub(super) fn each(self, packs_max: usize) -> Self {
         Self { packs_max, ..self }
+    }
+
+    /// Notes what it writes.
+    pub(super) fn noting(self) -> Self {
+        Self { noted: Some(Mutex::default()), ..self }
+    }
+
+    /// Returns what was noted since then.
+    pub(super) fn noted(&self) -> Written {
+        self.noted
+            .as_ref()
+            .map(|noted| std::mem::take(&mut *noted.lock().expect("no holder panics")))
+            .unwrap_or_default()
     }
 
     /// Writes files only when they are full from now on.
@@ -297,7 +315,14 @@ impl<'a> IndexWriter<'a> {
         if !file.is_empty() {
             // After a sleep somebody else may have pruned: what we would write then names packs that are gone.
             self.guard.check()?;
-            self.repository.file_write(FileKind::Index, &std::mem::take(file).write(), self.interrupt)?;
+            let file = std::mem::take(file);
+            let (packs, _) = file.pack_ids();
+            let (id, _) = self.repository.file_write(FileKind::Index, &file.write(), self.interrupt)?;
+            if let Some(noted) = &self.noted {
+                let mut noted = noted.lock().expect("no holder panics");
+                noted.0.push(id);
+                noted.1.extend(packs);
+            }
         }
         Ok(())
     }

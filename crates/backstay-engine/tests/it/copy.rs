@@ -252,3 +252,42 @@ fn a_copy_that_is_told_to_stop_writes_no_snapshot_and_a_prune_beside_it_waits() 
     try_copy(&house.repository, &target).unwrap();
     assert_eq!(all(&target).len(), 2);
 }
+
+/// A prune that slept through the loss of its lock marks packs of the target that a copy counts on: the copy notices before
+/// it publishes, and the next one sends what they had.
+///
+/// Red without the second look in `copy/apply.rs`.
+#[test]
+fn a_copy_that_a_prune_came_between_publishes_nothing() {
+    let house = House::local();
+    let (_, newer) = two_snapshots(&house);
+    let (target, storage) = target_of(&house);
+    try_copy(&house.repository, &target).unwrap();
+    let copied = backstay_engine::select::read_all(&target, &Interrupt::default()).unwrap().read;
+    fs::write(house.tree().join("more"), tree::noise(77, 90_000)).unwrap();
+    house.backup(Some(newer));
+    let guard = lock(&target, LockMode::Shared).unwrap();
+    let interrupt = Interrupt::default();
+    let planned = plan((&house.repository, &target), &all(&house.repository), &copied, &interrupt).unwrap();
+    assert!(planned.preview.blobs > 0 && planned.preview.blobs_there > 0, "{:?}", planned.preview);
+    // The prune does not see the lock, as one does not that looked for locks before.
+    let key = backstay_engine::format::object::FileKind::Lock.key(&guard.id());
+    let kept = block_on(storage.object_get(&key, None, ReadCache::Use)).unwrap();
+    block_on(storage.object_remove(&key)).unwrap();
+    for snapshot in &copied {
+        super::prune::forget_one(&target, &snapshot.id).unwrap();
+    }
+    assert_ne!(try_prune(&target, &thorough(std::time::Duration::from_secs(3_600))).unwrap().packs_marked, 0);
+    block_on(storage.object_put(&key, kept)).unwrap();
+    let refused =
+        apply((&house.repository, &target), planned, &guard, &EngineProgress::default(), &interrupt).unwrap_err();
+    assert!(matches!(refused, EngineError::Overtaken { count, .. } if count > 0), "{refused:?}");
+    guard.release().unwrap();
+    assert_eq!(backstay_engine::select::read_all(&target, &interrupt).unwrap().read.len(), 0);
+    let (_, done) = try_copy(&house.repository, &target).unwrap();
+    assert_eq!(done.snapshots.len(), 3);
+    let laid = laid_out(&storage);
+    for restic in restics() {
+        restic.check(&laid);
+    }
+}

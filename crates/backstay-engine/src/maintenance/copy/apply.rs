@@ -22,6 +22,9 @@ use crate::repository::{BlobReader, Repository};
 /// Packs after which an index file is written: what a cut copy would send again is bounded.
 const INDEX_PACKS: usize = 16;
 
+/// Snapshots that are written after one look at the target's index.
+const SNAPSHOTS_A_LOOK: usize = 16;
+
 /// Copiers that work at once: while one waits for either storage the others compute. Each holds what it fetched and the
 /// two packs that it fills, 40 MB with packs of usual size, and leaves two packs that are not full.
 const COPIERS: usize = 4;
@@ -44,7 +47,8 @@ pub struct Copied {
 /// files.
 ///
 /// # Errors
-/// [`EngineError`] as soon as anything goes wrong: no snapshot is written after that.
+/// [`EngineError`] as soon as anything goes wrong: no snapshot is written after that. [`EngineError::Overtaken`] when what
+/// the target had is about to go: the next plan sends it.
 pub fn apply(
     (source, target): (&Repository, &Repository),
     plan: CopyPlan,
@@ -54,9 +58,9 @@ pub fn apply(
 ) -> Result<Copied, EngineError> {
     guard.check()?;
     progress.set_totals(plan.preview.blobs, plan.preview.bytes);
-    let CopyPlan { index, wanted, files, .. } = plan;
+    let CopyPlan { index, wanted, files, mut seen, .. } = plan;
     let ledger = Ledger::new(index, Vec::new(), Vec::new(), interrupt)?;
-    let names = IndexWriter::new(target, guard, interrupt).each(INDEX_PACKS);
+    let names = IndexWriter::new(target, guard, interrupt).each(INDEX_PACKS).noting();
     let runs = Mutex::new(runs_of(&ledger, &wanted));
     let (done, failed) = (Mutex::default(), AtomicBool::new(false));
     let sending = Sending { source, target, ledger: &ledger, runs, names: &names, done, failed, progress, interrupt };
@@ -65,11 +69,16 @@ pub fn apply(
     let named = names.flush();
     sent?;
     named?;
+    seen.add_own(names.noted());
     let mut copied = sending.done.into_inner().expect("no holder panics");
     progress.publishing.store(true, Ordering::Relaxed);
-    for (id, plain) in files {
+    for (number, (id, plain)) in files.into_iter().enumerate() {
         interrupt.check()?;
         guard.check()?;
+        if number % SNAPSHOTS_A_LOOK == 0 {
+            // Who slept through the loss of a lock may have pruned what was not sent because it was there.
+            seen.look_again(target)?;
+        }
         let (new, _) = target.file_write(FileKind::Snapshot, &plain, interrupt)?;
         copied.snapshots.push((id, new));
     }

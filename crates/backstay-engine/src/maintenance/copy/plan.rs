@@ -17,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::maintenance::bits::Bits;
 use crate::maintenance::tree_queue::TreeQueue;
 use crate::repository::{BlobReader, Repository};
+use crate::seen::SeenIndex;
 use crate::select::Snapshot;
 
 /// A snapshot of the source.
@@ -53,6 +54,8 @@ pub struct CopyPlan {
     pub(super) wanted: Bits,
     /// Snapshot files that are written, with the ids that they have in the source.
     pub(super) files: Vec<(Id, Vec<u8>)>,
+    /// The target's index, which says what need not be sent.
+    pub(super) seen: SeenIndex,
 }
 
 /// Decides what is copied. The caller holds a lock of any mode in both repositories. `there` is every snapshot of the
@@ -94,7 +97,7 @@ pub fn plan(
         packs.insert(at.pack);
     }
     preview.packs = packs.len() as u64;
-    Ok(CopyPlan { preview, index, wanted, files })
+    Ok(CopyPlan { preview, index, wanted, files, seen: SeenIndex::new(&known, interrupt) })
 }
 
 /// Returns a bit for each blob that the target lacks: at the first of its copies.

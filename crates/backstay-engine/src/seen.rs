@@ -11,31 +11,31 @@ use crate::format::object::FileKind;
 use crate::interrupt::Interrupt;
 use crate::repository::Repository;
 
-/// The index as a backup took it in.
+/// The index as a backup, or a copy into the repository, took it in.
 #[derive(Debug)]
-pub(super) struct SeenIndex {
-    /// Its files, and those that the backup wrote itself.
+pub(crate) struct SeenIndex {
+    /// Its files, and those that whoever works wrote itself.
     files: IdSet,
-    /// Packs that blobs may have been taken from, and the backup's own.
+    /// Packs that blobs may have been taken from, and its own.
     packs: IdSet,
     interrupt: Interrupt,
 }
 
 impl SeenIndex {
-    /// Remembers an index and the files that it was read from, and who may ask the backup to stop.
-    pub(super) fn new(index: &Index, interrupt: &Interrupt) -> Self {
+    /// Remembers an index and the files that it was read from, and who may ask the work to stop.
+    pub(crate) fn new(index: &Index, interrupt: &Interrupt) -> Self {
         let (files, packs) = (index.files().iter().copied().collect(), index.packs_to_take().collect());
         Self { files, packs, interrupt: interrupt.clone() }
     }
 
-    /// Returns what the backup stops at.
-    pub(super) fn interrupt(&self) -> &Interrupt {
+    /// Returns what the work stops at.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
 
-    /// Adds index files and packs that the backup wrote: a prune of rustic's, which knows no locks, may meet those of a
+    /// Adds index files and packs that the work wrote: a prune of rustic's, which knows no locks, may meet those of a
     /// long first backup.
-    pub(super) fn add_own(&mut self, (files, packs): (Vec<Id>, Vec<Id>)) {
+    pub(crate) fn add_own(&mut self, (files, packs): (Vec<Id>, Vec<Id>)) {
         self.files.extend(files);
         self.packs.extend(packs);
     }
@@ -44,7 +44,7 @@ impl SeenIndex {
     ///
     /// # Errors
     /// [`EngineError::Overtaken`]; what stops the look itself.
-    pub(super) fn look_again(&self, repository: &Repository) -> Result<(), EngineError> {
+    pub(crate) fn look_again(&self, repository: &Repository) -> Result<(), EngineError> {
         let now: IdSet = repository.file_list(FileKind::Index, &self.interrupt)?.into_iter().collect();
         let is_gone = self.files.iter().any(|id| !now.contains(id));
         let (mut named, mut marked) = (IdSet::default(), IdSet::default());
