@@ -47,6 +47,9 @@ pub enum ClientError {
     /// The call was shown instead of made.
     #[error("the call was shown and not made")]
     Shown,
+    /// The call would change something, and its client only looks.
+    #[error("this changes something, and was not done")]
+    Changes,
     /// An answer that is neither a success nor a problem: something else listens there.
     #[error("{url} answered {status} without saying why; is it a Backstay server?")]
     Foreign {
@@ -91,6 +94,7 @@ pub struct Client {
     token: SecretString,
     time_max: Duration,
     shown: Option<Arc<Mutex<Option<Call>>>>,
+    only_looks: bool,
     trace: fn() -> Option<TraceParent>,
 }
 
@@ -212,7 +216,16 @@ impl Client {
         // The API is spoken to directly: a proxy of the environment is for the web.
         let http = http.no_proxy().pool_idle_timeout(IDLE_TIME_MAX).build();
         let http = http.map_err(|source| ClientError::Transport { url: server.to_owned(), source })?;
-        Ok(Self { http, servers, goes_on: GoesOn::Unsent, token, time_max: CALL_TIME_MAX, shown: None, trace: || None })
+        Ok(Self {
+            http,
+            servers,
+            goes_on: GoesOn::Unsent,
+            token,
+            time_max: CALL_TIME_MAX,
+            shown: None,
+            only_looks: false,
+            trace: || None,
+        })
     }
 
     /// Returns a client whose calls may all be repeated, and take at most so long with all replicas together.
@@ -225,6 +238,12 @@ impl Client {
     #[must_use]
     pub fn showing(&self, shown: Arc<Mutex<Option<Call>>>) -> Self {
         Self { shown: Some(shown), ..self.clone() }
+    }
+
+    /// Returns a client that makes no call that could change something: it ends with [`ClientError::Changes`].
+    #[must_use]
+    pub fn looking(&self) -> Self {
+        Self { only_looks: true, ..self.clone() }
     }
 
     /// Returns a client whose calls say to which trace they belong.
@@ -341,7 +360,7 @@ impl Client {
         }
     }
 
-    /// Writes a call down if that is wanted; an error ends it there when it could change something.
+    /// Writes a call down if that is wanted; an error ends it there when it could change something and is not to.
     fn show<Q: Serialize + ?Sized, B: Serialize + ?Sized>(
         &self,
         operation: Operation,
@@ -349,6 +368,10 @@ impl Client {
         query: &Q,
         body: Option<&B>,
     ) -> Result<(), ClientError> {
+        let is_look = endpoint(operation).method == Method::Get;
+        if self.only_looks && !is_look {
+            return Err(ClientError::Changes);
+        }
         let Some(shown) = &self.shown else { return Ok(()) };
         let query = match serde_json::to_value(query).unwrap_or_default() {
             serde_json::Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, text(&value))).collect(),
@@ -361,7 +384,7 @@ impl Client {
         }
         let call = Call { operation, id: id.to_owned(), query, body };
         *shown.lock().expect("nobody panics while writing a call down") = Some(call);
-        if endpoint(operation).method == Method::Get { Ok(()) } else { Err(ClientError::Shown) }
+        if is_look { Ok(()) } else { Err(ClientError::Shown) }
     }
 
     /// Follows a tenant's events as they happen, from after a place in the chain.

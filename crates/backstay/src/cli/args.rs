@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use backstay_api::{Call, Client};
 
@@ -48,6 +49,11 @@ pub(crate) struct Common {
     /// something is not made
     #[arg(long, global = true)]
     show_call: bool,
+    /// Show the answer again every two seconds, or as many as are said, until it is interrupted; for what changes nothing,
+    /// and while a server runs
+    #[arg(long, global = true, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "2", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    watch: Option<u32>,
     #[arg(skip)]
     told: Option<Arc<Config>>,
     #[arg(skip)]
@@ -97,14 +103,20 @@ impl Common {
         self.show_call
     }
 
+    /// Returns how long to wait before the answer is shown again; none for showing it once.
+    pub(crate) fn watch(&self) -> Option<Duration> {
+        self.watch.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
     /// Returns the call that was shown last.
     pub(crate) fn shown(&self) -> Option<Call> {
         self.shown.lock().expect("nobody panics while writing a call down").clone()
     }
 
-    /// Returns the client that verbs use: one that shows its calls, if that was asked for.
+    /// Returns the client that verbs use: one that shows its calls, or only looks, if that was asked for.
     pub(crate) fn client(&self, client: &Client) -> Client {
-        if self.show_call { client.showing(Arc::clone(&self.shown)) } else { client.clone() }
+        let client = if self.watch.is_some() { client.looking() } else { client.clone() };
+        if self.show_call { client.showing(Arc::clone(&self.shown)) } else { client }
     }
 
     /// Returns the data directory that is meant.

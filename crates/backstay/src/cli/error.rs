@@ -216,6 +216,9 @@ impl From<ClientError> for CliError {
             ClientError::Authorities { .. } => Self::from_error(Exit::Input, &error)
                 .hint("Name a file in PEM with --ca-file (-----BEGIN CERTIFICATE-----)."),
             ClientError::Shown => Self::from_error(Exit::Failed, &error),
+            ClientError::Changes => {
+                Self::from_error(Exit::Input, &error).hint("--watch repeats what only looks. Do this once, without it.")
+            }
             ClientError::Foreign { .. } => Self::from_error(Exit::Failed, &error).hint("Check --server."),
         }
     }

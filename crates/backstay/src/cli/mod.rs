@@ -11,6 +11,7 @@ pub(crate) mod signal;
 pub(crate) mod human;
 pub(crate) mod watch;
 mod args;
+mod again;
 mod named;
 mod connect;
 mod quickstart;
@@ -75,6 +76,8 @@ mod retire;
 mod call;
 mod show;
 pub(crate) mod engine;
+#[cfg(test)]
+mod reference;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -114,7 +117,12 @@ pub(crate) fn run() -> ExitCode {
             return CliError::new(Exit::Failed, format!("the system gives no threads: {error}")).print();
         }
     };
-    let ended = runtime.block_on(dispatch(args, &screen));
+    let ended = runtime.block_on(async {
+        match args.common.watch() {
+            Some(every) => again::run(args, every, &screen).await,
+            None => dispatch(args, &screen).await,
+        }
+    });
     // `engine` looks itself, and says it as restic does.
     let printed = || if is_engine { Ok(()) } else { screen::printed() };
     let exit = match ended.and_then(|exit| printed().map(|()| exit)) {

@@ -16,6 +16,28 @@ use super::human;
 /// Why standard output did not take what was printed: the first reason. A process has one standard output.
 static REFUSED: Mutex<Option<io::Error>> = Mutex::new(None);
 
+/// What is printed while it is held back: a whole answer is shown at once in the place of the one before.
+static HELD: Mutex<Option<String>> = Mutex::new(None);
+
+/// Holds back what is printed from now on.
+pub(crate) fn hold() {
+    *HELD.lock().expect("nobody panics while keeping lines") = Some(String::new());
+}
+
+/// Returns what was held back, and holds nothing back any more.
+pub(crate) fn released() -> String {
+    HELD.lock().expect("nobody panics while keeping lines").take().unwrap_or_default()
+}
+
+/// Keeps a line where lines are held back; false where they are not.
+fn held(text: &str) -> bool {
+    let mut held = HELD.lock().expect("nobody panics while keeping lines");
+    let Some(lines) = held.as_mut() else { return false };
+    lines.push_str(text);
+    lines.push('\n');
+    true
+}
+
 /// Remembers why something could not be printed. A reader that went away (`| head`) is no error.
 fn took(written: io::Result<()>) {
     if let Err(error) = written
@@ -76,7 +98,7 @@ impl Screen {
 
     /// Prints a line of a result; [`printed`] says in the end whether it was taken.
     pub(crate) fn line(&self, text: &str) {
-        if !self.muted {
+        if !self.muted && !held(text) {
             took(writeln!(io::stdout(), "{text}"));
         }
     }
@@ -96,7 +118,7 @@ impl Screen {
 
     /// Prints a message for a person; nothing with `--json`.
     pub(crate) fn say(&self, text: &str) {
-        if !self.json && !self.muted {
+        if !self.json && !self.muted && !held(text) {
             let _ = writeln!(io::stderr(), "{text}");
         }
     }

@@ -12,6 +12,7 @@ mod fleet_support;
 mod house;
 
 mod adoption;
+mod again;
 mod anomaly;
 mod bad_input;
 mod document;
