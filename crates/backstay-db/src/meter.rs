@@ -6,15 +6,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backstay_core::domain::id::PlanId;
 use backstay_core::domain::job::{JobKind, StateName};
-use backstay_core::ports::meter::{MeterStore, PlanFigure, QueueDepth};
+use backstay_core::ports::meter::{MeterStore, MonitorFigure, PlanFigure, QueueDepth};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::{
     ColumnTrait, EntityTrait, JoinType, PaginatorTrait as _, QueryFilter, QueryOrder, QuerySelect, RelationDef, Select,
+    SelectTwo,
 };
 
 use crate::Database;
-use crate::entity::{job, plan, tenant};
+use crate::entity::{job, monitor, plan, tenant};
 use crate::error::store_error;
 use crate::row::Row;
 
@@ -32,6 +33,18 @@ pub(crate) fn plans_question(rows_max: u32) -> Select<plan::Entity> {
         .join(JoinType::InnerJoin, of_tenant)
         .filter(plan::Column::RetiredAt.is_null())
         .order_by_asc(plan::Column::Id)
+        .limit(u64::from(rows_max))
+}
+
+/// Returns the question for the first monitors that live, by id, each with its tenant.
+pub(crate) fn monitors_question(rows_max: u32) -> SelectTwo<monitor::Entity, tenant::Entity> {
+    let of_tenant: RelationDef =
+        monitor::Entity::belongs_to(tenant::Entity).from(monitor::Column::TenantId).to(tenant::Column::Id).into();
+    monitor::Entity::find()
+        .join(JoinType::InnerJoin, of_tenant)
+        .select_also(tenant::Entity)
+        .filter(monitor::Column::LiveKey.is_not_null())
+        .order_by_asc(monitor::Column::Id)
         .limit(u64::from(rows_max))
 }
 
@@ -63,6 +76,22 @@ impl MeterStore for Database {
             }
         }
         Ok((figures, not_shown))
+    }
+
+    async fn monitor_figures(&self, rows_max: u32) -> Result<(Vec<MonitorFigure>, u64), StoreError> {
+        let mut found = monitors_question(rows_max.saturating_add(1)).all(&self.reader).await.map_err(store_error)?;
+        let mut not_shown = 0;
+        if found.len() > rows_max as usize {
+            found.truncate(rows_max as usize);
+            let live = monitor::Entity::find().filter(monitor::Column::LiveKey.is_not_null());
+            let all = live.count(&self.reader).await.map_err(store_error)?;
+            not_shown = all.saturating_sub(found.len() as u64);
+        }
+        let read = |(row, tenant): (monitor::Model, Option<tenant::Model>)| {
+            let tenant = tenant.map_or_else(String::new, |tenant| tenant.name);
+            Ok(MonitorFigure { tenant, monitor: row.read()? })
+        };
+        Ok((found.into_iter().map(read).collect::<Result<_, StoreError>>()?, not_shown))
     }
 
     async fn queue_depth(&self) -> Result<Vec<QueueDepth>, StoreError> {

@@ -21,7 +21,7 @@ use crate::job::look::durations_question;
 use crate::job::rescue::wake_question;
 use crate::job::turns::{leases_question, window_question};
 use crate::job::{list_question, overlap_question};
-use crate::meter::plans_question;
+use crate::meter::{monitors_question, plans_question};
 use crate::monitor::{monitor_question, ping_question};
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
@@ -59,8 +59,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let jobs = |filter| list_question(filter, page).build(backend);
     let any = JobFilter::default();
     let durations = |filter| durations_question(filter, 20).build(backend);
-    let low = Low { ids: Vec::new(), from: 1 };
-    let names = Low { ids: (0..64).map(|number| format!("{number:036}")).collect(), from: 1 };
+    let low = Low { ids: Vec::new(), from: 1, leased_from: 1 };
+    let names = Low { ids: (0..64).map(|number| format!("{number:036}")).collect(), ..low.clone() };
     let snapshots =
         |filter| snapshot_question(filter, Page::<SnapshotId> { before: None, rows_max: 50 }).build(backend);
     let (item, repository) = (Some(asked.item), Some(asked.repository));
@@ -69,7 +69,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
         ("claim behind those known by name", behind(question(asked.now, JobKind::ALL, 32), &low).build(backend)),
         ("the queue's beginning", queue(asked.now, JobKind::ALL, 32).build(backend)),
-        ("leases of tenants", backend.build(&leases_question(&BTreeSet::from([asked.tenant.to_string()])))),
+        ("leases of tenants", backend.build(&leases_question(&BTreeSet::from([asked.tenant.to_string()]), Some(&low)))),
         ("a place in the queue", job_due::Entity::find_by_id("").build(backend)),
         ("a lease", lease::Entity::find_by_id("").build(backend)),
         ("claim by name", named_question(&names).build(backend)),
@@ -101,6 +101,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
             durations(JobFilter { plan_id: Some(asked.plan), item_id: item, kind: Some(JobKind::Backup), ..any }),
         ),
         ("plans with figures", plans_question(1_001).build(backend)),
+        ("monitors with figures", monitors_question(1_001).build(backend)),
         ("jobs in a state", jobs(JobFilter { state: Some(StateName::Queued), ..any })),
         ("snapshots", snapshots(SnapshotFilter::default())),
         ("snapshots of an item", snapshots(SnapshotFilter { item_id: item, ..SnapshotFilter::default() })),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::store::StoreError;
 use crate::domain::job::{JobKind, StateName};
+use crate::domain::monitor::Monitor;
 
 /// How many jobs of a kind are in a state that is not final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,15 @@ pub struct PlanFigure {
     pub oldest_at: Option<Timestamp>,
 }
 
+/// What monitoring shows of a monitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonitorFigure {
+    /// Name of its tenant.
+    pub tenant: String,
+    /// The monitor.
+    pub monitor: Monitor,
+}
+
 /// Gives figures.
 #[async_trait]
 pub trait MeterStore: Send + Sync {
@@ -42,4 +52,7 @@ pub trait MeterStore: Send + Sync {
     /// Returns what is shown of the first plans that live, by id, as of a moment, and how many more there are. The rest is
     /// counted only where there is one.
     async fn plan_figures(&self, rows_max: u32, now: Timestamp) -> Result<(Vec<PlanFigure>, u64), StoreError>;
+    /// Returns the first monitors that live, by id, and how many more there are. The rest is counted only where there is
+    /// one.
+    async fn monitor_figures(&self, rows_max: u32) -> Result<(Vec<MonitorFigure>, u64), StoreError>;
 }

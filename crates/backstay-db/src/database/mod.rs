@@ -95,11 +95,11 @@ impl Database {
         &self.writer
     }
 
-    /// Makes the next claims believe that the queue begins with these jobs, and then at a time to breach (microseconds).
-    /// For tests: what is believed must not decide.
+    /// Makes the next claims believe that the queue begins with these jobs, and then at a time to breach, and that no lease
+    /// is older than a moment (microseconds). For tests: what is believed must not decide.
     #[doc(hidden)]
-    pub fn queue_begins(&self, ids: Vec<String>, from: i64) {
-        self.hints.low_put(Low { ids, from });
+    pub fn queue_begins(&self, ids: Vec<String>, from: i64, leased_from: i64) {
+        self.hints.low_put(Low { ids, from, leased_from });
     }
 
     /// Waits for statements that run, then closes all connections.
@@ -120,7 +120,7 @@ impl Database {
     /// Hears how long a look at the queue's beginning took. A file has no rows that are gone.
     pub(crate) fn looked(&self, took: std::time::Duration) {
         if self.is_server() {
-            self.hints.looked(took, &self.reader);
+            self.hints.looked(took, &self.reader, &self.now);
         }
     }
 

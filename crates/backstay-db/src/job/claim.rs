@@ -57,11 +57,18 @@ pub(super) async fn claim(
     }
     let low = db.hints.low();
     let wish = Wish { db, tx, now: leased_at, agent, kinds, count_max, low: low.as_ref() };
-    let mut due = due(wish).await?;
-    if low.is_some() && due.len() < count_max as usize {
+    take(wish, &mut claimed).await?;
+    if low.is_some() && claimed.len() < count_max as usize {
         // What is remembered does not decide that there is nothing more.
-        due = self::due(Wish { low: None, ..wish }).await?;
+        take(Wish { low: None, ..wish }, &mut claimed).await?;
     }
+    Ok(claimed)
+}
+
+/// Leases the jobs whose turn it is, until there are as many as are wanted.
+async fn take(wish: Wish<'_>, claimed: &mut Vec<Claimed>) -> Result<(), StoreError> {
+    let Wish { tx, now, agent, count_max, .. } = wish;
+    let due = due(wish).await?;
     let theirs = is_among(tx.get_database_backend(), job::Column::Id, due.iter().map(|due| &due.job_id));
     let rows = job::Entity::find().filter(theirs).all(tx).await.map_err(store_error)?;
     let mut rows: HashMap<String, job::Model> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -76,9 +83,9 @@ pub(super) async fn claim(
                 continue;
             }
         };
-        claimed.extend(claim_one(tx, agent, leased_at, &row, job).await?);
+        claimed.extend(claim_one(tx, agent, now, &row, job).await?);
     }
-    Ok(claimed)
+    Ok(())
 }
 
 /// What a claim looks for, and where.

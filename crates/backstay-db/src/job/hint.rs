@@ -6,26 +6,38 @@
 //!   those of the jobs that have run lie at the front of each index, where every look for the most urgent job begins. A
 //!   look that took long is followed by one in the background that says which rows live there. For [`LOW_AGE_MAX`] claims
 //!   ask for these by name, and pass over the rest. A more urgent job that comes meanwhile is asked for by name too where
-//!   this process put it there, and is seen after [`LOW_AGE`] where another one did.
+//!   this process put it there, and is seen by the next look where another one did. Looks take one part in
+//!   [`LOOK_SHARE`] of the time.
+//! - Since when the oldest lease is held: rows of leases from before are gone.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backstay_core::domain::job::StateName;
+use backstay_core::ports::store::StoreError;
+use jiff::Timestamp;
 use sea_orm::{
     ColumnTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
-use crate::entity::job_due;
+use crate::Now;
+use crate::entity::{job_due, lease};
+use crate::error::store_error;
 
 /// A look at the queue's beginning that takes longer goes over rows that are gone.
 const SLOW: Duration = Duration::from_millis(3);
 
-/// How old what is known of the beginning may be before it is looked at anew.
-const LOW_AGE: Duration = Duration::from_secs(2);
+/// How old what is known of the beginning may be before it is looked at anew: so many times what the look takes, between
+/// these.
+const LOOK_SHARE: u32 = 200;
+const LOW_AGE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// How long it is believed at most.
 const LOW_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// What is leased by a transaction that is older than this when it ends may be passed over by claims that count leases,
+/// until the next look.
+const LEASE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Jobs at the beginning that are asked for by name: what waits there for a repository or another agent.
 const LOW_ROWS: u64 = 64;
@@ -43,12 +55,30 @@ pub(crate) struct Low {
     pub(crate) ids: Vec<String>,
     /// The time to breach of the next one: before it there is nobody else.
     pub(crate) from: i64,
+    /// When the oldest lease began.
+    pub(crate) leased_from: i64,
+}
+
+/// What a look found, when, and how long it took.
+#[derive(Debug, Clone)]
+struct Look {
+    low: Low,
+    began: Instant,
+    took: Duration,
+}
+
+impl Look {
+    /// Says whether the beginning is to be looked at anew.
+    fn is_old(&self) -> bool {
+        let rest = (self.took * LOOK_SHARE).clamp(LOW_AGE.0, LOW_AGE.1);
+        self.began.elapsed() >= rest || self.low.ids.len() >= NAMES_MANY
+    }
 }
 
 #[derive(Debug, Default)]
 struct Known {
     tenants: Option<(String, String)>,
-    low: Option<(Low, Instant)>,
+    low: Option<Look>,
     is_looking: bool,
     /// The jobs, with their times to breach, that this process put in the queue while it was being looked at.
     came: Vec<(String, i64)>,
@@ -87,18 +117,18 @@ impl Hints {
     /// Returns where the queue begins, if that is worth knowing and known.
     pub(super) fn low(&self) -> Option<Low> {
         let known = self.known();
-        known.low.as_ref().filter(|(_, at)| at.elapsed() < LOW_AGE_MAX).map(|(low, _)| low.clone())
+        known.low.as_ref().filter(|look| look.began.elapsed() < LOW_AGE_MAX).map(|look| look.low.clone())
     }
 
     /// Puts what is believed of the queue's beginning in place. For tests.
     pub(crate) fn low_put(&self, low: Low) {
-        self.known().low = Some((low, Instant::now()));
+        self.known().low = Some(Look { low, began: Instant::now(), took: Duration::ZERO });
     }
 
     /// Hears of a job that this process put in the queue.
     pub(crate) fn came(&self, id: &str, breach_at: i64) {
         let mut known = self.known();
-        known.low = known.low.take().and_then(|(low, at)| Some((low.with(id, breach_at)?, at)));
+        known.low = known.low.take().and_then(|look| Some(Look { low: look.low.with(id, breach_at)?, ..look }));
         if known.is_looking {
             known.came.push((id.to_owned(), breach_at));
         }
@@ -106,34 +136,34 @@ impl Hints {
 
     /// Hears how long a look at the queue's beginning took, and has it looked at in the background where that was long,
     /// or what is known of it is old.
-    pub(crate) fn looked(&self, took: Duration, db: &DatabaseConnection) {
+    pub(crate) fn looked(&self, took: Duration, db: &DatabaseConnection, now: &Now) {
         let mut known = self.known();
-        let is_old = match &known.low {
-            Some((low, at)) => at.elapsed() >= LOW_AGE || low.ids.len() >= NAMES_MANY,
-            None => took >= SLOW,
-        };
+        let is_old = known.low.as_ref().map_or(took >= SLOW, Look::is_old);
         if !is_old || known.is_looking {
             return;
         }
         (known.is_looking, known.came) = (true, Vec::new());
         drop(known);
-        let (hints, db) = (self.clone(), db.clone());
+        let (hints, db, now) = (self.clone(), db.clone(), now.clone());
         tokio::spawn(async move {
             let began = Instant::now();
-            let found = look(&db).await;
+            let found = look(&db, &now).await;
+            let took = began.elapsed();
             let mut known = hints.known();
             // Where a whole look is quick there is nothing to pass over.
             let came = std::mem::take(&mut known.came);
-            let found = found.filter(|_| began.elapsed() >= SLOW);
+            let found = found.filter(|_| took >= SLOW);
             let with_all = |low: Low| came.iter().try_fold(low, |low, (id, breach_at)| low.with(id, *breach_at));
-            known.low = found.and_then(with_all).map(|low| (low, began));
+            known.low = found.and_then(with_all).map(|low| Look { low, began, took });
             known.is_looking = false;
         });
     }
 }
 
 /// Returns where the queue begins; none when it is empty, or cannot be asked.
-async fn look(db: &DatabaseConnection) -> Option<Low> {
+async fn look(db: &DatabaseConnection, now: &Now) -> Option<Low> {
+    let unknown = |error: StoreError| tracing::debug!(%error, "the queue's beginning is not known");
+    let leased_from = oldest_lease(db, now).await.map_err(unknown).ok()?;
     let rows: Result<Vec<(String, i64)>, _> = job_due::Entity::find()
         .select_only()
         .columns([job_due::Column::JobId, job_due::Column::BreachAt])
@@ -145,7 +175,15 @@ async fn look(db: &DatabaseConnection) -> Option<Low> {
         .into_tuple()
         .all(db)
         .await;
-    let mut rows = rows.inspect_err(|error| tracing::debug!(%error, "the queue's beginning is not known")).ok()?;
+    let mut rows = rows.map_err(store_error).map_err(unknown).ok()?;
     let (_, from) = rows.pop()?;
-    Some(Low { ids: rows.into_iter().map(|(id, _)| id).collect(), from })
+    Some(Low { ids: rows.into_iter().map(|(id, _)| id).collect(), from, leased_from })
+}
+
+/// Returns a moment that no lease is older than, but for those of transactions that have long been open.
+async fn oldest_lease(db: &DatabaseConnection, now: &Now) -> Result<i64, StoreError> {
+    let young = now.read(db).await?.saturating_sub(LEASE_PATIENCE).unwrap_or(Timestamp::MIN).as_microsecond();
+    let oldest = lease::Entity::find().select_only().column_as(lease::Column::LeasedAt.min(), "oldest_at");
+    let oldest = oldest.into_tuple::<Option<i64>>().one(db).await.map_err(store_error)?;
+    Ok(oldest.flatten().map_or(young, |at| at.min(young)))
 }

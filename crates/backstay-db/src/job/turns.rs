@@ -20,13 +20,11 @@ use backstay_core::domain::job::JobKind;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::{Alias, Asterisk, Query, SelectStatement, UnionType};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult as _, QueryFilter, QueryTrait as _,
-    Select,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult as _, QueryFilter, QueryTrait as _, Select};
 
 use super::claim::{Wish, behind, locked, named, question, queue};
 use super::exclusion::{Exclusions, padded, waiting};
+use super::hint::Low;
 use super::lane::{LANE_ROWS, Lane, lanes};
 use super::look::{readable, running_of};
 use super::rules::{rules_locked, rules_of};
@@ -60,7 +58,7 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
     db.looked(began.elapsed());
     window.look_lanes(&lanes).await?;
     // Without caps, what others run has no say in whose turn it is among these.
-    let leases = leases(tx, (!is_capped).then(|| window.tenants(&lanes))).await?;
+    let leases = leases(wish, (!is_capped).then(|| window.tenants(&lanes))).await?;
     let running =
         leases.iter().map(running_of).map(|found| found.map(|(job, _)| job)).collect::<Result<Vec<_>, _>>()?;
     if rules.caps.of(&Slot::Global).is_some_and(|cap| running.len() >= cap as usize) {
@@ -107,12 +105,13 @@ pub(super) async fn line(wish: Wish<'_>) -> Result<Option<Vec<job_due::Model>>, 
 }
 
 /// Returns the leases, or those of some tenants.
-async fn leases(tx: &DatabaseTransaction, tenants: Option<BTreeSet<String>>) -> Result<Vec<lease::Model>, StoreError> {
+async fn leases(wish: Wish<'_>, tenants: Option<BTreeSet<String>>) -> Result<Vec<lease::Model>, StoreError> {
     let found = match tenants {
-        None => lease::Entity::find().all(tx).await,
+        // Caps are counted, not guessed.
+        None => lease::Entity::find().all(wish.tx).await,
         Some(tenants) => {
-            let statement = tx.get_database_backend().build(&leases_question(&tenants));
-            lease::Model::find_by_statement(statement).all(tx).await
+            let statement = wish.tx.get_database_backend().build(&leases_question(&tenants, wish.low));
+            lease::Model::find_by_statement(statement).all(wish.tx).await
         }
     };
     found.map_err(store_error)
@@ -120,9 +119,10 @@ async fn leases(tx: &DatabaseTransaction, tenants: Option<BTreeSet<String>>) -> 
 
 /// Returns the question for the leases of some tenants. What has no tenant was leased by an older version, and may be
 /// anybody's: asked for apart, since no database goes by an index for this *or* that of a cell without more ado.
-pub(crate) fn leases_question(tenants: &BTreeSet<String>) -> SelectStatement {
+pub(crate) fn leases_question(tenants: &BTreeSet<String>, low: Option<&Low>) -> SelectStatement {
     let tenant = lease::Column::TenantId;
-    let of = |theirs| lease::Entity::find().filter(theirs).into_query();
+    let lives = lease::Column::LeasedAt.gte(low.map_or(i64::MIN, |low| low.leased_from));
+    let of = |theirs| lease::Entity::find().filter(theirs).filter(lives.clone()).into_query();
     let mut all = of(tenant.is_in(padded(tenants)));
     all.union(UnionType::All, of(tenant.is_null()));
     all

@@ -5,7 +5,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, number, parent, word};
-use super::step::{add_column, create_index, create_table, drop_column, drop_index, drop_table};
+use super::step::{add_column, create_index, create_table, drop_column, drop_index, drop_table, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -31,7 +31,7 @@ impl MigrationTrait for Hot {
         drop_index(manager, "job", "ix_job_lease").await?;
         drop_index(manager, "snapshot", "ix_snapshot_newest").await?;
         add_column(manager, "lease", "disowned_at", ColumnDef::new("disowned_at").big_integer().null().take()).await?;
-        manager.get_connection().execute_unprepared(FILL).await.map(drop)
+        run(manager, FILL).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

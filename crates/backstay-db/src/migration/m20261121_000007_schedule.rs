@@ -6,7 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, id_some, never_negative, number, number_some, parent};
-use super::step::{add_column, create_index, create_table, drop_column, drop_index, drop_table};
+use super::step::{add_column, create_index, create_table, drop_column, drop_index, drop_table, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -34,7 +34,7 @@ impl MigrationTrait for Schedule {
         for (table, name, index) in indexes() {
             create_index(manager, table, name, index).await?;
         }
-        manager.get_connection().execute_unprepared(FILL).await.map(drop)
+        run(manager, FILL).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

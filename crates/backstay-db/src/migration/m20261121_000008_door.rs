@@ -5,7 +5,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, number, number_some};
-use super::step::{add_column, create_index, create_table, drop_column, drop_table};
+use super::step::{add_column, create_index, create_table, drop_column, drop_table, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -22,7 +22,7 @@ impl MigrationTrait for Door {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         add_column(manager, "remembered_answer", "began_at", number_some("began_at")).await?;
-        manager.get_connection().execute_unprepared(FILL).await?;
+        run(manager, FILL).await?;
         create_table(manager, agent_token()).await?;
         create_index(manager, "agent_token", "ix_agent_token_bound", Index::create().col("bound_at").take()).await
     }

@@ -5,7 +5,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, id_some, never_negative, number, number_some, parent, word};
-use super::step::{create_index, create_table, drop_table};
+use super::step::{create_index, create_table, drop_table, run};
 use crate::dialect::long_text;
 
 /// The step.
@@ -38,8 +38,8 @@ impl MigrationTrait for Notices {
         for (table, name, index) in indexes() {
             create_index(manager, table, name, index).await?;
         }
-        manager.get_connection().execute_unprepared(FILL_EVENTS).await?;
-        manager.get_connection().execute_unprepared(FILL_WATCH).await.map(drop)
+        run(manager, FILL_EVENTS).await?;
+        run(manager, FILL_WATCH).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

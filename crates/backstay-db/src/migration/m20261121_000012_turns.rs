@@ -6,7 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id_some, number, number_some, word, word_some};
-use super::step::{add_column, create_index, create_table, drop_column, drop_index, drop_table};
+use super::step::{add_column, create_index, create_table, drop_column, drop_index, drop_table, run};
 use crate::dialect::long_text;
 
 /// The step.
@@ -59,7 +59,7 @@ impl MigrationTrait for Turns {
             .take();
         create_index(manager, "job_due", "ix_job_due_tenant", tenant).await?;
         for fill in FILL {
-            manager.get_connection().execute_unprepared(fill).await?;
+            run(manager, fill).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, never_negative, number, number_some, parent};
-use super::step::{create_index, create_table, drop_table, replace_check};
+use super::step::{create_index, create_table, drop_table, replace_check, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -35,13 +35,13 @@ impl MigrationTrait for Quota {
         create_table(manager, repository_usage()).await?;
         let index = Index::create().col("tenant_id").take();
         create_index(manager, "repository_usage", "ix_repository_usage_tenant", index).await?;
-        manager.get_connection().execute_unprepared(FILL).await?;
+        run(manager, FILL).await?;
         replace_check(manager, "job", CHECK, WAS, IS).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let older = "UPDATE job SET failure_class = 'internal' WHERE failure_class = 'quota'";
-        manager.get_connection().execute_unprepared(older).await?;
+        run(manager, older).await?;
         replace_check(manager, "job", CHECK, IS, WAS).await?;
         drop_table(manager, "repository_usage").await?;
         drop_table(manager, "quota").await

@@ -6,7 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::number_some;
-use super::step::{add_column, create_index, drop_column, drop_index};
+use super::step::{add_column, create_index, drop_column, drop_index, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -42,7 +42,7 @@ impl MigrationTrait for Retire {
         for (table, key, before) in TABLES {
             // An older program knows one row of a name: those that were retired are called by their ids.
             let apart = format!("UPDATE {table} SET name = id WHERE retired_mark <> ''");
-            manager.get_connection().execute_unprepared(&apart).await?;
+            run(manager, &apart).await?;
             let index = Index::create().unique().col("tenant_id").col("name").take();
             create_index(manager, table, before, index).await?;
             drop_index(manager, table, key).await?;

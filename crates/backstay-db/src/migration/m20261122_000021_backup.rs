@@ -3,7 +3,7 @@
 use sea_orm_migration::prelude::*;
 
 use super::column::number_some;
-use super::step::{add_column, drop_column};
+use super::step::{add_column, drop_column, run};
 use crate::dialect::long_text;
 
 /// The step.
@@ -23,7 +23,7 @@ impl MigrationTrait for Backup {
         let good = ColumnDef::new("good").big_integer().not_null().default(1).take();
         add_column(manager, "snapshot", "good", good).await?;
         let partial = "UPDATE snapshot SET good = 0 WHERE outcome = 'partial'";
-        manager.get_connection().execute_unprepared(partial).await?;
+        run(manager, partial).await?;
         // Nobody ever wrote it: an item may lie in several repositories, and each has its own newest snapshot.
         drop_column(manager, "item", "confirmed_at").await
     }

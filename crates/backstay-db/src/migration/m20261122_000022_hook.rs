@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::step::{add_column, drop_column, replace_check, replace_column_check};
+use super::step::{add_column, drop_column, replace_check, replace_column_check, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -84,7 +84,7 @@ impl MigrationTrait for Hook {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for older in OLDER {
-            manager.get_connection().execute_unprepared(older).await?;
+            run(manager, older).await?;
         }
         for (table, name, null, was, is) in WORDS {
             replace_column_check(manager, (table, name, column(null)), is, was).await?;

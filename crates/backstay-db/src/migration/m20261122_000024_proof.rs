@@ -4,7 +4,7 @@ use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
 use super::column::{id, id_some, number, number_some, parent};
-use super::step::{add_column, create_index, create_table, drop_column, drop_table};
+use super::step::{add_column, create_index, create_table, drop_column, drop_table, run};
 use crate::dialect::long_text;
 
 /// The step.
@@ -25,7 +25,7 @@ impl MigrationTrait for Proof {
         add_column(manager, "repository", "verify_within_ms", number_some("verify_within_ms")).await?;
         create_table(manager, proof(manager.get_database_backend())).await?;
         create_index(manager, "proof", "ix_proof_due", Index::create().col("due_at").take()).await?;
-        manager.get_connection().execute_unprepared(FILL).await.map(drop)
+        run(manager, FILL).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -4,10 +4,10 @@
 //! newest: a lease was looked for through the whole index of tenants, with all rows that are gone. That index has no key any
 //! more, and the key of the queue, whose order ends with it, is the newest.
 
-use sea_orm::{ConnectionTrait as _, DbBackend};
+use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use super::step::{create_index, drop_index};
+use super::step::{create_index, drop_index, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -36,7 +36,7 @@ impl MigrationTrait for Keys {
         }
         // Nothing refers to it.
         let anew = "ALTER TABLE job_due DROP CONSTRAINT job_due_pkey, ADD CONSTRAINT job_due_pkey PRIMARY KEY (job_id)";
-        manager.get_connection().execute_unprepared(anew).await.map(drop)
+        run(manager, anew).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -3,10 +3,37 @@
 //! Where a database takes a step back as a whole, a table that stands in the way is an error. MariaDB commits each
 //! statement by itself, so an interrupted step runs again from its beginning and finds what it made.
 
+use std::cell::Cell;
+
 use sea_orm::{DbBackend, Statement};
 use sea_orm_migration::prelude::*;
 
 use crate::dialect::is_transactional;
+
+tokio::task_local! {
+    /// After how many more statements the upgrade is cut, in a test.
+    static LEFT: Cell<u32>;
+}
+
+/// Runs an upgrade that ends with an error after so many statements, as one does whose process ends there. For tests.
+pub async fn cut_after<F: Future>(statements: u32, upgrade: F) -> F::Output {
+    LEFT.scope(Cell::new(statements), upgrade).await
+}
+
+/// Comes after each statement.
+fn done() -> Result<(), DbErr> {
+    let left = LEFT.try_with(|left| {
+        left.set(left.get().saturating_sub(1));
+        left.get()
+    });
+    if left == Ok(0) { Err(DbErr::Migration("cut by a test".to_owned())) } else { Ok(()) }
+}
+
+/// Runs a statement that may be run twice.
+pub(super) async fn run(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
+    manager.get_connection().execute_unprepared(sql).await?;
+    done()
+}
 
 /// Makes a table.
 pub(super) async fn create_table(manager: &SchemaManager<'_>, mut table: TableCreateStatement) -> Result<(), DbErr> {
@@ -15,7 +42,8 @@ pub(super) async fn create_table(manager: &SchemaManager<'_>, mut table: TableCr
         table.if_not_exists().engine("InnoDB").character_set("utf8mb4").collate("utf8mb4_bin");
     }
     backstay_failpoint::pass("migration", "statement");
-    manager.create_table(table).await
+    manager.create_table(table).await?;
+    done()
 }
 
 /// Makes an index on a table.
@@ -29,7 +57,8 @@ pub(super) async fn create_index(
         return Ok(());
     }
     backstay_failpoint::pass("migration", "statement");
-    manager.create_index(index.name(name).table(table).take()).await
+    manager.create_index(index.name(name).table(table).take()).await?;
+    done()
 }
 
 /// Drops a table.
@@ -38,7 +67,8 @@ pub(super) async fn drop_table(manager: &SchemaManager<'_>, table: &'static str)
     if !is_transactional(manager.get_database_backend()) {
         drop.if_exists();
     }
-    manager.drop_table(drop).await
+    manager.drop_table(drop).await?;
+    done()
 }
 
 /// Drops an index of a table.
@@ -46,7 +76,8 @@ pub(super) async fn drop_index(manager: &SchemaManager<'_>, table: &'static str,
     if !is_transactional(manager.get_database_backend()) && !manager.has_index(table, name).await? {
         return Ok(());
     }
-    manager.drop_index(Index::drop().name(name).table(table).to_owned()).await
+    manager.drop_index(Index::drop().name(name).table(table).to_owned()).await?;
+    done()
 }
 
 /// Adds a column to a table; a step fills it or it may be empty.
@@ -59,7 +90,8 @@ pub(super) async fn add_column(
     if !is_transactional(manager.get_database_backend()) && manager.has_column(table, name).await? {
         return Ok(());
     }
-    manager.alter_table(Table::alter().table(table).add_column(column).take()).await
+    manager.alter_table(Table::alter().table(table).add_column(column).take()).await?;
+    done()
 }
 
 /// Drops a column of a table.
@@ -71,7 +103,8 @@ pub(super) async fn drop_column(
     if !is_transactional(manager.get_database_backend()) && !manager.has_column(table, name).await? {
         return Ok(());
     }
-    manager.alter_table(Table::alter().table(table).drop_column(name).take()).await
+    manager.alter_table(Table::alter().table(table).drop_column(name).take()).await?;
+    done()
 }
 
 /// Drops the reference of a column to a row of another table. SQLite keeps it: there a reference is part of the table.
@@ -85,7 +118,7 @@ pub(super) async fn drop_reference(
         DbBackend::MySql => format!("ALTER TABLE {table} DROP FOREIGN KEY IF EXISTS fk_{table}_{column}"),
         _ => format!("ALTER TABLE {table} DROP CONSTRAINT fk_{table}_{column}"),
     };
-    manager.get_connection().execute_unprepared(&sql).await.map(drop)
+    run(manager, &sql).await
 }
 
 /// Adds the reference of a column to the row of another table with this id; all rows that are there have one.
@@ -103,7 +136,7 @@ pub(super) async fn add_reference(
     }
     let name = format!("fk_{table}_{column}");
     let sql = format!("ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({column}) REFERENCES {parent} (id)");
-    manager.get_connection().execute_unprepared(&sql).await.map(drop)
+    run(manager, &sql).await
 }
 
 /// Puts another condition in the place of a table's check; rows that are there fulfil it.
@@ -116,17 +149,17 @@ pub(super) async fn replace_check(
     was: &str,
     is: &str,
 ) -> Result<(), DbErr> {
-    let run = async |sql: String| manager.get_connection().execute_unprepared(&sql).await;
+    let run = async |sql: String| run(manager, &sql).await;
     match manager.get_database_backend() {
         DbBackend::Sqlite => rewrite_check(manager, (table, name), was, is).await,
         // Two statements: MariaDB may end between them, and the next run finishes it.
         DbBackend::MySql => {
             run(format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")).await?;
-            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await.map(drop)
+            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await
         }
         _ => {
             run(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")).await?;
-            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await.map(drop)
+            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await
         }
     }
 }
@@ -139,17 +172,15 @@ pub(super) async fn replace_column_check(
     was: &str,
     is: &str,
 ) -> Result<(), DbErr> {
-    let run = async |sql: String| manager.get_connection().execute_unprepared(&sql).await;
+    let run = async |sql: String| run(manager, &sql).await;
     match manager.get_database_backend() {
         DbBackend::Sqlite => rewrite_check(manager, (table, column), was, is).await,
-        DbBackend::MySql => {
-            run(format!("ALTER TABLE {table} MODIFY COLUMN {column} {definition} CHECK ({is})")).await.map(drop)
-        }
+        DbBackend::MySql => run(format!("ALTER TABLE {table} MODIFY COLUMN {column} {definition} CHECK ({is})")).await,
         // PostgreSQL's own name for it.
         _ => {
             let name = format!("{table}_{column}_check");
             run(format!("ALTER TABLE {table} DROP CONSTRAINT {name}")).await?;
-            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await.map(drop)
+            run(format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({is})")).await
         }
     }
 }

@@ -109,14 +109,30 @@ async fn mariadb_keeps_the_promises_of_the_door() {
 }
 
 #[tokio::test]
-async fn the_database_keeps_the_promises_of_figures() {
+async fn a_file_keeps_the_promises_of_figures() {
     let on_file = OnFile::new().await;
     let database = on_file.database.clone();
-    backstay_testkit::conformance::meter::exercise(&database, on_file.stores()).await;
+    backstay_testkit::conformance::meter::exercise(&database, &database, on_file.stores()).await;
+}
+
+async fn a_server_keeps_the_promises_of_figures(engine: Engine) {
+    let Some(on_server) = OnServer::new(engine).await else { return };
+    let database = on_server.database.clone();
+    backstay_testkit::conformance::meter::exercise(&database, &database, on_server.stores()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_the_promises_of_figures() {
+    a_server_keeps_the_promises_of_figures(Engine::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_keeps_the_promises_of_figures() {
+    a_server_keeps_the_promises_of_figures(Engine::Mariadb).await;
 }
 
 #[tokio::test]
-async fn the_database_keeps_the_promises_of_monitors() {
+async fn a_file_keeps_the_promises_of_monitors() {
     let on_file = OnFile::new().await;
     let database = on_file.database.clone();
     backstay_testkit::conformance::monitor::exercise(&database, on_file.stores()).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backstay_core::domain::id::JobId;
-use backstay_core::domain::job::Job;
+use backstay_core::domain::job::{Instruction, Job, JobKind};
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::store::Enqueued;
 use backstay_db::Database;
@@ -57,7 +57,7 @@ async fn what_is_believed_orders_and_never_hides(database: Database, world: Worl
     }
     let id = |number: usize| jobs[number].id;
     // Jobs 3 and 4, the most urgent, lie before what is believed to be the beginning, and 2 is known by name.
-    database.queue_begins(vec![id(2).to_string()], jobs[1].breach_at.as_microsecond());
+    database.queue_begins(vec![id(2).to_string()], jobs[1].breach_at.as_microsecond(), i64::MIN);
     let order = claimed(&world).await;
     if is_shared {
         let place = |number: usize| order.iter().position(|found| *found == id(number)).unwrap();
@@ -73,7 +73,7 @@ async fn what_is_believed_orders_and_never_hides(database: Database, world: Worl
     assert_eq!(claimed(&world).await, [], "each once");
     // A belief that is wrong altogether.
     let late = queued(&world, 6, 1).await;
-    database.queue_begins(vec![id(0).to_string()], i64::MAX);
+    database.queue_begins(vec![id(0).to_string()], i64::MAX, i64::MIN);
     assert_eq!(claimed(&world).await, [late.id]);
 }
 
@@ -98,13 +98,13 @@ async fn what_is_believed_keeps_nobody_from_a_turn(database: Database, world: Wo
         assert_eq!(world.enqueue(&job).await, Enqueued::New(job.id));
         names.push(job.id.to_string());
     }
-    database.queue_begins(names, i64::MAX);
+    database.queue_begins(names, i64::MAX, i64::MIN);
     let mut turns = Vec::new();
     for _ in 0..4 {
         turns.push(world.claim(world.agent(), 1).await.remove(0).job.tenant_id == tenant.id);
     }
     assert_eq!(turns, [false, true, false, true]);
-    database.queue_begins(Vec::new(), (now + Duration::from_secs(3_600)).as_microsecond());
+    database.queue_begins(Vec::new(), (now + Duration::from_secs(3_600)).as_microsecond(), i64::MIN);
     // Each of them is known by name from now on, and comes in the queue's order.
     let mut urgent = Vec::new();
     for minutes in [59, 57, 58] {
@@ -112,6 +112,39 @@ async fn what_is_believed_keeps_nobody_from_a_turn(database: Database, world: Wo
     }
     for number in [0, 2, 1] {
         assert_eq!(world.claim(world.agent(), 1).await[0].job.id, urgent[number]);
+    }
+}
+
+/// Leases that are believed to be gone still keep others from their repository, and nobody from another one.
+///
+/// Red when a claim that leased too few by what it remembers does not look again without it.
+async fn what_is_believed_of_leases_hides_no_job(database: Database, world: World) {
+    let prune = Job { instruction: Instruction::Prune, plan_id: None, item_id: None, ..world.backup(0) };
+    world.enqueue(&prune).await;
+    let agent = world.agent();
+    let held = world.jobs.job_lease(agent, &[JobKind::Prune], &[], 1, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(held.len(), 1);
+    for number in 0..6 {
+        queued(&world, number, 9).await;
+    }
+    let tenant =
+        Tenant { id: format!("0197f0c2-0000-7000-8009-{:012}", 1).parse().unwrap(), name: "eve".parse().unwrap() };
+    let place = repository(tenant.id, format!("0197f0c2-0000-7000-8009-{:012}", 2).parse().unwrap(), "theirs");
+    world.stores.declarations.tenant_add(&tenant).await.unwrap();
+    world.stores.declarations.repository_add(&place).await.unwrap();
+    let free = Job { tenant_id: tenant.id, repository_id: place.id, plan_id: None, ..world.backup(6) };
+    let free = Job { breach_at: world.now() + Duration::from_secs(7_200), ..free };
+    assert_eq!(world.enqueue(&free).await, Enqueued::New(free.id));
+    database.queue_begins(Vec::new(), 0, i64::MAX);
+    assert_eq!(claimed(&world).await, [free.id], "at once, and the others wait for the prune");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_believed_of_leases_hides_no_job_on_a_server() {
+    for engine in [Engine::Postgresql, Engine::Mariadb] {
+        let Some(here) = OnServer::new(engine).await else { return };
+        let database = here.database.clone();
+        what_is_believed_of_leases_hides_no_job(database, World::new(here.stores(), 9).await).await;
     }
 }
 

@@ -2,7 +2,7 @@
 //! do it one after the other.
 
 use backstay_core::domain::disposition::Disposition;
-use backstay_db::migration::Migrator;
+use backstay_db::migration::{Migrator, cut_after};
 use backstay_db::{Database, Now, OpenError};
 use backstay_testkit::peers::database::{Engine, TestDatabase};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
@@ -129,6 +129,42 @@ async fn half_an_upgrade_is_finished_on_mariadb() {
     db.execute_unprepared("DELETE FROM seaql_migrations").await.unwrap();
     connect(&place).await.unwrap();
     assert_eq!(schema(&db, Engine::Mariadb).await, whole, "all of it again");
+}
+
+/// Returns how many steps are written down.
+async fn steps(db: &DatabaseConnection) -> i64 {
+    let count = "SELECT COUNT(*) AS n FROM seaql_migrations";
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), count)).await;
+    row.ok().flatten().map_or(0, |row| row.try_get("", "n").unwrap())
+}
+
+/// An upgrade that is cut after each of its statements, again and again, comes to its end all the same, with the schema of one
+/// that was never cut.
+///
+/// Red when a statement of a step cannot be run twice on MariaDB.
+#[tokio::test]
+async fn an_upgrade_that_is_cut_after_each_statement_is_finished_on_mariadb() {
+    let (Some(place), Some(other)) = (fresh(Engine::Mariadb).await, fresh(Engine::Mariadb).await) else { return };
+    connect(&other).await.unwrap();
+    let whole = schema(&raw(&other).await, Engine::Mariadb).await;
+    let db = raw(&place).await;
+    let (mut cuts, mut statements, mut before) = (0, 1, 0);
+    while let Err(error) = cut_after(statements, connect(&place)).await {
+        assert!(matches!(error, OpenError::Migration { .. }) && chain(&error).contains("cut by a test"), "{error:?}");
+        let done = steps(&db).await;
+        // What can be run twice is run twice: a step is over when it is cut behind its last statement.
+        statements = if done == before { statements + 1 } else { 1 };
+        (before, cuts) = (done, cuts + 1);
+    }
+    println!("cut {cuts} times");
+    assert!(cuts > 100, "{cuts}");
+    assert_eq!(schema(&db, Engine::Mariadb).await, whole);
+}
+
+/// Returns an error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause))).unwrap_or_default();
+    format!("{error}{cause}")
 }
 
 /// Four at once on an empty database: each finds it whole.

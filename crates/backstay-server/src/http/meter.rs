@@ -1,9 +1,8 @@
 //! What monitoring asks: is it alive, is it ready, and figures in the text format of Prometheus.
 //!
-//! Base units (seconds); labels are words and names, never ids or paths. Figures of plans are bounded: beyond
-//! [`PLANS_MAX`] the rest is counted in one figure and not shown.
+//! Base units (seconds); labels are words and names, never ids or paths. Figures of plans and monitors are bounded: beyond
+//! [`FIGURES_MAX`] the rest is counted in one figure and not shown.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -13,19 +12,19 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::openapi::document;
-use backstay_core::domain::id::TenantId;
-use backstay_core::ports::meter::PlanFigure;
+use backstay_core::ports::meter::{MonitorFigure, PlanFigure};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 
 use super::error::ApiError;
 use super::state::ServerState;
 use crate::tally::Counts;
 
-/// Plans with figures of their own: a scrape stays a few questions, and Prometheus has a few thousand series of ours.
-const PLANS_MAX: u32 = 1_000;
+/// Plans with figures of their own, and monitors: a scrape stays a few questions, and Prometheus has a few thousand series of ours.
+const FIGURES_MAX: u32 = 1_000;
 
-/// How long the figures of plans rest: a scrape interval, so that several who scrape cost what one does.
+/// How long the figures of plans and monitors rest: a scrape interval, so that several who scrape cost what one does.
 const FIGURES_REST: Duration = Duration::from_secs(10);
 
 /// The media type of Prometheus' text format.
@@ -52,7 +51,7 @@ pub(super) async fn readyz(State(state): State<ServerState>) -> (StatusCode, &'s
 }
 
 pub(super) async fn metrics(State(state): State<ServerState>) -> Result<impl IntoResponse, ApiError> {
-    let now = state.context.now();
+    let now = state.context.schedules.clock_read().await?;
     let mut page = Page::default();
     let depths = state.meter.queue_depth().await?;
     page.head("backstay_jobs", "Jobs that are not final, by kind and state.");
@@ -94,7 +93,7 @@ fn totals(counts: &Counts, page: &mut Page) {
 
 /// Adds the figures of plans.
 async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(), StoreError> {
-    let found = figures(state, now).await?;
+    let found = state.figures.plans.get(|| state.meter.plan_figures(FIGURES_MAX, now)).await?;
     let (figures, not_shown) = found.as_ref();
     page.head("backstay_plans_not_shown", "Plans beyond those that have figures of their own.");
     page.row("backstay_plans_not_shown", &[], *not_shown as f64);
@@ -111,33 +110,53 @@ async fn plans(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(
     Ok(())
 }
 
-/// Returns the figures of plans, as they were [`FIGURES_REST`] ago at the most, however many ask.
-async fn figures(state: &ServerState, now: Timestamp) -> Result<Arc<(Vec<PlanFigure>, u64)>, StoreError> {
-    let mut known = state.figures.lock().await;
-    if let Some((since, found)) = &*known
-        && since.elapsed() < FIGURES_REST
-    {
-        return Ok(found.clone());
-    }
-    let found = Arc::new(state.meter.plan_figures(PLANS_MAX, now).await?);
-    *known = Some((Instant::now(), found.clone()));
-    Ok(found)
-}
-
 /// Adds whether the work behind monitors goes on, as long as there are not too many of them.
 async fn monitors(state: &ServerState, now: Timestamp, page: &mut Page) -> Result<(), StoreError> {
-    let tenants = state.context.declarations.tenant_list().await?;
-    let names: HashMap<TenantId, String> = tenants.into_iter().map(|row| (row.id, row.name.to_string())).collect();
-    let rows = state.monitors.monitor_list(None).await?;
+    let found = state.figures.monitors.get(|| state.meter.monitor_figures(FIGURES_MAX)).await?;
+    let (figures, not_shown) = found.as_ref();
     page.head("backstay_monitors_not_shown", "Monitors beyond those that have figures of their own.");
-    page.row("backstay_monitors_not_shown", &[], rows.len().saturating_sub(PLANS_MAX as usize) as f64);
+    page.row("backstay_monitors_not_shown", &[], *not_shown as f64);
     page.head("backstay_monitor_down", "Whether a monitor's work failed, or was not heard of in time.");
-    for row in rows.iter().take(PLANS_MAX as usize) {
-        let tenant = names.get(&row.tenant_id).map_or("", String::as_str);
-        let is_down = f64::from(u8::from(row.trouble(now).is_some()));
-        page.row("backstay_monitor_down", &[("tenant", tenant), ("monitor", row.name.as_str())], is_down);
+    for row in figures {
+        let is_down = f64::from(u8::from(row.monitor.trouble(now).is_some()));
+        page.row("backstay_monitor_down", &[("tenant", &row.tenant), ("monitor", row.monitor.name.as_str())], is_down);
     }
     Ok(())
+}
+
+/// The figures that rest between scrapes, each with how many of the same are not among them.
+#[derive(Debug, Default)]
+pub struct Figures {
+    plans: Rested<(Vec<PlanFigure>, u64)>,
+    monitors: Rested<(Vec<MonitorFigure>, u64)>,
+}
+
+/// What was found last, for [`FIGURES_REST`]: however many ask, the store is asked once.
+#[derive(Debug)]
+struct Rested<T>(Mutex<Option<(Instant, Arc<T>)>>);
+
+impl<T> Default for Rested<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Rested<T> {
+    /// Returns what was found, and looks again where that is old.
+    async fn get<F>(&self, look: impl FnOnce() -> F) -> Result<Arc<T>, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut known = self.0.lock().await;
+        if let Some((since, found)) = &*known
+            && since.elapsed() < FIGURES_REST
+        {
+            return Ok(found.clone());
+        }
+        let found = Arc::new(look().await?);
+        *known = Some((Instant::now(), found.clone()));
+        Ok(found)
+    }
 }
 
 /// Returns an age in seconds; none is negative, whatever clocks say.

@@ -1,7 +1,6 @@
 //! What handlers work with.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use backstay_core::domain::id::ItemId;
 use backstay_core::managers::context::Context;
@@ -9,21 +8,19 @@ use backstay_core::managers::source::OwnAgent;
 use backstay_core::ports::access::AccessStore;
 use backstay_core::ports::courier::Courier;
 use backstay_core::ports::job::Jobs;
-use backstay_core::ports::meter::{MeterStore, PlanFigure};
+use backstay_core::ports::meter::MeterStore;
 use backstay_core::ports::monitor::MonitorStore;
 use backstay_core::ports::purge::PurgeStore;
 use backstay_core::ports::secret::SecretKeeper;
 use backstay_core::ports::snapshot::SnapshotReader;
 use backstay_core::ports::source::SourceKind;
 use backstay_core::ports::storage::StorageJudge;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::door::Authenticator;
+use super::meter::Figures;
 use crate::tally::Tally;
-
-/// Figures of plans that are known, with how many plans are not among them, and since when.
-pub type Figures = Arc<Mutex<Option<(Instant, Arc<(Vec<PlanFigure>, u64)>)>>>;
 
 /// The ports and kinds that a role put together.
 #[derive(Clone)]
@@ -44,8 +41,8 @@ pub struct ServerState {
     pub access: Arc<dyn AccessStore>,
     /// Figures for monitoring.
     pub meter: Arc<dyn MeterStore>,
-    /// Those of plans, as they were a moment ago, and since when; none before anybody asked.
-    pub figures: Figures,
+    /// Those of them that were found a moment ago.
+    pub figures: Arc<Figures>,
     /// Purges of tenants.
     pub purges: Arc<dyn PurgeStore>,
     /// Monitors and their pings.

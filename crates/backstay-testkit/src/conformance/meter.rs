@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use backstay_core::domain::id::{PlanId, SourceId};
+use backstay_core::domain::id::{MonitorId, PlanId, SourceId};
 use backstay_core::domain::job::{JobKind, Outcome, StateName};
+use backstay_core::domain::monitor::Monitor;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::source::Source;
-use backstay_core::ports::meter::{MeterStore, PlanFigure, QueueDepth};
+use backstay_core::ports::meter::{MeterStore, MonitorFigure, PlanFigure, QueueDepth};
+use backstay_core::ports::monitor::{MonitorStore, MonitorWrite};
 use backstay_core::ports::store::{Claimed, Retirable, Settlement};
 
 use super::world::{Stores, World, key_of};
 
 /// Jobs that are not final are counted by kind and state, with the age of the oldest; what has ended is not.
-pub async fn exercise(meter: &dyn MeterStore, stores: Stores) {
+pub async fn exercise(meter: &dyn MeterStore, monitors: &dyn MonitorStore, stores: Stores) {
     assert_eq!(meter.queue_depth().await.unwrap(), []);
     let world = World::new(stores, 4).await;
     let first = world.now();
@@ -34,6 +36,7 @@ pub async fn exercise(meter: &dyn MeterStore, stores: Stores) {
     ];
     assert_eq!(meter.queue_depth().await.unwrap(), depths);
     figures_of_plans(meter, &world, &leased[0]).await;
+    figures_of_monitors(meter, monitors, &world).await;
 }
 
 /// Plans are shown with the item that is worst off, as many as are asked for; the others are counted, and those that were
@@ -73,4 +76,38 @@ async fn figures_of_plans(meter: &dyn MeterStore, world: &World, first: &Claimed
     let daily = figure("daily", Some(oldest_at));
     assert_eq!(meter.plan_figures(1, world.now()).await.unwrap(), (vec![daily.clone()], 1));
     assert_eq!(meter.plan_figures(2, world.now()).await.unwrap(), (vec![daily, figure("later", None)], 0));
+}
+
+/// Monitors are shown as they are, as many as are asked for; the others are counted, and those that were retired are not.
+async fn figures_of_monitors(meter: &dyn MeterStore, monitors: &dyn MonitorStore, world: &World) {
+    assert_eq!(meter.monitor_figures(9).await.unwrap(), (Vec::new(), 0));
+    let mut shown = Vec::new();
+    for name in ["first", "gone", "second"] {
+        world.clock.advance(Duration::from_secs(1));
+        let row = Monitor {
+            id: MonitorId::new(world.now(), world.ten()),
+            tenant_id: world.tenant.id,
+            name: name.parse().unwrap(),
+            schedule: world.plan.schedule.clone(),
+            grace: Duration::from_secs(600),
+            created_at: world.now(),
+            retired_at: None,
+            ended: None,
+            started_at: None,
+            told: None,
+            due_at: world.now(),
+            revision: 0,
+        };
+        monitors.monitor_add(&row).await.unwrap();
+        let added = monitors.monitor_get(row.id).await.unwrap();
+        if name == "gone" {
+            let row = Monitor { retired_at: Some(world.now()), ..added };
+            assert!(monitors.monitor_put(MonitorWrite { row: &row, ping: None, event: None }).await.unwrap());
+        } else {
+            shown.push(MonitorFigure { tenant: world.tenant.name.to_string(), monitor: added });
+        }
+    }
+    assert_eq!(meter.monitor_figures(9).await.unwrap(), (shown.clone(), 0));
+    shown.truncate(1);
+    assert_eq!(meter.monitor_figures(1).await.unwrap(), (shown, 1));
 }

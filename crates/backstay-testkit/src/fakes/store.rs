@@ -216,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn the_fake_keeps_the_promises_of_figures() {
         let (fake, kept) = faked();
-        crate::conformance::meter::exercise(&fake, kept).await;
+        crate::conformance::meter::exercise(&fake, &fake, kept).await;
     }
 
     #[tokio::test]

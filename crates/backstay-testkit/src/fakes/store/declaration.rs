@@ -62,7 +62,7 @@ impl Rows {
         if old.schedule != new.schedule
             && let Some(state) = self.schedules.get_mut(&old.id)
         {
-            *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled(now) };
+            *state = ScheduleState { revision: state.revision + 1, ..state.rescheduled((old, new), now) };
         }
     }
 
@@ -109,11 +109,15 @@ impl DeclarationStore for FakeStores {
         Ok(self.read(|rows| rows.quotas.get(&tenant).copied().unwrap_or_default()))
     }
 
-    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
+    async fn quota_put(&self, tenant: TenantId, seen: Option<Quota>, quota: Quota) -> Result<bool, StoreError> {
         self.write(|rows, _| {
             parent(rows.tenants.contains_key(&tenant), "tenant", tenant)?;
+            let there = rows.quotas.get(&tenant).copied().unwrap_or_default();
+            if seen.is_some_and(|seen| seen != there) {
+                return Ok(false);
+            }
             rows.quotas.insert(tenant, quota);
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use backstay_core::domain::monitor::Monitor;
 use backstay_core::domain::plan::Plan;
-use backstay_core::ports::meter::{MeterStore, PlanFigure, QueueDepth};
+use backstay_core::ports::meter::{MeterStore, MonitorFigure, PlanFigure, QueueDepth};
 use backstay_core::ports::schedule::ScheduleStore as _;
 use backstay_core::ports::store::{DeclarationStore as _, StoreError};
 use jiff::Timestamp;
@@ -23,6 +24,18 @@ impl MeterStore for FakeStores {
             // One that was never saved is worse off than any other.
             let oldest_at = items.iter().map(|row| row.newest_at).min().flatten();
             figures.push(PlanFigure { tenant, plan: plan.name.to_string(), rpo: plan.rpo, oldest_at });
+        }
+        let not_shown = live.len() - figures.len();
+        Ok((figures, not_shown as u64))
+    }
+
+    async fn monitor_figures(&self, rows_max: u32) -> Result<(Vec<MonitorFigure>, u64), StoreError> {
+        let live: Vec<Monitor> =
+            self.read(|rows| rows.monitors.values().filter(|row| row.retired_at.is_none()).cloned().collect());
+        let mut figures = Vec::new();
+        for monitor in live.iter().take(rows_max as usize) {
+            let tenant = self.tenant_get(monitor.tenant_id).await?.name.to_string();
+            figures.push(MonitorFigure { tenant, monitor: monitor.clone() });
         }
         let not_shown = live.len() - figures.len();
         Ok((figures, not_shown as u64))
