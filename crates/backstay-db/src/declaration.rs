@@ -79,8 +79,8 @@ impl DeclarationStore for Database {
         self.quota_of(tenant).await
     }
 
-    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
-        self.retrying(|| self.quota_put_once(tenant, quota)).await
+    async fn quota_put(&self, tenant: TenantId, seen: Option<Quota>, quota: Quota) -> Result<bool, StoreError> {
+        self.retrying(|| self.quota_put_once(tenant, seen, quota)).await
     }
 
     async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
@@ -297,7 +297,7 @@ impl Database {
 /// Writes `new` in the place of `old` with all that follows for its schedule and its items; false when the row is not as
 /// it was seen. Its tenant is locked by the caller.
 pub(crate) async fn put_plan(tx: &DatabaseTransaction, now: &Now, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
-    let (id, is_rescheduled) = (old.id, old.schedule != new.schedule);
+    let plans = (old, new);
     let source = new.source_id.to_string();
     let (old, new) = (plan::Model::of(old), plan::Model::of(new));
     let update = plan::Entity::update_many()
@@ -333,10 +333,10 @@ pub(crate) async fn put_plan(tx: &DatabaseTransaction, now: &Now, old: &Plan, ne
     if done.rows_affected != 1 {
         return Ok(false);
     }
-    watch_plan(tx, id, &source).await?;
-    if is_rescheduled {
+    watch_plan(tx, plans.0.id, &source).await?;
+    if plans.0.schedule != plans.1.schedule {
         let now = now.read(tx).await?;
-        schedule_changed(tx, id, now).await?;
+        schedule_changed(tx, plans, now).await?;
     }
     Ok(true)
 }

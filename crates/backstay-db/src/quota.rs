@@ -13,8 +13,9 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Qu
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
-use crate::entity::{quota, repository_usage, tenant};
+use crate::entity::{quota, repository_usage};
 use crate::error::{insert_error, store_error};
+use crate::event::tenant_locked;
 use crate::row::count_cell;
 
 /// What a settlement changes of what a repository stores.
@@ -93,16 +94,27 @@ impl Database {
     }
 
     /// Sets what a tenant may store.
-    pub(crate) async fn quota_put_once(&self, id: TenantId, new: Quota) -> Result<(), StoreError> {
+    pub(crate) async fn quota_put_once(
+        &self,
+        id: TenantId,
+        seen: Option<Quota>,
+        new: Quota,
+    ) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
-        found(tenant::Entity::find_by_id(id.to_string()).one(&tx).await.map_err(store_error)?, "tenant", id)?;
+        tenant_locked(&tx, id).await?;
+        let there = quota::Entity::find_by_id(id.to_string()).one(&tx).await.map_err(store_error)?;
+        let there = there.map(|row| row.read()).transpose()?.unwrap_or_default();
+        if seen.is_some_and(|seen| seen != there) {
+            return Ok(false);
+        }
         let replace = OnConflict::column(quota::Column::TenantId)
             .update_columns([quota::Column::QuotaBytes, quota::Column::QuotaSnapshotCount])
             .to_owned();
         let insert = quota::Entity::insert(quota::Model::of(id, new).into_active_model()).on_conflict(replace);
         let done = insert.exec_without_returning(&tx).await;
         done.map_err(|error| insert_error(error, "quota of tenant", id.to_string()))?;
-        commit(tx).await
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// Returns what each tenant may store and stores.

@@ -136,10 +136,15 @@ pub(crate) async fn schedule_add(tx: &DatabaseTransaction, plan: &Plan) -> Resul
 }
 
 /// Notes that a plan has another schedule.
-pub(crate) async fn schedule_changed(tx: &DatabaseTransaction, id: PlanId, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn schedule_changed(
+    tx: &DatabaseTransaction,
+    (old, new): (&Plan, &Plan),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let id = old.id;
     let row = plan_schedule::Entity::find_by_id(id.to_string()).lock_exclusive().one(tx).await.map_err(store_error)?;
     let state = found(row, "schedule of plan", id)?.read()?;
-    put(tx, &state.rescheduled(now)).await.map(drop)
+    put(tx, &state.rescheduled((old, new), now)).await.map(drop)
 }
 
 #[async_trait]

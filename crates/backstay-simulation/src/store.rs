@@ -135,8 +135,8 @@ impl DeclarationStore for SteppedStore {
     async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
         self.reads("quota_get", self.database.quota_get(tenant)).await
     }
-    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError> {
-        self.writes("quota_put", self.database.quota_put(tenant, quota)).await
+    async fn quota_put(&self, tenant: TenantId, seen: Option<Quota>, quota: Quota) -> Result<bool, StoreError> {
+        self.writes("quota_put", self.database.quota_put(tenant, seen, quota)).await
     }
     async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
         self.reads("quota_list", self.database.quota_list()).await

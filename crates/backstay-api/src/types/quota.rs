@@ -23,6 +23,12 @@ impl From<QuotaPut> for Quota {
     }
 }
 
+impl From<Quota> for QuotaPut {
+    fn from(quota: Quota) -> Self {
+        Self { quota_bytes: quota.bytes, quota_snapshot_count: quota.snapshots }
+    }
+}
+
 /// How a tenant stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QuotaView {

@@ -52,7 +52,7 @@ impl ApiToken {
 
     /// Says whether a use at this moment is to be written down.
     pub fn use_is_news(&self, now: Timestamp) -> bool {
-        self.last_used_at.is_none_or(|noted| now.duration_since(noted) >= USE_NOTED_EVERY)
+        self.last_used_at.is_none_or(|noted| noted > now || now.duration_since(noted) >= USE_NOTED_EVERY)
     }
 }
 

@@ -167,7 +167,8 @@ fn outgoing(
 pub(super) fn is_worth_telling(row: Option<&AlertRow>, now: Timestamp) -> bool {
     let Some(row) = row.filter(|row| row.ended_at.is_none()) else { return true };
     let is_silent = row.silenced_until.is_some_and(|until| now < until);
-    let long_ago = |at: Timestamp| now.duration_since(at) >= REPEAT_AFTER.try_into().unwrap_or_default();
+    // A moment to come is of a clock that went back since.
+    let long_ago = |at: Timestamp| at > now || now.duration_since(at) >= REPEAT_AFTER.try_into().unwrap_or_default();
     row.alert.acknowledged_by.is_none() && !is_silent && row.alert.told_at.is_none_or(long_ago)
 }
 

@@ -24,12 +24,11 @@ pub(super) struct Found {
 }
 
 /// Looks at what a backup counted.
-pub(super) async fn look(context: &Context, job: &Job, counts: JobCounts) -> Result<Found, StoreError> {
+pub(super) async fn look(context: &Context, job: &Job, counts: JobCounts, now: Timestamp) -> Result<Found, StoreError> {
     let before = runs_before(context, job).await?;
     if before.len() < RUNS_MIN {
         return Ok(Found::default());
     }
-    let now = context.now();
     let like = JobFilter { item_id: job.item_id, kind: Some(JobKind::Backup), ..JobFilter::default() };
     let others = context.jobs.job_durations(like, RUNS_MAX as u32).await?;
     let about = (job.tenant_id, Some(job.id), job.item_id);

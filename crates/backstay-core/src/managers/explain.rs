@@ -14,18 +14,21 @@ use super::context::Context;
 use super::fit::warnings;
 use super::forecast::{expected, next_backup};
 use super::retention::verdict_of;
+use super::{schedule, skipped};
 use crate::domain::explain::{self, Place, Queue, Running};
 use crate::domain::fairness::Candidate;
 use crate::domain::id::{PlanId, SnapshotId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobKind, JobState, Outcome};
+use crate::domain::overlap::Meeting;
 use crate::domain::plan::Plan;
 use crate::domain::proof::{DrillRate, Slice};
 use crate::domain::retention::Verdict;
 use crate::domain::rpo::{Age, DURATION_UNKNOWN, DURATIONS_MAX, Forecast, age, expected_duration};
 use crate::domain::rto::{self, RtoForecast};
-use crate::domain::schedule::{Planned, next};
+use crate::domain::schedule::{Calendar, Due, Planned, ScheduleState, next};
 use crate::domain::snapshot::Snapshot;
+use crate::ports::schedule::ScheduledPlan;
 use crate::ports::store::{JobFilter, Page, SnapshotFilter, StoreError};
 
 /// Jobs of the queue that are looked at: enough for a night of most installations; each step of an estimate goes through
@@ -115,7 +118,11 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
         planned = Planned { last: Some(waiting.planned_at), ..planned };
         said.lines.push(explain::waiting_words(&waiting, state.skipped_before, zone));
     }
+    said.lines.extend(meets(context, plan, &state, &calendar, now, zone).await?);
     said.lines.extend(explain::plan(&planned, &calendar, now, zone));
+    if let Some(at) = state.last_planned_at {
+        said.lines.extend(skipped::of_plan(context, plan, at).await?);
+    }
     said.starts = next(&planned, now, STARTS_SHOWN).into_iter().map(|(_, start_at)| start_at).collect();
     said.held = calendar.held(plan.tenant_id, now).map(|held| held.reason);
     if let Some(found) = anomaly::of_plan(context, plan.id).await? {
@@ -129,6 +136,27 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
     said.warnings = warnings(context, plan, now).await?;
     said.lines.extend(said.warnings.iter().map(|words| format!("its window is too short: {words}")));
     Ok(said)
+}
+
+/// Says what an occurrence that is due meets of its tenant's overlap key; nothing for a plan that overlaps itself alone.
+async fn meets(
+    context: &Context,
+    plan: &Plan,
+    state: &ScheduleState,
+    calendar: &Calendar,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Result<Option<String>, StoreError> {
+    let Some(Due::Start(occurrence)) = state.look(plan, calendar, now) else { return Ok(None) };
+    let row = ScheduledPlan { plan: plan.clone(), state: state.clone() };
+    let meeting = schedule::meeting(context, &row, &occurrence, now).await?;
+    let other = match meeting {
+        Meeting::Waits { plan_id, .. } | Meeting::SkippedForAnother { plan_id } => plan_id,
+        Meeting::Free | Meeting::SkippedForItself { .. } => plan.id,
+    };
+    let other = context.declarations.plan_get(other).await?;
+    let is_silent = meeting == Meeting::Free;
+    Ok((!is_silent).then(|| explain::meeting_words(&meeting, |_| format!("plan {}", other.name), zone)))
 }
 
 /// Returns what the drills of a plan's repository measured.
@@ -180,9 +208,14 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
             None => None,
         };
         let restore_words = restore.map(|forecast| forecast.words());
+        let skipped = match context.schedules.schedule_get(plan.id).await?.last_planned_at {
+            Some(at) => skipped::of_item(context, (plan, item), at).await?,
+            None => None,
+        };
         let lines = explain::item(age, foreseen, now, zone)
             .into_iter()
             .chain([next.words(expected, zone)])
+            .chain(skipped)
             .chain(restore_words);
         match plans.len() {
             1 => said.lines.extend(lines),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::adopt;
 use super::anomaly;
@@ -15,6 +16,7 @@ use crate::domain::adoption::Adoption;
 use crate::domain::attempt::{AttemptEnd, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::digest::size_words;
+use crate::domain::digest::time_words;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
 use crate::domain::id::{AgentId, EvidenceId};
@@ -58,7 +60,8 @@ impl JobManager {
 
     /// Returns the rows that a result writes.
     async fn settlement(&self, job: &Job, result: &JobResult) -> Result<Settlement, StoreError> {
-        let now = self.context.now();
+        // When it began, and when its next attempt is due, is of the store's clock too.
+        let now = self.context.schedules.clock_read().await?;
         let succeeded = |outcome| JobState::Succeeded { outcome, finished_at: now };
         let mut rows = Settlement {
             state: succeeded(Outcome::Complete),
@@ -79,10 +82,14 @@ impl JobManager {
             JobResult::BackedUp { outcome, snapshot, counts, unread, warning } => {
                 rows.state = succeeded(*outcome);
                 let is_good = saved::is_good(&self.context, job, *outcome, unread).await?;
-                rows.snapshot = saved::snapshot_row(&self.context, job, (snapshot, *outcome, is_good), *counts);
+                rows.snapshot = saved::snapshot_row(&self.context, (job, now), (snapshot, *outcome, is_good), *counts);
+                rows.warnings.extend(saved::behind(job, snapshot).map(|by| {
+                    let words = format!("the agent's clock is at least {} behind: set it right", time_words(by));
+                    self.warned(job, &words)
+                }));
                 (rows.counts, rows.unread) = (*counts, unread.clone());
                 rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, words)));
-                let found = anomaly::look(&self.context, job, *counts).await?;
+                let found = anomaly::look(&self.context, job, *counts, now).await?;
                 rows.warnings.extend(found.events);
                 rows.suspicion = found.suspicion;
             }
@@ -129,7 +136,7 @@ impl JobManager {
             }
             JobResult::Failed(failure) => {
                 let streak = Streak::after(job.streak, failure.class);
-                rows.state = self.state_after(job, failure, streak).await?;
+                rows.state = state_after(job, failure, streak, now);
                 rows.streak = Some(streak);
                 rows.counts = job.counts;
             }
@@ -182,23 +189,6 @@ impl JobManager {
             _ => false,
         };
         Ok(same.then_some(job.state))
-    }
-
-    /// Returns the state that a failure leads to; how long it waits is counted by the store's clock, which ends the wait.
-    async fn state_after(&self, job: &Job, failure: &Failure, streak: Streak) -> Result<JobState, StoreError> {
-        let now = self.context.schedules.clock_read().await?;
-        let Failure { class, message, disposition } = failure.clone();
-        if job.state.name() == StateName::Cancelling {
-            return Ok(JobState::Cancelled { finished_at: now });
-        }
-        Ok(match after_attempt(job.id, disposition, streak) {
-            AfterFailure::Fail => JobState::Failed { class, message, finished_at: now },
-            AfterFailure::Park => JobState::Parked { class, message },
-            AfterFailure::Wait(delay) => {
-                let wake_at = now.saturating_add(delay).unwrap_or(now);
-                JobState::Waiting { wake_at, reason: message }
-            }
-        })
     }
 
     /// Returns the signed record of a verify, chained to the item's newest; none for a job on no snapshot.
@@ -354,6 +344,22 @@ impl Jobs for JobManager {
                 Err(lost @ LeaseError::Lost { .. }) => return self.repeated(lease, result).await?.ok_or(lost),
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+/// Returns the state that a failure leads to; how long it waits is counted by the store's clock, which ends the wait.
+fn state_after(job: &Job, failure: &Failure, streak: Streak, now: Timestamp) -> JobState {
+    let Failure { class, message, disposition } = failure.clone();
+    if job.state.name() == StateName::Cancelling {
+        return JobState::Cancelled { finished_at: now };
+    }
+    match after_attempt(job.id, disposition, streak) {
+        AfterFailure::Fail => JobState::Failed { class, message, finished_at: now },
+        AfterFailure::Park => JobState::Parked { class, message },
+        AfterFailure::Wait(delay) => {
+            let wake_at = now.saturating_add(delay).unwrap_or(now);
+            JobState::Waiting { wake_at, reason: message }
         }
     }
 }

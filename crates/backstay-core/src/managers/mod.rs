@@ -21,6 +21,7 @@ pub mod retry;
 pub mod browse;
 pub mod access;
 mod saved;
+mod skipped;
 pub mod schedule;
 mod starts;
 pub mod adopt;

@@ -121,7 +121,8 @@ pub async fn plan_declare(
     if repository.tenant_id != tenant {
         return Err(DeclareError::OtherTenant { noun: "repository", id: repository.id.to_string() });
     }
-    let now = context.now();
+    // From then on its schedule names moments, and its RPO is counted.
+    let now = context.schedules.clock_read().await?;
     let plan = Plan {
         id: PlanId::new(now, context.ten()),
         tenant_id: tenant,

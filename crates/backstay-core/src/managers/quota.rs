@@ -67,20 +67,27 @@ pub async fn standings(context: &Context) -> Result<Vec<Standing>, StoreError> {
     Ok(context.declarations.tenant_list().await?.into_iter().map(of).collect())
 }
 
-/// Sets what a tenant may store, and returns how it stands. What is there stays; what is beyond keeps backups from
-/// starting.
+/// Sets what a tenant may store in the place of what was seen, if that is named, and returns how it stands; none when
+/// somebody else changed it. What is there stays; what is beyond keeps backups from starting.
 ///
 /// # Errors
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such tenant.
-pub async fn quota_set(context: &Context, tenant: TenantId, quota: Quota) -> Result<Standing, StoreError> {
-    context.declarations.quota_put(tenant, quota).await?;
+pub async fn quota_set(
+    context: &Context,
+    tenant: TenantId,
+    seen: Option<Quota>,
+    quota: Quota,
+) -> Result<Option<Standing>, StoreError> {
+    if !context.declarations.quota_put(tenant, seen, quota).await? {
+        return Ok(None);
+    }
     let channels = context.notices.channel_list(None).await?;
     let now = context.schedules.clock_read().await?;
     if let Some((alert, messages)) = quota_notice(context, &channels, tenant, now).await? {
         // False: another replica tells it.
         context.notices.notice_put(&NoticeWrite { mark: None, alerts: vec![alert], messages }).await?;
     }
-    standing(context, tenant).await
+    standing(context, tenant).await.map(Some)
 }
 
 /// The subject of the alert of a tenant's quota: there is one.

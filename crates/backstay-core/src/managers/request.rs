@@ -83,7 +83,7 @@ async fn backup_request(
 /// Returns the moment that an item's newest good snapshot in its plan's repository proves.
 pub(super) async fn newest_at(context: &Context, plan: &Plan, item: &Item) -> Result<Option<Timestamp>, StoreError> {
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-    let now = context.now();
+    let now = context.schedules.clock_read().await?;
     Ok(newest.map(|snapshot| snapshot.proved_at(now)))
 }
 
@@ -108,6 +108,15 @@ pub(super) fn backup_job(
 /// Returns a queued job on a repository alone, with its own name and the moment when it is enqueued.
 pub(super) fn repository_job(repository: &Repository, named: (JobId, Timestamp), instruction: Instruction) -> Job {
     queued_job((repository.tenant_id, repository.id), named, instruction)
+}
+
+/// Returns how urgent what somebody asked for is. A restore comes before all that is late: after an outage everything is,
+/// and somebody waits for it.
+pub(super) const fn breach_of(instruction: &Instruction, now: Timestamp) -> Timestamp {
+    match instruction {
+        Instruction::Restore { .. } => Timestamp::UNIX_EPOCH,
+        _ => now,
+    }
 }
 
 /// Returns a job that somebody asked for and that waits in the queue.
@@ -190,6 +199,7 @@ async fn snapshot_request(
     let of = (snapshot.tenant_id, snapshot.repository_id);
     let job = Job {
         item_id: Some(snapshot.item_id),
+        breach_at: breach_of(&instruction, now),
         priority: PRIORITY_REQUEST,
         trace: asking.trace(),
         ..queued_job(of, (asking.job_id(&snapshot.id.to_string()), now), instruction)

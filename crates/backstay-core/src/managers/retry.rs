@@ -4,7 +4,7 @@
 //! has ended stays as a fact; the same work is asked for again. Harm that a verify found is never tried away.
 
 use super::context::Context;
-use super::request::{backup_job, newest_at};
+use super::request::{backup_job, breach_of, newest_at};
 use super::retention::prune_request;
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
@@ -80,7 +80,7 @@ async fn again(context: &Context, asking: &Asking, job: &Job) -> Result<JobId, S
             let newest_at = newest_at(context, &plan, &item).await?;
             backup_job(&plan, (&item, newest_at), (id, Trigger::Request, now))
         }
-        _ => Job { breach_at: now, priority: 0, ..job.clone() },
+        _ => Job { breach_at: breach_of(&job.instruction, now), priority: 0, ..job.clone() },
     };
     let next = Job {
         id,

@@ -1,5 +1,9 @@
 //! What a backup leaves behind: the row of the snapshot that it published, or the confirmation of the one before.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::context::Context;
 use super::lease::newest;
 use crate::domain::backup::Confirmation;
@@ -24,22 +28,32 @@ pub(super) async fn is_good(
     Ok(is_enough(outcome, unread, &accepted))
 }
 
-/// Returns the row of a published snapshot; none for a job on no item.
+/// A clock that is further behind than this is told of.
+const BEHIND_TOLD: Duration = Duration::from_secs(300);
+
+/// Returns by how much an agent's clock is behind, where that is worth a word: it says that it began before the job was made.
+pub(super) fn behind(job: &Job, published: &PublishedSnapshot) -> Option<Duration> {
+    let behind = Duration::try_from(job.created_at.duration_since(published.taken_at)).ok()?;
+    (behind > BEHIND_TOLD).then_some(behind)
+}
+
+/// Returns the row of a published snapshot; none for a job on no item. It has no moment before its job was made, whatever
+/// the agent's clock says: what was saved last is the newest, for retention and RPO.
 pub(super) fn snapshot_row(
     context: &Context,
-    job: &Job,
+    (job, now): (&Job, Timestamp),
     (published, outcome, is_good): (&PublishedSnapshot, Outcome, bool),
     counts: JobCounts,
 ) -> Option<Snapshot> {
     Some(Snapshot {
-        id: SnapshotId::new(context.now(), context.ten()),
+        id: SnapshotId::new(now, context.ten()),
         tenant_id: job.tenant_id,
         item_id: job.item_id?,
         repository_id: job.repository_id,
         job_id: job.id,
         foreign_id: published.foreign_id.clone(),
         parent_id: None,
-        taken_at: published.taken_at,
+        taken_at: published.taken_at.max(job.created_at),
         outcome,
         is_good,
         confirmed_at: None,

@@ -29,7 +29,8 @@ use crate::domain::lease::LEASE_TTL;
 use crate::domain::overlap::{Claimant, Key, Meeting, meet};
 use crate::domain::plan::Plan;
 use crate::domain::schedule::{
-    Calendar, ClockJump, Due, Maintenance, Occurrence, OverlapKey, ScheduleState, Skip, clock_jump, delay_words,
+    Calendar, ClockJump, Due, MISSED_COUNTED_MAX, Maintenance, Occurrence, OverlapKey, ScheduleState, Skip, clock_jump,
+    delay_words,
 };
 use crate::ports::schedule::{MaintenanceRow, ScheduledPlan};
 use crate::ports::store::{Enqueued, StoreError};
@@ -261,9 +262,18 @@ fn drawn(plan: PlanId, about: &[u8], planned_at: Timestamp) -> [u8; 10] {
     ten
 }
 
+/// Says which occurrence of a plan was not started. Explanations find what was told of it by these words.
+pub(super) fn not_started(plan: &Plan, planned_at: Timestamp) -> String {
+    format!("plan {} was not started at {planned_at:.0}", plan.name)
+}
+
 /// Says how many older occurrences are passed over with this one: none is lost without a word.
 fn missed_words(missed: u32) -> String {
-    if missed > 0 { format!(", in the place of {missed} more that were missed") } else { String::new() }
+    match missed {
+        0 => String::new(),
+        MISSED_COUNTED_MAX => format!(", in the place of {MISSED_COUNTED_MAX} or more that were missed"),
+        missed => format!(", in the place of {missed} more that were missed"),
+    }
 }
 
 pub(super) fn skip_event(
@@ -277,7 +287,7 @@ pub(super) fn skip_event(
         Skip::Paused => "the plan is paused".to_owned(),
         Skip::Missed { late } => format!("it would be {} and the plan does not catch up", delay_words(*late)),
     };
-    let words = format!("plan {} was not started at {planned_at:.0}{}: {why}", plan.name, missed_words(missed));
+    let words = format!("{}{}: {why}", not_started(plan, planned_at), missed_words(missed));
     context.event(EventKind::Skipped, (plan.tenant_id, None, None), now, words)
 }
 
@@ -290,9 +300,8 @@ async fn skipped_for(
 ) -> Result<Event, StoreError> {
     let other = context.declarations.plan_get(other).await?;
     let words = format!(
-        "plan {} was not started at {:.0}{}: plan {} worked until its start window ended at {:.0}",
-        plan.name,
-        occurrence.planned_at,
+        "{}{}: plan {} worked until its start window ended at {:.0}",
+        not_started(plan, occurrence.planned_at),
         missed_words(occurrence.missed),
         other.name,
         occurrence.start_by

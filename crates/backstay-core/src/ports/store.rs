@@ -199,8 +199,9 @@ pub trait DeclarationStore: Send + Sync {
 
     /// Returns what a tenant may store; no limit when nobody set one.
     async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError>;
-    /// Sets what a tenant may store; [`StoreError::NotFound`] when there is no such tenant.
-    async fn quota_put(&self, tenant: TenantId, quota: Quota) -> Result<(), StoreError>;
+    /// Sets what a tenant may store; [`StoreError::NotFound`] when there is no such tenant. False, and nothing is set, when
+    /// it is not what was seen; none puts it in the place of whatever is there.
+    async fn quota_put(&self, tenant: TenantId, seen: Option<Quota>, quota: Quota) -> Result<bool, StoreError>;
     /// Returns what each tenant may store and stores, by id. One that has neither is left out.
     async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError>;
 

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::IF_MATCH;
+use axum::response::IntoResponse;
 use backstay_api::types::caps::{CapException, CapsPut, CapsView, TenantWeight};
 use backstay_core::domain::fairness::{Caps, Rules, Slot};
 use backstay_core::domain::id::TenantId;
@@ -15,6 +17,7 @@ use backstay_core::ports::store::StoreError;
 use super::error::ApiError;
 use super::extract::Body;
 use super::state::ServerState;
+use super::tag::{as_seen, tagged};
 
 /// Heaviest weight: beyond it the others would not be seen to move.
 const WEIGHT_MAX: u32 = 1_000;
@@ -22,20 +25,25 @@ const WEIGHT_MAX: u32 = 1_000;
 /// Most exceptions and weights: they are gone through by each claim.
 const ENTRIES_MAX: usize = 10_000;
 
-pub(super) async fn caps_show(State(state): State<ServerState>) -> Result<Json<CapsView>, ApiError> {
+pub(super) async fn caps_show(State(state): State<ServerState>) -> Result<impl IntoResponse, ApiError> {
     let (rules, revision) = state.context.jobs.queue_rules_get().await?;
-    Ok(Json(view(&state, &rules, revision).await?))
+    Ok(tagged(view(&state, &rules, revision).await?))
 }
 
 pub(super) async fn caps_put(
     State(state): State<ServerState>,
+    headers: HeaderMap,
     Body(body): Body<CapsPut>,
-) -> Result<Json<CapsView>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
+    if headers.contains_key(IF_MATCH) {
+        let (rules, revision) = state.context.jobs.queue_rules_get().await?;
+        as_seen(&headers, &view(&state, &rules, revision).await?)?;
+    }
     let rules = rules(&state, &body).await?;
     let put = queue_rules_change(&state.context, &rules, body.revision).await?;
     let revision = put.ok_or_else(ApiError::changed)?;
     state.wake.notify_one();
-    Ok(Json(view(&state, &rules, revision).await?))
+    Ok(tagged(view(&state, &rules, revision).await?))
 }
 
 /// Judges what is to be put.

@@ -60,6 +60,12 @@ pub struct Identity {
     pub scope: Scope,
 }
 
+/// Returns the token of a header; a scheme's letters may be large or small (RFC 9110, 11.1).
+fn bearer_of(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+}
+
 /// Knows who brings a bearer token.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
@@ -217,7 +223,7 @@ impl Door {
 
     async fn pass(&self, mut request: Request, next: Next) -> Result<Response, ApiError> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
+        let bearer = header.and_then(bearer_of).unwrap_or_default().to_owned();
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
         let identity = self.identify(&bearer, peer).await?;
         if !may(identity.scope.role, self.row.action) {

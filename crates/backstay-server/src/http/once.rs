@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  asked first ──> run begins ──> answer remembered (2xx, 4xx) ──> the same answer for a day
-//!                  │    └──────── failed on our side (5xx) ──────> the next one that asks runs it again
+//!                  │    └─ failed on our side, or "ask again" ───> the next one that asks runs it again
 //!                  └ the server dies: after ABANDONED_AFTER the next one that asks runs it again
 //! ```
 //!
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -34,7 +34,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// How long a run may take; after this another one may begin. Twice as long as a client waits.
 const ABANDONED_AFTER: Duration = Duration::from_secs(120);
 
-/// How long before that a run is stopped: as much as clocks of replicas may differ.
+/// How long before that a run is stopped: as late as a stop may come.
 const RUN_MARGIN: Duration = Duration::from_secs(10);
 
 /// Longest idempotency key.
@@ -68,11 +68,14 @@ pub(super) async fn once(
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| ApiError::too_large())?;
     let mut hash = Sha256::new();
-    for part in [door.row.name.as_bytes(), parts.uri.to_string().as_bytes(), &body] {
+    // Another condition is another request.
+    let condition = parts.headers.get(IF_MATCH).map_or(&[][..], HeaderValue::as_bytes);
+    for part in [door.row.name.as_bytes(), parts.uri.to_string().as_bytes(), condition, &body] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    let now = door.state.context.now();
+    // Replicas share what is remembered, and its jobs are due by the store's clock.
+    let now = door.state.context.schedules.clock_read().await?;
     let before = |age: Duration| now.checked_sub(age).unwrap_or(now);
     let wish = Remembered {
         caller: identity.token_id.map_or_else(|| "installation".to_owned(), |id| id.to_string()),
@@ -108,7 +111,9 @@ async fn run(door: Door, identity: Identity, wish: Remembered, request: Request,
         tracing::error!(operation = door.row.name, "an answer is too large to be remembered");
         return forgotten(&door, &wish, ApiError::internal().into_response()).await;
     };
+    // What says when to ask again is no answer yet.
     let passes = head.status.is_server_error()
+        || head.headers.contains_key(RETRY_AFTER)
         || matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     let answer = Response::from_parts(head, Body::from(body.clone()));
     if passes {

@@ -64,7 +64,7 @@ impl Heard {
             Err(error) => {
                 // The URL has the key in it and is not logged.
                 tracing::error!(error = %error, "a ping could not be taken in");
-                (StatusCode::SERVICE_UNAVAILABLE, "try again\n").into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], "try again\n").into_response()
             }
         }
     }

@@ -2,15 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::IF_MATCH;
+use axum::response::IntoResponse;
 use backstay_api::types::list::Rows;
 use backstay_api::types::quota::{QuotaPut, QuotaView};
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::managers::quota;
+use backstay_core::managers::quota::{self, Standing};
 
 use super::caller::Own;
 use super::error::ApiError;
 use super::extract::Body;
 use super::state::ServerState;
+use super::tag::{as_seen, tagged_as};
 
 pub(super) async fn quota_list(State(state): State<ServerState>) -> Result<Json<Rows<QuotaView>>, ApiError> {
     let standings = quota::standings(&state.context).await?;
@@ -20,18 +24,31 @@ pub(super) async fn quota_list(State(state): State<ServerState>) -> Result<Json<
 pub(super) async fn quota_show(
     State(state): State<ServerState>,
     Own(tenant): Own<Tenant>,
-) -> Result<Json<QuotaView>, ApiError> {
-    Ok(Json(QuotaView::from(&quota::standing(&state.context, tenant.id).await?)))
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(view(&quota::standing(&state.context, tenant.id).await?))
 }
 
 pub(super) async fn quota_put(
     State(state): State<ServerState>,
     Own(tenant): Own<Tenant>,
+    headers: HeaderMap,
     Body(body): Body<QuotaPut>,
-) -> Result<Json<QuotaView>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     judge("quota_bytes", body.quota_bytes)?;
     judge("quota_snapshot_count", body.quota_snapshot_count)?;
-    Ok(Json(QuotaView::from(&quota::quota_set(&state.context, tenant.id, body.into()).await?)))
+    // Whoever names no tag changes whatever is there.
+    let seen = match headers.contains_key(IF_MATCH) {
+        true => Some(quota::standing(&state.context, tenant.id).await?.quota),
+        false => None,
+    };
+    as_seen(&headers, &seen.map(QuotaPut::from))?;
+    let set = quota::quota_set(&state.context, tenant.id, seen, body.into()).await?;
+    Ok(view(&set.ok_or_else(ApiError::changed)?))
+}
+
+/// Returns how a tenant stands, with the tag of what it may store.
+fn view(standing: &Standing) -> impl IntoResponse + use<> {
+    tagged_as(&Some(QuotaPut::from(standing.quota)), QuotaView::from(standing))
 }
 
 /// Refuses what would be kept as something smaller.

@@ -38,7 +38,8 @@ pub(super) async fn token_create(
     }
     let expires_at = body.expires_at.as_deref().map(str::parse::<jiff::Timestamp>).transpose();
     let expires_at = expires_at.map_err(|error| ApiError::invalid("expires_at", error))?;
-    if expires_at.is_some_and(|at| at <= state.context.now()) {
+    let now = state.context.schedules.clock_read().await?;
+    if expires_at.is_some_and(|at| at <= now) {
         return Err(ApiError::invalid("expires_at", "is over already"));
     }
     let name = body.name.parse()?;
@@ -65,7 +66,7 @@ pub(super) async fn token_revoke(
     State(state): State<ServerState>,
     Own(token): Own<ApiToken>,
 ) -> Result<StatusCode, ApiError> {
-    state.access.token_revoke(token.id, state.context.now()).await?;
+    state.access.token_revoke(token.id, state.context.schedules.clock_read().await?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -12,6 +12,7 @@ use backstay_core::managers::access::{TokenDeclaration, token_issue};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::ports::access::AccessStore;
+use backstay_core::ports::clock::Clock as _;
 use backstay_core::ports::monitor::MonitorStore;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_server::tally::{Tallied, Tally};
@@ -95,18 +96,25 @@ impl Served {
     pub(crate) async fn over(stores: &Stores) -> Self {
         let door = stores.kept.downcast_ref::<FakeStores>().cloned();
         let door = door.unwrap_or_else(|| FakeStores::new(Arc::new(stores.clock.clone())));
-        Self::with(stores, Arc::new(door.clone()), door).await
+        Self::with(context(stores), Arc::new(door.clone()), door).await
+    }
+
+    /// As [`Served::over`], by a replica whose clock is ahead of the store's.
+    pub(crate) async fn ahead(stores: &Stores, by: std::time::Duration) -> Self {
+        let door = stores.kept.downcast_ref::<FakeStores>().cloned().unwrap();
+        let clock = ManualClock::new(stores.clock.now().saturating_add(by).unwrap());
+        let context = Context { clock: Arc::new(clock), ..context(stores) };
+        Self::with(context, Arc::new(door.clone()), door).await
     }
 
     /// As [`Served::over`], with a store of the door that has trouble on demand.
     pub(crate) async fn troubled(stores: &Stores) -> (Self, Arc<Troubled>) {
         let door = stores.kept.downcast_ref::<FakeStores>().cloned().unwrap();
         let troubled = Troubled::over(Arc::new(door.clone()));
-        (Self::with(stores, troubled.clone(), door).await, troubled)
+        (Self::with(context(stores), troubled.clone(), door).await, troubled)
     }
 
-    async fn with(stores: &Stores, access: Arc<dyn AccessStore>, door: FakeStores) -> Self {
-        let context = context(stores);
+    async fn with(context: Context, access: Arc<dyn AccessStore>, door: FakeStores) -> Self {
         let end = CancellationToken::new();
         let own = Secret::from(TOKEN);
         let context_of_door = context.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::due::{Due, Occurrence, Pause, Planned, Skip, due, next_due_at};
-use super::{Calendar, Held};
+use super::{Calendar, Held, Rhythm};
 use crate::domain::id::PlanId;
 use crate::domain::plan::Plan;
 
@@ -61,7 +61,9 @@ impl ScheduleState {
     /// Returns what a tick does about the plan; none when nothing is due. An occurrence that waits comes before newer
     /// ones, which are looked at when it has started or was skipped.
     pub fn look(&self, plan: &Plan, calendar: &Calendar, now: Timestamp) -> Option<Due> {
-        let Some(waiting) = self.waiting else { return due(&self.planned(plan), calendar, now) };
+        // One that may not start yet was put there before the clock went back, and is named again.
+        let waiting = self.waiting.filter(|waiting| waiting.not_before <= now);
+        let Some(waiting) = waiting else { return due(&self.planned(plan), calendar, now) };
         let planned_at = waiting.planned_at;
         Some(match (calendar.held(plan.tenant_id, now), self.paused_at) {
             (Some(Held { reason, until }), _) => Due::Hold { planned_at, reason, until },
@@ -104,11 +106,23 @@ impl ScheduleState {
         Self { paused_at, next_due_at: Some(now), ..self.clone() }
     }
 
-    /// Returns the state after the plan got another schedule: what the new one names before now was not missed.
+    /// Returns the state after the plan got another schedule. What the new one names before now was not missed; what the old
+    /// one named and nobody could start yet is started, unless the plan has no schedule any more. Where both name the same
+    /// moments all goes on as it was.
     #[must_use]
-    pub fn rescheduled(&self, now: Timestamp) -> Self {
+    pub fn rescheduled(&self, (old, new): (&Plan, &Plan), now: Timestamp) -> Self {
+        let changed = Self { next_due_at: Some(now), ..self.clone() };
+        let names = |plan: &Plan| (plan.schedule.rhythm().clone(), plan.schedule.time_zone().to_owned());
+        if names(old) == names(new) {
+            return changed;
+        }
+        let named = self.waiting.or_else(|| match due(&self.planned(old), &Calendar::default(), now) {
+            Some(Due::Start(occurrence)) => Some(occurrence),
+            _ => None,
+        });
         let last_planned_at = Some(self.last_planned_at.map_or(now, |last| last.max(now)));
-        Self { last_planned_at, next_due_at: Some(now), waiting: None, ..self.clone() }
+        let waiting = named.filter(|_| *new.schedule.rhythm() != Rhythm::OnRequest);
+        Self { last_planned_at, waiting, ..changed }
     }
 }
 
@@ -196,11 +210,52 @@ mod tests {
     fn another_schedule_has_missed_nothing() {
         let (nightly, morning) = (plan("30 2 * * *"), plan("0 9 * * *"));
         let done = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("03T02:30"), at("03T02:31"));
-        let changed = done.rescheduled(at("03T15:00"));
+        let changed = done.rescheduled((&nightly, &morning), at("03T15:00"));
         assert_eq!(
             (look(&changed, &morning, "03T15:00").as_str(), next(&changed).as_str()),
             ("nothing", "03T15:00:00")
         );
         assert_eq!(look(&changed, &morning, "04T09:00"), "start 04T09:00");
+    }
+
+    /// Red when a change of the schedule drops what waits, or what is due and held back.
+    #[test]
+    fn what_was_due_before_another_schedule_is_started() {
+        let (nightly, morning, on_request) = (plan("30 2 * * *"), plan("0 9 * * *"), plan(""));
+        let done = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("02T02:30"), at("02T02:31"));
+        let changed = done.rescheduled((&nightly, &morning), at("03T08:00"));
+        assert_eq!(look(&changed, &morning, "03T08:00"), "start 03T02:30", "held until somebody changed it");
+        let after = changed.done(&morning, at("03T02:30"), at("03T08:00"));
+        assert_eq!(look(&after, &morning, "03T08:10"), "nothing");
+        assert_eq!(look(&after, &morning, "03T09:00"), "start 03T09:00");
+        assert_eq!(
+            look(&done.rescheduled((&nightly, &on_request), at("03T08:00")), &on_request, "03T08:00"),
+            "nothing"
+        );
+
+        let wide = Plan {
+            schedule: nightly.schedule.clone().with_start_window(Duration::from_secs(7_200)),
+            ..nightly.clone()
+        };
+        let same = done.rescheduled((&nightly, &wide), at("03T03:00"));
+        assert_eq!(look(&same, &wide, "03T03:00"), "start 03T02:30", "the same moments are named");
+        let Some(Due::Start(first)) = done.look(&nightly, &Calendar::default(), at("03T02:31")) else { panic!() };
+        let waits = done.wait(first, at("03T02:31"));
+        assert_eq!(look(&waits.rescheduled((&nightly, &wide), at("03T02:40")), &wide, "03T02:40"), "start 03T02:30");
+        assert_eq!(
+            look(&waits.rescheduled((&nightly, &morning), at("03T02:40")), &morning, "03T02:40"),
+            "start 03T02:30"
+        );
+    }
+
+    /// Red when an occurrence that waits since before the clock went back is started ahead of its time.
+    #[test]
+    fn one_that_waits_in_the_future_is_named_again() {
+        let nightly = plan("30 2 * * *");
+        let state = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("03T02:30"), at("03T02:31"));
+        let Some(Due::Start(ahead)) = state.look(&nightly, &Calendar::default(), at("04T02:30")) else { panic!() };
+        let waits = state.wait(ahead, at("04T02:30"));
+        assert_eq!(look(&waits, &nightly, "03T02:40"), "nothing");
+        assert_eq!(look(&waits, &nightly, "04T02:30"), "start 04T02:30");
     }
 }

@@ -181,7 +181,7 @@ pub async fn what_a_backup_needs_is_what_its_rows_say(stores: Stores) {
     assert_eq!(facts.source, store.source_get(world.items[1].source_id).await.unwrap());
     assert_eq!((&facts.repository, facts.quota), (&world.repository, Quota::default()));
     let quota = Quota { bytes: Some(7), snapshots: None };
-    store.quota_put(world.tenant.id, quota).await.unwrap();
+    store.quota_put(world.tenant.id, None, quota).await.unwrap();
     let storage = Storage {
         id: StorageId::new(world.now(), world.ten()),
         tenant_id: world.tenant.id,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
+use backstay_core::domain::asking::Asking;
 use backstay_core::domain::checkpoint::Checkpoint;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{ItemId, JobId, PlanId, RepositoryId, SnapshotId, TenantId};
@@ -14,9 +15,11 @@ use backstay_core::domain::proof::Slice;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retry::Streak;
 use backstay_core::domain::sample::SampleRule;
+use backstay_core::managers::request::restore_request;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{Enqueued, JobFilter, PAGE_ROWS_MAX, Page, Settlement, StoreError};
 
+use crate::conformance::job::context;
 use crate::conformance::world::{Stores, TTL, World, distinct_counts, key_of, settlement};
 
 /// Every field of a job comes back, whatever it is told and why it exists.
@@ -425,4 +428,26 @@ pub async fn a_parked_job_is_lifted_once(stores: Stores) {
     let claimed = world.claim(world.agent(), 2).await;
     assert_eq!(claimed.iter().map(|row| row.job.id).collect::<Vec<_>>(), [key.job_id]);
     assert_eq!(world.told().await, [EventKind::Enqueued; 3]);
+}
+
+/// Somebody waits for a restore, and after an outage everything is late: it comes first.
+///
+/// Red without `breach_of`.
+pub async fn a_restore_comes_before_what_is_late(stores: Stores) {
+    let world = World::new(stores, 3).await;
+    let context = context(&world.stores);
+    world.queued(0).await;
+    let saved = world.claim(world.agent(), 1).await.remove(0);
+    let snapshot = world.snapshot(&saved.job, &"b".repeat(64), Outcome::Complete);
+    let settled = Settlement { snapshot: Some(snapshot.clone()), ..world.success() };
+    world.jobs.job_settle(key_of(&saved), &settled).await.unwrap();
+    for item in 1..3 {
+        let late = Job { breach_at: world.now() - Duration::from_secs(86_400), priority: 9, ..world.backup(item) };
+        world.enqueue(&late).await;
+    }
+    world.clock.advance(Duration::from_secs(60));
+    let asking = Asking::fresh(world.now(), [7; 32]);
+    let target = Target::Directory("/srv/out".into());
+    let wished = restore_request(&context, &asking, snapshot.id, target, RestoreTerms::default()).await.unwrap();
+    assert_eq!(world.claim(world.agent(), 1).await[0].job.id, wished);
 }

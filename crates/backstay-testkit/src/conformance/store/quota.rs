@@ -65,11 +65,16 @@ pub async fn a_quota_is_read_back_and_lifted(stores: Stores) {
         Quota::default(),
         Quota { bytes: None, snapshots: Some(3) },
     ] {
-        store.quota_put(world.tenant.id, quota).await.unwrap();
+        store.quota_put(world.tenant.id, None, quota).await.unwrap();
         assert_eq!(store.quota_get(world.tenant.id).await.unwrap(), quota);
     }
+    let (three, four) = (Quota { bytes: None, snapshots: Some(3) }, Quota { bytes: None, snapshots: Some(4) });
+    assert!(!store.quota_put(world.tenant.id, Some(four), Quota::default()).await.unwrap(), "it is not what was seen");
+    assert_eq!(store.quota_get(world.tenant.id).await.unwrap(), three);
+    assert!(store.quota_put(world.tenant.id, Some(three), four).await.unwrap());
+    assert!(store.quota_put(world.tenant.id, Some(four), three).await.unwrap());
     let other = Tenant { id: TenantId::new(world.now(), world.ten()), name: "eve".parse().unwrap() };
-    let missing = store.quota_put(other.id, Quota::default()).await.unwrap_err();
+    let missing = store.quota_put(other.id, None, Quota::default()).await.unwrap_err();
     assert!(matches!(missing, StoreError::NotFound { noun: "tenant", .. }), "{missing:?}");
     store.tenant_add(&other).await.unwrap();
     backed_up(&world, 0, 1, 40).await;
@@ -135,7 +140,7 @@ pub async fn a_backup_without_room_never_starts(stores: Stores) {
     let ask = |count_max| LeaseRequest { agent_id: agent, kinds: JobKind::ALL.to_vec(), held: Vec::new(), count_max };
     let made = backed_up(&world, 0, 1, 100).await;
     let waits = world.queued(0).await;
-    quota_set(&ports, world.tenant.id, Quota { bytes: Some(100), snapshots: None }).await.unwrap();
+    quota_set(&ports, world.tenant.id, None, Quota { bytes: Some(100), snapshots: None }).await.unwrap();
     assert!(jobs.job_lease(&ask(5)).await.unwrap().is_empty(), "no agent gets it");
     let job = world.job(waits).await;
     let JobState::Failed { class, message, .. } = &job.state else { panic!("{:?}", job.state) };
@@ -179,7 +184,7 @@ pub async fn a_backup_without_room_never_starts(stores: Stores) {
         JobResult::BackedUp { outcome: Outcome::Complete, snapshot, counts, unread: Unread::default(), warning: None };
     jobs.job_finish(job.lease_key(), &result).await.unwrap();
     assert_eq!(usage(&world).await, (95, 2));
-    quota_set(&ports, world.tenant.id, Quota { bytes: None, snapshots: Some(2) }).await.unwrap();
+    quota_set(&ports, world.tenant.id, None, Quota { bytes: None, snapshots: Some(2) }).await.unwrap();
     let refused = plan_request(&ports, &Asking::fresh(world.now(), [2; 32]), world.plan.id).await.unwrap_err();
     assert!(matches!(refused, PermitError::Quota(QuotaError::Snapshots { used: 2, limit: 2 })), "{refused:?}");
 }
@@ -193,7 +198,7 @@ pub async fn what_has_room_starts_beside_what_has_none(stores: Stores) {
         backed_up(&world, 0, number, 30).await;
     }
     backed_up(&world, 1, 4, 1).await;
-    quota_set(&ports, world.tenant.id, Quota { bytes: Some(100), snapshots: None }).await.unwrap();
+    quota_set(&ports, world.tenant.id, None, Quota { bytes: Some(100), snapshots: None }).await.unwrap();
     let asked = plan_request(&ports, &Asking::fresh(world.now(), [1; 32]), world.plan.id).await.unwrap();
     assert_eq!(asked.len(), 2);
     let ask = LeaseRequest { agent_id: world.agent(), kinds: JobKind::ALL.to_vec(), held: Vec::new(), count_max: 5 };
@@ -207,6 +212,6 @@ pub async fn what_has_room_starts_beside_what_has_none(stores: Stores) {
         jobs.job_finish(job.lease_key(), &failed()).await.unwrap();
     }
     backed_up(&world, 1, 5, 8).await;
-    quota_set(&ports, world.tenant.id, Quota { bytes: Some(100), snapshots: Some(5) }).await.unwrap();
+    quota_set(&ports, world.tenant.id, None, Quota { bytes: Some(100), snapshots: Some(5) }).await.unwrap();
     assert!(plan_request(&ports, &alone, world.plan.id).await.is_err(), "no snapshot is left");
 }

@@ -13,11 +13,13 @@ use backstay_core::domain::id::{EvidenceId, ItemId, SnapshotId, SourceId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Failure, FailureClass, Job, JobState, Outcome, Progress, StateName};
 use backstay_core::domain::retry::Streak;
-use backstay_core::domain::snapshot::Snapshot;
+use backstay_core::domain::snapshot::{PublishedSnapshot, Snapshot};
 use backstay_core::domain::source::Source;
+use backstay_core::domain::template::Said;
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
+use backstay_core::managers::plan::{PlanDeclaration, plan_declare};
 use backstay_core::managers::rescue::rescue;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseError};
 use backstay_core::ports::store::{Page, Settlement, SnapshotFilter, StoreError};
@@ -485,4 +487,56 @@ pub async fn a_wait_is_counted_by_the_stores_clock(stores: Stores) {
     assert_eq!(rescue(&ports, STALL_LIMIT).await.unwrap().lost, 1);
     let state = world.job(key.job_id).await.state;
     assert!(matches!(state, JobState::Queued { not_before } if not_before <= soon(&world)), "{state:?}");
+}
+
+/// An agent whose clock is a day behind saves what is newest all the same, and its clock is told of.
+///
+/// Red when the row believes the agent.
+pub async fn a_snapshot_is_not_older_than_its_job(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let jobs = JobManager::new(context(&world.stores), TTL);
+    for (number, behind) in [(1, 0), (2, 299), (3, 86_400)] {
+        world.clock.advance(Duration::from_secs(3_600));
+        let key = world.leased(0, world.agent()).await;
+        let taken_at = world.now() - Duration::from_secs(behind);
+        let result = JobResult::BackedUp {
+            outcome: Outcome::Complete,
+            snapshot: PublishedSnapshot { foreign_id: format!("{number:064}"), taken_at },
+            counts: distinct_counts(),
+            unread: Unread::default(),
+            warning: None,
+        };
+        jobs.job_finish(key, &result).await.unwrap();
+        let newest = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap().unwrap();
+        assert_eq!((newest.foreign_id, newest.taken_at), (format!("{number:064}"), world.now()));
+    }
+    let warned: Vec<String> = world.events().await.into_iter().map(|row| row.event.message).collect();
+    let of_clocks: Vec<_> = warned.iter().filter(|words| words.contains("clock")).collect();
+    assert_eq!(of_clocks, ["the agent's clock is at least 1d 0h behind: set it right"]);
+}
+
+/// What a replica dates whose clock is hours ahead is dated by the store's: the end of a job, from which durations are
+/// known, and the moment from which a plan's schedule and RPO count.
+///
+/// Red when `settlement` or `plan_declare` asks the replica's clock.
+pub async fn what_a_replica_writes_is_dated_by_the_stores_clock(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let ahead = ManualClock::new(world.now().saturating_add(Duration::from_secs(5 * 3_600)).unwrap());
+    let ports = Context { clock: Arc::new(ahead), ..context(&world.stores) };
+    let key = world.leased(0, world.agent()).await;
+    let snapshot = PublishedSnapshot { foreign_id: "a".repeat(64), taken_at: world.now() };
+    let result = JobResult::BackedUp {
+        outcome: Outcome::Complete,
+        snapshot,
+        counts: distinct_counts(),
+        unread: Unread::default(),
+        warning: None,
+    };
+    let state = JobManager::new(ports.clone(), TTL).job_finish(key, &result).await.unwrap();
+    assert_eq!(state.finished_at(), Some(world.now()));
+    let (source_id, repository_id) = (world.source.id, world.repository.id);
+    let name = "later".parse().unwrap();
+    let wish = PlanDeclaration { name, source_id, repository_id, template: None, said: Said::default() };
+    let plan = plan_declare(&ports, world.tenant.id, wish).await.unwrap();
+    assert_eq!(plan.created_at, world.now());
 }

@@ -507,7 +507,7 @@ pub async fn a_quota_that_fills_up_is_told_once_a_step(stores: Stores) {
     let voice = Voice::new(stores, 2).await;
     let tenant = voice.world.tenant.id;
     let limit = |snapshots: u64| Quota { bytes: None, snapshots: Some(snapshots) };
-    quota_set(&voice.context, tenant, limit(4)).await.unwrap();
+    quota_set(&voice.context, tenant, None, limit(4)).await.unwrap();
     assert!(voice.subjects().await.is_empty());
     let next = async || {
         voice.world.clock.advance(HOUR);
@@ -524,11 +524,11 @@ pub async fn a_quota_that_fills_up_is_told_once_a_step(stores: Stores) {
         (row.alert.severity, row.message.as_str()),
         (Severity::Error, "tenant ada is at 100 % of its quota: 4 of 4 snapshots")
     );
-    quota_set(&voice.context, tenant, limit(100)).await.unwrap();
+    quota_set(&voice.context, tenant, None, limit(100)).await.unwrap();
     assert_eq!(voice.subjects().await, ["Well again: quota of ada (was quota)"]);
-    quota_set(&voice.context, tenant, limit(5)).await.unwrap();
+    quota_set(&voice.context, tenant, None, limit(5)).await.unwrap();
     assert_eq!(voice.subjects().await, ["Quota: ada is at 80 %"]);
-    quota_set(&voice.context, tenant, Quota::default()).await.unwrap();
+    quota_set(&voice.context, tenant, None, Quota::default()).await.unwrap();
     let heard = voice.heard().await;
     assert_eq!(heard[0].lead, "Tenant ada has no quota any more.");
     assert_eq!(heard.len(), 1);

@@ -1,0 +1,69 @@
+//! Why the newest occurrence of a plan did not run, from what was told of it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::context::Context;
+use super::digest::place_before;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::id::TenantId;
+use crate::domain::item::Item;
+use crate::domain::plan::Plan;
+use crate::ports::store::{PAGE_ROWS_MAX, StoreError};
+
+/// Pages of a tenant's events that are looked at from the occurrence on: what is told later than that is not found.
+const PAGES_MAX: usize = 4;
+
+/// How far the clocks of writers may be apart for it still to be found.
+const SLACK: SignedDuration = SignedDuration::from_secs(600);
+
+/// Returns what was told of a plan's occurrence that was not started; none when it was.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn of_plan(
+    context: &Context,
+    plan: &Plan,
+    planned_at: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let begins = super::schedule::not_started(plan, planned_at);
+    let found = newest(context, plan.tenant_id, planned_at, |event| event.message.starts_with(&begins)).await?;
+    Ok(found.map(|event| event.message))
+}
+
+/// Returns what was told of an item that was left out of its plan's newest occurrence; none when it was not.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn of_item(
+    context: &Context,
+    (plan, item): (&Plan, &Item),
+    planned_at: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let begins = super::schedule::not_started(plan, planned_at);
+    let is_of = |event: &Event| event.item_id == Some(item.id) || event.message.starts_with(&begins);
+    Ok(newest(context, plan.tenant_id, planned_at, is_of).await?.map(|event| event.message))
+}
+
+/// Returns the newest *skipped* that is wanted, of what a tenant was told since a moment.
+async fn newest(
+    context: &Context,
+    tenant: TenantId,
+    since: Timestamp,
+    is_wanted: impl Fn(&Event) -> bool,
+) -> Result<Option<Event>, StoreError> {
+    let since = since.saturating_sub(SLACK).unwrap_or(Timestamp::MIN);
+    let mut sequence = place_before(context, tenant, since).await?;
+    let mut found = None;
+    for _ in 0..PAGES_MAX {
+        let page = context.history.event_list(tenant, sequence + 1, PAGE_ROWS_MAX).await?;
+        let Some(last) = page.last() else { break };
+        sequence = last.sequence;
+        let is_full = page.len() == PAGE_ROWS_MAX as usize;
+        let skipped = page.into_iter().map(|row| row.event).filter(|event| event.kind == EventKind::Skipped);
+        found = skipped.filter(&is_wanted).next_back().or(found);
+        if !is_full {
+            break;
+        }
+    }
+    Ok(found)
+}
