@@ -10,7 +10,7 @@ use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState};
-use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
+use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
@@ -153,6 +153,10 @@ impl ScheduleStore for Database {
         self.now.read(&self.reader).await
     }
 
+    async fn clock_look(&self) -> Result<ClockLook, StoreError> {
+        self.look_at_clock().await
+    }
+
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {
         loop {
             let (rows, unread) = self.with_plans(due_question(now, rows_max)).await?;
@@ -206,8 +210,8 @@ impl ScheduleStore for Database {
         self.latest_heartbeat().await
     }
 
-    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError> {
-        self.bring_nearer(now, by).await
+    async fn dates_bring_nearer(&self, seen: ClockLook, by: Duration) -> Result<Option<u64>, StoreError> {
+        self.bring_nearer(seen, by).await
     }
 
     async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError> {

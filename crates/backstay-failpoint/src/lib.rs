@@ -5,6 +5,8 @@
 //! leases hold in it. Builds with debug assertions have them, which are the tests' own; in a released program [`pass`] is
 //! empty, [`lease_time`] returns what it is given, and the variables mean nothing.
 //!
+//! A test that has the product in its own process is told of each place by [`listen`], and may stand still there.
+//!
 //! Places: `pack`, `index`, `snapshot` (a file is put), `forget`, `mark`, `remove` (a snapshot, an index file, a pack is
 //! removed), `commit` (a job's end) and `migration` (a step of the schema).
 
@@ -19,6 +21,18 @@ pub const fn pass(_place: &str, _moment: &str) {}
 #[cfg(debug_assertions)]
 pub fn pass(place: &str, moment: &str) {
     wish::meet(place, moment);
+}
+
+/// Has a test of this process told of each place that is passed, in the thread that passes it; the first to listen is the
+/// only one.
+#[cfg(not(debug_assertions))]
+pub const fn listen(_heard: fn(&str, &str)) {}
+
+/// Has a test of this process told of each place that is passed, in the thread that passes it; the first to listen is the
+/// only one.
+#[cfg(debug_assertions)]
+pub fn listen(heard: fn(&str, &str)) {
+    let _ = wish::LISTENER.set(heard);
 }
 
 /// Returns how long leases hold in this process: `usual`, unless a test says less.
@@ -37,8 +51,8 @@ pub fn lease_time(usual: Duration) -> Duration {
 
 #[cfg(debug_assertions)]
 mod wish {
-    use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{LazyLock, OnceLock};
     use std::time::Duration;
 
     use rustix::process::{Signal, getpid, kill_process};
@@ -70,7 +84,13 @@ mod wish {
         Some(Wish { name: name.to_owned(), left: AtomicU64::new(times.parse().ok()?), signal })
     });
 
+    /// Who is told.
+    pub(super) static LISTENER: OnceLock<fn(&str, &str)> = OnceLock::new();
+
     pub(super) fn meet(place: &str, moment: &str) {
+        if let Some(heard) = LISTENER.get() {
+            heard(place, moment);
+        }
         let Some(wish) = &*WISH else { return };
         let is_here = wish.name.split_once('.') == Some((place, moment));
         if is_here && wish.left.fetch_sub(1, Ordering::SeqCst) == 1 {

@@ -7,9 +7,11 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::domain::id::{JobId, PlanId};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::schedule::Maintenance;
+use backstay_core::managers::alert::{alert_acknowledge, alert_silence};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::request::{job_cancel, plan_request, verify_request};
 use backstay_core::managers::schedule::{PauseWish, maintenance_declare, plan_pause};
+use backstay_core::ports::notice::{AlertFilter, NoticeStore as _};
 use backstay_core::ports::random::Random as _;
 use backstay_core::ports::store::{HistoryStore as _, JobFilter, JobStore as _, Page, SnapshotFilter};
 
@@ -30,7 +32,7 @@ pub async fn harm(world: Arc<World>) {
     loop {
         stage.sleep(dice.between(Duration::from_secs(30 * MINUTE), Duration::from_secs(3 * DAY))).await;
         let machine = dice.below(AGENTS as u64) as usize;
-        match dice.below(100) {
+        match dice.below(110) {
             0..25 => stage.spawn(FATE, agent_dies(Arc::clone(&world), machine)),
             25..50 => freeze(&world, world.machines[machine].running(), "an agent"),
             50..58 => {
@@ -49,6 +51,12 @@ pub async fn harm(world: Arc<World>) {
             }
             74..84 => stage.spawn(FATE, storm(Arc::clone(&world), 200_000, 0)),
             84..94 => stage.spawn(FATE, storm(Arc::clone(&world), 1_000, 300_000)),
+            94..104 => {
+                let place = format!("mail-{}.example", dice.below(world.channels.len() as u64));
+                let length = dice.between(Duration::from_secs(HOUR), Duration::from_secs(4 * DAY));
+                stage.tell(|| format!("{place} is away for {} s", length.as_secs()));
+                world.couriers.leave(&place, length);
+            }
             _ => stage.spawn(FATE, storm(Arc::clone(&world), 1_000_000, 0)),
         }
     }
@@ -137,7 +145,7 @@ pub async fn people(world: Arc<World>) {
     loop {
         stage.sleep(dice.between(Duration::from_secs(HOUR), Duration::from_secs(9 * DAY))).await;
         let context = server::context(&world, dice.below(REPLICAS as u64) as usize);
-        let said = match dice.below(10) {
+        let said = match dice.below(14) {
             0..4 => {
                 let (plan, _) = dice.pick(&world.plans);
                 let mut answers = plan_request(&context, &asking(&world), plan.id).await;
@@ -167,6 +175,22 @@ pub async fn people(world: Arc<World>) {
                 let Some(row) = rows.first() else { continue };
                 let answer = verify_request(&context, &asking(&world), row.id, SampleRule::first_sample(7)).await;
                 format!("asks for a verify: {answer:?}")
+            }
+            8..12 => {
+                let alerts = AlertFilter { is_live: true, ..AlertFilter::default() };
+                let Ok(rows) = world.store.alert_list(alerts, Page { before: None, rows_max: 9 }).await else {
+                    continue;
+                };
+                if rows.is_empty() {
+                    continue;
+                }
+                let row = dice.pick(&rows);
+                let until = stage.now().saturating_add(Duration::from_secs(dice.below(9 * DAY))).unwrap_or(stage.now());
+                let done = match dice.chance(300_000) {
+                    true => alert_acknowledge(&context, row.id, "ada").await,
+                    false => alert_silence(&context, row.id, until, "it is known").await,
+                };
+                format!("hears of {} {}: {:?}", row.topic.word(), row.title, done.map(|row| row.silenced_until))
             }
             _ => {
                 let Some(job) = any_live(&world).await else { continue };

@@ -8,6 +8,7 @@ mod jobs;
 mod schedule;
 mod history;
 mod rpo;
+mod notice;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) struct JobSeen {
     pub(crate) tenant_id: String,
     pub(crate) plan_id: Option<String>,
     pub(crate) item_id: Option<String>,
+    pub(crate) repository_id: String,
     pub(crate) kind: String,
     pub(crate) state: String,
     pub(crate) token: i64,
@@ -97,6 +99,8 @@ pub struct Ledger {
     occurrences_told: HashMap<(String, i64), schedule::Told>,
     /// The newest occurrence of each plan that something was told of.
     newest: HashMap<String, i64>,
+    /// What is told.
+    notices: notice::Notices,
     /// What happened, for a person.
     pub counts: Counts,
 }
@@ -122,6 +126,14 @@ pub struct Counts {
     pub events: u64,
     /// Occurrences or items of them that were skipped.
     pub skipped: u64,
+    /// Alerts that began.
+    pub alerts: u64,
+    /// Messages to channels, digests among them.
+    pub messages: u64,
+    /// Digests.
+    pub digests: u64,
+    /// Messages that were given up.
+    pub given_up: u64,
     /// Looks at the rows.
     pub looks: u64,
 }
@@ -150,6 +162,7 @@ impl Ledger {
             shown: BTreeSet::new(),
             occurrences_told: HashMap::new(),
             newest: HashMap::new(),
+            notices: notice::Notices::default(),
             counts: Counts::default(),
         }
     }
@@ -180,6 +193,7 @@ impl Ledger {
         self.ends(&changed)?;
         self.snapshots_since(&written)?;
         self.confirmed_since(&written)?;
+        self.notices_since(&written)?;
         self.overlaps()?;
         self.hints();
         Ok(())
@@ -217,6 +231,7 @@ impl Ledger {
     pub fn look_at_time(&self) -> Result<(), Broken> {
         self.rescued_in_time()?;
         self.shown_is_there()?;
+        self.told_in_time()?;
         self.overdue()
     }
 
@@ -244,6 +259,13 @@ impl Ledger {
         }
         if board.rescue_at.swap(rescue, SeqCst) > rescue {
             self.world.servers.iter().for_each(|server| stage.signal(server.bell));
+        }
+        let (watch, notify) = (self.notices.watch_at(), self.notices.notify_at());
+        if board.watch_at.swap(watch, SeqCst) > watch {
+            self.world.servers.iter().for_each(|server| stage.signal(server.watch_bell()));
+        }
+        if board.notify_at.swap(notify, SeqCst) > notify {
+            self.world.servers.iter().for_each(|server| stage.signal(server.notify_bell()));
         }
         if board.lease_at.swap(lease, SeqCst) > lease {
             self.world.machines.iter().for_each(|machine| stage.signal(machine.bell));

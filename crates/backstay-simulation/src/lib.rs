@@ -1,7 +1,7 @@
 //! Tests only: the promises of the control plane, tried where real time and real machines are too slow.
 //!
 //! Read [`year`]: a year from a seed. `stage` is the thread that all step on and its clock, `world` what is there,
-//! `store` and `wire` the ports with bad weather, `agent` and `server` who works, `fate` what befalls them, `ledger` the
+//! `store`, `wire` and `courier` the ports with bad weather, `agent` and `server` who works, `fate` what befalls them, `ledger` the
 //! promises. `tests/it/model` is a model of ownership whose states are checked in all orders within small bounds.
 //!
 //! The managers, the loops' bodies and the SQL are the production ones. Absent on purpose: product code. Who comes in:
@@ -15,6 +15,7 @@ pub mod mutant;
 pub mod store;
 pub mod wire;
 pub mod repository;
+pub mod courier;
 pub mod world;
 pub mod agent;
 pub mod server;

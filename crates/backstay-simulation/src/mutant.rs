@@ -17,6 +17,20 @@ pub enum Mutant {
     LostEvent,
     /// What a prune forgets is decided by the clock of the replica that answers.
     LocalRetention,
+    /// Events are taken in, and what came of them is not written, now and then.
+    ForgottenEvent,
+    /// Of the messages of a decision the last is not written, now and then.
+    LostMessage,
+    /// Of the messages of a decision the first is written twice, now and then.
+    DoubledMessage,
+    /// A message is marked as sent before it is brought to its channel.
+    SentFirst,
+    /// The messages of a digest are written first, and that its window is over after that.
+    DigestBeside,
+    /// An item is looked at ten days later than its age asks for.
+    LateWatch,
+    /// Nobody asks whether an alert is silenced.
+    NoSilence,
 }
 
 impl Mutant {
@@ -28,5 +42,12 @@ impl Mutant {
         Self::RescueTooEarly,
         Self::LostEvent,
         Self::LocalRetention,
+        Self::ForgottenEvent,
+        Self::LostMessage,
+        Self::DoubledMessage,
+        Self::SentFirst,
+        Self::DigestBeside,
+        Self::LateWatch,
+        Self::NoSilence,
     ];
 }

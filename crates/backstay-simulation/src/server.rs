@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use backstay_core::domain::lease::STALL_LIMIT;
 use backstay_core::managers::context::Context;
+use backstay_core::managers::deliver::{Delivered, message_deliver, message_lease};
+use backstay_core::managers::digest::digest_tick;
+use backstay_core::managers::follow::follow_tick;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::rescue::rescue;
 use backstay_core::managers::retention::upkeep_tick;
 use backstay_core::managers::schedule::tick;
+use backstay_core::managers::watch::watch_tick;
 use backstay_testkit::fakes::signer::FixedSigner;
 
 use crate::dice::Dice;
@@ -23,6 +27,12 @@ const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 
 /// Between two looks at repositories.
 const UPKEEP: (Duration, Duration) = (Duration::from_secs(1_800), Duration::from_secs(6 * 3_600));
+
+/// Between two looks at items and events: an item that is too old asks for one each half minute, for days.
+const WATCH: (Duration, Duration) = (Duration::from_secs(4 * 3_600), Duration::from_secs(20 * 3_600));
+
+/// Between two looks at windows and messages.
+const NOTIFY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(1_800));
 
 /// How long a loop sleeps at most when there is nothing to see.
 const REST: Duration = Duration::from_secs(6 * 3_600);
@@ -57,7 +67,9 @@ pub fn start(world: &Arc<World>, server: usize) {
     stage.tell(|| format!("replica {server} begins"));
     stage.spawn(process, rescuer(Arc::clone(world), context.clone(), server));
     stage.spawn(process, upkeep(Arc::clone(world), context.clone(), server));
-    stage.spawn(process, scheduler(Arc::clone(world), context, server));
+    stage.spawn(process, scheduler(Arc::clone(world), context.clone(), server));
+    stage.spawn(process, watcher(Arc::clone(world), context.clone(), server));
+    stage.spawn(process, notifier(Arc::clone(world), context, server));
 }
 
 /// Returns the ports that leases are made with: those of the replica, but for the mutant who believes its clock.
@@ -128,5 +140,52 @@ async fn scheduler(world: Arc<World>, context: Context, server: usize) {
             }
         }
         stage.sleep(stage.dice.between(LOOK.0, LOOK.1)).await;
+    }
+}
+
+/// Looks for what is too old, and takes in what happened.
+async fn watcher(world: Arc<World>, context: Context, server: usize) {
+    let stage = &world.stage;
+    loop {
+        let rest = world.board.watch_at.load(SeqCst).saturating_sub(stage.now().as_microsecond());
+        if rest > 0 {
+            stage.wait(world.servers[server].watch_bell(), Duration::from_micros(rest.unsigned_abs()).min(REST)).await;
+        } else {
+            let (watched, followed) = (watch_tick(&context).await, follow_tick(&context).await);
+            let told = watched.map_or(0, |done| done.told) + followed.map_or(0, |done| done.told);
+            if told > 0 {
+                stage.tell(|| format!("replica {server} tells {told}"));
+            }
+        }
+        // Two replicas see the same at the same moment, now and then.
+        if !stage.dice.chance(100_000) {
+            stage.sleep(stage.dice.between(WATCH.0, WATCH.1)).await;
+        }
+    }
+}
+
+/// Makes digests, and brings messages one after the other: the production loop brings one to each channel at once.
+async fn notifier(world: Arc<World>, context: Context, server: usize) {
+    let stage = &world.stage;
+    loop {
+        let rest = world.board.notify_at.load(SeqCst).saturating_sub(stage.now().as_microsecond());
+        if rest > 0 {
+            stage.wait(world.servers[server].notify_bell(), Duration::from_micros(rest.unsigned_abs()).min(REST)).await;
+        } else {
+            if let Ok(done) = digest_tick(&context).await
+                && done.made > 0
+            {
+                stage.tell(|| format!("replica {server} makes {} digests", done.made));
+            }
+            while let Ok(Some(row)) = message_lease(&context, &[]).await {
+                let done = message_deliver(&context, &*world.couriers, &row).await;
+                if !matches!(done, Ok(Delivered::Sent)) {
+                    stage.tell(|| format!("replica {server} brings {}: {done:?}", row.outgoing.id));
+                }
+            }
+        }
+        if !stage.dice.chance(100_000) {
+            stage.sleep(stage.dice.between(NOTIFY.0, NOTIFY.1)).await;
+        }
     }
 }

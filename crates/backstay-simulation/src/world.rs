@@ -4,8 +4,10 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backstay_core::domain::alert::{Delivery, Severity};
 use backstay_core::domain::backup::BackupTerms;
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, TenantId};
+use backstay_core::domain::channel::{Channel, ChannelKind, ChannelRule, ChannelSettings, Window};
+use backstay_core::domain::id::{ChannelId, ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
@@ -14,6 +16,7 @@ use backstay_core::domain::schedule::{CatchUp, OverlapKey, Schedule};
 use backstay_core::domain::source::Source;
 use backstay_core::domain::template::Said;
 use backstay_core::domain::tenant::Tenant;
+use backstay_core::ports::notice::NoticeStore as _;
 use backstay_core::ports::random::ten_bytes;
 use backstay_core::ports::store::{DeclarationStore as _, StoreError};
 use backstay_db::Database;
@@ -22,6 +25,7 @@ use backstay_testkit::fakes::secret::SecretMap;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::courier::Couriers;
 use crate::mutant::Mutant;
 use crate::repository::Repositories;
 use crate::stage::{ProcessId, Stage, TrueClock, WrongClock};
@@ -47,6 +51,10 @@ pub struct Board {
     pub rescue_at: AtomicI64,
     /// When the next plan is due.
     pub tick_at: AtomicI64,
+    /// When the next item is to be looked at; at the beginning of time while events are to be taken in.
+    pub watch_at: AtomicI64,
+    /// When the next window is over, or the next message due.
+    pub notify_at: AtomicI64,
 }
 
 /// Everything.
@@ -63,6 +71,8 @@ pub struct World {
     pub doors: Doors,
     /// Simulated bytes.
     pub repositories: Repositories,
+    /// Who brings messages.
+    pub couriers: Arc<Couriers>,
     /// Passwords.
     pub secrets: Arc<SecretMap>,
     /// Hints for those who wait.
@@ -77,6 +87,8 @@ pub struct World {
     pub plans: Vec<(Plan, Vec<Item>)>,
     /// Tenants.
     pub tenants: Vec<TenantId>,
+    /// The channels.
+    pub channels: Vec<Channel>,
 }
 
 /// A machine: its clock, and the process that runs there now.
@@ -95,9 +107,19 @@ impl Machine {
         Self { clock: WrongClock::new(stage, offset_secs, drift), process: Mutex::default(), bell }
     }
 
-    /// Returns the bell of the scheduler there; the other one is the rescuer's.
+    /// Returns the bell of the scheduler there; the plain one is the rescuer's.
     pub const fn tick_bell(&self) -> u64 {
         self.bell + 100
+    }
+
+    /// Returns the bell of the watcher there.
+    pub const fn watch_bell(&self) -> u64 {
+        self.bell + 200
+    }
+
+    /// Returns the bell of the notifier there.
+    pub const fn notify_bell(&self) -> u64 {
+        self.bell + 300
     }
 
     /// Returns what runs there.
@@ -123,6 +145,8 @@ impl World {
         let database = opened.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         let secrets = SecretMap::default();
         let (tenants, plans) = stage.block(declare(&stage, &database, &secrets))?;
+        let channels = stage.block(declare_channels(&stage, &database, &tenants))?;
+        let couriers = Couriers::new(&stage, &weather);
         let store = SteppedStore {
             database: database.clone(),
             stage: Arc::clone(&stage),
@@ -141,6 +165,7 @@ impl World {
             store: Arc::new(store),
             doors: Doors::default(),
             repositories: Repositories::default(),
+            couriers,
             secrets: Arc::new(secrets),
             board: Board::default(),
             mutant,
@@ -148,6 +173,7 @@ impl World {
             servers,
             plans,
             tenants,
+            channels,
         }))
     }
 
@@ -302,4 +328,33 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
         plans.push((plan, items));
     }
     Ok((tenants, plans))
+}
+
+/// The channels of a year: the installation's hears all that is bad and gets a digest each week, and so does that of one
+/// tenant, of errors alone.
+async fn declare_channels(
+    stage: &Stage,
+    database: &Database,
+    tenants: &[TenantId],
+) -> Result<Vec<Channel>, StoreError> {
+    let wishes = [(None, Severity::Warning, "monday 07:00"), (Some(tenants[1]), Severity::Error, "friday 18:30")];
+    let mut channels = Vec::new();
+    for (number, (tenant_id, severity_min, window)) in wishes.into_iter().enumerate() {
+        let host = format!("mail-{number}.example");
+        let settings = json!({ "host": host, "from": "b@a.example", "to": ["ada@a.example"] });
+        let settings = ChannelSettings::parse(ChannelKind::Smtp, &settings);
+        let window = Window::parse(window).expect("windows of the simulation can be read");
+        let channel = Channel {
+            id: ChannelId::new(stage.now(), ten_bytes(&stage.dice)),
+            tenant_id,
+            name: format!("mail-{number}").parse().expect("names of the simulation are names"),
+            settings: settings.expect("settings of the simulation are accepted"),
+            rules: vec![ChannelRule { severity_min, topics: Vec::new(), tenant_id: None, delivery: Delivery::AtOnce }],
+            digest: Some(window.clone()),
+            created_at: stage.now(),
+        };
+        database.channel_add(&channel, Some(window.next(stage.now()))).await?;
+        channels.push(channel);
+    }
+    Ok(channels)
 }

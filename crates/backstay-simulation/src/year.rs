@@ -103,6 +103,7 @@ pub fn live(options: YearOptions) -> Result<Year, Box<BrokenYear>> {
         let rest = Duration::try_from(calm.duration_since(world.stage.now())).unwrap_or(Duration::ZERO);
         days(&world, &mut ledger, CALM_DAYS + u32::try_from(rest.as_secs() / DAY.as_secs()).unwrap_or(0) + 1)?;
         ledger.all_done(DONE_WITHIN)?;
+        ledger.all_told()?;
         ledger.young_again(Duration::from_secs(86_400 * u64::from(CALM_DAYS)))
     });
     let (steps, at, story) = (world.stage.steps(), world.stage.now(), world.stage.story());

@@ -12,12 +12,12 @@ use jiff::tz::TimeZone;
 use super::anomaly;
 use super::context::Context;
 use super::fit::warnings;
-use super::forecast::{expected, next_backup};
+use super::forecast::{Ahead, expected};
 use super::retention::verdict_of;
 use super::{schedule, skipped};
 use crate::domain::explain::{self, Place, Queue, Running};
-use crate::domain::fairness::Candidate;
-use crate::domain::id::{PlanId, SnapshotId};
+use crate::domain::fairness::{Candidate, Rules};
+use crate::domain::id::{JobId, PlanId, SnapshotId};
 use crate::domain::item::Item;
 use crate::domain::job::{Instruction, Job, JobKind, JobState, Outcome};
 use crate::domain::overlap::Meeting;
@@ -29,7 +29,7 @@ use crate::domain::rto::{self, RtoForecast};
 use crate::domain::schedule::{Calendar, Due, Planned, ScheduleState, next};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::schedule::ScheduledPlan;
-use crate::ports::store::{JobFilter, Page, SnapshotFilter, StoreError};
+use crate::ports::store::{JobFilter, Page, QueueLook, SnapshotFilter, StoreError};
 
 /// Jobs of the queue that are looked at: enough for a night of most installations; each step of an estimate goes through
 /// them all.
@@ -197,11 +197,12 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
     if plans.is_empty() {
         said.lines.push("no plan backs it up".to_owned());
     }
+    let mut ahead = Ahead::default();
     for plan in &plans {
         let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
         let age = age(plan.rpo, plan.created_at, newest.as_ref().map(|snapshot| snapshot.proved_at(now)), now);
         let expected = expected(context, plan.id, item.id).await?.unwrap_or(DURATION_UNKNOWN);
-        let next = next_backup(context, plan, item, now).await?;
+        let next = ahead.next_backup(context, plan, item, now).await?;
         let foreseen = next.forecast(age, expected, now);
         let restore = match &newest {
             Some(snapshot) => rto::forecast(&drills(context, plan).await?, snapshot.counts.bytes),
@@ -235,7 +236,7 @@ pub async fn job_explain(context: &Context, job: &Job, zone: &TimeZone) -> Resul
     let now = context.schedules.clock_read().await?;
     let mut said = Explanation::at(now);
     let is_due = matches!(job.state, JobState::Queued { not_before } if not_before <= now);
-    let found = if is_due { place(context, job, now).await? } else { Found::default() };
+    let found = if is_due { QueueRead::read(context).await?.place(job.id, now) } else { Found::default() };
     said.lines = explain::job(&job.trigger, &job.state, found.place.as_ref(), now, zone);
     if let (Instruction::Verify { slice: Some(slice), .. }, Some(why)) = (&job.instruction, said.lines.first_mut()) {
         let Slice { number, of } = slice;
@@ -268,31 +269,51 @@ pub(super) struct Found {
     agents: usize,
 }
 
-/// Returns where a due job stands. By the rules alone it might start now; how many agents work at once, and at what, is
-/// taken from who is alive and from what runs, so that an expected start does not promise what no agent is there for.
-pub(super) async fn place(context: &Context, job: &Job, now: Timestamp) -> Result<Found, StoreError> {
-    let look = context.jobs.queue_look(QUEUE_ROWS_MAX).await?;
-    let (rules, _) = context.jobs.queue_rules_get().await?;
-    let agents: Vec<Vec<JobKind>> =
-        context.jobs.agent_list_alive().await?.into_iter().map(|agent| agent.kinds).collect();
-    let kinds: BTreeSet<&str> = look.kinds().map(JobKind::word).collect();
-    let mut lengths: HashMap<JobKind, Duration> = HashMap::new();
-    for kind in kinds.into_iter().filter_map(JobKind::from_word) {
-        let mut newest = context
-            .jobs
-            .job_durations(JobFilter { kind: Some(kind), ..JobFilter::default() }, DURATIONS_MAX as u32)
-            .await?;
-        newest.reverse();
-        lengths.insert(kind, expected_duration(&newest));
+/// The queue as it was read: what says where each of its due jobs stands.
+pub(super) struct QueueRead {
+    look: QueueLook,
+    rules: Rules,
+    agents: Vec<Vec<JobKind>>,
+    lengths: HashMap<JobKind, Duration>,
+}
+
+impl QueueRead {
+    /// Reads the queue. How many agents work at once, and at what, is taken from who is alive and from what runs, so that
+    /// an expected start does not promise what no agent is there for.
+    pub(super) async fn read(context: &Context) -> Result<Self, StoreError> {
+        let look = context.jobs.queue_look(QUEUE_ROWS_MAX).await?;
+        let (rules, _) = context.jobs.queue_rules_get().await?;
+        let agents = context.jobs.agent_list_alive().await?.into_iter().map(|agent| agent.kinds).collect();
+        let kinds: BTreeSet<&str> = look.kinds().map(JobKind::word).collect();
+        let mut lengths: HashMap<JobKind, Duration> = HashMap::new();
+        for kind in kinds.into_iter().filter_map(JobKind::from_word) {
+            let mut newest = context
+                .jobs
+                .job_durations(JobFilter { kind: Some(kind), ..JobFilter::default() }, DURATIONS_MAX as u32)
+                .await?;
+            newest.reverse();
+            lengths.insert(kind, expected_duration(&newest));
+        }
+        Ok(Self { look, rules, agents, lengths })
     }
-    let expected = |candidate: &Candidate| lengths.get(&candidate.kind).copied().unwrap_or(expected_duration(&[]));
-    let running = look.running.iter().map(|(running, leased_at)| {
-        let ends_at = leased_at.saturating_add(expected(running)).unwrap_or(Timestamp::MAX);
-        Running { job: running.clone(), ends_at }
-    });
-    let running: Vec<Running> = running.collect();
-    let queue = Queue { queued: &look.queued, running: &running, rules: &rules, agents: &agents, expected: &expected };
-    Ok(Found { place: queue.place(job.id, now), has_more: look.has_more, agents: agents.len() })
+
+    /// Says whether what was read tells of a due job: it is there, or lies beyond.
+    pub(super) fn is_known(&self, job: JobId) -> bool {
+        self.look.has_more || self.look.queued.iter().any(|queued| queued.job_id == job)
+    }
+
+    /// Returns where a due job stands. By the rules alone it might start now.
+    pub(super) fn place(&self, job: JobId, now: Timestamp) -> Found {
+        let Self { look, rules, agents, lengths } = self;
+        let expected = |candidate: &Candidate| lengths.get(&candidate.kind).copied().unwrap_or(expected_duration(&[]));
+        let running = look.running.iter().map(|(running, leased_at)| {
+            let ends_at = leased_at.saturating_add(expected(running)).unwrap_or(Timestamp::MAX);
+            Running { job: running.clone(), ends_at }
+        });
+        let running: Vec<Running> = running.collect();
+        let queue = Queue { queued: &look.queued, running: &running, rules, agents, expected: &expected };
+        Found { place: queue.place(job, now), has_more: look.has_more, agents: agents.len() }
+    }
 }
 
 /// Says which rules keep a snapshot, or when it goes.

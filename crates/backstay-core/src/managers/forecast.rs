@@ -1,15 +1,18 @@
 //! What is to be expected of an item in a plan: by its backup that has not ended, else by the plan's schedule.
 //!
 //! Nothing is told here. `explain` and `watch` ask, so that an alert says what an explanation does. How long a backup takes
-//! is taken from the item's own ones of that plan alone: another plan's may have another repository.
+//! is taken from the item's own ones of that plan alone: another plan's may have another repository. What is the same for many
+//! items, the queue first of all, is read once for all of them ([`Ahead`]).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::context::Context;
-use super::explain::place;
+use super::explain::QueueRead;
 use crate::domain::explain;
 use crate::domain::id::{ItemId, JobId, PlanId};
 use crate::domain::item::Item;
@@ -37,33 +40,80 @@ pub(super) enum NextBackup {
     Planned { starts_at: Option<Timestamp> },
 }
 
-/// Returns what an item's next backup in a plan is.
-///
-/// # Errors
-/// [`StoreError`].
-pub(super) async fn next_backup(
-    context: &Context,
-    plan: &Plan,
-    item: &Item,
-    now: Timestamp,
-) -> Result<NextBackup, StoreError> {
-    let of_item = JobFilter {
-        plan_id: Some(plan.id),
-        item_id: Some(item.id),
-        kind: Some(JobKind::Backup),
-        ..JobFilter::default()
-    };
-    let newest = context.jobs.job_list(of_item, Page { before: None, rows_max: LIVE_ROWS_MAX }).await?;
-    if let Some(job) = newest.into_iter().find(|job| job.state.name().is_live()) {
-        return of_job(context, job, now).await;
+/// What was read of what lies ahead, as it was at one moment.
+#[derive(Default)]
+pub(super) struct Ahead {
+    queue: Option<QueueRead>,
+    calendar: Option<Calendar>,
+    states: HashMap<PlanId, ScheduleState>,
+}
+
+impl Ahead {
+    /// Returns how far a plan is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn state(&mut self, context: &Context, plan: PlanId) -> Result<&ScheduleState, StoreError> {
+        Ok(match self.states.entry(plan) {
+            Entry::Occupied(state) => state.into_mut(),
+            Entry::Vacant(place) => place.insert(context.schedules.schedule_get(plan).await?),
+        })
     }
-    let state = context.schedules.schedule_get(plan.id).await?;
-    let calendar = context.schedules.calendar_get(now).await?;
-    let runs = state.paused_at.is_none() && item.vanished_at.is_none();
-    Ok(match state.waiting {
-        Some(waiting) if runs => NextBackup::Meets { waiting, skipped_before: state.skipped_before },
-        _ => NextBackup::Planned { starts_at: planned(plan, &state, &calendar, now).filter(|_| runs) },
-    })
+
+    /// Returns what an item's next backup in a plan is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn next_backup(
+        &mut self,
+        context: &Context,
+        plan: &Plan,
+        item: &Item,
+        now: Timestamp,
+    ) -> Result<NextBackup, StoreError> {
+        let of_item = JobFilter {
+            plan_id: Some(plan.id),
+            item_id: Some(item.id),
+            kind: Some(JobKind::Backup),
+            ..JobFilter::default()
+        };
+        let newest = context.jobs.job_list(of_item, Page { before: None, rows_max: LIVE_ROWS_MAX }).await?;
+        if let Some(job) = newest.into_iter().find(|job| job.state.name().is_live()) {
+            return self.of_job(context, job, now).await;
+        }
+        let state = self.state(context, plan.id).await?.clone();
+        let calendar = match &mut self.calendar {
+            Some(calendar) => calendar,
+            empty => empty.insert(context.schedules.calendar_get(now).await?),
+        };
+        let runs = state.paused_at.is_none() && item.vanished_at.is_none();
+        Ok(match state.waiting {
+            Some(waiting) if runs => NextBackup::Meets { waiting, skipped_before: state.skipped_before },
+            _ => NextBackup::Planned { starts_at: planned(plan, &state, calendar, now).filter(|_| runs) },
+        })
+    }
+
+    async fn of_job(&mut self, context: &Context, job: Job, now: Timestamp) -> Result<NextBackup, StoreError> {
+        Ok(match job.state.clone() {
+            JobState::Leased { .. } | JobState::Cancelling { .. } => {
+                let attempts = context.history.attempt_list(job.id).await?;
+                NextBackup::Runs { job_id: job.id, begun: attempts.last().map_or(now, |attempt| attempt.leased_at) }
+            }
+            JobState::Waiting { wake_at, reason } => NextBackup::Waits { job_id: job.id, wake_at, reason },
+            JobState::Queued { not_before } if not_before > now => {
+                NextBackup::Queued { job_id: job.id, starts_at: Some(not_before) }
+            }
+            _ => {
+                let queue = match self.queue.take() {
+                    Some(queue) if queue.is_known(job.id) => queue,
+                    // It came after the queue was read: nothing would be known of its start.
+                    _ => QueueRead::read(context).await?,
+                };
+                let place = self.queue.insert(queue).place(job.id, now).place;
+                NextBackup::Queued { job_id: job.id, starts_at: place.and_then(|place| place.starts_at) }
+            }
+        })
+    }
 }
 
 /// Returns when a plan starts next by its schedule, or when what holds that start back is over.
@@ -73,23 +123,6 @@ fn planned(plan: &Plan, state: &ScheduleState, calendar: &Calendar, now: Timesta
         Some(held) => held.until,
         None => Some(start_at),
     }
-}
-
-async fn of_job(context: &Context, job: Job, now: Timestamp) -> Result<NextBackup, StoreError> {
-    Ok(match job.state.clone() {
-        JobState::Leased { .. } | JobState::Cancelling { .. } => {
-            let attempts = context.history.attempt_list(job.id).await?;
-            NextBackup::Runs { job_id: job.id, begun: attempts.last().map_or(now, |attempt| attempt.leased_at) }
-        }
-        JobState::Waiting { wake_at, reason } => NextBackup::Waits { job_id: job.id, wake_at, reason },
-        JobState::Queued { not_before } if not_before > now => {
-            NextBackup::Queued { job_id: job.id, starts_at: Some(not_before) }
-        }
-        _ => {
-            let found = place(context, &job, now).await?;
-            NextBackup::Queued { job_id: job.id, starts_at: found.place.and_then(|place| place.starts_at) }
-        }
-    })
 }
 
 impl NextBackup {

@@ -32,7 +32,7 @@ use crate::domain::schedule::{
     Calendar, ClockJump, Due, MISSED_COUNTED_MAX, Maintenance, Occurrence, OverlapKey, ScheduleState, Skip, clock_jump,
     delay_words,
 };
-use crate::ports::schedule::{MaintenanceRow, ScheduledPlan};
+use crate::ports::schedule::{ClockLook, MaintenanceRow, ScheduledPlan};
 use crate::ports::store::{Enqueued, StoreError};
 
 /// Most plans of one look into the store: a bound on the memory of a tick, the next look takes the rest.
@@ -43,6 +43,9 @@ const TICK_LOOKS_MAX: u32 = 50;
 
 /// How often a person's pause is tried again beside a tick that writes the same row.
 const PAUSE_TRIES: u32 = 8;
+
+/// How often the clock is looked at again beside a replica that saw the same step: the second look sees that it is made.
+const CLOCK_TRIES: u32 = 3;
 
 /// What one tick did.
 #[derive(Debug, Default)]
@@ -388,27 +391,42 @@ pub async fn maintenance_end(context: &Context, id: MaintenanceId) -> Result<(),
     context.schedules.schedule_look_again().await.map(drop)
 }
 
-/// Brings nearer what the store's clock dated in the future before it went back, has all plans looked at anew, and returns
-/// how many rows that were; none when it did not go back. `before` is what it said at the last look, and how long ago by a
-/// steady clock that was. A process that begins has none: then heartbeats say how far the clock had come.
+/// Looks at the store's clock. When it went back, what it had dated in the future comes nearer and all plans are looked at
+/// anew; returned is with the look how many rows that were, none when it did not go back or another replica did all that.
+/// `before` is the last look, and how long ago by a steady clock that was. A process that begins has none: then heartbeats
+/// say how far the clock had come.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn clock_watch(
     context: &Context,
-    before: Option<(Timestamp, Duration)>,
-    now: Timestamp,
-) -> Result<Option<u64>, StoreError> {
-    let jump = match before {
-        Some((before, elapsed)) => clock_jump(before, now, elapsed),
-        None => {
-            let latest = context.schedules.heartbeat_latest().await?;
-            // It was written so long before it ends, at the most.
-            let written = latest.and_then(|end| end.checked_sub(LEASE_TTL).ok());
-            written.and_then(|written| clock_jump(written, now, Duration::ZERO))
+    before: Option<(ClockLook, Duration)>,
+) -> Result<(ClockLook, Option<u64>), StoreError> {
+    for _ in 0..CLOCK_TRIES {
+        let seen = context.schedules.clock_look().await?;
+        let Some(ClockJump::Back(by)) = jump_of(context, before, seen).await? else { return Ok((seen, None)) };
+        // Before the dates: who dies in between leaves a step that the next one sees.
+        let plans = context.schedules.schedule_look_again().await?;
+        if let Some(rows) = context.schedules.dates_bring_nearer(seen, by).await? {
+            return Ok((ClockLook { back: seen.back + by, ..seen }, Some(plans + rows)));
         }
-    };
-    let Some(ClockJump::Back(by)) = jump else { return Ok(None) };
-    let plans = context.schedules.schedule_look_again().await?;
-    Ok(Some(plans + context.schedules.dates_bring_nearer(now, by).await?))
+    }
+    let (key, by) = ("back".to_owned(), "others that see it go back all the time");
+    Err(StoreError::Busy { noun: "clock", key, by: by.to_owned() })
+}
+
+/// Returns how the clock jumped, but for what others saw of it.
+async fn jump_of(
+    context: &Context,
+    before: Option<(ClockLook, Duration)>,
+    seen: ClockLook,
+) -> Result<Option<ClockJump>, StoreError> {
+    if let Some((before, elapsed)) = before {
+        let done = seen.back.saturating_sub(before.back);
+        return Ok(clock_jump(before.now.saturating_sub(done).unwrap_or(Timestamp::MIN), seen.now, elapsed));
+    }
+    let latest = context.schedules.heartbeat_latest().await?;
+    // It was written so long before it ends, at the most.
+    let written = latest.and_then(|end| end.checked_sub(LEASE_TTL).ok());
+    Ok(written.and_then(|written| clock_jump(written, seen.now, Duration::ZERO)))
 }

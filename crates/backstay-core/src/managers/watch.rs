@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Cost grows with what is due: an item is looked at about once an RPO while it is well. A snapshot moves nothing: the
-//! look at the old moment finds it.
+//! look at the old moment finds it. The queue is read once a tick, however many items wait in it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 
 use super::alert::{Fact, end, is_worth_telling, take_in};
 use super::context::Context;
-use super::forecast::{NextBackup, expected, next_backup};
+use super::forecast::{Ahead, NextBackup, expected};
 use crate::domain::alert::{Notice, Topic};
 use crate::domain::channel::Channel;
 use crate::domain::digest::time_words;
@@ -26,7 +26,6 @@ use crate::domain::id::{ItemId, PlanId};
 use crate::domain::item::Item;
 use crate::domain::plan::Plan;
 use crate::domain::rpo::{Age, Forecast, age};
-use crate::domain::schedule::ScheduleState;
 use crate::ports::notice::{AlertRow, Mark, NoticeWrite, Outgoing, Watched};
 use crate::ports::store::StoreError;
 
@@ -91,7 +90,8 @@ pub async fn watch_tick(context: &Context) -> Result<WatchTicked, StoreError> {
 #[derive(Default)]
 struct Known {
     channels: Option<Vec<Channel>>,
-    plans: HashMap<PlanId, (Plan, ScheduleState, String)>,
+    plans: HashMap<PlanId, (Plan, String)>,
+    ahead: Ahead,
 }
 
 /// What a look leads to.
@@ -113,15 +113,15 @@ pub(super) fn subject_of(plan: PlanId, item: ItemId) -> String {
 }
 
 async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timestamp) -> Result<Seen, StoreError> {
-    let (plan, state, tenant) = match known.plans.entry(seen.plan_id) {
+    let (plan, tenant) = match known.plans.entry(seen.plan_id) {
         Entry::Occupied(row) => row.into_mut(),
         Entry::Vacant(place) => {
             let plan = context.declarations.plan_get(seen.plan_id).await?;
-            let state = context.schedules.schedule_get(seen.plan_id).await?;
             let tenant = context.declarations.tenant_get(plan.tenant_id).await?.name.to_string();
-            place.insert((plan, state, tenant))
+            place.insert((plan, tenant))
         }
     };
+    let is_paused = known.ahead.state(context, plan.id).await?.paused_at.is_some();
     let item = context.declarations.item_get(seen.item_id).await?;
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
     let item_age = age(plan.rpo, plan.created_at, newest.map(|row| row.proved_at(now)), now);
@@ -130,10 +130,11 @@ async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timesta
         return retired(context, known.channels.as_deref(), (plan, &item), &alerts, now).await;
     }
     let is_well = item_age.overdue_by(now).is_none();
-    if !is_well && (state.paused_at.is_some() || item.vanished_at.is_some()) {
+    let rests = is_paused || item.vanished_at.is_some();
+    if !is_well && rests {
         return Ok(Seen::rest(now, REST));
     }
-    let fate = fate(context, plan, &item, state, item_age, now).await?;
+    let fate = fate(context, &mut known.ahead, (plan, &item, rests), item_age, now).await?;
     if known.channels.is_none() {
         known.channels = Some(context.notices.channel_list(None).await?);
     }
@@ -192,11 +193,11 @@ struct Fate {
     next_look: Timestamp,
 }
 
+/// Returns what is to be said of an item of a plan, which may rest: it is paused, or was not found.
 async fn fate(
     context: &Context,
-    plan: &Plan,
-    item: &Item,
-    state: &ScheduleState,
+    ahead: &mut Ahead,
+    (plan, item, rests): (&Plan, &Item, bool),
     age: Age,
     now: Timestamp,
 ) -> Result<Fate, StoreError> {
@@ -209,10 +210,10 @@ async fn fate(
     // Without a history nobody knows how long a backup takes: the breach itself is told.
     let Some(expected) = expected(context, plan.id, item.id).await? else { return Ok(safe(breach_at)) };
     let warn_at = breach_at.saturating_sub(expected.saturating_mul(2)).unwrap_or(Timestamp::MIN);
-    if now < warn_at || state.paused_at.is_some() || item.vanished_at.is_some() {
+    if now < warn_at || rests {
         return Ok(safe(if now < warn_at { warn_at } else { breach_at }));
     }
-    let next = next_backup(context, plan, item, now).await?;
+    let next = ahead.next_backup(context, plan, item, now).await?;
     let foreseen = next.forecast(age, expected, now);
     match foreseen {
         Forecast::Safe if matches!(next, NextBackup::Runs { .. }) => Ok(safe(breach_at)),

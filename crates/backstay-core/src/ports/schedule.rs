@@ -50,6 +50,15 @@ pub struct Start {
     pub told: Vec<Event>,
 }
 
+/// What the store's clock says, and by how much it went back before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockLook {
+    /// The present moment.
+    pub now: Timestamp,
+    /// By how much it went back so far, in all, as far as anybody saw and brought dates nearer for it.
+    pub back: Duration,
+}
+
 /// A maintenance window with its id, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaintenanceRow {
@@ -64,6 +73,9 @@ pub struct MaintenanceRow {
 pub trait ScheduleStore: Send + Sync {
     /// Returns the present moment by the clock that decides: the store's, whatever a replica believes.
     async fn clock_read(&self) -> Result<Timestamp, StoreError>;
+
+    /// Returns the same, with how far it went back before: a step that another replica saw between is in that.
+    async fn clock_look(&self) -> Result<ClockLook, StoreError>;
 
     /// Returns plans whose `next_due_at` is not after `now`, the longest due first. One that cannot be read is passed
     /// over and logged: it must not hold the others up. Where such rows fill a page they are put behind the others.
@@ -99,12 +111,13 @@ pub trait ScheduleStore: Send + Sync {
 
     /// Brings nearer what a clock that went back by a length had dated in the future, as [`nearer`] says: when jobs may start
     /// and wake, when items, channels, repositories, proofs, monitors and messages are due. What was done later than now was
-    /// done now, and no heartbeat lasts longer than [`LEASE_TTL`]. Returns how many rows that were. Purges stay as they are:
-    /// what is destroyed too early is gone.
+    /// done now, and no heartbeat lasts longer than [`LEASE_TTL`]. Returns how many rows that were; none, and nothing is
+    /// written, when somebody did it since `seen`: each step is made once, however many see it. Purges stay as they are: what
+    /// is destroyed too early is gone.
     ///
     /// [`nearer`]: crate::domain::schedule::nearer
     /// [`LEASE_TTL`]: crate::domain::lease::LEASE_TTL
-    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError>;
+    async fn dates_bring_nearer(&self, seen: ClockLook, by: Duration) -> Result<Option<u64>, StoreError>;
 
     /// Returns what holds starts back at a moment and later.
     async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError>;

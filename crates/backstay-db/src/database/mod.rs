@@ -95,6 +95,16 @@ impl Database {
         &self.writer
     }
 
+    /// Has each statement of these connections told as it ends. For tests that count what is asked.
+    #[doc(hidden)]
+    pub fn on_statement(&mut self, told: impl Fn(&str) + Send + Sync + 'static) {
+        let told = Arc::new(told);
+        for connection in [&mut self.writer, &mut self.reader] {
+            let told = told.clone();
+            connection.set_metric_callback(move |info| told(&info.statement.sql));
+        }
+    }
+
     /// Makes the next claims believe that the queue begins with these jobs, and then at a time to breach, and that no lease
     /// is older than a moment (microseconds). For tests: what is believed must not decide.
     #[doc(hidden)]

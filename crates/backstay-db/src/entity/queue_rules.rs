@@ -1,4 +1,4 @@
-//! The one row of rules by which the queue is gone through.
+//! The one row of the installation: the rules by which the queue is gone through, and how far its clock went back.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,6 +9,8 @@ pub(crate) struct Model {
     pub(crate) id: String,
     pub(crate) revision: i64,
     pub(crate) rules_json: String,
+    /// By how much the database's clock went back so far, as far as dates were brought nearer for it.
+    pub(crate) clock_back_us: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

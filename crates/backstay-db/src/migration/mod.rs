@@ -9,8 +9,8 @@
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the API's
 //! door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns, what may be
 //! stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of backups, hooks, what is
-//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, ends, keys, what agents take, and
-//! leases by their age.
+//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, ends, keys, what agents take,
+//! leases by their age, and clocks.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -50,6 +50,7 @@ mod m20261123_000031_settled;
 mod m20261123_000032_keys;
 mod m20261123_000033_agent;
 mod m20261123_000034_leases;
+mod m20261123_000035_clock;
 
 pub use step::cut_after;
 
@@ -96,6 +97,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000032_keys::Keys),
             Box::new(m20261123_000033_agent::Agent),
             Box::new(m20261123_000034_leases::Leases),
+            Box::new(m20261123_000035_clock::Clock),
         ]
     }
 }

@@ -1,16 +1,24 @@
 //! Servers that go away: a claimer killed in the middle, a wire cut at the commit, a database that is gone for a while.
 //! What was asked then is asked again, and the answer is right.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use backstay_core::domain::attempt::AttemptEnd;
 use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
-use backstay_core::domain::job::{JobKind, JobState, Outcome};
+use backstay_core::domain::id::JobId;
+use backstay_core::domain::job::{JobKind, JobState, Outcome, StateName};
+use backstay_core::domain::lease::LEASE_TTL;
+use backstay_core::managers::rescue::rescue;
 use backstay_core::ports::job::{LeaseError, Standing};
-use backstay_core::ports::store::{Enqueued, JobStore as _, Page, Settlement, SnapshotFilter, StoreError};
+use backstay_core::ports::store::{Enqueued, JobFilter, JobStore as _, Page, Settlement, SnapshotFilter, StoreError};
 use backstay_db::{Database, Now, ServerOptions};
-use backstay_testkit::conformance::world::{STALL_LIMIT, TTL, World, key_of};
+use backstay_testkit::conformance::job::context;
+use backstay_testkit::conformance::world::{STALL_LIMIT, Stores, TTL, World, key_of};
 use backstay_testkit::peers::database::Engine;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement, TransactionTrait as _};
 
@@ -163,6 +171,148 @@ async fn postgresql_was_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mariadb_was_away() {
     a_database_that_was_away(Engine::Mariadb).await;
+}
+
+/// How long a server is away: twice as long as a lease holds.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// How soon somebody who got no answer asks again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Jobs of an installation whose database goes away: as many in the queue before, as are asked for meanwhile.
+const JOBS: usize = 60;
+
+/// Those who work on while their database is away: nobody tells them so.
+struct Crew {
+    world: World,
+    database: Database,
+    /// Set when all is asked for and done.
+    over: AtomicBool,
+}
+
+impl Crew {
+    /// Asks until there is an answer; any error says that it may pass.
+    async fn until_answered<T, F: Future<Output = Result<T, LeaseError>>>(&self, ask: impl Fn() -> F) -> Option<T> {
+        loop {
+            match ask().await {
+                Ok(answer) => return Some(answer),
+                Err(LeaseError::Store(error)) => assert_may_pass(&error),
+                Err(LeaseError::Lost { .. }) => return None,
+                Err(other) => panic!("{other:?}"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Asks for a backup of each of these items, one after the other.
+    async fn asks(&self, items: Range<usize>) {
+        for item in items {
+            let job = self.world.backup(item);
+            let told = self.world.event(EventKind::Enqueued, &job);
+            let asked = self
+                .until_answered(|| async { Ok(self.database.job_enqueue(&job, &told, None).await?) })
+                .await
+                .unwrap();
+            assert_eq!(asked, Enqueued::New(job.id));
+            tokio::time::sleep(AWAY / JOBS as u32).await;
+        }
+    }
+
+    /// Leases, works for a moment and hands in; returns the jobs whose end it was told.
+    async fn works(&self) -> Vec<JobId> {
+        let (agent, mut done) = (self.world.agent(), Vec::new());
+        while !self.over.load(SeqCst) {
+            let leased = self
+                .until_answered(|| async { Ok(self.database.job_lease(agent, JobKind::ALL, &[], 2, LEASE_TTL).await?) })
+                .await;
+            tokio::time::sleep(AGAIN).await;
+            for claimed in leased.unwrap_or_default() {
+                let (job, key) = (&claimed.job, key_of(&claimed));
+                let foreign_id = format!("{:0>64}", format!("{}{}", job.id, key.token.0).replace('-', ""));
+                let rows = Settlement {
+                    snapshot: Some(self.world.snapshot(job, &foreign_id, Outcome::Complete)),
+                    event: Some(self.world.event(EventKind::Succeeded, job)),
+                    ..self.world.success()
+                };
+                let ended = self.until_answered(|| self.database.job_settle(key, &rows)).await;
+                done.extend(ended.map(|()| job.id));
+            }
+        }
+        done
+    }
+
+    /// Puts back what was lost, as the loop of a server does.
+    async fn rescues(&self, stores: &Stores) {
+        let far = Arc::new(self.database.clone());
+        let context = context(&Stores { jobs: far.clone(), schedules: far, ..stores.clone() });
+        while !self.over.load(SeqCst) {
+            if let Err(error) = rescue(&context, STALL_LIMIT).await {
+                assert_may_pass(&error);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Returns how many jobs succeeded, as the server itself has it.
+    async fn succeeded(&self) -> usize {
+        let succeeded = JobFilter { state: Some(StateName::Succeeded), ..JobFilter::default() };
+        let page = Page { before: None, rows_max: 2 * JOBS as u32 };
+        self.world.jobs.job_list(succeeded, page).await.unwrap().len()
+    }
+}
+
+/// A database is away for a minute while jobs are asked for, leased, done and rescued. Nothing comes through meanwhile;
+/// then everybody goes on by asking again, every job is done, and each once.
+async fn a_minute_without_a_database(engine: Engine) {
+    let Some(near) = OnServer::new(engine).await else { return };
+    let proxy = Proxy::to(near.place.port()).await;
+    let options = ServerOptions { now: Now::Database, connections_max: 6, acquire_timeout: Duration::from_secs(1) };
+    let database = Database::connect(&near.place.address_through(proxy.port), options).await.unwrap();
+    let stores = near.stores();
+    let world = World::new(stores.clone(), JOBS).await;
+    for item in 0..JOBS / 2 {
+        world.queued(item).await;
+    }
+    let crew = Crew { world, database, over: AtomicBool::new(false) };
+    let minute = async {
+        // Whoever has a job in the hand loses the database with it.
+        while crew.succeeded().await < 2 {
+            tokio::time::sleep(AGAIN).await;
+        }
+        proxy.set(Wire::Cut);
+        assert_may_pass(&crew.database.job_list(JobFilter::default(), Page::first()).await.unwrap_err());
+        let before = crew.succeeded().await;
+        tokio::time::sleep(AWAY).await;
+        assert_eq!(crew.succeeded().await, before, "nothing comes through");
+        proxy.set(Wire::Whole);
+        while crew.succeeded().await < JOBS {
+            tokio::time::sleep(AGAIN).await;
+        }
+        crew.over.store(true, SeqCst);
+    };
+    let (_, _, _, first, second) =
+        tokio::join!(minute, crew.rescues(&stores), crew.asks(JOBS / 2..JOBS), crew.works(), crew.works());
+    let told: BTreeSet<JobId> = first.iter().chain(&second).copied().collect();
+    assert_eq!(told.len(), first.len() + second.len(), "no end is accepted twice");
+    let rows = Page { before: None, rows_max: 2 * JOBS as u32 };
+    let snapshots = crew.world.history.snapshot_list(SnapshotFilter::default(), rows).await.unwrap();
+    let of: BTreeSet<JobId> = snapshots.iter().map(|row| row.job_id).collect();
+    assert_eq!((snapshots.len(), of.len()), (JOBS, JOBS), "one snapshot a job");
+    let told = crew.world.told().await;
+    assert_eq!(told.iter().filter(|kind| **kind == EventKind::Succeeded).count(), JOBS, "{told:?}");
+    for job in of {
+        let attempts = crew.world.history.attempt_list(job).await.unwrap();
+        let finished = attempts.iter().filter(|row| matches!(row.ended, Some((_, AttemptEnd::Finished)))).count();
+        assert_eq!(finished, 1, "{attempts:?}");
+    }
+}
+
+/// Both at once: a minute is a minute.
+///
+/// Red when a pool stays broken after its server was away, or a repeated call does its work twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_without_postgresql_and_mariadb() {
+    tokio::join!(a_minute_without_a_database(Engine::Postgresql), a_minute_without_a_database(Engine::Mariadb));
 }
 
 /// Returns the connection of this database that waits for a lock.

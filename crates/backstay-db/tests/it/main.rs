@@ -2,11 +2,13 @@
 //!
 //! `conformance` runs the suites on a file in a temporary folder, in memory, and on PostgreSQL and MariaDB (`server` gives
 //! each test a database of its own there); `schema` and `migrate` walk the migrations up and down and offer bad rows;
-//! `race`, `harm` (with `proxy`), `large` and `kept` are what databases do to each other, to us, and over the years; `file`
+//! `race`, `harm` (with `proxy`), `large` and `kept` are what databases do to each other, to us, and over the years; `asked`
+//! counts statements; `file`
 //! opens what is not ours to open. Absent on purpose: promises of the ports; they stand in `backstay-testkit`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an error where none is expected is a red test")]
 
+mod asked;
 mod conformance;
 mod chain;
 mod file;

@@ -1,4 +1,5 @@
-//! Two processes on one database: no job goes to both, none is left, and the chain of events has no gap.
+//! Two processes on one database: no job goes to both, none is left, the chain of events has no gap, and a step of the clock
+//! is made once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use backstay_core::domain::event::EventKind;
 use backstay_core::domain::job::JobKind;
 use backstay_core::ports::store::{JobStore as _, Settlement};
 use backstay_db::{Database, Now};
-use backstay_testkit::conformance::world::{TTL, World, key_of};
+use backstay_testkit::conformance::store::clock::seen_by_two;
+use backstay_testkit::conformance::world::{Stores, TTL, World, key_of};
 use backstay_testkit::peers::database::Engine;
 
 use crate::OnFile;
@@ -96,4 +98,35 @@ async fn two_processes_share_postgresql() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_processes_share_mariadb() {
     two_processes_share_a_server(Engine::Mariadb).await;
+}
+
+/// Two processes see one clock go back, and one of them brings dates nearer.
+async fn two_processes_see_a_clock_go_back(there: Database, here: Stores) {
+    let there = Stores { schedules: Arc::new(there), ..here.clone() };
+    seen_by_two(&World::new(here.clone(), 1).await, [&here, &there]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_on_one_file_see_its_clock_go_back() {
+    let here = OnFile::new().await;
+    let path = here.folder.path().join("backstay.db");
+    let there = Database::open_with(&path, Now::Clock(Arc::new(here.clock.clone()))).await.unwrap();
+    two_processes_see_a_clock_go_back(there, here.stores()).await;
+}
+
+async fn two_processes_on_a_server_see_its_clock_go_back(engine: Engine) {
+    let Some(here) = OnServer::new(engine).await else { return };
+    let now = Now::Clock(Arc::new(here.clock.clone()));
+    let there = Database::connect(&here.place.address(), options(now)).await.unwrap();
+    two_processes_see_a_clock_go_back(there, here.stores()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_on_postgresql_see_its_clock_go_back() {
+    two_processes_on_a_server_see_its_clock_go_back(Engine::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_on_mariadb_see_its_clock_go_back() {
+    two_processes_on_a_server_see_its_clock_go_back(Engine::Mariadb).await;
 }

@@ -7,18 +7,18 @@ use backstay_core::managers::context::Context;
 use backstay_core::managers::proof::proof_tick;
 use backstay_core::managers::retention::upkeep_tick;
 use backstay_core::managers::schedule::{clock_watch, tick};
-use jiff::Timestamp;
+use backstay_core::ports::schedule::ClockLook;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Loop, Turns};
 
-/// How often it looks: a start is late by this at most. A look when nothing is due is two questions by index.
+/// How often it looks: a start is late by this at most. A look when nothing is due is three questions by index.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Looks until told to end; wakes the agent in the same process when there is work.
 pub async fn run(context: Context, wake: Arc<Notify>, turns: Arc<Turns>, end: CancellationToken) {
-    let mut before: Option<(Timestamp, Instant)> = None;
+    let mut before: Option<(ClockLook, Instant)> = None;
     while !end.is_cancelled() {
         turns.turned(Loop::Scheduler);
         if let Err(error) = look(&context, &wake, &mut before).await {
@@ -34,17 +34,18 @@ pub async fn run(context: Context, wake: Arc<Notify>, turns: Arc<Turns>, end: Ca
 async fn look(
     context: &Context,
     wake: &Notify,
-    before: &mut Option<(Timestamp, Instant)>,
+    before: &mut Option<(ClockLook, Instant)>,
 ) -> Result<(), backstay_core::ports::store::StoreError> {
     // Before the question: an answer that was held up must not look like a clock that went back.
     let asked = Instant::now();
-    let now = context.schedules.clock_read().await?;
-    let seen = before.map(|(then, steady)| (then, asked.saturating_duration_since(steady)));
-    if let Some(rows) = clock_watch(context, seen, now).await? {
+    let last = before.map(|(then, steady)| (then, asked.saturating_duration_since(steady)));
+    let (seen, moved) = clock_watch(context, last).await?;
+    if let Some(rows) = moved {
+        let now = seen.now;
         tracing::warn!(rows, %now, "the store's clock went back: what it had dated in the future is due earlier");
     }
     // Not before all is written: what failed is done at the next look.
-    *before = Some((now, Instant::now()));
+    *before = Some((seen, Instant::now()));
     let done = tick(context).await?;
     for (plan, error) in &done.failed {
         tracing::warn!(%plan, %error, "a plan that is due could not be worked on; it is tried again soon");

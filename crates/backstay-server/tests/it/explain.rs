@@ -137,7 +137,7 @@ async fn plans_that_cannot_keep_their_windows_say_so() {
 
 /// The first in the line is the first that is leased, with caps as without.
 ///
-/// Red when `managers::explain::place` does not hand the rules on.
+/// Red when `managers::explain::QueueRead` does not hand the rules on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_says_where_it_stands_and_that_is_what_happens() {
     let stores = fakes();

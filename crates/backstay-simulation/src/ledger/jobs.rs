@@ -19,6 +19,7 @@ fn seen(row: &Written) -> (String, JobSeen) {
         tenant_id: row.text("tenant_id"),
         plan_id: row.word("plan_id"),
         item_id: row.word("item_id"),
+        repository_id: row.text("repository_id"),
         kind: row.text("kind"),
         state: row.text("state"),
         token: row.number("attempt_token"),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::table::{Row, Table};
 
-/// The tables that are watched, with the cells that promises are about.
+/// The tables that are watched, with the cells that promises are about; of a message's document its purpose.
 const WATCHED: &[(&str, &[&str])] = &[
     ("event", &["id", "tenant_id", "sequence", "kind", "job_id", "item_id", "happened_at", "message", "hash"]),
     (
@@ -18,6 +18,7 @@ const WATCHED: &[(&str, &[&str])] = &[
             "tenant_id",
             "plan_id",
             "item_id",
+            "repository_id",
             "kind",
             "state",
             "attempt_token",
@@ -31,7 +32,25 @@ const WATCHED: &[(&str, &[&str])] = &[
     ("attempt", &["job_id", "token", "ending"]),
     ("agent", &["id", "expires_at"]),
     ("snapshot", &["job_id", "item_id", "foreign_id", "taken_at", "outcome", "forgotten_at", "good", "confirmed_at"]),
-    ("plan_schedule", &["plan_id", "next_due_at"]),
+    ("plan_schedule", &["plan_id", "next_due_at", "paused_at"]),
+    ("event_cursor", &["tenant_id", "sequence", "behind_sequence"]),
+    ("watch", &["plan_id", "item_id", "due_at"]),
+    (
+        "alert",
+        &[
+            "tenant_id",
+            "topic",
+            "subject",
+            "severity",
+            "since_at",
+            "told_at",
+            "acknowledged_at",
+            "silenced_until",
+            "ended_at",
+        ],
+    ),
+    ("digest", &["channel_id", "due_at"]),
+    ("outbox", &["id", "channel_id", "tenant_id", "purpose", "created_at", "due_at", "sent_at"]),
 ];
 
 /// What became of a row.
@@ -94,7 +113,11 @@ impl Log {
         table.execute("CREATE TABLE simulation_log (place INTEGER PRIMARY KEY, told TEXT, done TEXT, line TEXT)");
         for (name, columns) in WATCHED {
             let line = |row: &str| {
-                let cells: Vec<String> = columns.iter().map(|column| format!("'{column}', {row}{column}")).collect();
+                let cell = |column: &&str| match *column {
+                    "purpose" => format!("'purpose', json_extract({row}document_json, '$.purpose')"),
+                    column => format!("'{column}', {row}{column}"),
+                };
+                let cells: Vec<String> = columns.iter().map(cell).collect();
                 format!("json_object({})", cells.join(", "))
             };
             for (verb, done, row) in [("INSERT", "+", "NEW."), ("UPDATE", "~", "NEW."), ("DELETE", "-", "OLD.")] {

@@ -29,7 +29,7 @@ impl Ledger {
     }
 
     /// Returns the moment that an item's newest good snapshot proves: when it was taken, or confirmed after that.
-    fn proved_at(&self, item: ItemId, now: i64) -> Option<i64> {
+    pub(super) fn proved_at(&self, item: ItemId, now: i64) -> Option<i64> {
         let item = item.to_string();
         let taken_at = self.good.get(&item)?.iter().copied().filter(|at| *at <= now).max()?;
         let confirmed = self.confirmed.get(&(item, taken_at)).copied().filter(|at| *at <= now);

@@ -7,7 +7,7 @@ use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::schedule::{Calendar, Occurrence, ScheduleState, jitter_of, next};
 use backstay_core::ports::clock::Clock as _;
-use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
+use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
 use backstay_core::ports::store::{DeclarationStore as _, StoreError};
 use jiff::Timestamp;
 
@@ -39,6 +39,9 @@ impl ScheduleStore for SteppedStore {
             return Ok(local.now());
         }
         self.reads("clock_read", self.database.clock_read()).await
+    }
+    async fn clock_look(&self) -> Result<ClockLook, StoreError> {
+        self.reads("clock_look", self.database.clock_look()).await
     }
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {
         self.writes("schedule_list_due", self.database.schedule_list_due(now, rows_max)).await
@@ -73,8 +76,8 @@ impl ScheduleStore for SteppedStore {
     async fn heartbeat_latest(&self) -> Result<Option<Timestamp>, StoreError> {
         self.reads("heartbeat_latest", self.database.heartbeat_latest()).await
     }
-    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError> {
-        self.writes("dates_bring_nearer", self.database.dates_bring_nearer(now, by)).await
+    async fn dates_bring_nearer(&self, seen: ClockLook, by: Duration) -> Result<Option<u64>, StoreError> {
+        self.writes("dates_bring_nearer", self.database.dates_bring_nearer(seen, by)).await
     }
     async fn calendar_get(&self, now: Timestamp) -> Result<Calendar, StoreError> {
         self.reads("calendar_get", self.database.calendar_get(now)).await

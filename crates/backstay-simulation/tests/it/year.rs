@@ -106,6 +106,14 @@ fn each_mutant_breaks_its_promise() {
     assert_eq!(of(Mutant::RescueTooEarly), Some("nothing is rescued from an agent that is alive and works"));
     assert_eq!(of(Mutant::LostEvent), Some("an end is told once, and as it is"));
     assert_eq!(of(Mutant::LocalRetention), Some("the newest good snapshot is never forgotten"));
+    assert_eq!(of(Mutant::ForgottenEvent), Some("an event that is taken in becomes its alert"));
+    let one_message = Some("an alert that was told has one message for each channel");
+    assert_eq!(of(Mutant::LostMessage), one_message);
+    assert_eq!(of(Mutant::DoubledMessage), one_message);
+    assert_eq!(of(Mutant::SentFirst), Some("what is marked as sent was taken by its channel"));
+    assert_eq!(of(Mutant::DigestBeside), Some("one digest a channel, tenant and window"));
+    assert_eq!(of(Mutant::LateWatch), Some("an item past its RPO has an open alert"));
+    assert_eq!(of(Mutant::NoSilence), Some("what is silenced is not told"));
 }
 
 #[test]

@@ -97,6 +97,7 @@ macro_rules! store_promises {
             schedule::a_clock_that_goes_back_holds_nothing_back,
             clock::what_a_clock_dated_in_the_future_is_brought_nearer,
             clock::a_process_that_begins_sees_that_the_clock_went_back,
+            clock::a_step_that_several_see_is_made_once,
             clock::a_day_that_is_jumped_over_is_made_up_for_once,
             queue::a_restore_comes_before_what_is_late,
             starts::starts_are_written_together,

@@ -19,6 +19,7 @@ mod purge;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::attempt::{Attempt, AttemptToken};
@@ -92,6 +93,8 @@ struct Rows {
     purges: BTreeMap<TenantId, Purge>,
     usage: BTreeMap<RepositoryId, Usage>,
     maintenance: Vec<MaintenanceRow>,
+    /// By how much the clock went back so far, as far as anybody saw.
+    clock_back: Duration,
     monitors: BTreeMap<MonitorId, Monitor>,
     pings: Vec<Ping>,
     channels: BTreeMap<ChannelId, Channel>,

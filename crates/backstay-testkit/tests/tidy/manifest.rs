@@ -89,7 +89,15 @@ const EDGES: &[(&str, &[&str])] = &[
     // Drives the control plane and the engine from outside, as a role does.
     (
         "backstay-simulation",
-        &["backstay-core", "backstay-db", "backstay-storage", "backstay-engine", "backstay-testkit"],
+        &[
+            "backstay-core",
+            "backstay-db",
+            "backstay-storage",
+            "backstay-engine",
+            "backstay-agent",
+            "backstay-failpoint",
+            "backstay-testkit",
+        ],
     ),
 ];
 

@@ -294,8 +294,9 @@ impl Installation {
         // taken over when its lease has ended.
         if home.remote.is_none() {
             // Heartbeats say how far the clock had come, as long as they are not ended.
-            let now = parts.context.schedules.clock_read().await.map_err(StartError::TakeOver)?;
-            if let Some(rows) = clock_watch(&parts.context, None, now).await.map_err(StartError::TakeOver)? {
+            let (seen, moved) = clock_watch(&parts.context, None).await.map_err(StartError::TakeOver)?;
+            if let Some(rows) = moved {
+                let now = seen.now;
                 tracing::warn!(rows, %now, "the clock went back: what it had dated in the future is due earlier");
             }
             take_over(&parts.context, &lock).await.map_err(StartError::TakeOver)?;

@@ -1,14 +1,14 @@
-//! Wrappers at the ports that stand still once: a storage and a clock.
+//! What stands still once: the port of jobs, the clock behind it, and the places of the engine that a test may hear of.
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use backstay_core::ports::clock::Clock;
 use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache, StorageError};
 use backstay_testkit::fakes::clock::ManualClock;
-use backstay_testkit::fakes::storage::FakeStorage;
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -21,9 +21,36 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 #[derive(Default, Clone)]
 pub(super) struct Hold(Arc<Mutex<Option<(Place, Meanwhile)>>>);
 
+/// Whose engine passes places now.
+static HELD: Mutex<Option<Hold>> = Mutex::new(None);
+
+/// Packs that were put since a hold was armed.
+static PACKS: AtomicU64 = AtomicU64::new(0);
+
+/// Hears of a place of the production code, and holds who passes it.
+fn passed(place: &str, moment: &str) {
+    let place = match (place, moment) {
+        ("pack", "before") => match PACKS.fetch_add(1, SeqCst) {
+            0 => Place::WorkToPack,
+            1 => Place::PackToPack,
+            _ => return,
+        },
+        ("index", "before") => Place::PackToIndex,
+        ("snapshot", "before") => Place::SecondLookToSnapshot,
+        _ => return,
+    };
+    let held = HELD.lock().unwrap().clone();
+    if let Some(hold) = held {
+        hold.at(place);
+    }
+}
+
 impl Hold {
     /// Arms it.
     pub(super) fn arm(&self, place: Place, meanwhile: impl FnOnce() + Send + 'static) {
+        backstay_failpoint::listen(passed);
+        PACKS.store(0, SeqCst);
+        *HELD.lock().unwrap() = Some(self.clone());
         *self.0.lock().unwrap() = Some((place, Box::new(meanwhile)));
     }
 
@@ -36,42 +63,29 @@ impl Hold {
     pub(super) fn at(&self, place: Place) {
         let taken = self.0.lock().unwrap().take_if(|(armed, _)| *armed == place);
         if let Some((_, meanwhile)) = taken {
-            // On a thread of its own: whoever stands still may be in the middle of waiting for something.
-            std::thread::spawn(meanwhile).join().unwrap();
+            // On a thread of its own: whoever stands still may be in the middle of waiting for something. What else this
+            // thread had to do, such as giving a connection back, is done by others meanwhile.
+            tokio::task::block_in_place(|| std::thread::spawn(meanwhile).join().unwrap());
         }
     }
 }
 
-impl std::fmt::Debug for Hold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hold")
-    }
-}
-
-/// A storage in memory whose clock is the simulation's.
+/// The repository's storage as its pruner sees it: on the simulation's clock. Agents open it by themselves.
 #[derive(Debug)]
-pub(super) struct HeldStorage {
-    inner: FakeStorage,
-    hold: Hold,
+pub(super) struct DatedStorage {
+    inner: Arc<dyn ObjectStorage>,
     clock: ManualClock,
     made: Mutex<HashMap<String, Timestamp>>,
-    /// Packs that were put since the hold was armed.
-    packs: Mutex<u64>,
 }
 
-impl HeldStorage {
-    pub(super) fn new(hold: Hold, clock: ManualClock) -> Self {
-        Self { inner: FakeStorage::default(), hold, clock, made: Mutex::default(), packs: Mutex::default() }
-    }
-
-    /// Counts packs from zero again.
-    pub(super) fn begin(&self) {
-        *self.packs.lock().unwrap() = 0;
+impl DatedStorage {
+    pub(super) fn new(inner: Arc<dyn ObjectStorage>, clock: ManualClock) -> Self {
+        Self { inner, clock, made: Mutex::default() }
     }
 }
 
 #[async_trait]
-impl ObjectStorage for HeldStorage {
+impl ObjectStorage for DatedStorage {
     fn place(&self) -> String {
         self.inner.place()
     }
@@ -82,23 +96,6 @@ impl ObjectStorage for HeldStorage {
         body: Bytes,
         options: PutOptions,
     ) -> Result<PutAnswer, StorageError> {
-        match key.as_str().split('/').next() {
-            Some("data") => {
-                let nth = {
-                    let mut packs = self.packs.lock().unwrap();
-                    *packs += 1;
-                    *packs
-                };
-                match nth {
-                    1 => self.hold.at(Place::RenewalToPack),
-                    2 => self.hold.at(Place::PackToPack),
-                    _ => {}
-                }
-            }
-            Some("index") => self.hold.at(Place::PackToIndex),
-            Some("snapshots") => self.hold.at(Place::SecondLookToSnapshot),
-            _ => {}
-        }
         let answer = self.inner.object_put_with(key, body, options).await;
         self.made.lock().unwrap().entry(key.to_string()).or_insert_with(|| self.clock.now());
         answer
@@ -119,8 +116,10 @@ impl ObjectStorage for HeldStorage {
 
     async fn object_list(&self, folder: &str, each: &mut (dyn FnMut(ListedObject) + Send)) -> Result<(), StorageError> {
         let mut dated = |object: ListedObject| {
-            let made = self.made.lock().unwrap().get(object.key.as_str()).copied();
-            each(ListedObject { modified_at: made.unwrap_or(object.modified_at), ..object });
+            let mut made = self.made.lock().unwrap();
+            let modified_at = *made.entry(object.key.to_string()).or_insert_with(|| self.clock.now());
+            drop(made);
+            each(ListedObject { modified_at, ..object });
         };
         self.inner.object_list(folder, &mut dated).await
     }

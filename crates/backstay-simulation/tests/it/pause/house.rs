@@ -1,6 +1,6 @@
-//! An installation with one plan, one repository in memory, and two agents that follow `backstay-agent`'s backup runner.
+//! An installation with one plan, one repository in a folder, and two production agents.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,29 +8,25 @@ use backstay_core::domain::asking::Asking;
 use backstay_core::domain::attempt::{AttemptEnd, AttemptToken, LeaseKey};
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{AgentId, JobId};
-use backstay_core::domain::job::{Job, JobCounts, JobKind, Leased, Outcome, StateName, Work};
+use backstay_core::domain::job::StateName;
 use backstay_core::domain::lease::STALL_LIMIT;
-use backstay_core::domain::snapshot::{PublishedSnapshot, Snapshot};
-use backstay_core::domain::unread::Unread;
+use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
 use backstay_core::managers::request::plan_request;
 use backstay_core::managers::rescue::rescue;
 use backstay_core::ports::clock::Clock as _;
-use backstay_core::ports::job::{JobResult, Jobs as _, LeaseError, LeaseRequest, Standing};
 use backstay_core::ports::random::ten_bytes;
 use backstay_core::ports::store::{Enqueued, HistoryStore as _, JobStore as _, Page, SnapshotFilter};
 use backstay_db::Database;
-use backstay_engine::archive::options::ArchiveOptions;
-use backstay_engine::archive::run::archive;
 use backstay_engine::format::id::Id;
 use backstay_engine::format::object::FileKind;
 use backstay_engine::lock::{DeadLocks, LockMode, LockOwner, LockTerms};
 use backstay_engine::maintenance::check::{ReadData, check};
 use backstay_engine::maintenance::{forget, prune};
 use backstay_engine::repository::Maker;
-use backstay_engine::{EngineError, EngineProgress, Interrupt, Repository};
-use backstay_storage::ObjectStorage;
+use backstay_engine::{EngineProgress, Interrupt, Repository};
+use backstay_storage::{Presence, StorageCredentials, storage_kind};
 use backstay_testkit::conformance::world::{Stores, TTL, World};
 use backstay_testkit::fakes::clock::ManualClock;
 use backstay_testkit::fakes::random::SeededRandom;
@@ -38,10 +34,12 @@ use backstay_testkit::fakes::secret::SecretMap;
 use backstay_testkit::fakes::signer::FixedSigner;
 use futures::FutureExt as _;
 use secrecy::SecretString;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::Place;
-use super::hold::{HeldClock, HeldStorage, Hold};
+use super::agent::{Ended, Places, work};
+use super::hold::{DatedStorage, HeldClock, Hold};
 
 /// Longest wait of a job that lost its agent for the first time.
 const LOST_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -61,8 +59,10 @@ pub(super) enum After {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Injected {
     pub(super) pauses: u64,
-    /// Snapshots that the dead published; none of them is shown.
+    /// Snapshots that the dead published and nobody handed in; none of them is shown.
     pub(super) orphans: u64,
+    /// Snapshots that the dead published and noted before, and the next agent handed in.
+    pub(super) resumed: u64,
     /// The dead noticed before they published.
     pub(super) stopped: u64,
     /// The dead were refused when they handed in.
@@ -74,21 +74,11 @@ impl Injected {
         Self {
             pauses: self.pauses + other.pauses,
             orphans: self.orphans + other.orphans,
+            resumed: self.resumed + other.resumed,
             stopped: self.stopped + other.stopped,
             refused: self.refused + other.refused,
         }
     }
-}
-
-/// How an agent's try ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Ended {
-    /// Accepted; the snapshot has a row.
-    Accepted(String),
-    /// It stopped before it published.
-    Stopped,
-    /// It published, and its result was refused.
-    Refused,
 }
 
 /// The installation. Clones are the same one.
@@ -100,18 +90,18 @@ struct Inner {
     world: World,
     database: Database,
     context: Context,
-    jobs: JobManager,
+    jobs: Arc<JobManager>,
     clock: ManualClock,
     random: SeededRandom,
     hold: Hold,
-    storage: Arc<HeldStorage>,
     repository: Repository,
-    home: TempDir,
+    places: Places,
+    _home: TempDir,
 }
 
 impl House {
     pub(super) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         let clock = ManualClock::default();
         let database = runtime.block_on(Database::open_in_memory(Arc::new(clock.clone()))).unwrap();
         let world = runtime.block_on(World::new(stores(&database, &clock), 1));
@@ -129,17 +119,33 @@ impl House {
             clock: Arc::new(HeldClock { clock: clock.clone(), hold: hold.clone() }),
             random: Arc::new(SeededRandom::new(11)),
         };
-        let storage = Arc::new(HeldStorage::new(hold.clone(), clock.clone()));
-        let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
+        // In memory where there is such a folder: what is durable is not asked here.
+        let memory = Path::new("/dev/shm");
+        let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let places = Places { repository: home.path().join("repository"), tree: home.path().join("tree") };
+        std::fs::create_dir(&places.tree).unwrap();
+        let settings = json!({ "path": places.repository });
+        let storage = storage_kind("local").unwrap();
+        let storage = storage.open(&settings, &StorageCredentials::default(), Presence::Create).unwrap();
+        let storage = Arc::new(DatedStorage::new(storage, clock.clone()));
         let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at: clock.now() };
         let repository =
-            Repository::create(shared, &SecretString::from("a secret"), maker, &Interrupt::default()).unwrap();
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join("tree")).unwrap();
-        let jobs = JobManager::new(context.clone(), TTL);
+            Repository::create(storage, &SecretString::from("a secret"), maker, &Interrupt::default()).unwrap();
+        let jobs = Arc::new(JobManager::new(context.clone(), TTL));
         let random = SeededRandom::new(13);
-        let inner = Inner { runtime, world, database, context, jobs, clock, random, hold, storage, repository, home };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner {
+            runtime,
+            world,
+            database,
+            context,
+            jobs,
+            clock,
+            random,
+            hold,
+            repository,
+            places,
+            _home: home,
+        }))
     }
 
     fn block<T>(&self, call: impl Future<Output = T>) -> T {
@@ -152,30 +158,35 @@ impl House {
 
     /// Asks for a backup, holds its first agent at a place, and looks at what became of the job.
     pub(super) fn pause_at(&self, place: Place, pause: Duration, after: After) -> Injected {
-        let tree = self.tree();
-        std::fs::write(tree.join("changes"), format!("{:?} {place:?}", ten_bytes(&self.0.random))).unwrap();
+        std::fs::write(self.0.places.tree.join("changes"), format!("{:?} {place:?}", ten_bytes(&self.0.random)))
+            .unwrap();
         self.0.clock.advance(Duration::from_secs(60));
         let (low, high): ([u8; 10], [u8; 10]) = (ten_bytes(&self.0.random), ten_bytes(&self.0.random));
         let seed = std::array::from_fn(|at| low.iter().chain(&high).copied().nth(at % 20).unwrap());
         let asking = Asking::fresh(self.0.clock.now(), seed);
         let asked = self.block(plan_request(&self.0.context, &asking, self.0.world.plan.id)).unwrap();
         let [(_, Enqueued::New(job_id))] = asked[..] else { panic!("{asked:?}") };
-        let first = self.agent();
-        let job = self.lease(first).unwrap();
-        assert_eq!(job.id, job_id);
+        let dead = LeaseKey { job_id, token: AttemptToken(1) };
         let house = self.clone();
-        let dead = job.lease_key();
-        self.0.storage.begin();
         self.0.hold.arm(place, move || house.meanwhile(place, dead, pause, after));
-        let ended = self.backup(first, job);
+        let (leased, ended) = self.work().expect("the job is in the queue");
+        assert_eq!(leased, dead);
         assert!(self.0.hold.is_done(), "nobody came by {place:?}");
-        self.assert_once(job_id, place, &ended);
+        let row = self.assert_once(job_id, place, &ended);
+        let is = |wanted: bool| u64::from(wanted);
         Injected {
             pauses: 1,
-            orphans: u64::from(ended == Ended::Refused),
-            stopped: u64::from(ended == Ended::Stopped),
-            refused: u64::from(ended == Ended::Refused),
+            orphans: is(matches!(&ended, Ended::Refused(id) if *id != row)),
+            resumed: is(ended == Ended::Refused(row)),
+            stopped: is(ended == Ended::Stopped),
+            refused: is(matches!(ended, Ended::Refused(_))),
         }
+    }
+
+    /// Has a new agent do the job that is due.
+    fn work(&self) -> Option<(LeaseKey, Ended)> {
+        let Inner { jobs, hold, places, clock, .. } = &*self.0;
+        self.block(work(jobs, (hold, places), self.agent(), Arc::new(clock.clone())))
     }
 
     /// Time passes, the job is rescued, a second agent does it, a prune may come.
@@ -184,14 +195,12 @@ impl House {
         let rescued = self.block(rescue(&self.0.context, STALL_LIMIT)).unwrap();
         // What lost its agent is not given to the next one at once.
         self.0.clock.advance(LOST_WAIT_MAX);
-        let second = self.agent();
-        let job = self.lease(second);
+        let second = self.work();
         if place == Place::RowsToAnswer {
-            assert!(rescued.lost == 0 && job.is_none(), "its rows are written: nobody does it again");
+            assert!(rescued.lost == 0 && second.is_none(), "its rows are written: nobody does it again");
         } else {
-            let job = job.expect("the job is in the queue again");
-            assert_eq!((rescued.lost, job.id, job.attempt_token.0), (1, dead.job_id, dead.token.0 + 1));
-            let ended = self.backup(second, job);
+            let (leased, ended) = second.expect("the job is in the queue again");
+            assert_eq!((rescued.lost, leased), (1, LeaseKey { token: AttemptToken(dead.token.0 + 1), ..dead }));
             assert!(matches!(ended, Ended::Accepted(_)), "{ended:?}");
         }
         if after != After::Nothing {
@@ -201,89 +210,6 @@ impl House {
             self.0.clock.advance(prune::GRACE + Duration::from_secs(60));
             self.prune(dead);
         }
-    }
-
-    fn lease(&self, agent_id: AgentId) -> Option<Job<Leased>> {
-        let request = LeaseRequest { agent_id, kinds: vec![JobKind::Backup], held: Vec::new(), count_max: 1 };
-        self.block(self.0.jobs.job_lease(&request)).unwrap().pop()
-    }
-
-    fn renew(&self, agent: AgentId, key: LeaseKey) -> Standing {
-        self.block(self.0.jobs.job_renew(agent, &[key])).unwrap()[0]
-    }
-
-    /// Does a job as `backstay-agent` does it: lock, archive, last renewal, publish, hand in.
-    fn backup(&self, agent: AgentId, job: Job<Leased>) -> Ended {
-        let hold = &self.0.hold;
-        let key = job.lease_key();
-        hold.at(Place::LeaseToRenewal);
-        if self.renew(agent, key) != Standing::Held {
-            return self.stopped(key);
-        }
-        let Work::Backup { parent, .. } = &job.state.work else { panic!("{job:?}") };
-        let parent = parent.as_ref().and_then(|snapshot| Id::from_hex(&snapshot.foreign_id));
-        let started_at = self.0.clock.now();
-        let options = ArchiveOptions {
-            parent,
-            hostname: "host".to_owned(),
-            username: "ada".to_owned(),
-            ..ArchiveOptions::new(vec![self.tree()], "backstay test", started_at)
-        };
-        let (progress, interrupt) = (EngineProgress::default(), Interrupt::default());
-        let owner = LockOwner::this_process("ada".to_owned()).under_lease(lease_name(key));
-        let terms = LockTerms { look_again_after: Duration::ZERO, ..LockTerms::default() };
-        let lock = self.0.repository.lock_shared(&owner, &terms, &interrupt).unwrap();
-        let archived = match archive(&self.0.repository, &options, &progress, &interrupt) {
-            Ok(archived) => archived,
-            // It slept so long that its packs were taken for litter: its index file is gone again.
-            Err(EngineError::Overtaken { .. }) => return self.stopped(key),
-            Err(error) => panic!("{error}"),
-        };
-        hold.at(Place::IndexToLastRenewal);
-        if self.renew(agent, key) != Standing::Held {
-            drop(lock);
-            return self.stopped(key);
-        }
-        hold.at(Place::LastRenewalToSecondLook);
-        let published = match archived.publish(self.0.clock.now()) {
-            Ok(published) => published,
-            // A prune came between: nothing is published.
-            Err(EngineError::Overtaken { .. }) => return self.stopped(key),
-            Err(error) => panic!("{error}"),
-        };
-        drop(lock);
-        hold.at(Place::SnapshotToFinish);
-        let foreign_id = published.id.to_hex();
-        let snapshot = PublishedSnapshot { foreign_id: foreign_id.clone(), taken_at: started_at };
-        let counts = JobCounts { files: published.summary.total_files_processed, ..JobCounts::default() };
-        let result = JobResult::BackedUp {
-            outcome: Outcome::Complete,
-            snapshot,
-            counts,
-            unread: Unread::default(),
-            warning: None,
-        };
-        let mut answer = self.block(self.0.jobs.job_finish(key, &result));
-        if answer.is_ok() {
-            // Its answer is lost on the way, and it asks again.
-            hold.at(Place::RowsToAnswer);
-            answer = self.block(self.0.jobs.job_finish(key, &result));
-        }
-        match answer {
-            Ok(state) => {
-                assert_eq!(state.name(), StateName::Succeeded);
-                Ended::Accepted(foreign_id)
-            }
-            Err(LeaseError::Lost { .. }) => Ended::Refused,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// One that lost its lease gives the job back, for the control plane may think that it lives; it is refused.
-    fn stopped(&self, key: LeaseKey) -> Ended {
-        let answer = self.block(self.0.jobs.job_wait(key, Duration::ZERO, "its lease was lost"));
-        assert!(matches!(answer, Err(LeaseError::Lost { .. })), "{answer:?}");
-        Ended::Stopped
     }
 
     /// Prunes as the control plane does: locks of dead leases do not count, snapshots without a row are forgotten.
@@ -310,8 +236,8 @@ impl House {
         lock.release().unwrap();
     }
 
-    /// One attempt finished, one snapshot row, one event; nothing of the dead is shown.
-    fn assert_once(&self, job_id: JobId, place: Place, first: &Ended) {
+    /// One attempt finished, one snapshot row; what is shown is of the attempt that finished, and returned is its name.
+    fn assert_once(&self, job_id: JobId, place: Place, first: &Ended) -> String {
         let job = self.block(self.0.database.job_get(job_id)).unwrap();
         assert_eq!(job.state.name(), StateName::Succeeded, "{place:?}");
         let attempts = self.block(self.0.database.attempt_list(job_id)).unwrap();
@@ -324,8 +250,18 @@ impl House {
         let rows = self.block(self.0.database.snapshot_list(filter, newest)).unwrap();
         let made: Vec<&Snapshot> = rows.iter().filter(|row| row.job_id == job_id).collect();
         assert_eq!(made.len(), 1, "one snapshot row, at {place:?}");
-        let is_first = matches!(first, Ended::Accepted(id) if *id == made[0].foreign_id);
-        assert_eq!(is_first, place == Place::RowsToAnswer, "who was dead is not shown, at {place:?}: {first:?}");
+        let shown = &made[0].foreign_id;
+        // Who comes after one that published finds its note, and hands its snapshot in.
+        let expected = match place {
+            Place::RowsToAnswer => *first == Ended::Accepted(shown.clone()),
+            Place::SnapshotToFinish | Place::FinishToRows => *first == Ended::Refused(shown.clone()),
+            _ => matches!(first, Ended::Stopped) || matches!(first, Ended::Refused(id) if id != shown),
+        };
+        assert!(
+            expected,
+            "what is shown is of the attempt that finished, at {place:?}: {first:?}, and {shown} is shown"
+        );
+        shown.clone()
     }
 
     /// All that is shown is there, with all its data.
@@ -347,10 +283,6 @@ impl House {
 
     fn rows(&self) -> Vec<Snapshot> {
         self.block(self.0.database.snapshot_list(SnapshotFilter::default(), Page::first())).unwrap()
-    }
-
-    fn tree(&self) -> PathBuf {
-        self.0.home.path().join("tree")
     }
 }
 

@@ -1,14 +1,16 @@
 //! Pauses: an agent is held between any two of its writes, longer than its lease, while another does its job.
 //!
-//! The real engine on a storage in memory, the real managers on SQLite in memory. At each [`Place`] the first agent
-//! stands still, the clock moves past its lease, the job is rescued, a second agent does it whole, now and then a prune
-//! forgets what has no row and deletes what nobody refers to, and then the first goes on with what it had. Afterwards: one
-//! finished attempt, one snapshot row, that of the second agent, and all its data there.
+//! Agents are the production ones, with their loop, runner, fence and notes, on the real engine; the managers are the real ones
+//! on SQLite in memory. At each [`Place`] the first agent stands still, the clock moves past its lease, the job is rescued, a
+//! second agent does it whole or hands in what the first one had noted and published, now and then a prune forgets what has no
+//! row and deletes what nobody refers to, and then the first goes on with what it had. Afterwards: one finished attempt, one
+//! snapshot row, that of the second agent, and all its data there.
 //!
 //! `BACKSTAY_PAUSES=10000 cargo test -p backstay-simulation --test it -- pause --nocapture` makes ten thousand;
 //! `bench/soak.tsv` has what came of them.
 
 mod hold;
+mod agent;
 mod house;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 use house::{After, House, Injected};
 
 /// Pauses of every check.
-const PAUSES: usize = 300;
+const PAUSES: usize = 220;
 
 /// Pauses of one house: its repository grows with each.
 const OF_ONE_HOUSE: usize = 100;
@@ -25,12 +27,13 @@ const OF_ONE_HOUSE: usize = 100;
 /// Where an agent is held: between which two of its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    LeaseToRenewal,
-    RenewalToPack,
+    LeaseToWork,
+    WorkToPack,
     PackToPack,
     PackToIndex,
     IndexToLastRenewal,
-    LastRenewalToSecondLook,
+    LastRenewalToNote,
+    NoteToSecondLook,
     SecondLookToSnapshot,
     SnapshotToFinish,
     FinishToRows,
@@ -38,13 +41,14 @@ enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 10] = [
-        Self::LeaseToRenewal,
-        Self::RenewalToPack,
+    const ALL: [Self; 11] = [
+        Self::LeaseToWork,
+        Self::WorkToPack,
         Self::PackToPack,
         Self::PackToIndex,
         Self::IndexToLastRenewal,
-        Self::LastRenewalToSecondLook,
+        Self::LastRenewalToNote,
+        Self::NoteToSecondLook,
         Self::SecondLookToSnapshot,
         Self::SnapshotToFinish,
         Self::FinishToRows,
@@ -75,10 +79,13 @@ fn pauses_at_every_place_double_nothing() {
         }
         house.assert_whole();
     }
-    println!("place                      pauses  published by the dead  stopped before  refused at the end");
+    println!(
+        "place                      pauses  left by the dead  handed in by the next  stopped before  refused at the end"
+    );
     for (place, sum) in &seen {
-        let Injected { pauses, orphans, stopped, refused } = sum;
-        println!("{:<26} {pauses:>6}  {orphans:>21}  {stopped:>14}  {refused:>18}", format!("{place:?}"));
+        let Injected { pauses, orphans, resumed, stopped, refused } = sum;
+        let place = format!("{place:?}");
+        println!("{place:<26} {pauses:>6}  {orphans:>16}  {resumed:>21}  {stopped:>14}  {refused:>18}");
     }
     println!("{number} pauses in {:.1} s: 0 double commits", began.elapsed().as_secs_f64());
     assert!(seen.len() == Place::ALL.len() || wanted < Place::ALL.len(), "each place was tried: {seen:?}");

@@ -4,13 +4,18 @@
 use std::time::Duration;
 
 use backstay_core::domain::channel::{Channel, Window};
+use backstay_core::domain::id::MessageId;
 use backstay_core::domain::job::{Job, JobState, Outcome};
 use backstay_core::domain::lease::LEASE_TTL;
-use backstay_core::domain::schedule::{CatchUp, OverlapKey, Schedule};
+use backstay_core::domain::proof::Proof;
+use backstay_core::domain::schedule::{CatchUp, OverlapKey, Schedule, nearer};
+use backstay_core::managers::context::Context;
+use backstay_core::managers::deliver::message_lease;
 use backstay_core::managers::digest::digest_tick;
 use backstay_core::managers::retention::upkeep_tick;
 use backstay_core::managers::schedule::{clock_watch, tick};
 use backstay_core::managers::watch::watch_tick;
+use backstay_core::ports::schedule::ClockLook;
 use backstay_core::ports::store::{JobFilter, Page};
 use jiff::Timestamp;
 
@@ -32,6 +37,25 @@ async fn daily(world: &World) -> Channel {
     channel
 }
 
+/// Returns a look at a clock that never went back.
+fn look(now: Timestamp) -> ClockLook {
+    ClockLook { now, back: Duration::ZERO }
+}
+
+/// Puts a proof of the repository and a message off by two days, and returns when they are due.
+async fn later(voice: &Voice, now: Timestamp) -> (Timestamp, (MessageId, Timestamp)) {
+    let (world, due_at) = (&voice.world, now + 2 * DAY);
+    let retention = &world.stores.retention;
+    let seen = retention.proof_get(world.repository.id).await.unwrap();
+    assert!(retention.proof_put(&seen, &Proof { due_at, ..seen.clone() }).await.unwrap());
+    voice.fail(3).await;
+    voice.follow().await;
+    let row = message_lease(&voice.context, &[]).await.unwrap().unwrap();
+    let again = due_at.duration_since(world.now()).try_into().unwrap();
+    assert!(world.stores.notices.outbox_failed(row.outgoing.id, row.tries, "busy", Some(again)).await.unwrap());
+    (due_at, (row.outgoing.id, due_at))
+}
+
 /// Returns how many items, channels and repositories are due to be looked at by a moment.
 async fn looks(world: &World, by: Timestamp) -> (usize, usize, usize) {
     let (notices, retention) = (&world.stores.notices, &world.stores.retention);
@@ -45,8 +69,7 @@ async fn looks(world: &World, by: Timestamp) -> (usize, usize, usize) {
 /// A clock that ran a day ahead and goes back: jobs that were put off are due in time, the leases of an agent that died are
 /// over in time, and items, channels and repositories are looked at within their time again.
 ///
-/// Red for each line of `Database::bring_nearer` that is left out but those of proofs and messages; monitors have a suite of
-/// their own.
+/// Red for each line of `Database::step_back` that is left out; monitors have a suite of their own.
 pub async fn what_a_clock_dated_in_the_future_is_brought_nearer(stores: Stores) {
     let voice = Voice::new(stores, 4).await;
     let world = &voice.world;
@@ -68,10 +91,15 @@ pub async fn what_a_clock_dated_in_the_future_is_brought_nearer(stores: Stores) 
     digest_tick(&context).await.unwrap();
     upkeep_tick(&context).await.unwrap();
     assert_eq!(looks(world, ahead).await, (0, 0, 0), "all is looked at");
+    let (proof, message) = later(&voice, world.now()).await;
 
     world.clock.set(right);
-    assert!(clock_watch(&context, Some((ahead, Duration::ZERO)), right).await.unwrap().is_some());
-    assert_eq!(clock_watch(&context, Some((right, Duration::ZERO)), right).await.unwrap(), None);
+    let (seen, moved) = clock_watch(&context, Some((look(ahead), Duration::ZERO))).await.unwrap();
+    assert!(moved.is_some());
+    assert_eq!(clock_watch(&context, Some((seen, Duration::ZERO))).await.unwrap(), (seen, None));
+    let stores = &world.stores;
+    assert_eq!(stores.retention.proof_get(world.repository.id).await.unwrap().due_at, nearer(proof, right, DAY));
+    assert_eq!(stores.notices.outbox_get(message.0).await.unwrap().due_at, Some(nearer(message.1, right, DAY)));
     // What was looked at a little after the jump is due a little later than a day.
     let by = right + DAY + 5 * MINUTE;
     let (items, channels, repositories) = looks(world, by).await;
@@ -94,22 +122,67 @@ pub async fn what_a_clock_dated_in_the_future_is_brought_nearer(stores: Stores) 
 pub async fn a_process_that_begins_sees_that_the_clock_went_back(stores: Stores) {
     let world = World::new(stores, 1).await;
     let context = context(&world.stores);
-    assert_eq!(clock_watch(&context, None, world.now()).await.unwrap(), None, "there was no agent ever");
+    let moved = async || clock_watch(&context, None).await.unwrap().1;
+    assert_eq!(moved().await, None, "there was no agent ever");
     let right = world.now();
     let key = world.leased(0, world.agent()).await;
     world.clock.advance(TTL / 2);
-    assert_eq!(clock_watch(&context, None, world.now()).await.unwrap(), None, "a live heartbeat ends later than now");
+    assert_eq!(moved().await, None, "a live heartbeat ends later than now");
     world.clock.advance(DAY);
     world.jobs.job_renew(world.agent(), &[key], TTL).await.unwrap();
-    assert_eq!(clock_watch(&context, None, world.now()).await.unwrap(), None);
+    assert_eq!(moved().await, None);
     let other = world.agent();
     world.claim(other, 1).await;
     world.clock.set(right);
-    assert!(clock_watch(&context, None, world.now()).await.unwrap().is_some());
-    assert_eq!(clock_watch(&context, None, world.now()).await.unwrap(), None, "once");
+    assert!(moved().await.is_some());
+    assert_eq!(moved().await, None, "once");
     world.clock.advance(LEASE_TTL);
     let alive = world.jobs.agent_list_alive().await.unwrap();
     assert!(alive.is_empty(), "no heartbeat lasts longer than it would: {alive:?}");
+}
+
+/// Two replicas see one clock go back by a day, one at once, the other after a while; then both at once see it go back by an
+/// hour. What is to come is nearer by what it went back in all, and one of them says so each time.
+///
+/// Red when `dates_bring_nearer` compares no sum, or `clock_watch` does not take off what another one did.
+pub async fn a_step_that_several_see_is_made_once(stores: Stores) {
+    let world = World::new(stores.clone(), 1).await;
+    seen_by_two(&world, [&stores, &stores]).await;
+}
+
+/// The same of two handles on the world's database.
+pub async fn seen_by_two(world: &World, replicas: [&Stores; 2]) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let [here, there] = replicas.map(context);
+    let put_off = Job { state: JobState::Queued { not_before: world.now() + 9 * DAY }, ..world.backup(0) };
+    world.enqueue(&put_off).await;
+    let waits = async || {
+        let JobState::Queued { not_before } = world.job(put_off.id).await.state else { panic!("it is in the queue") };
+        Duration::try_from(not_before.duration_since(world.now())).unwrap()
+    };
+    let watched =
+        async |context: &Context, before: Option<(ClockLook, Duration)>| clock_watch(context, before).await.unwrap();
+    let (first, _) = watched(&here, None).await;
+    let (second, _) = watched(&there, None).await;
+    let right = world.now() - DAY;
+    world.clock.set(right);
+    let (first, moved) = watched(&here, Some((first, Duration::ZERO))).await;
+    assert!(moved.is_some());
+    assert_eq!(waits().await, 9 * DAY);
+    world.clock.advance(MINUTE);
+    let (second, moved) = watched(&there, Some((second, MINUTE))).await;
+    assert_eq!(moved, None, "the other one did it");
+    assert_eq!(waits().await, 9 * DAY - MINUTE);
+    world.clock.set(right - HOUR);
+    let both = (watched(&here, Some((first, Duration::ZERO))), watched(&there, Some((second, Duration::ZERO))));
+    let ((first, by_here), (second, by_there)) = futures::join!(both.0, both.1);
+    assert_eq!(u32::from(by_here.is_some()) + u32::from(by_there.is_some()), 1, "{by_here:?} {by_there:?}");
+    assert_eq!(first, second);
+    let left = waits().await;
+    assert!(left == 9 * DAY || left == 9 * DAY - MINUTE, "as long as the one who did it saw: {left:?}");
+    world.clock.advance(MINUTE);
+    assert_eq!(watched(&here, Some((first, MINUTE))).await.1, None);
+    assert_eq!(watched(&there, Some((second, MINUTE))).await.1, None);
 }
 
 /// A clock that jumps forward by a day: of a plan that starts each hour one start is made up for, a channel gets one digest,
@@ -125,7 +198,7 @@ pub async fn a_day_that_is_jumped_over_is_made_up_for_once(stores: Stores) {
     tick(&context).await.unwrap();
     let before = world.now();
     world.clock.advance(DAY);
-    assert_eq!(clock_watch(&context, Some((before, Duration::ZERO)), world.now()).await.unwrap(), None);
+    assert_eq!(clock_watch(&context, Some((look(before), Duration::ZERO))).await.unwrap().1, None);
     for _ in 0..3 {
         tick(&context).await.unwrap();
         upkeep_tick(&context).await.unwrap();

@@ -10,7 +10,7 @@ use backstay_core::domain::plan::Plan;
 use backstay_core::domain::schedule::{CatchUp, Maintenance, Occurrence, OverlapKey, Schedule, ScheduleState};
 use backstay_core::domain::source::Source;
 use backstay_core::managers::schedule::{PauseWish, Ticked, clock_watch, maintenance_end, plan_pause, tick};
-use backstay_core::ports::schedule::{MaintenanceRow, ScheduledPlan};
+use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduledPlan};
 use backstay_core::ports::store::{JobFilter, Page, StoreError};
 use jiff::Timestamp;
 
@@ -440,8 +440,10 @@ pub async fn a_clock_that_goes_back_holds_nothing_back(stores: Stores) {
     world.clock.set(right);
     world.clock.advance(HOUR);
     assert_eq!(ticked(&context).await, "0 0 0", "it is not even looked at");
-    assert!(clock_watch(&context, Some((ahead, HOUR)), world.now()).await.unwrap().is_some());
-    assert_eq!(clock_watch(&context, Some((right, HOUR)), world.now()).await.unwrap(), None);
+    let before = ClockLook { now: ahead, back: Duration::ZERO };
+    let (seen, moved) = clock_watch(&context, Some((before, HOUR))).await.unwrap();
+    assert!(moved.is_some());
+    assert_eq!(clock_watch(&context, Some((seen, Duration::ZERO))).await.unwrap(), (seen, None));
     assert_eq!(ticked(&context).await, "1 0 0");
     work_off(&world).await;
     for _ in 0..23 {

@@ -8,7 +8,7 @@ use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::job::JobState;
 use backstay_core::domain::lease::LEASE_TTL;
 use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState, nearer};
-use backstay_core::ports::schedule::{MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
+use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
 use backstay_core::ports::store::{PAGE_ROWS_MAX, StoreError};
 use jiff::Timestamp;
 
@@ -29,6 +29,10 @@ impl Rows {
 impl ScheduleStore for FakeStores {
     async fn clock_read(&self) -> Result<Timestamp, StoreError> {
         Ok(self.now())
+    }
+
+    async fn clock_look(&self) -> Result<ClockLook, StoreError> {
+        Ok(ClockLook { now: self.now(), back: self.read(|rows| rows.clock_back) })
     }
 
     async fn schedule_list_due(&self, now: Timestamp, rows_max: u32) -> Result<Vec<ScheduledPlan>, StoreError> {
@@ -125,8 +129,13 @@ impl ScheduleStore for FakeStores {
         Ok(self.read(|rows| rows.agents.values().max().copied()))
     }
 
-    async fn dates_bring_nearer(&self, now: Timestamp, by: Duration) -> Result<u64, StoreError> {
+    async fn dates_bring_nearer(&self, seen: ClockLook, by: Duration) -> Result<Option<u64>, StoreError> {
+        let now = seen.now;
         self.write(|rows, _| {
+            if rows.clock_back != seen.back {
+                return Ok(None);
+            }
+            rows.clock_back += by;
             let mut count = 0;
             let mut bring = |at: &mut Timestamp| {
                 let before = std::mem::replace(at, nearer(*at, now, by));
@@ -157,7 +166,7 @@ impl ScheduleStore for FakeStores {
             for expires_at in rows.agents.values_mut() {
                 *expires_at = (*expires_at).min(now.saturating_add(LEASE_TTL).unwrap_or(Timestamp::MAX));
             }
-            Ok(count)
+            Ok(Some(count))
         })
     }
 
