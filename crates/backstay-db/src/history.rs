@@ -65,6 +65,15 @@ pub(crate) fn event_question(tenant: TenantId, from_sequence: i64, rows_max: u32
         .limit(rows_limit(rows_max))
 }
 
+/// Returns the question for a page of a tenant's events, newest first.
+pub(crate) fn event_page_question(tenant: TenantId, page: Page<i64>) -> Select<event::Entity> {
+    let mut query = event::Entity::find().filter(event::Column::TenantId.eq(tenant.to_string()));
+    if let Some(before) = page.before {
+        query = query.filter(event::Column::Sequence.lt(before));
+    }
+    query.order_by_desc(event::Column::Sequence).limit(rows_limit(page.rows_max))
+}
+
 #[async_trait]
 impl HistoryStore for Database {
     async fn snapshot_get(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {
@@ -125,6 +134,11 @@ impl HistoryStore for Database {
         let query = query.order_by_desc(evidence::Column::Id).limit(rows_limit(page.rows_max));
         let rows = query.all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(evidence::Model::read).collect()
+    }
+
+    async fn event_page(&self, tenant: TenantId, page: Page<i64>) -> Result<Vec<ChainedEvent>, StoreError> {
+        let rows = event_page_question(tenant, page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(event::Model::read).collect()
     }
 
     async fn event_list(

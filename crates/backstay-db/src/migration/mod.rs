@@ -9,7 +9,7 @@
 //! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the API's
 //! door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns, what may be
 //! stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of backups, hooks, what is
-//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, ends, keys, and what agents take.
+//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, ends, keys, what agents take, and pages.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -48,6 +48,7 @@ mod m20261123_000030_conditions;
 mod m20261123_000031_settled;
 mod m20261123_000032_keys;
 mod m20261123_000033_agent;
+mod m20261123_000034_pages;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -91,6 +92,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000031_settled::Settled),
             Box::new(m20261123_000032_keys::Keys),
             Box::new(m20261123_000033_agent::Agent),
+            Box::new(m20261123_000034_pages::Pages),
         ]
     }
 }

@@ -101,6 +101,18 @@ async fn fill(db: &DatabaseConnection, world: &World) {
             "INSERT INTO channel (id, owner, name, kind, settings_json, rules_json, created_at) \
              SELECT {id}, '-', {id}, 'smtp', '{{}}', '[]', 0 FROM {many}"
         ),
+        format!(
+            "INSERT INTO source (id, tenant_id, name, kind, settings_json, retired_mark) \
+             SELECT {id}, '{tenant}', {id}, 'filesystem', '{{}}', '' FROM {many}"
+        ),
+        format!("INSERT INTO item (id, source_id, name, name_hash) SELECT {id}, {id}, {id}, {id} FROM {many}"),
+        format!(
+            "INSERT INTO storage (id, tenant_id, name, kind, settings_json, retired_mark) \
+             SELECT {id}, '{tenant}', {id}, 'local', '{{}}', '' FROM {many}"
+        ),
+        format!(
+            "INSERT INTO template (id, tenant_id, name, said_json) SELECT {id}, '{tenant}', {id}, '{{}}' FROM {many}"
+        ),
         format!("INSERT INTO digest (channel_id, from_at, due_at) SELECT {id}, 0, 9000000000000000 + n FROM {many}"),
         format!(
             "INSERT INTO outbox (id, channel_id, document_json, created_at, tries, sent_at) \
@@ -117,7 +129,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     let analyze = match backend {
         DbBackend::MySql => {
             "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, proof, monitor, ping, watch, event_cursor, digest, \
-             outbox, alert"
+             outbox, alert, source, item, storage, repository, template, channel, tenant"
         }
         _ => "ANALYZE",
     };
@@ -182,6 +194,13 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
         "digest",
         "outbox",
         "alert",
+        "source",
+        "item",
+        "storage",
+        "repository",
+        "template",
+        "channel",
+        "tenant",
     ];
     let (mut lines, mut whole) = (Vec::new(), false);
     for row in &rows {

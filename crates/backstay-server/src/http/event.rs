@@ -7,7 +7,7 @@ use backstay_api::types::list::Rows;
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::extract::{Ask, rows};
+use super::extract::{Ask, page};
 use super::state::ServerState;
 
 pub(super) async fn event_list(
@@ -16,7 +16,8 @@ pub(super) async fn event_list(
     Ask(query): Ask<EventQuery>,
 ) -> Result<Json<Rows<EventView>>, ApiError> {
     let tenant = caller.tenant_seen(&state, query.tenant.as_deref()).await?;
-    let from = query.from_sequence.unwrap_or(1);
-    let events = state.context.history.event_list(tenant.id, from, rows(query.limit)?).await?;
-    Ok(Json(Rows::whole(events.iter().map(EventView::from).collect())))
+    let page = page(query.before.as_deref(), query.limit)?;
+    let events = state.context.history.event_page(tenant.id, page).await?;
+    let rows = events.iter().map(EventView::from).collect();
+    Ok(Json(Rows::page_by(rows, page.rows_max, |row: &EventView| row.sequence.to_string())))
 }

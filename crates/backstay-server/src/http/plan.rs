@@ -1,13 +1,14 @@
 //! Plans.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
-use backstay_api::types::list::{RetiredQuery, Rows};
+use backstay_api::types::list::{PageQuery, RetiredQuery, Rows};
 use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
 use backstay_api::types::retention::ItemRetentionView;
 use backstay_core::domain::id::IdError;
@@ -23,7 +24,7 @@ use backstay_core::ports::store::Retirable;
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body};
+use super::extract::{Ask, Body, may_be_retired, page};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged};
 use super::template::named;
@@ -93,15 +94,17 @@ pub(super) async fn plan_list(
     caller: Caller,
     Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<PlanView>>, ApiError> {
-    let mut plans = state.context.declarations.plan_list(caller.tenant()).await?;
-    plans.retain(|row| query.retired || row.retired_at.is_none());
+    let (filter, page) = may_be_retired(caller.tenant(), query)?;
+    let plans = state.context.declarations.plan_page(&filter, page).await?;
     let mut templates: BTreeMap<_, Templates> = BTreeMap::new();
-    for row in state.context.declarations.template_list(caller.tenant()).await? {
-        templates.entry(row.tenant_id).or_default().insert(row.name.clone(), row);
+    for row in plans.iter().filter(|row| row.template.is_some()) {
+        if let Entry::Vacant(place) = templates.entry(row.tenant_id) {
+            place.insert(plan::templates(&state.context, row.tenant_id).await?);
+        }
     }
     let none = Templates::new();
     let one = |row: &Plan| PlanView::new(row, templates.get(&row.tenant_id).unwrap_or(&none));
-    Ok(Json(Rows::whole(plans.iter().map(one).collect())))
+    Ok(Json(Rows::page(plans.iter().map(one).collect(), page.rows_max, |row| &row.id)))
 }
 
 /// Items of which it is said how long they usually take: more than these scroll what matters away.
@@ -150,9 +153,11 @@ pub(super) async fn plan_schedule(
 pub(super) async fn plan_retention(
     State(state): State<ServerState>,
     Own(plan): Own<Plan>,
+    Ask(query): Ask<PageQuery>,
 ) -> Result<Json<Rows<ItemRetentionView>>, ApiError> {
-    let items = retention::plan_retention(&state.context, plan.id).await?;
-    Ok(Json(Rows::whole(items.iter().map(ItemRetentionView::from).collect())))
+    let page = page(query.before.as_deref(), query.limit)?;
+    let items = retention::plan_retention(&state.context, plan.id, page).await?;
+    Ok(Json(Rows::page(items.iter().map(ItemRetentionView::from).collect(), page.rows_max, |row| &row.item_id)))
 }
 
 pub(super) async fn plan_pause(

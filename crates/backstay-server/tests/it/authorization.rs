@@ -5,6 +5,7 @@
 //! action than [`case`] expects; when the door lets a role through that may not.
 
 use backstay_api::endpoint::{ENDPOINTS, Endpoint, Operation};
+use backstay_api::types::list::NamedQuery;
 use backstay_api::types::monitor::schedule;
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
@@ -61,7 +62,7 @@ pub(crate) struct House {
 }
 
 impl House {
-    async fn build() -> Self {
+    pub(crate) async fn build() -> Self {
         let stores = fakes();
         let served = Served::over(&stores).await;
         Self::of(stores, served).await
@@ -159,7 +160,7 @@ impl House {
     }
 }
 
-fn findings(world: &World) -> Findings {
+pub(crate) fn findings(world: &World) -> Findings {
     Findings {
         files_total: 1,
         bytes_total: 1,
@@ -180,9 +181,9 @@ fn findings(world: &World) -> Findings {
 }
 
 /// What a row is called with, and what another tenant's caller hears.
-struct Case {
-    id: String,
-    query: Vec<(String, String)>,
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) query: Vec<(String, String)>,
     body: Option<Value>,
     foreign: Foreign,
 }
@@ -198,7 +199,7 @@ enum Foreign {
 }
 
 /// Returns the case of a row. The compiler asks for one of each.
-fn case(house: &House, operation: Operation) -> Case {
+pub(crate) fn case(house: &House, operation: Operation) -> Case {
     let (world, name) = (&house.world, format!("n{}", house.world.ten()[9]));
     let (tenant, own) = (json!("ada"), |id: &dyn std::fmt::Display| id.to_string());
     let none = String::new;
@@ -486,17 +487,21 @@ async fn a_token_ends_by_revocation_and_by_its_time() {
     let text = made["secret"].as_str().unwrap();
     assert!(text.starts_with("bk_") && text.len() > 50);
     let client = Client::new(&house.served.url, text.to_owned().into()).unwrap();
-    assert_eq!(client.tenant_list().await.unwrap().rows.len(), 1);
+    assert_eq!(client.tenant_list(&NamedQuery::default()).await.unwrap().rows.len(), 1);
     let shown = client.token_show(made["token"]["id"].as_str().unwrap()).await.unwrap();
     assert!(shown.last_used_at.is_some() && !serde_json::to_string(&shown).unwrap().contains(text));
     client.token_revoke(&shown.id).await.unwrap();
-    assert!(matches!(client.tenant_list().await, Err(ClientError::Problem { problem }) if problem.status == 401));
+    assert!(
+        matches!(client.tenant_list(&NamedQuery::default()).await, Err(ClientError::Problem { problem }) if problem.status == 401)
+    );
     let soon = (house.world.now() + jiff::SignedDuration::from_secs(60)).to_string();
     let made = admin.raw(Operation::TokenCreate, "", &[], Some(&body("b", Some(&soon)))).await.unwrap();
     let client = Client::new(&house.served.url, made["secret"].as_str().unwrap().to_owned().into()).unwrap();
-    client.tenant_list().await.unwrap();
+    client.tenant_list(&NamedQuery::default()).await.unwrap();
     house.world.clock.advance(std::time::Duration::from_secs(60));
-    assert!(matches!(client.tenant_list().await, Err(ClientError::Problem { problem }) if problem.status == 401));
+    assert!(
+        matches!(client.tenant_list(&NamedQuery::default()).await, Err(ClientError::Problem { problem }) if problem.status == 401)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ pub(crate) mod signal;
 pub(crate) mod human;
 pub(crate) mod watch;
 mod args;
-mod named;
+pub(crate) mod named;
 mod connect;
 mod quickstart;
 mod up;

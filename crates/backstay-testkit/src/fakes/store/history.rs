@@ -85,6 +85,11 @@ impl HistoryStore for FakeStores {
         Ok(self.read(|rows| page_of(rows.evidence.iter().filter(shown), |row| row.place.id, page)))
     }
 
+    async fn event_page(&self, tenant: TenantId, page: Page<i64>) -> Result<Vec<ChainedEvent>, StoreError> {
+        let of_tenant = |row: &&ChainedEvent| row.event.tenant_id == tenant;
+        Ok(self.read(|rows| page_of(rows.events.iter().filter(of_tenant), |row| row.sequence, page)))
+    }
+
     async fn event_list(
         &self,
         tenant: TenantId,
