@@ -18,6 +18,8 @@ pub enum Operation {
     SourceKindList,
     /// All storage kinds.
     StorageKindList,
+    /// All channel kinds.
+    ChannelKindList,
     /// Declares a repository.
     RepositoryCreate,
     /// All repositories.
@@ -305,6 +307,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::TenantShow, "tenant_show", (Look, GET, "/api/v1/tenants/{id}", 200), "tenant show", "Returns one tenant."),
     row(Operation::SourceKindList, "source_kind_list", (Describe, GET, "/api/v1/kinds/source", 200), "kinds", "Returns all source kinds."),
     row(Operation::StorageKindList, "storage_kind_list", (Describe, GET, "/api/v1/kinds/storage", 200), "kinds", "Returns all storage kinds."),
+    row(Operation::ChannelKindList, "channel_kind_list", (Describe, GET, "/api/v1/kinds/channel", 200), "kinds", "Returns all channel kinds."),
     row(Operation::RepositoryCreate, "repository_create", (Declare, POST, "/api/v1/repositories", 201), "repository create", "Declares a repository; its first backup makes it."),
     row(Operation::RepositoryList, "repository_list", (Look, GET, "/api/v1/repositories", 200), "repository list", "Returns repositories, newest first."),
     row(Operation::RepositoryShow, "repository_show", (Look, GET, "/api/v1/repositories/{id}", 200), "repository show", "Returns one repository; its ETag goes with a change of it."),

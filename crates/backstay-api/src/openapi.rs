@@ -179,7 +179,9 @@ fn shape(operation: Operation) -> Shape {
         Operation::Metrics => takes_none(body::<String>()),
         Operation::ChangeVerify => takes_query::<ChainQuery>(body::<ChainView>()),
         Operation::ChangeList => takes_query::<PageQuery>(rows::<ChangeView>()),
-        Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
+        Operation::SourceKindList | Operation::StorageKindList | Operation::ChannelKindList => {
+            takes_none(rows::<KindView>())
+        }
         Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),
         Operation::RepositoryList => takes_query::<RetiredQuery>(rows::<RepositoryView>()),
         Operation::SourceCreate => takes_body::<SourceCreate>(body::<SourceView>()),

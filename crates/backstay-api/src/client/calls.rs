@@ -138,6 +138,8 @@ calls! {
     source_kind_list() -> Rows<KindView> = get(SourceKindList, "");
     /// Returns all storage kinds.
     storage_kind_list() -> Rows<KindView> = get(StorageKindList, "");
+    /// Returns all channel kinds.
+    channel_kind_list() -> Rows<KindView> = get(ChannelKindList, "");
     /// Declares a repository.
     repository_create(body: &RepositoryCreate) -> RepositoryView = tell(RepositoryCreate, "", body);
     /// Returns the repositories that a query names.

@@ -168,6 +168,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::QuotaPut => put(quota::quota_put),
         Operation::SourceKindList => get(kind::source_kind_list),
         Operation::StorageKindList => get(kind::storage_kind_list),
+        Operation::ChannelKindList => get(kind::channel_kind_list),
         Operation::RepositoryCreate => post(repository::repository_create),
         Operation::RepositoryRetire => delete(repository::repository_retire),
         Operation::RepositoryList => get(repository::repository_list),

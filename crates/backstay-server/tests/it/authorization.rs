@@ -207,7 +207,9 @@ pub(crate) fn case(house: &House, operation: Operation) -> Case {
         Operation::TenantList => (none(), None, Foreign::WithoutIt),
         Operation::TenantCreate => (none(), Some(json!({ "name": name })), Foreign::Alike),
         Operation::TenantShow => (own(&world.tenant.id), None, Foreign::Missing),
-        Operation::SourceKindList | Operation::StorageKindList => (none(), None, Foreign::Alike),
+        Operation::SourceKindList | Operation::StorageKindList | Operation::ChannelKindList => {
+            (none(), None, Foreign::Alike)
+        }
         Operation::RepositoryCreate => {
             let storage = json!({ "kind": "none", "settings": {} });
             let password = "sealed:kept";

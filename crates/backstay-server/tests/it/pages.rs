@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use crate::authorization::{House, case, findings};
 
 /// Lists that are as long as the program is, and no longer.
-const STATIC: [Operation; 2] = [Operation::SourceKindList, Operation::StorageKindList];
+const STATIC: [Operation; 3] = [Operation::SourceKindList, Operation::StorageKindList, Operation::ChannelKindList];
 
 /// Returns the rows of the table whose answers are pages.
 fn lists() -> Vec<&'static Endpoint> {
