@@ -124,6 +124,8 @@ pub enum Operation {
     EvidenceList,
     /// One record of evidence.
     EvidenceShow,
+    /// Recomputes a tenant's chain of events.
+    EventVerify,
     /// Events, oldest first.
     EventList,
     /// A tenant's events as they happen.
@@ -360,6 +362,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::SnapshotKeep, "snapshot_keep", (Declare, POST, "/api/v1/snapshots/{id}/keep", 200), "snapshot keep", "Leaves a snapshot that was to be forgotten to the rules again. It may be asked again."),
     row(Operation::EvidenceList, "evidence_list", (Look, GET, "/api/v1/evidence", 200), "evidence list", "Returns evidence, newest first."),
     row(Operation::EvidenceShow, "evidence_show", (Look, GET, "/api/v1/evidence/{id}", 200), "evidence show", "Returns one record of evidence."),
+    row(Operation::EventVerify, "event_verify", (Look, GET, "/api/v1/events/verify", 200), "event verify", "Recomputes a tenant's chain of events, from what was swept on, and says where it is broken, if it is."),
     row(Operation::EventList, "event_list", (Look, GET, "/api/v1/events", 200), "event list", "Returns a tenant's events, newest first."),
     row(Operation::EventStream, "event_stream", (Look, GET, "/api/v1/events/stream", 200), "event follow", "Sends a tenant's events as they happen (server-sent events); Last-Event-ID goes on after one."),
     row(Operation::SecretPut, "secret_put", (Declare, POST, "/api/v1/secrets", 201), "secret put", "Keeps a secret, sealed in the database; no answer has it, and a lease alone brings it to its agent."),

@@ -220,6 +220,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::SnapshotRestore => takes_body::<SnapshotRestore>(body::<JobAccepted>()),
         Operation::SnapshotVerify => takes_body::<SnapshotVerify>(body::<JobAccepted>()),
         Operation::EvidenceList => takes_query::<EvidenceQuery>(rows::<EvidenceView>()),
+        Operation::EventVerify => takes_query::<EventStreamQuery>(body::<ChainView>()),
         Operation::EventList => takes_query::<EventQuery>(rows::<EventView>()),
     }
 }

@@ -14,7 +14,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Se
 use crate::Database;
 use crate::declaration::found;
 use crate::dialect::is_among;
-use crate::entity::{attempt, event, evidence, snapshot};
+use crate::entity::{attempt, event, event_anchor, evidence, snapshot};
 use crate::error::store_error;
 
 /// Returns how many rows a page may have.
@@ -149,6 +149,12 @@ impl HistoryStore for Database {
     ) -> Result<Vec<ChainedEvent>, StoreError> {
         let rows = event_question(tenant, from_sequence, rows_max).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(event::Model::read).collect()
+    }
+
+    async fn event_anchor(&self, tenant: TenantId) -> Result<Option<(i64, String)>, StoreError> {
+        let query = event_anchor::Entity::find_by_id(tenant.to_string());
+        let row = query.one(&self.reader).await.map_err(store_error)?;
+        Ok(row.map(|row| (row.sequence, row.hash)))
     }
 
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {

@@ -266,6 +266,9 @@ impl HistoryStore for SteppedStore {
     ) -> Result<Vec<ChainedEvent>, StoreError> {
         self.reads("event_list", self.database.event_list(tenant, from_sequence, rows_max)).await
     }
+    async fn event_anchor(&self, tenant: TenantId) -> Result<Option<(i64, String)>, StoreError> {
+        self.reads("event_anchor", self.database.event_anchor(tenant)).await
+    }
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {
         self.reads("attempt_list", self.database.attempt_list(job)).await
     }

@@ -7,7 +7,7 @@ use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, Dige
 use crate::types::caps::{CapsPut, CapsView};
 use crate::types::change::{ChainQuery, ChainView, ChangeView};
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
-use crate::types::event::{EventQuery, EventView};
+use crate::types::event::{EventQuery, EventStreamQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
@@ -280,6 +280,8 @@ calls! {
     snapshot_verify(id: &str, body: &SnapshotVerify) -> JobAccepted = tell(SnapshotVerify, id, body);
     /// Returns evidence, newest first.
     evidence_list(query: &EvidenceQuery) -> Rows<EvidenceView> = ask(EvidenceList, "", query);
+    /// Recomputes a tenant's chain of events.
+    event_verify(query: &EventStreamQuery) -> ChainView = ask(EventVerify, "", query);
     /// Returns a tenant's events, newest first.
     event_list(query: &EventQuery) -> Rows<EventView> = ask(EventList, "", query);
 }

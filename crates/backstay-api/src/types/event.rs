@@ -54,7 +54,7 @@ pub struct EventQuery {
     pub limit: Option<u32>,
 }
 
-/// Which events a stream begins with.
+/// Which events a stream begins with, or a look at the chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 pub struct EventStreamQuery {
     /// Name of the tenant; `default` when left out.

@@ -372,6 +372,9 @@ pub trait HistoryStore: Send + Sync {
         rows_max: u32,
     ) -> Result<Vec<ChainedEvent>, StoreError>;
 
+    /// Returns place and hash of a tenant's last event that was swept; none while all are there.
+    async fn event_anchor(&self, tenant: TenantId) -> Result<Option<(i64, String)>, StoreError>;
+
     /// Returns a job's attempts, oldest first.
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError>;
 

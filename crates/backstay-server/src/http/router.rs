@@ -219,6 +219,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::SnapshotForget => post(snapshot::snapshot_forget),
         Operation::SnapshotKeep => post(snapshot::snapshot_keep),
         Operation::EvidenceList => get(evidence::evidence_list),
+        Operation::EventVerify => get(event::event_verify),
         Operation::EventList => get(event::event_list),
     }
 }

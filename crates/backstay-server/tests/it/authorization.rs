@@ -293,7 +293,7 @@ pub(crate) fn case(house: &House, operation: Operation) -> Case {
         Operation::SnapshotVerify => (house.snapshot.clone(), Some(json!({})), Foreign::Missing),
         Operation::EvidenceList => (none(), None, Foreign::WithoutIt),
         Operation::EvidenceShow => (house.evidence.clone(), None, Foreign::Missing),
-        Operation::EventList | Operation::EventStream => (none(), None, Foreign::Missing),
+        Operation::EventList | Operation::EventVerify | Operation::EventStream => (none(), None, Foreign::Missing),
         Operation::SecretPut => {
             let body = json!({ "tenant": tenant, "name": name, "value": "hunter2", "replace": true });
             (none(), Some(body), Foreign::Missing)

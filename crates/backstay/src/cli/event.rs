@@ -6,6 +6,7 @@ use backstay_api::Client;
 use backstay_api::types::event::{EventQuery, EventStreamQuery, EventView};
 
 use super::args::Common;
+use super::change::{facts, whole};
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
@@ -27,6 +28,12 @@ pub(crate) enum Verb {
         /// Most rows
         #[arg(long, default_value_t = 100)]
         limit: u32,
+    },
+    /// Check a tenant's whole chain of events, and name the first place at which something is wrong
+    Verify {
+        /// Whose
+        #[arg(long, default_value = TENANT)]
+        tenant: String,
     },
     /// Print a tenant's events as they happen, until a signal
     Follow {
@@ -52,6 +59,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             let rows = list.rows.iter().rev().map(row).collect();
             screen.rows(&list, &["number", "at", "kind", "what happened"], rows, "there is no event yet");
         }
+        Verb::Verify { tenant } => verify(common, tenant, screen).await?,
         Verb::Follow { tenant, after } => {
             let query = EventStreamQuery { tenant: Some(tenant), ..EventStreamQuery::default() };
             let mut signals = Signals::listen();
@@ -65,6 +73,25 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
     }
     Ok(Exit::Done)
+}
+
+async fn verify(common: &Common, tenant: String, screen: &Screen) -> Result<(), CliError> {
+    let found = look(common, async |client| {
+        let ask = async |from_sequence| {
+            client.event_verify(&EventStreamQuery { tenant: Some(tenant.clone()), from_sequence }).await
+        };
+        Ok(whole(ask).await?)
+    })
+    .await?;
+    if let (Some(place), Some(problem)) = (found.broken_sequence, &found.problem) {
+        let heading = format!("the events of {tenant} are broken at number {place}: {problem}");
+        return Err(CliError::new(Exit::Damaged, heading).hint(
+            "Compare with a copy of the database from before; what comes after this number is proved by nothing.",
+        ));
+    }
+    facts(&found, screen);
+    screen.say("\nplaces and hashes are right; keep the last hash elsewhere: it shows when newer events are gone");
+    Ok(())
 }
 
 /// Prints events as they happen. The server ends each stream after a while, or dies; it is taken up where it was.

@@ -101,6 +101,11 @@ impl HistoryStore for FakeStores {
         Ok(self.read(|rows| rows.events.iter().filter(shown).take(rows_max).cloned().collect()))
     }
 
+    /// Nothing is swept here.
+    async fn event_anchor(&self, _: TenantId) -> Result<Option<(i64, String)>, StoreError> {
+        Ok(None)
+    }
+
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {
         Ok(self.read(|rows| rows.attempts.iter().filter(|row| row.key.job_id == job).cloned().collect()))
     }
