@@ -48,6 +48,8 @@ pub enum Operation {
     PlanCreate,
     /// All plans.
     PlanList,
+    /// Says whether plans that are to be declared keep their windows.
+    PlanFit,
     /// One plan.
     PlanShow,
     /// Changes a plan.
@@ -324,6 +326,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::ItemShow, "item_show", (Look, GET, "/api/v1/items/{id}", 200), "item show", "Returns one item."),
     row(Operation::PlanCreate, "plan_create", (Declare, POST, "/api/v1/plans", 201), "plan create", "Declares a plan."),
     row(Operation::PlanList, "plan_list", (Look, GET, "/api/v1/plans", 200), "plan list", "Returns plans, newest first."),
+    row(Operation::PlanFit, "plan_fit", (Declare, POST, "/api/v1/plans/fit", 200), "apply", "Says whether plans that are to be declared can keep their windows beside those that they may not overlap; nothing is declared."),
     row(Operation::PlanShow, "plan_show", (Look, GET, "/api/v1/plans/{id}", 200), "plan show", "Returns one plan; its ETag goes with a change of it."),
     row(Operation::PlanUpdate, "plan_update", (Declare, PATCH, "/api/v1/plans/{id}", 200), "plan update", "Changes what is given of a plan. If-Match with the plan's ETag refuses it when somebody else changed the plan."),
     row(Operation::PlanRequest, "plan_request", (Run, POST, "/api/v1/plans/{id}/run", 202), "plan run", "Asks for a backup of each item of a plan."),

@@ -32,7 +32,9 @@ use crate::types::lease::{
 use crate::types::list::{NamedQuery, PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::plan::{
+    FitView, PlanCreate, PlanFit, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery,
+};
 use crate::types::probe::ProbeView;
 use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
@@ -118,6 +120,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::SourceShow => takes_none(body::<SourceView>()),
         Operation::SourceUpdate => takes_body::<SourceUpdate>(body::<SourceView>()),
         Operation::ItemShow => takes_none(body::<ItemView>()),
+        Operation::PlanFit => takes_body::<PlanFit>(body::<FitView>()),
         Operation::PlanShow => takes_none(body::<PlanView>()),
         Operation::PlanUpdate => takes_body::<PlanUpdate>(body::<PlanView>()),
         Operation::SnapshotShow

@@ -19,7 +19,9 @@ use crate::types::lease::{
 use crate::types::list::{NamedQuery, PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::plan::{
+    FitView, PlanCreate, PlanFit, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery,
+};
 use crate::types::probe::ProbeView;
 use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
@@ -156,6 +158,8 @@ calls! {
     source_retire(id: &str) -> () = get(SourceRetire, id);
     /// Returns a source's items.
     item_list(source_id: &str, query: &PageQuery) -> Rows<ItemView> = ask(ItemList, source_id, query);
+    /// Says whether plans that are to be declared keep their windows.
+    plan_fit(body: &PlanFit) -> FitView = tell(PlanFit, "", body);
     /// Declares a plan.
     plan_create(body: &PlanCreate) -> PlanView = tell(PlanCreate, "", body);
     /// Returns the plans that a query names.

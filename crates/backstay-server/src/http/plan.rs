@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
 use backstay_api::types::list::{PageQuery, RetiredQuery, Rows};
-use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use backstay_api::types::plan::{
+    FitView, PlanCreate, PlanFit, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery,
+};
 use backstay_api::types::retention::ItemRetentionView;
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::job::JobKind;
@@ -19,7 +21,7 @@ use backstay_core::domain::source::Source;
 use backstay_core::domain::template::Templates;
 use backstay_core::managers::plan::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::schedule::{self, PauseWish};
-use backstay_core::managers::{anomaly, job_log, request, retention, retire};
+use backstay_core::managers::{anomaly, fit, job_log, request, retention, retire};
 use backstay_core::ports::store::Retirable;
 
 use super::caller::{Asked, Caller, Own};
@@ -127,6 +129,15 @@ pub(super) async fn plan_request(
         items.push(EnqueuedView::new(item.name, answer, usual));
     }
     Ok((StatusCode::ACCEPTED, Json(PlanRequested { set_id, items })))
+}
+
+pub(super) async fn plan_fit(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Body(body): Body<PlanFit>,
+) -> Result<Json<FitView>, ApiError> {
+    let tenant = caller.tenant_seen(&state, Some(&body.tenant)).await?;
+    Ok(Json(FitView { warnings: fit::wishes_fit(&state.context, tenant.id, body.read()?).await? }))
 }
 
 /// Returns how far a plan is, as it is now.

@@ -112,6 +112,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::SourceShow => get(source::source_show),
         Operation::SourceUpdate => patch(source::source_update),
         Operation::ItemShow => get(source::item_show),
+        Operation::PlanFit => post(plan::plan_fit),
         Operation::PlanShow => get(plan::plan_show),
         Operation::PlanUpdate => patch(plan::plan_update),
         Operation::SnapshotShow => get(snapshot::snapshot_show),

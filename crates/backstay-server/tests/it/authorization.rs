@@ -235,6 +235,7 @@ pub(crate) fn case(house: &House, operation: Operation) -> Case {
             (none(), Some(body), Foreign::Missing)
         }
         Operation::PlanList => (none(), None, Foreign::WithoutIt),
+        Operation::PlanFit => (none(), Some(json!({ "tenant": tenant, "plans": [] })), Foreign::Missing),
         Operation::PlanShow => (own(&world.plan.id), None, Foreign::Missing),
         Operation::PlanUpdate => (own(&world.plan.id), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
         Operation::PlanSchedule

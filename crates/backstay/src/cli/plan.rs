@@ -274,7 +274,12 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 pub(super) async fn warnings(client: &Client, id: &str) -> Vec<String> {
     let said = client.plan_explain(id, &ExplainQuery::default()).await;
     let warnings = said.map(|view| view.warnings).unwrap_or_default();
-    warnings.into_iter().map(|words| format!("warning: its window is too short: {words}")).collect()
+    warnings.iter().map(|words| warning(words)).collect()
+}
+
+/// Says what is wrong with a plan's window, as a warning.
+pub(super) fn warning(words: &str) -> String {
+    format!("warning: its window is too short: {words}")
 }
 
 /// Returns what a plan's retention says of each of its items, by their names.
