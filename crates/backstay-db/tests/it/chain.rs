@@ -89,11 +89,12 @@ async fn broken_events_are_named(raw: DatabaseConnection, stores: Stores) {
     raw.execute_unprepared(&message("CONCAT(message, 'x')")).await.unwrap();
     assert_eq!(events_verdict(&world).await, "510: its hash is not of its text and of the event before it");
     raw.execute_unprepared(&message("REPLACE(message, 'x', '')")).await.unwrap();
-    let kind = |word: &str| format!("UPDATE event SET kind = '{word}' WHERE sequence = 3");
-    raw.execute_unprepared(&kind("nonsense")).await.unwrap();
+    let named = |id: &str| format!("UPDATE event SET id = '{id}' WHERE sequence = 3");
+    let id = world.events().await[2].event.id.to_string();
+    raw.execute_unprepared(&named("x")).await.unwrap();
     let found = events_verdict(&world).await;
     assert!(found.starts_with("3: it cannot be read: "), "{found}");
-    raw.execute_unprepared(&kind("skipped")).await.unwrap();
+    raw.execute_unprepared(&named(&id)).await.unwrap();
     assert_eq!(events_verdict(&world).await, "520 right");
     raw.execute_unprepared("DELETE FROM event WHERE sequence = 7").await.unwrap();
     assert_eq!(events_verdict(&world).await, "7: there is no event at this place");

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_core::domain::event::{EventKind, chain_hash};
+use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::JobSetId;
 use backstay_core::domain::job::Outcome;
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::sweep::Sweepable;
+use backstay_core::managers::event::event_verify;
 use backstay_core::ports::notice::{Mark, NoticeWrite};
-use backstay_core::ports::store::{Settlement, StoreError};
+use backstay_core::ports::store::{HistoryStore as _, Settlement, StoreError};
 use backstay_core::ports::sweep::SweepStore as _;
 use backstay_db::{Database, MasterKey, MasterKeys, SealError, SealedSecrets};
+use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::secret;
 use backstay_testkit::conformance::world::{TTL, World};
 use backstay_testkit::fakes::random::SeededRandom;

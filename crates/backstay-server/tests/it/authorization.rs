@@ -370,7 +370,10 @@ pub(crate) fn case(house: &House, operation: Operation) -> Case {
             (none(), None, Foreign::Alike)
         }
     };
-    let named = matches!(operation, Operation::EventList | Operation::EventStream | Operation::DigestShow);
+    let named = matches!(
+        operation,
+        Operation::EventList | Operation::EventVerify | Operation::EventStream | Operation::DigestShow
+    );
     let query = match operation {
         _ if named => vec![("tenant".to_owned(), "ada".to_owned())],
         Operation::SnapshotRead => vec![("path".to_owned(), "/x".to_owned())],

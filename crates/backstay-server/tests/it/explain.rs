@@ -162,7 +162,11 @@ async fn plans_that_cannot_keep_their_windows_say_so() {
     assert_eq!(client.plan_fit(&ending).await.unwrap().warnings, Vec::<String>::new());
     let unknown = PlanFit { plans: vec![PlanWished { source_id: None, ..of_template }], ..wish };
     let said = client.plan_fit(&unknown).await.unwrap().warnings;
-    assert_eq!(said, ["daily may wait 75 min for plans that it may not overlap; its start window is 10 min"]);
+    let expected = [
+        "daily, photos together need 30.0 hours of work in each 24 and may not overlap",
+        "daily may wait 75 min for plans that it may not overlap; its start window is 10 min",
+    ];
+    assert_eq!(said, expected);
 }
 
 /// The first in the line is the first that is leased, with caps as without.
