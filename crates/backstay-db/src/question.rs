@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::store::{BackupPlace, JobFilter, NamedFilter, Page, SnapshotFilter};
 use jiff::Timestamp;
@@ -52,6 +52,8 @@ pub struct Asked {
     pub plan: PlanId,
     /// Its repository.
     pub repository: RepositoryId,
+    /// A source with many items, as others have.
+    pub source: SourceId,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -142,7 +144,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("proofs due", proof_question(asked.now, 50).build(backend)),
         ("monitors due", monitor_question(asked.now, 50).build(backend)),
         ("pings of a monitor", pings_question(&asked.plan.to_string(), &rest).build(backend)),
-        ("items of a source", items_page_question(&asked.plan.to_string(), &rest).build(backend)),
+        ("items of a source", items_page_question(&asked.source.to_string(), &rest).build(backend)),
         (
             "events, the newest first",
             event_page_question(asked.tenant, Page { before: Some(19_900), rows_max: 50 }).build(backend),
