@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use backstay_core::domain::id::TenantId;
 use backstay_core::domain::job::LeasedRepository;
 use backstay_core::ports::snapshot::{
-    Difference, Differences, Entry, EntryKind, FoundEntries, MetadataToo, OneSide, READ_BYTES_MAX, ReadError, Rows,
-    SnapshotReader,
+    Difference, Differences, Entry, EntryKind, EntryPage, FoundEntries, MetadataToo, OneSide, READ_BYTES_MAX,
+    ReadError, Rows, SnapshotReader,
 };
 use backstay_engine::browse::{Found, find, list, read_range};
 use backstay_engine::format::id::Id;
@@ -173,10 +173,12 @@ impl SnapshotReader for EngineReader {
         repository: &LeasedRepository,
         snapshot_foreign_id: &str,
         path: &[u8],
+        page: EntryPage,
     ) -> Result<Vec<Entry>, ReadError> {
         let path = path.to_vec();
         let look = move |open: &OpenSnapshot, interrupt: &Interrupt| {
-            list(&open.repository, &mut blobs_of(open, interrupt), open.tree, &path)
+            let takes = |name: &[u8], known| page.takes(name, known);
+            list(&open.repository, &mut blobs_of(open, interrupt), open.tree, &path, takes)
         };
         let found = self.look(repository, snapshot_foreign_id, look).await?;
         Ok(found.into_iter().map(entry_of).collect())

@@ -19,7 +19,8 @@ use crate::call::Call;
 use crate::endpoint::{Method, Operation, endpoint};
 use crate::problem::Problem;
 use crate::servers::Servers;
-use crate::types::event::{EventQuery, EventView};
+use crate::types::event::{EventStreamQuery, EventView};
+use crate::types::list::{Paged, Rows};
 
 /// Why a call did not give its answer.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +174,11 @@ async fn checked(answer: reqwest::Response, url: &str) -> Result<reqwest::Respon
 /// Says whether an answer is one of a replica that is going, or whose database is away for it.
 const fn is_away(status: u16) -> bool {
     matches!(status, 502..=504)
+}
+
+/// Says whether a call asks for a page that is not the first one.
+fn is_next(call: &Call) -> bool {
+    call.query.iter().any(|(name, _)| name == "before")
 }
 
 /// Returns a query's value as it is written.
@@ -383,15 +389,51 @@ impl Client {
             value["value"] = "THE SECRET".into();
         }
         let call = Call { operation, id: id.to_owned(), query, body };
-        *shown.lock().expect("nobody panics while writing a call down") = Some(call);
+        let mut shown = shown.lock().expect("nobody panics while writing a call down");
+        // Of a list that is gone through page by page, the call of its first page is the one.
+        let goes_on = |first: &Call| first.operation == operation && first.id == id && is_next(&call);
+        if !shown.as_ref().is_some_and(goes_on) {
+            *shown = Some(call);
+        }
         if is_look { Ok(()) } else { Err(ClientError::Shown) }
+    }
+
+    /// Returns all rows of a list that a query names, page by page, in the list's own order. A limit that the query has is
+    /// that of all rows.
+    ///
+    /// ```no_run
+    /// # use backstay_api::{Client, ClientError, types::list::RetiredQuery};
+    /// # async fn all(client: &Client) -> Result<(), ClientError> {
+    /// let plans = client.all(RetiredQuery::default(), Client::plan_list).await?.rows;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn all<T, Q: Paged>(
+        &self,
+        mut query: Q,
+        list: impl AsyncFn(&Self, &Q) -> Result<Rows<T>, ClientError>,
+    ) -> Result<Rows<T>, ClientError> {
+        let mut left = query.limit().unwrap_or(u32::MAX);
+        let mut rows = Vec::new();
+        loop {
+            *query.limit() = Some(left.min(Q::ROWS_MAX));
+            let page = list(self, &query).await?;
+            left = left.saturating_sub(u32::try_from(page.rows.len()).unwrap_or(left));
+            rows.extend(page.rows);
+            *query.before() = page.next_before.clone();
+            if page.next_before.is_none() || left == 0 {
+                return Ok(Rows { rows, next_before: page.next_before });
+            }
+        }
     }
 
     /// Follows a tenant's events as they happen, from after a place in the chain.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn event_stream(&self, query: &EventQuery, after: Option<i64>) -> Result<EventStream, ClientError> {
+    pub async fn event_stream(&self, query: &EventStreamQuery, after: Option<i64>) -> Result<EventStream, ClientError> {
         self.show::<_, ()>(Operation::EventStream, "", query, None)?;
         let mut asked = 0;
         loop {

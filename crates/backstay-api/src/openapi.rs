@@ -20,7 +20,7 @@ use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, Dige
 use crate::types::caps::{CapsPut, CapsView};
 use crate::types::change::{ChainQuery, ChainView, ChangeView};
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
-use crate::types::event::{EventQuery, EventView};
+use crate::types::event::{EventQuery, EventStreamQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
@@ -29,10 +29,12 @@ use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
-use crate::types::list::{PageQuery, RetiredQuery, Rows};
+use crate::types::list::{NamedQuery, PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::plan::{
+    FitView, PlanCreate, PlanFit, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery,
+};
 use crate::types::probe::ProbeView;
 use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
@@ -108,7 +110,7 @@ fn gives_none(shape: Shape) -> Shape {
 
 fn shape(operation: Operation) -> Shape {
     match operation {
-        Operation::TenantList => takes_none(rows::<TenantView>()),
+        Operation::TenantList => takes_query::<NamedQuery>(rows::<TenantView>()),
         Operation::TenantCreate => takes_body::<TenantCreate>(body::<TenantView>()),
         Operation::TenantShow => takes_none(body::<TenantView>()),
         Operation::RepositoryShow => takes_none(body::<RepositoryView>()),
@@ -118,6 +120,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::SourceShow => takes_none(body::<SourceView>()),
         Operation::SourceUpdate => takes_body::<SourceUpdate>(body::<SourceView>()),
         Operation::ItemShow => takes_none(body::<ItemView>()),
+        Operation::PlanFit => takes_body::<PlanFit>(body::<FitView>()),
         Operation::PlanShow => takes_none(body::<PlanView>()),
         Operation::PlanUpdate => takes_body::<PlanUpdate>(body::<PlanView>()),
         Operation::SnapshotShow
@@ -128,16 +131,16 @@ fn shape(operation: Operation) -> Shape {
         | Operation::SnapshotForget
         | Operation::SnapshotKeep => takes_none(body::<SnapshotView>()),
         Operation::EvidenceShow => takes_none(body::<EvidenceView>()),
-        Operation::EventStream => takes_query::<EventQuery>(body::<EventView>()),
+        Operation::EventStream => takes_query::<EventStreamQuery>(body::<EventView>()),
         Operation::SecretPut => takes_body::<SecretPut>(body::<SecretView>()),
-        Operation::SecretList => takes_none(rows::<SecretView>()),
+        Operation::SecretList => takes_query::<NamedQuery>(rows::<SecretView>()),
         Operation::SecretRemove => gives_none(takes_none(body::<Problem>())),
         Operation::TokenCreate => takes_body::<TokenCreate>(body::<TokenMade>()),
         Operation::TokenList => takes_query::<PageQuery>(rows::<TokenView>()),
         Operation::TokenShow => takes_none(body::<TokenView>()),
         Operation::TokenRevoke => gives_none(takes_none(body::<Problem>())),
         Operation::ChannelCreate => takes_body::<ChannelCreate>(body::<ChannelView>()),
-        Operation::ChannelList => takes_none(rows::<ChannelView>()),
+        Operation::ChannelList => takes_query::<NamedQuery>(rows::<ChannelView>()),
         Operation::ChannelShow => takes_none(body::<ChannelView>()),
         Operation::ChannelUpdate => takes_body::<ChannelUpdate>(body::<ChannelView>()),
         Operation::ChannelRemove | Operation::ChannelTest => gives_none(takes_none(body::<Problem>())),
@@ -156,11 +159,11 @@ fn shape(operation: Operation) -> Shape {
         Operation::StorageUpdate => takes_body::<StorageUpdate>(body::<StorageDetail>()),
         Operation::StorageRetire => gives_none(takes_none(body::<Problem>())),
         Operation::MonitorCreate => takes_body::<MonitorCreate>(body::<MonitorView>()),
-        Operation::MonitorList => takes_none(rows::<MonitorView>()),
+        Operation::MonitorList => takes_query::<NamedQuery>(rows::<MonitorView>()),
         Operation::MonitorShow => takes_none(body::<MonitorView>()),
         Operation::MonitorUpdate => takes_body::<MonitorUpdate>(body::<MonitorView>()),
         Operation::MonitorRetire => gives_none(takes_none(body::<Problem>())),
-        Operation::PingList => takes_none(rows::<PingView>()),
+        Operation::PingList => takes_query::<PageQuery>(rows::<PingView>()),
         Operation::SourceTest | Operation::StorageTest => takes_none(body::<ProbeView>()),
         Operation::PurgeShow => takes_none(body::<PurgeView>()),
         Operation::PurgeAnnounce => takes_body::<PurgeAnnounce>(body::<PurgeView>()),
@@ -168,31 +171,33 @@ fn shape(operation: Operation) -> Shape {
         Operation::PurgeConfirm => takes_body::<PurgeConfirm>(body::<PurgeView>()),
         Operation::SecretTest => gives_none(takes_body::<SecretTest>(body::<Problem>())),
         Operation::TemplateCreate => takes_body::<TemplateCreate>(body::<TemplateView>()),
-        Operation::TemplateList => takes_none(rows::<TemplateView>()),
+        Operation::TemplateList => takes_query::<NamedQuery>(rows::<TemplateView>()),
         Operation::TemplateShow => takes_none(body::<TemplateView>()),
         Operation::TemplateUpdate => takes_body::<TemplateUpdate>(body::<TemplateView>()),
         Operation::TemplateRemove => gives_none(takes_none(body::<Problem>())),
-        Operation::QuotaList => takes_none(rows::<QuotaView>()),
+        Operation::QuotaList => takes_query::<PageQuery>(rows::<QuotaView>()),
         Operation::QuotaShow => takes_none(body::<QuotaView>()),
         Operation::QuotaPut => takes_body::<QuotaPut>(body::<QuotaView>()),
-        Operation::AgentList => takes_none(rows::<AgentView>()),
+        Operation::AgentList => takes_query::<PageQuery>(rows::<AgentView>()),
         Operation::Metrics => takes_none(body::<String>()),
         Operation::ChangeVerify => takes_query::<ChainQuery>(body::<ChainView>()),
         Operation::ChangeList => takes_query::<PageQuery>(rows::<ChangeView>()),
-        Operation::SourceKindList | Operation::StorageKindList => takes_none(rows::<KindView>()),
+        Operation::SourceKindList | Operation::StorageKindList | Operation::ChannelKindList => {
+            takes_none(rows::<KindView>())
+        }
         Operation::RepositoryCreate => takes_body::<RepositoryCreate>(body::<RepositoryView>()),
         Operation::RepositoryList => takes_query::<RetiredQuery>(rows::<RepositoryView>()),
         Operation::SourceCreate => takes_body::<SourceCreate>(body::<SourceView>()),
         Operation::SourceList => takes_query::<RetiredQuery>(rows::<SourceView>()),
-        Operation::ItemList => takes_none(rows::<ItemView>()),
+        Operation::ItemList => takes_query::<PageQuery>(rows::<ItemView>()),
         Operation::PlanCreate => takes_body::<PlanCreate>(body::<PlanView>()),
         Operation::PlanList => takes_query::<RetiredQuery>(rows::<PlanView>()),
         Operation::PlanRequest => takes_none(body::<PlanRequested>()),
         Operation::PlanSchedule => takes_query::<ScheduleQuery>(body::<PlanScheduleView>()),
         Operation::PlanPause | Operation::PlanResume => takes_none(body::<PlanScheduleView>()),
         Operation::PlanClear => gives_none(takes_none(body::<Problem>())),
-        Operation::PlanRetention => takes_none(rows::<ItemRetentionView>()),
-        Operation::MaintenanceList => takes_none(rows::<MaintenanceView>()),
+        Operation::PlanRetention => takes_query::<PageQuery>(rows::<ItemRetentionView>()),
+        Operation::MaintenanceList => takes_query::<PageQuery>(rows::<MaintenanceView>()),
         Operation::MaintenanceCreate => takes_body::<MaintenanceCreate>(body::<MaintenanceView>()),
         Operation::MaintenanceRemove => gives_none(takes_none(body::<Problem>())),
         Operation::JobList => takes_query::<JobQuery>(rows::<JobView>()),
@@ -218,6 +223,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::SnapshotRestore => takes_body::<SnapshotRestore>(body::<JobAccepted>()),
         Operation::SnapshotVerify => takes_body::<SnapshotVerify>(body::<JobAccepted>()),
         Operation::EvidenceList => takes_query::<EvidenceQuery>(rows::<EvidenceView>()),
+        Operation::EventVerify => takes_query::<EventStreamQuery>(body::<ChainView>()),
         Operation::EventList => takes_query::<EventQuery>(rows::<EventView>()),
     }
 }

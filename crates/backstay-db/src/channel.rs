@@ -1,8 +1,8 @@
 //! Channels and the windows of their digests.
 
 use backstay_core::domain::channel::Channel;
-use backstay_core::domain::id::{ChannelId, TenantId};
-use backstay_core::ports::store::StoreError;
+use backstay_core::domain::id::ChannelId;
+use backstay_core::ports::store::{NamedFilter, Page, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect};
@@ -12,6 +12,8 @@ use crate::database::commit;
 use crate::declaration::found;
 use crate::entity::{channel, digest, digest_told, outbox};
 use crate::error::{insert_error, store_error};
+use crate::page::channels_question;
+use crate::row::readable;
 
 impl Database {
     pub(crate) async fn channel_add_once(
@@ -92,24 +94,26 @@ impl Database {
         commit(tx).await
     }
 
-    pub(crate) async fn channels(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError> {
-        let mut query = channel::Entity::find();
-        if let Some(tenant) = tenant {
-            query = query.filter(channel::Column::TenantId.eq(tenant.to_string()));
-        }
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        let mut channels = Vec::with_capacity(rows.len());
-        for row in rows {
-            let channel_id = row.id.clone();
-            match row.read() {
-                Ok(channel) => channels.push(channel),
-                // One that cannot be read must not silence the others.
-                Err(error) => {
-                    tracing::error!(channel_id, error = %error, "a channel is passed over: it cannot be read")
-                }
+    /// Returns a page of channels. One that cannot be read must not silence the others, nor end the list: the next ones take
+    /// its place.
+    pub(crate) async fn channels(
+        &self,
+        filter: &NamedFilter,
+        mut page: Page<ChannelId>,
+    ) -> Result<Vec<Channel>, StoreError> {
+        let mut channels = Vec::new();
+        let mut before = page.before.map(|id| id.to_string());
+        loop {
+            let rest = Page { before, rows_max: page.rows_max };
+            let rows = channels_question(filter, &rest).all(&self.reader).await.map_err(store_error)?;
+            before = rows.last().map(|row| row.id.clone());
+            let (found, wanted) = (rows.len(), page.rows_max as usize);
+            let readable = readable(rows, "channel", |row| row.id.clone(), channel::Model::read);
+            page.rows_max -= u32::try_from(readable.len()).unwrap_or(page.rows_max);
+            channels.extend(readable);
+            if page.rows_max == 0 || found < wanted {
+                return Ok(channels);
             }
         }
-        channels.sort_by_key(|channel| (channel.name.clone(), channel.id));
-        Ok(channels)
     }
 }

@@ -1,6 +1,4 @@
-//! What people declare: tenants, sources with their items, repositories, plans.
-//!
-//! Lists are sorted by name here, not in SQL: databases disagree about the order of letters and of `-`.
+//! What people declare: tenants, sources with their items, repositories, plans. The questions of lists are in `page`.
 
 use async_trait::async_trait;
 use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SourceId, StorageId, TemplateId, TenantId};
@@ -13,16 +11,22 @@ use backstay_core::domain::source::Source;
 use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
-use backstay_core::ports::store::{BackupFacts, BackupPlace, DeclarationStore, Retirable, StoreError};
+use backstay_core::ports::store::{
+    BackupFacts, BackupPlace, DeclarationStore, NamedFilter, Page, Retirable, StoreError,
+};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::database::commit;
-use crate::entity::{item, plan, repository, source, tenant};
+use crate::entity::{item, plan, repository, source, storage, template, tenant};
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
 use crate::notice::{cursor_add, watch_plan};
+use crate::page::{
+    items_page_question, plans_page_question, repositories_question, sources_question, storages_question,
+    templates_question, tenants_question,
+};
 use crate::proof::proof_add;
 use crate::quota::usage_add;
 use crate::retire::plan_permit;
@@ -36,17 +40,6 @@ use crate::{Database, Now};
 /// Returns the row that was looked for, or says that there is none.
 pub(crate) fn found<T>(row: Option<T>, noun: &'static str, key: impl ToString) -> Result<T, StoreError> {
     row.ok_or_else(|| StoreError::NotFound { noun, key: key.to_string() })
-}
-
-/// Reads rows and sorts their values by name.
-fn by_name<M, T, K: Ord>(
-    rows: Vec<M>,
-    read: impl Fn(M) -> Result<T, StoreError>,
-    name: impl Fn(&T) -> K,
-) -> Result<Vec<T>, StoreError> {
-    let mut values = rows.into_iter().map(read).collect::<Result<Vec<T>, _>>()?;
-    values.sort_by_key(name);
-    Ok(values)
 }
 
 #[async_trait]
@@ -70,9 +63,9 @@ impl DeclarationStore for Database {
         found(query.one(&self.reader).await.map_err(store_error)?, "tenant", name)?.read()
     }
 
-    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
-        let rows = tenant::Entity::find().all(&self.reader).await.map_err(store_error)?;
-        by_name(rows, tenant::Model::read, |tenant| tenant.name.clone())
+    async fn tenant_page(&self, filter: &NamedFilter, page: Page<TenantId>) -> Result<Vec<Tenant>, StoreError> {
+        let rows = tenants_question(filter, &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(tenant::Model::read).collect()
     }
 
     async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
@@ -83,8 +76,8 @@ impl DeclarationStore for Database {
         self.retrying(|| self.quota_put_once(tenant, seen, quota)).await
     }
 
-    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
-        self.quotas().await
+    async fn quota_list(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+        self.quotas(tenants).await
     }
 
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
@@ -107,13 +100,9 @@ impl DeclarationStore for Database {
         self.retrying(|| self.source_settings_put_once(old, settings, added)).await
     }
 
-    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
-        let mut query = source::Entity::find();
-        if let Some(tenant) = tenant {
-            query = query.filter(source::Column::TenantId.eq(tenant.to_string()));
-        }
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        by_name(rows, source::Model::read, |source| (source.name.clone(), source.id))
+    async fn source_page(&self, filter: &NamedFilter, page: Page<SourceId>) -> Result<Vec<Source>, StoreError> {
+        let rows = sources_question(filter, &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(source::Model::read).collect()
     }
 
     async fn item_get(&self, id: ItemId) -> Result<Item, StoreError> {
@@ -121,10 +110,9 @@ impl DeclarationStore for Database {
         found(row, "item", id)?.read()
     }
 
-    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
-        let query = item::Entity::find().filter(item::Column::SourceId.eq(source.to_string()));
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        by_name(rows, item::Model::read, |item| item.name.clone())
+    async fn item_page(&self, source: SourceId, page: Page<ItemId>) -> Result<Vec<Item>, StoreError> {
+        let rows = items_page_question(&source.to_string(), &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(item::Model::read).collect()
     }
 
     async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError> {
@@ -139,8 +127,9 @@ impl DeclarationStore for Database {
         self.storage_of(id).await
     }
 
-    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
-        self.storages(tenant).await
+    async fn storage_page(&self, filter: &NamedFilter, page: Page<StorageId>) -> Result<Vec<Storage>, StoreError> {
+        let rows = storages_question(filter, &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(storage::Model::read).collect()
     }
 
     async fn storage_credentials_put(
@@ -168,13 +157,13 @@ impl DeclarationStore for Database {
         found(row, "repository", id)?.read()
     }
 
-    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError> {
-        let mut query = repository::Entity::find();
-        if let Some(tenant) = tenant {
-            query = query.filter(repository::Column::TenantId.eq(tenant.to_string()));
-        }
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        by_name(rows, repository::Model::read, |repository| (repository.name.clone(), repository.id))
+    async fn repository_page(
+        &self,
+        filter: &NamedFilter,
+        page: Page<RepositoryId>,
+    ) -> Result<Vec<Repository>, StoreError> {
+        let rows = repositories_question(filter, &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(repository::Model::read).collect()
     }
 
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
@@ -196,13 +185,9 @@ impl DeclarationStore for Database {
         found(row, "plan", id)?.read()
     }
 
-    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError> {
-        let mut query = plan::Entity::find();
-        if let Some(tenant) = tenant {
-            query = query.filter(plan::Column::TenantId.eq(tenant.to_string()));
-        }
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        by_name(rows, plan::Model::read, |plan| (plan.name.clone(), plan.id))
+    async fn plan_page(&self, filter: &NamedFilter, page: Page<PlanId>) -> Result<Vec<Plan>, StoreError> {
+        let rows = plans_page_question(filter, &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(plan::Model::read).collect()
     }
 
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
@@ -217,8 +202,9 @@ impl DeclarationStore for Database {
         self.template_of(id).await
     }
 
-    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
-        self.templates(tenant).await
+    async fn template_page(&self, filter: &NamedFilter, page: Page<TemplateId>) -> Result<Vec<Template>, StoreError> {
+        let rows = templates_question(filter, &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(template::Model::read).collect()
     }
 
     async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {

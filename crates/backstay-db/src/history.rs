@@ -14,7 +14,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Se
 use crate::Database;
 use crate::declaration::found;
 use crate::dialect::is_among;
-use crate::entity::{attempt, event, evidence, snapshot};
+use crate::entity::{attempt, event, event_anchor, evidence, snapshot};
 use crate::error::store_error;
 
 /// Returns how many rows a page may have.
@@ -63,6 +63,15 @@ pub(crate) fn event_question(tenant: TenantId, from_sequence: i64, rows_max: u32
         .filter(event::Column::Sequence.gte(from_sequence))
         .order_by_asc(event::Column::Sequence)
         .limit(rows_limit(rows_max))
+}
+
+/// Returns the question for a page of a tenant's events, newest first.
+pub(crate) fn event_page_question(tenant: TenantId, page: Page<i64>) -> Select<event::Entity> {
+    let mut query = event::Entity::find().filter(event::Column::TenantId.eq(tenant.to_string()));
+    if let Some(before) = page.before {
+        query = query.filter(event::Column::Sequence.lt(before));
+    }
+    query.order_by_desc(event::Column::Sequence).limit(rows_limit(page.rows_max))
 }
 
 #[async_trait]
@@ -127,6 +136,11 @@ impl HistoryStore for Database {
         rows.into_iter().map(evidence::Model::read).collect()
     }
 
+    async fn event_page(&self, tenant: TenantId, page: Page<i64>) -> Result<Vec<ChainedEvent>, StoreError> {
+        let rows = event_page_question(tenant, page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(event::Model::read).collect()
+    }
+
     async fn event_list(
         &self,
         tenant: TenantId,
@@ -135,6 +149,12 @@ impl HistoryStore for Database {
     ) -> Result<Vec<ChainedEvent>, StoreError> {
         let rows = event_question(tenant, from_sequence, rows_max).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(event::Model::read).collect()
+    }
+
+    async fn event_anchor(&self, tenant: TenantId) -> Result<Option<(i64, String)>, StoreError> {
+        let query = event_anchor::Entity::find_by_id(tenant.to_string());
+        let row = query.one(&self.reader).await.map_err(store_error)?;
+        Ok(row.map(|row| (row.sequence, row.hash)))
     }
 
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {

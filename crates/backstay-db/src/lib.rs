@@ -32,6 +32,7 @@ mod declaration;
 mod event;
 mod facts;
 mod history;
+mod page;
 mod meter;
 mod monitor;
 mod job;

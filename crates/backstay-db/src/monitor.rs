@@ -1,11 +1,11 @@
 //! Monitors and their pings. What is told of a monitor is an event at the end of its tenant's chain, written with its row.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{MonitorId, TenantId};
+use backstay_core::domain::id::{MonitorId, PingId, TenantId};
 use backstay_core::domain::monitor::{Monitor, PINGS_KEPT, Ping};
 use backstay_core::domain::name::Name;
 use backstay_core::ports::monitor::{MonitorStore, MonitorWrite};
-use backstay_core::ports::store::StoreError;
+use backstay_core::ports::store::{NamedFilter, Page, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -20,6 +20,7 @@ use crate::entity::{monitor, ping};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::history::rows_limit;
+use crate::page::{monitors_question, pings_question};
 use crate::row::{count_cell, readable};
 
 /// Pings beyond those that are kept which one write takes away: one comes with each, the rest is slack.
@@ -116,15 +117,9 @@ impl MonitorStore for Database {
         query.one(&self.reader).await.map_err(store_error)?.map(monitor::Model::read).transpose()
     }
 
-    async fn monitor_list(&self, tenant: Option<TenantId>) -> Result<Vec<Monitor>, StoreError> {
-        let mut query = monitor::Entity::find().filter(monitor::Column::LiveKey.is_not_null());
-        if let Some(tenant) = tenant {
-            query = query.filter(monitor::Column::TenantId.eq(tenant.to_string()));
-        }
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        let mut rows = rows.into_iter().map(monitor::Model::read).collect::<Result<Vec<_>, _>>()?;
-        rows.sort_by(|left, right| (&left.name, left.id).cmp(&(&right.name, right.id)));
-        Ok(rows)
+    async fn monitor_page(&self, filter: &NamedFilter, page: Page<MonitorId>) -> Result<Vec<Monitor>, StoreError> {
+        let rows = monitors_question(filter, &page).all(&self.reader).await.map_err(store_error)?;
+        rows.into_iter().map(monitor::Model::read).collect()
     }
 
     async fn monitor_put(&self, write: MonitorWrite<'_>) -> Result<bool, StoreError> {
@@ -136,9 +131,8 @@ impl MonitorStore for Database {
         Ok(readable(rows, "monitor", |row| row.id.clone(), monitor::Model::read))
     }
 
-    async fn ping_list(&self, id: MonitorId) -> Result<Vec<Ping>, StoreError> {
-        let query = ping_question(&id.to_string()).limit(u64::from(PINGS_KEPT));
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
+    async fn ping_page(&self, id: MonitorId, page: Page<PingId>) -> Result<Vec<Ping>, StoreError> {
+        let rows = pings_question(&id.to_string(), &page).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(ping::Model::read).collect()
     }
 }

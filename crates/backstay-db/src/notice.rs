@@ -14,7 +14,7 @@ use backstay_core::ports::notice::{
     AlertFilter, AlertRow, Behind, DigestDue, DigestTold, Mark, NoticeStore, NoticeWrite, OutboxCounts, OutboxRow,
     Outgoing, Watched,
 };
-use backstay_core::ports::store::{Page, StoreError};
+use backstay_core::ports::store::{NamedFilter, Page, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use sea_orm::{
@@ -255,8 +255,8 @@ impl NoticeStore for Database {
         found(row, "channel", id)?.read()
     }
 
-    async fn channel_list(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError> {
-        self.channels(tenant).await
+    async fn channel_page(&self, filter: &NamedFilter, page: Page<ChannelId>) -> Result<Vec<Channel>, StoreError> {
+        self.channels(filter, page).await
     }
 
     async fn channel_put(

@@ -1,12 +1,12 @@
 //! How far the proofs of repositories are: what is due, what a look and a verify write, and the budgets behind it.
 
-use backstay_core::domain::id::{RepositoryId, TenantId};
+use backstay_core::domain::id::RepositoryId;
 use backstay_core::domain::job::{Instruction, Job, JobKind};
 use backstay_core::domain::proof::{Proof, SliceRead, VerifyBudget};
 use backstay_core::domain::repository::Repository;
 use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, Select,
@@ -15,7 +15,7 @@ use sea_orm::{
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
-use crate::dialect::parent_lock;
+use crate::dialect::{is_among, parent_lock};
 use crate::entity::repository::within_cell;
 use crate::entity::{job, proof, repository};
 use crate::error::{insert_error, store_error};
@@ -81,16 +81,10 @@ impl Database {
         found(row, "repository", repository)?.read()
     }
 
-    pub(crate) async fn proofs(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError> {
-        let mut query = proof::Entity::find().order_by_asc(proof::Column::RepositoryId);
-        if let Some(tenant) = tenant {
-            let own = Query::select()
-                .column(repository::Column::Id)
-                .from(repository::Entity)
-                .and_where(repository::Column::TenantId.eq(tenant.to_string()))
-                .take();
-            query = query.filter(proof::Column::RepositoryId.in_subquery(own));
-        }
+    pub(crate) async fn proofs(&self, repositories: &[RepositoryId]) -> Result<Vec<Proof>, StoreError> {
+        let ids = repositories.iter().map(ToString::to_string);
+        let theirs = is_among(self.reader.get_database_backend(), proof::Column::RepositoryId, ids);
+        let query = proof::Entity::find().filter(theirs).order_by_asc(proof::Column::RepositoryId);
         let rows = query.all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(proof::Model::read).collect()
     }

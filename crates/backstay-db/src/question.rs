@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId, SourceId, TenantId};
 use backstay_core::domain::job::{JobKind, StateName};
-use backstay_core::ports::store::{BackupPlace, JobFilter, Page, SnapshotFilter};
+use backstay_core::ports::store::{BackupPlace, JobFilter, NamedFilter, Page, SnapshotFilter};
 use jiff::Timestamp;
-use sea_orm::{DbBackend, EntityTrait as _, QuerySelect as _, QueryTrait as _, Statement};
+use sea_orm::{DbBackend, EntityTrait as _, QueryTrait as _, Statement};
 
 use crate::database::server;
 use crate::entity::{job_due, lease, outbox};
 use crate::event::tails_question;
 use crate::facts::facts_question;
-use crate::history::{event_question, newest_good_question, snapshot_question};
+use crate::history::{event_page_question, event_question, newest_good_question, snapshot_question};
 use crate::job::claim::{behind, named_question, question, queue};
 use crate::job::exclusion::{Exclusions, waiting_question};
 use crate::job::hint::Low;
@@ -21,10 +21,14 @@ use crate::job::look::durations_question;
 use crate::job::rescue::wake_question;
 use crate::job::turns::{leases_question, window_question};
 use crate::job::{list_question, overlap_question};
-use crate::meter::{monitors_question, plans_question};
-use crate::monitor::{monitor_question, ping_question};
+use crate::meter::{monitors_question as monitor_figures_question, plans_question};
+use crate::monitor::monitor_question;
 use crate::notice::{behind_question, digest_question, subject_question, watch_question};
 use crate::outbox::outbox_question;
+use crate::page::{
+    channels_question, items_page_question, monitors_question, pings_question, plans_page_question,
+    repositories_question, sources_question, storages_question, templates_question, tenants_question,
+};
 use crate::proof::proof_question;
 use crate::retention::{alert_question, ended_question, forgotten_question, over_question};
 use crate::schedule::due_question;
@@ -48,6 +52,8 @@ pub struct Asked {
     pub plan: PlanId,
     /// Its repository.
     pub repository: RepositoryId,
+    /// A source with many items, as others have.
+    pub source: SourceId,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -55,6 +61,7 @@ pub struct Asked {
 /// Returns the questions by name, as the stores ask them (without locks, which change no plan).
 pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
     let page = Page { before: None, rows_max: 50 };
+    let rest = Page { before: Some(asked.plan), rows_max: 50 };
     let long_ago = Timestamp::from_second(2).unwrap_or_default();
     let jobs = |filter| list_question(filter, page).build(backend);
     let any = JobFilter::default();
@@ -65,7 +72,26 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         |filter| snapshot_question(filter, Page::<SnapshotId> { before: None, rows_max: 50 }).build(backend);
     let (item, repository) = (Some(asked.item), Some(asked.repository));
     let place = BackupPlace { item_id: asked.item, repository_id: asked.repository, plan_id: Some(asked.plan) };
-    vec![
+    let mut pages = Vec::new();
+    let tenant_id = Some(asked.tenant);
+    for filter in [
+        NamedFilter::default(),
+        NamedFilter { tenant_id, is_live: true, ..NamedFilter::default() },
+        NamedFilter { name: "x".parse().ok(), is_live: true, ..NamedFilter::default() },
+        NamedFilter { tenant_id, name: "x".parse().ok(), is_live: true },
+    ] {
+        pages.extend([
+            ("a page of tenants", tenants_question(&filter, &rest).build(backend)),
+            ("a page of sources", sources_question(&filter, &rest).build(backend)),
+            ("a page of storages", storages_question(&filter, &rest).build(backend)),
+            ("a page of repositories", repositories_question(&filter, &rest).build(backend)),
+            ("a page of plans", plans_page_question(&filter, &rest).build(backend)),
+            ("a page of templates", templates_question(&filter, &rest).build(backend)),
+            ("a page of channels", channels_question(&filter, &rest).build(backend)),
+            ("a page of monitors", monitors_question(&filter, &rest).build(backend)),
+        ]);
+    }
+    let mut all = vec![
         ("claim", question(asked.now, JobKind::ALL, 32).build(backend)),
         ("claim behind those known by name", behind(question(asked.now, JobKind::ALL, 32), &low).build(backend)),
         ("the queue's beginning", queue(asked.now, JobKind::ALL, 32).build(backend)),
@@ -101,7 +127,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
             durations(JobFilter { plan_id: Some(asked.plan), item_id: item, kind: Some(JobKind::Backup), ..any }),
         ),
         ("plans with figures", plans_question(1_001).build(backend)),
-        ("monitors with figures", monitors_question(1_001).build(backend)),
+        ("monitors with figures", monitor_figures_question(1_001).build(backend)),
         ("jobs in a state", jobs(JobFilter { state: Some(StateName::Queued), ..any })),
         ("snapshots", snapshots(SnapshotFilter::default())),
         ("snapshots of an item", snapshots(SnapshotFilter { item_id: item, ..SnapshotFilter::default() })),
@@ -118,7 +144,12 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("repositories due", upkeep_question(asked.now, 50).build(backend)),
         ("proofs due", proof_question(asked.now, 50).build(backend)),
         ("monitors due", monitor_question(asked.now, 50).build(backend)),
-        ("pings of a monitor", ping_question(&asked.plan.to_string()).limit(50).build(backend)),
+        ("pings of a monitor", pings_question(&asked.plan.to_string(), &rest).build(backend)),
+        ("items of a source", items_page_question(&asked.source.to_string(), &rest).build(backend)),
+        (
+            "events, the newest first",
+            event_page_question(asked.tenant, Page { before: Some(19_900), rows_max: 50 }).build(backend),
+        ),
         ("live backups of an overlap key", overlap_question(asked.tenant).build(backend)),
         ("items to look at", watch_question(asked.now, 50).build(backend)),
         ("tenants with new events", behind_question(50).build(backend)),
@@ -129,5 +160,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ("snapshots to sweep", forgotten_question(long_ago, 50).build(backend)),
         ("messages to sweep", over_question(outbox::Column::SentAt, long_ago, 50).build(backend)),
         ("alerts to sweep", alert_question(long_ago, 50).build(backend)),
-    ]
+    ];
+    all.extend(pages);
+    all
 }

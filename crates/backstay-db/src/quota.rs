@@ -13,6 +13,7 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Qu
 use crate::Database;
 use crate::database::commit;
 use crate::declaration::found;
+use crate::dialect::is_among;
 use crate::entity::{quota, repository_usage};
 use crate::error::{insert_error, store_error};
 use crate::event::tenant_locked;
@@ -117,13 +118,18 @@ impl Database {
         Ok(true)
     }
 
-    /// Returns what each tenant may store and stores.
-    pub(crate) async fn quotas(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+    /// Returns what each of these tenants may store and stores.
+    pub(crate) async fn quotas(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
         let mut known = std::collections::BTreeMap::<TenantId, (Quota, Usage)>::new();
-        for row in quota::Entity::find().all(&self.reader).await.map_err(store_error)? {
+        let backend = self.reader.get_database_backend();
+        let ids = || tenants.iter().map(ToString::to_string);
+        let quotas = quota::Entity::find().filter(is_among(backend, quota::Column::TenantId, ids()));
+        for row in quotas.all(&self.reader).await.map_err(store_error)? {
             known.entry(row.tenant()?).or_default().0 = row.read()?;
         }
-        for row in repository_usage::Entity::find().all(&self.reader).await.map_err(store_error)? {
+        let usages =
+            repository_usage::Entity::find().filter(is_among(backend, repository_usage::Column::TenantId, ids()));
+        for row in usages.all(&self.reader).await.map_err(store_error)? {
             let (tenant, one) = (row.tenant()?, row.read()?);
             let sum = &mut known.entry(tenant).or_default().1;
             sum.bytes = sum.bytes.saturating_add(one.bytes);

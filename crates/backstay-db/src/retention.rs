@@ -125,16 +125,6 @@ impl Database {
         Ok(swept.rows_affected)
     }
 
-    /// Returns place and hash of a tenant's last event that was swept; none while all are there.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn event_anchor(&self, tenant: TenantId) -> Result<Option<(i64, String)>, StoreError> {
-        let query = event_anchor::Entity::find_by_id(tenant.to_string());
-        let row = query.one(&self.reader).await.map_err(store_error)?;
-        Ok(row.map(|row| (row.sequence, row.hash)))
-    }
-
     /// Deletes rows of snapshots that were forgotten. Evidence about them stays: it has all it says in its document.
     async fn snapshot_sweep_once(&self, before: Timestamp, rows_max: u32) -> Result<u64, StoreError> {
         let tx = self.begin().await?;

@@ -11,7 +11,7 @@ use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState};
 use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
-use backstay_core::ports::store::StoreError;
+use backstay_core::ports::store::{Page, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{
@@ -27,6 +27,7 @@ use crate::entity::{maintenance, plan, plan_schedule};
 use crate::error::{insert_error, store_error};
 use crate::event::{event_append, tenant_locked};
 use crate::history::rows_limit;
+use crate::page::paged;
 
 /// Returns the question for plans that are due, the longest due first.
 pub(crate) fn due_question(now: Timestamp, rows_max: u32) -> Select<plan_schedule::Entity> {
@@ -225,17 +226,23 @@ impl ScheduleStore for Database {
         done.map(drop).map_err(|error| insert_error(error, "maintenance window", row.id.to_string()))
     }
 
-    async fn maintenance_list(&self, now: Timestamp) -> Result<Vec<MaintenanceRow>, StoreError> {
+    async fn maintenance_page(
+        &self,
+        now: Timestamp,
+        tenant: Option<TenantId>,
+        page: Page<MaintenanceId>,
+    ) -> Result<Vec<MaintenanceRow>, StoreError> {
         let open = Condition::any()
             .add(maintenance::Column::UntilAt.is_null())
             .add(maintenance::Column::UntilAt.gt(now.as_microsecond()));
-        let rows = maintenance::Entity::find()
-            .filter(open)
-            .order_by_asc(maintenance::Column::FromAt)
-            .order_by_asc(maintenance::Column::Id)
-            .all(&self.reader)
-            .await
-            .map_err(store_error)?;
+        let mut query = maintenance::Entity::find().filter(open);
+        if let Some(tenant) = tenant {
+            let seen = Condition::any()
+                .add(maintenance::Column::TenantId.is_null())
+                .add(maintenance::Column::TenantId.eq(tenant.to_string()));
+            query = query.filter(seen);
+        }
+        let rows = paged(query, maintenance::Column::Id, &page).all(&self.reader).await.map_err(store_error)?;
         rows.into_iter().map(maintenance::Model::read).collect()
     }
 

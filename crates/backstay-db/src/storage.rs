@@ -1,6 +1,6 @@
 //! Storages. Repositories keep where they lie in their own rows; what opens a storage is read here at each lease.
 
-use backstay_core::domain::id::{StorageId, TenantId};
+use backstay_core::domain::id::StorageId;
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::ports::store::StoreError;
@@ -34,17 +34,6 @@ impl Database {
     pub(crate) async fn storage_of(&self, id: StorageId) -> Result<Storage, StoreError> {
         let row = storage::Entity::find_by_id(id.to_string()).one(&self.reader).await.map_err(store_error)?;
         found(row, "storage", id)?.read()
-    }
-
-    pub(crate) async fn storages(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
-        let mut query = storage::Entity::find();
-        if let Some(tenant) = tenant {
-            query = query.filter(storage::Column::TenantId.eq(tenant.to_string()));
-        }
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        let mut rows = rows.into_iter().map(storage::Model::read).collect::<Result<Vec<_>, _>>()?;
-        rows.sort_by_key(|row| (row.name.clone(), row.id));
-        Ok(rows)
     }
 
     pub(crate) async fn storage_rekey(

@@ -57,17 +57,6 @@ impl Database {
         found(row, "template", id)?.read()
     }
 
-    pub(crate) async fn templates(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
-        let mut query = template::Entity::find();
-        if let Some(tenant) = tenant {
-            query = query.filter(template::Column::TenantId.eq(tenant.to_string()));
-        }
-        let rows = query.all(&self.reader).await.map_err(store_error)?;
-        let mut rows = rows.into_iter().map(template::Model::read).collect::<Result<Vec<_>, _>>()?;
-        rows.sort_by_key(|row| (row.name.clone(), row.id));
-        Ok(rows)
-    }
-
     pub(crate) async fn template_replace_once(
         &self,
         old: &Template,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::attempt::{AttemptToken, LeaseKey};
 use backstay_core::domain::event::Event;
-use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
 use backstay_core::domain::job::{Instruction, Job, JobKind, StateName};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::repository::{Repository, RepositoryAccess, RepositoryEpoch};
@@ -230,8 +230,8 @@ impl RetentionStore for Database {
         self.proof_of(repository).await
     }
 
-    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError> {
-        self.proofs(tenant).await
+    async fn proof_list(&self, repositories: &[RepositoryId]) -> Result<Vec<Proof>, StoreError> {
+        self.proofs(repositories).await
     }
 
     async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError> {

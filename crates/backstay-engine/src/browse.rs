@@ -187,7 +187,8 @@ pub fn find(repository: &Repository, blobs: &mut BlobReader<'_>, root: Id, path:
     Ok(found)
 }
 
-/// Returns the entries of the folder at a path.
+/// Returns those entries of the folder at a path that are wanted. `takes` is asked in the order of names, with how many were
+/// taken before; of the others nothing is held.
 ///
 /// # Errors
 /// [`EngineError::NoPath`], also when it is no folder; or that a tree cannot be read.
@@ -196,13 +197,16 @@ pub fn list(
     blobs: &mut BlobReader<'_>,
     root: Id,
     path: &[u8],
+    takes: impl Fn(&[u8], usize) -> bool,
 ) -> Result<Vec<Found>, EngineError> {
     let folder = find(repository, blobs, root, path)?;
     let wrong = || EngineError::NoPath { path: String::from_utf8_lossy(path).into_owned(), wanted: "folder" };
     let tree = folder.subtree.ok_or_else(wrong)?;
     let mut entries = Vec::new();
     tree_entries(repository, blobs, &tree, |node| {
-        entries.push(Found::from(node));
+        if takes(&node.name, entries.len()) {
+            entries.push(Found::from(node));
+        }
         Ok(())
     })?;
     Ok(entries)

@@ -36,8 +36,8 @@ use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
     AliveAgent, BackupFacts, BackupPlace, ChainedEvent, Claimed, DeclarationStore, Enqueued, EvidenceFilter,
-    HistoryStore, JobFilter, JobStore, LostLease, Page, QueueLook, Rescue, Retirable, Settlement, SnapshotFilter,
-    StoreError,
+    HistoryStore, JobFilter, JobStore, LostLease, NamedFilter, Page, QueueLook, Rescue, Retirable, Settlement,
+    SnapshotFilter, StoreError,
 };
 use backstay_db::Database;
 use jiff::Timestamp;
@@ -129,8 +129,8 @@ impl DeclarationStore for SteppedStore {
     async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError> {
         self.reads("tenant_by_name", self.database.tenant_by_name(name)).await
     }
-    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
-        self.reads("tenant_list", self.database.tenant_list()).await
+    async fn tenant_page(&self, filter: &NamedFilter, page: Page<TenantId>) -> Result<Vec<Tenant>, StoreError> {
+        self.reads("tenant_page", self.database.tenant_page(filter, page)).await
     }
     async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
         self.reads("quota_get", self.database.quota_get(tenant)).await
@@ -138,8 +138,8 @@ impl DeclarationStore for SteppedStore {
     async fn quota_put(&self, tenant: TenantId, seen: Option<Quota>, quota: Quota) -> Result<bool, StoreError> {
         self.writes("quota_put", self.database.quota_put(tenant, seen, quota)).await
     }
-    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
-        self.reads("quota_list", self.database.quota_list()).await
+    async fn quota_list(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+        self.reads("quota_list", self.database.quota_list(tenants)).await
     }
     async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError> {
         self.reads("backup_facts", self.database.backup_facts(place)).await
@@ -158,14 +158,14 @@ impl DeclarationStore for SteppedStore {
     ) -> Result<bool, StoreError> {
         self.writes("source_settings_put", self.database.source_settings_put(old, settings, added)).await
     }
-    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
-        self.reads("source_list", self.database.source_list(tenant)).await
+    async fn source_page(&self, filter: &NamedFilter, page: Page<SourceId>) -> Result<Vec<Source>, StoreError> {
+        self.reads("source_page", self.database.source_page(filter, page)).await
     }
     async fn item_get(&self, id: ItemId) -> Result<Item, StoreError> {
         self.reads("item_get", self.database.item_get(id)).await
     }
-    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
-        self.reads("item_list", self.database.item_list(source)).await
+    async fn item_page(&self, source: SourceId, page: Page<ItemId>) -> Result<Vec<Item>, StoreError> {
+        self.reads("item_page", self.database.item_page(source, page)).await
     }
     async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError> {
         self.writes("storage_add", self.database.storage_add(storage)).await
@@ -173,8 +173,8 @@ impl DeclarationStore for SteppedStore {
     async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError> {
         self.reads("storage_get", self.database.storage_get(id)).await
     }
-    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
-        self.reads("storage_list", self.database.storage_list(tenant)).await
+    async fn storage_page(&self, filter: &NamedFilter, page: Page<StorageId>) -> Result<Vec<Storage>, StoreError> {
+        self.reads("storage_page", self.database.storage_page(filter, page)).await
     }
     async fn storage_credentials_put(
         &self,
@@ -189,8 +189,12 @@ impl DeclarationStore for SteppedStore {
     async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError> {
         self.reads("repository_get", self.database.repository_get(id)).await
     }
-    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError> {
-        self.reads("repository_list", self.database.repository_list(tenant)).await
+    async fn repository_page(
+        &self,
+        filter: &NamedFilter,
+        page: Page<RepositoryId>,
+    ) -> Result<Vec<Repository>, StoreError> {
+        self.reads("repository_page", self.database.repository_page(filter, page)).await
     }
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
         self.writes("plan_add", self.database.plan_add(plan)).await
@@ -198,8 +202,8 @@ impl DeclarationStore for SteppedStore {
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError> {
         self.reads("plan_get", self.database.plan_get(id)).await
     }
-    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError> {
-        self.reads("plan_list", self.database.plan_list(tenant)).await
+    async fn plan_page(&self, filter: &NamedFilter, page: Page<PlanId>) -> Result<Vec<Plan>, StoreError> {
+        self.reads("plan_page", self.database.plan_page(filter, page)).await
     }
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
         self.writes("plan_replace", self.database.plan_replace(old, new)).await
@@ -210,8 +214,8 @@ impl DeclarationStore for SteppedStore {
     async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError> {
         self.reads("template_get", self.database.template_get(id)).await
     }
-    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
-        self.reads("template_list", self.database.template_list(tenant)).await
+    async fn template_page(&self, filter: &NamedFilter, page: Page<TemplateId>) -> Result<Vec<Template>, StoreError> {
+        self.reads("template_page", self.database.template_page(filter, page)).await
     }
     async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {
         self.writes("template_replace", self.database.template_replace(old, new)).await
@@ -251,6 +255,9 @@ impl HistoryStore for SteppedStore {
     async fn evidence_page(&self, filter: EvidenceFilter, page: Page<EvidenceId>) -> Result<Vec<Evidence>, StoreError> {
         self.reads("evidence_page", self.database.evidence_page(filter, page)).await
     }
+    async fn event_page(&self, tenant: TenantId, page: Page<i64>) -> Result<Vec<ChainedEvent>, StoreError> {
+        self.reads("event_page", self.database.event_page(tenant, page)).await
+    }
     async fn event_list(
         &self,
         tenant: TenantId,
@@ -258,6 +265,9 @@ impl HistoryStore for SteppedStore {
         rows_max: u32,
     ) -> Result<Vec<ChainedEvent>, StoreError> {
         self.reads("event_list", self.database.event_list(tenant, from_sequence, rows_max)).await
+    }
+    async fn event_anchor(&self, tenant: TenantId) -> Result<Option<(i64, String)>, StoreError> {
+        self.reads("event_anchor", self.database.event_anchor(tenant)).await
     }
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {
         self.reads("attempt_list", self.database.attempt_list(job)).await
@@ -312,8 +322,8 @@ impl JobStore for SteppedStore {
     async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError> {
         self.writes("agent_retire", self.database.agent_retire(agent)).await
     }
-    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError> {
-        self.reads("agent_list_alive", self.database.agent_list_alive()).await
+    async fn agent_page_alive(&self, page: Page<AgentId>) -> Result<Vec<AliveAgent>, StoreError> {
+        self.reads("agent_page_alive", self.database.agent_page_alive(page)).await
     }
     async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {
         self.writes("job_progress_put", self.database.job_progress_put(lease, progress)).await

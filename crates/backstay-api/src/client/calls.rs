@@ -7,7 +7,7 @@ use crate::types::alert::{AlertQuery, AlertSilence, AlertView, DigestQuery, Dige
 use crate::types::caps::{CapsPut, CapsView};
 use crate::types::change::{ChainQuery, ChainView, ChangeView};
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
-use crate::types::event::{EventQuery, EventView};
+use crate::types::event::{EventQuery, EventStreamQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
 use crate::types::explain::{ExplainQuery, ExplainView};
 use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
@@ -16,10 +16,12 @@ use crate::types::kind::KindView;
 use crate::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell,
 };
-use crate::types::list::{PageQuery, RetiredQuery, Rows};
+use crate::types::list::{NamedQuery, PageQuery, RetiredQuery, Rows};
 use crate::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use crate::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
-use crate::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use crate::types::plan::{
+    FitView, PlanCreate, PlanFit, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery,
+};
 use crate::types::probe::ProbeView;
 use crate::types::purge::{PurgeAnnounce, PurgeConfirm, PurgeView};
 use crate::types::quota::{QuotaPut, QuotaView};
@@ -50,8 +52,8 @@ macro_rules! calls {
 }
 
 calls! {
-    /// Returns all tenants.
-    tenant_list() -> Rows<TenantView> = get(TenantList, "");
+    /// Returns the tenants that a query names.
+    tenant_list(query: &NamedQuery) -> Rows<TenantView> = ask(TenantList, "", query);
     /// Declares a tenant.
     tenant_create(body: &TenantCreate) -> TenantView = tell(TenantCreate, "", body);
     /// Returns one tenant.
@@ -90,8 +92,8 @@ calls! {
     purge_confirm(id: &str, body: &PurgeConfirm) -> PurgeView = tell(PurgeConfirm, id, body);
     /// Keeps a secret.
     secret_put(body: &SecretPut) -> SecretView = tell(SecretPut, "", body);
-    /// Returns the names of all secrets.
-    secret_list() -> Rows<SecretView> = get(SecretList, "");
+    /// Returns the names of the secrets that a query names.
+    secret_list(query: &NamedQuery) -> Rows<SecretView> = ask(SecretList, "", query);
     /// Forgets a secret.
     secret_remove(id: &str) -> () = get(SecretRemove, id);
     /// Makes a token.
@@ -104,8 +106,8 @@ calls! {
     token_revoke(id: &str) -> () = get(TokenRevoke, id);
     /// Declares a channel.
     channel_create(body: &ChannelCreate) -> ChannelView = tell(ChannelCreate, "", body);
-    /// Returns all channels.
-    channel_list() -> Rows<ChannelView> = get(ChannelList, "");
+    /// Returns the channels that a query names.
+    channel_list(query: &NamedQuery) -> Rows<ChannelView> = ask(ChannelList, "", query);
     /// Returns one channel.
     channel_show(id: &str) -> ChannelView = get(ChannelShow, id);
     /// Changes a channel.
@@ -123,13 +125,13 @@ calls! {
     /// Returns what a digest would say.
     digest_show(query: &DigestQuery) -> DigestView = ask(DigestShow, "", query);
     /// Returns the agents that are alive.
-    agent_list() -> Rows<AgentView> = get(AgentList, "");
+    agent_list(query: &PageQuery) -> Rows<AgentView> = ask(AgentList, "", query);
     /// Recomputes the chain of changes.
     change_verify(query: &ChainQuery) -> ChainView = ask(ChangeVerify, "", query);
     /// Returns who asked for changes, newest first.
     change_list(query: &PageQuery) -> Rows<ChangeView> = ask(ChangeList, "", query);
     /// Returns how all tenants stand against their quotas.
-    quota_list() -> Rows<QuotaView> = get(QuotaList, "");
+    quota_list(query: &PageQuery) -> Rows<QuotaView> = ask(QuotaList, "", query);
     /// Returns how a tenant stands against its quota.
     quota_show(tenant_id: &str) -> QuotaView = get(QuotaShow, tenant_id);
     /// Sets what a tenant may store.
@@ -138,32 +140,30 @@ calls! {
     source_kind_list() -> Rows<KindView> = get(SourceKindList, "");
     /// Returns all storage kinds.
     storage_kind_list() -> Rows<KindView> = get(StorageKindList, "");
+    /// Returns all channel kinds.
+    channel_kind_list() -> Rows<KindView> = get(ChannelKindList, "");
     /// Declares a repository.
     repository_create(body: &RepositoryCreate) -> RepositoryView = tell(RepositoryCreate, "", body);
-    /// Returns all repositories.
-    repository_list() -> Rows<RepositoryView> = get(RepositoryList, "");
-    /// Returns all repositories, with those that were retired when that is asked for.
-    repository_list_by(query: &RetiredQuery) -> Rows<RepositoryView> = ask(RepositoryList, "", query);
+    /// Returns the repositories that a query names.
+    repository_list(query: &RetiredQuery) -> Rows<RepositoryView> = ask(RepositoryList, "", query);
     /// Retires a repository.
     repository_retire(id: &str) -> () = get(RepositoryRetire, id);
     /// Declares a source.
     source_create(body: &SourceCreate) -> SourceView = tell(SourceCreate, "", body);
     /// Gives a source other settings.
     source_update(id: &str, body: &SourceUpdate) -> SourceView = tell(SourceUpdate, id, body);
-    /// Returns all sources.
-    source_list() -> Rows<SourceView> = get(SourceList, "");
-    /// Returns all sources, with those that were retired when that is asked for.
-    source_list_by(query: &RetiredQuery) -> Rows<SourceView> = ask(SourceList, "", query);
+    /// Returns the sources that a query names.
+    source_list(query: &RetiredQuery) -> Rows<SourceView> = ask(SourceList, "", query);
     /// Retires a source.
     source_retire(id: &str) -> () = get(SourceRetire, id);
     /// Returns a source's items.
-    item_list(source_id: &str) -> Rows<ItemView> = get(ItemList, source_id);
+    item_list(source_id: &str, query: &PageQuery) -> Rows<ItemView> = ask(ItemList, source_id, query);
+    /// Says whether plans that are to be declared keep their windows.
+    plan_fit(body: &PlanFit) -> FitView = tell(PlanFit, "", body);
     /// Declares a plan.
     plan_create(body: &PlanCreate) -> PlanView = tell(PlanCreate, "", body);
-    /// Returns all plans.
-    plan_list() -> Rows<PlanView> = get(PlanList, "");
-    /// Returns all plans, with those that were retired when that is asked for.
-    plan_list_by(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
+    /// Returns the plans that a query names.
+    plan_list(query: &RetiredQuery) -> Rows<PlanView> = ask(PlanList, "", query);
     /// Retires a plan.
     plan_retire(id: &str) -> () = get(PlanRetire, id);
     /// Returns job sets, newest first.
@@ -182,8 +182,8 @@ calls! {
     storage_retire(id: &str) -> () = get(StorageRetire, id);
     /// Declares a monitor.
     monitor_create(body: &MonitorCreate) -> MonitorView = tell(MonitorCreate, "", body);
-    /// Returns all monitors that are not retired.
-    monitor_list() -> Rows<MonitorView> = get(MonitorList, "");
+    /// Returns the monitors that a query names and that are not retired.
+    monitor_list(query: &NamedQuery) -> Rows<MonitorView> = ask(MonitorList, "", query);
     /// Returns one monitor.
     monitor_show(id: &str) -> MonitorView = get(MonitorShow, id);
     /// Changes a monitor.
@@ -191,13 +191,13 @@ calls! {
     /// Retires a monitor.
     monitor_retire(id: &str) -> () = get(MonitorRetire, id);
     /// Returns the pings that came for a monitor, newest first.
-    ping_list(id: &str) -> Rows<PingView> = get(PingList, id);
+    ping_list(id: &str, query: &PageQuery) -> Rows<PingView> = ask(PingList, id, query);
     /// Says whether a secret is to be had.
     secret_test(body: &SecretTest) -> () = tell(SecretTest, "", body);
     /// Declares a template.
     template_create(body: &TemplateCreate) -> TemplateView = tell(TemplateCreate, "", body);
-    /// Returns all templates.
-    template_list() -> Rows<TemplateView> = get(TemplateList, "");
+    /// Returns the templates that a query names.
+    template_list(query: &NamedQuery) -> Rows<TemplateView> = ask(TemplateList, "", query);
     /// Returns one template.
     template_show(id: &str) -> TemplateView = get(TemplateShow, id);
     /// Changes a template, and the plans under it.
@@ -215,9 +215,9 @@ calls! {
     /// Lets prunes forget a plan's snapshots again.
     plan_clear(id: &str) -> () = get(PlanClear, id);
     /// Returns what a plan's retention says of each snapshot of its items.
-    plan_retention(id: &str) -> Rows<ItemRetentionView> = get(PlanRetention, id);
+    plan_retention(id: &str, query: &PageQuery) -> Rows<ItemRetentionView> = ask(PlanRetention, id, query);
     /// Returns the maintenance windows that are not over.
-    maintenance_list() -> Rows<MaintenanceView> = get(MaintenanceList, "");
+    maintenance_list(query: &PageQuery) -> Rows<MaintenanceView> = ask(MaintenanceList, "", query);
     /// Declares a maintenance window.
     maintenance_create(body: &MaintenanceCreate) -> MaintenanceView = tell(MaintenanceCreate, "", body);
     /// Takes a maintenance window away.
@@ -284,6 +284,8 @@ calls! {
     snapshot_verify(id: &str, body: &SnapshotVerify) -> JobAccepted = tell(SnapshotVerify, id, body);
     /// Returns evidence, newest first.
     evidence_list(query: &EvidenceQuery) -> Rows<EvidenceView> = ask(EvidenceList, "", query);
-    /// Returns a tenant's events, oldest first.
+    /// Recomputes a tenant's chain of events.
+    event_verify(query: &EventStreamQuery) -> ChainView = ask(EventVerify, "", query);
+    /// Returns a tenant's events, newest first.
     event_list(query: &EventQuery) -> Rows<EventView> = ask(EventList, "", query);
 }

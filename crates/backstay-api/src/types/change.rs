@@ -2,6 +2,7 @@
 
 use backstay_core::domain::change::ChangeRecord;
 use backstay_core::managers::access::ChainChecked;
+use backstay_core::managers::event::EventsChecked;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -62,11 +63,14 @@ pub struct ChainQuery {
     pub from_sequence: Option<i64>,
 }
 
-/// What was found of the chain of changes.
+/// What was found of a chain: of changes, or of a tenant's events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChainView {
     /// Records that are right.
     pub checked_count: u64,
+    /// Place of the last event that was swept, from which the chain goes on; none while all are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_sequence: Option<i64>,
     /// Place of the last one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sequence: Option<i64>,
@@ -84,11 +88,28 @@ pub struct ChainView {
     pub problem: Option<String>,
 }
 
+impl From<EventsChecked> for ChainView {
+    fn from(found: EventsChecked) -> Self {
+        let (last_sequence, last_hash) = found.last.unzip();
+        let (broken_sequence, fault) = found.broken.unzip();
+        Self {
+            checked_count: found.checked,
+            swept_sequence: found.swept,
+            last_sequence,
+            last_hash,
+            next_sequence: found.next,
+            broken_sequence,
+            problem: fault.map(|fault| fault.to_string()),
+        }
+    }
+}
+
 impl From<ChainChecked> for ChainView {
     fn from(found: ChainChecked) -> Self {
         let (last_sequence, last_hash) = found.last.unzip();
         Self {
             checked_count: found.checked,
+            swept_sequence: None,
             last_sequence,
             last_hash,
             next_sequence: found.next,

@@ -46,10 +46,21 @@ pub struct EventQuery {
     /// Name of the tenant; `default` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// Only from this place in the chain on; from its beginning when left out.
+    /// Only events before this place in the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_sequence: Option<i64>,
+    pub before: Option<String>,
     /// Most rows, at most 500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+}
+
+/// Which events a stream begins with, or a look at the chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct EventStreamQuery {
+    /// Name of the tenant; `default` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Only from this place in the chain on; from its beginning when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_sequence: Option<i64>,
 }

@@ -1,4 +1,4 @@
-//! Kinds: the strategies that there are for sources and storages.
+//! Kinds: the strategies that there are for sources, storages and channels.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

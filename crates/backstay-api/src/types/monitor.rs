@@ -111,6 +111,8 @@ impl MonitorView {
 /// A ping that came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PingView {
+    /// Its id.
+    pub id: String,
     /// When it came.
     pub at: String,
     /// `success`, `start`, `fail` or `log`.
@@ -126,6 +128,7 @@ pub struct PingView {
 impl From<&Ping> for PingView {
     fn from(ping: &Ping) -> Self {
         Self {
+            id: ping.id.to_string(),
             at: ping.at.to_string(),
             kind: ping.kind.word().to_owned(),
             exit_code: ping.exit_code,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::schedule::{self, Calendar, ScheduleState};
 use backstay_core::domain::template::{Said, Templates};
+use backstay_core::managers::fit::{FitWish, PlanWish};
 use backstay_core::managers::plan::origins;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::job::EnqueuedView;
 use super::retention::RetentionView;
 use super::template::{BackupTermsView, SaidChange, SaidView, ScheduleView};
-use super::wire::{WireError, change, wrong};
+use super::wire::{WireError, change, parse, wrong};
 
 /// A plan to declare.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,6 +54,86 @@ impl PlanCreate {
         let (schedule, retention, backup) = (Some(self.schedule.clone()), self.retention.clone(), self.backup.clone());
         SaidView { schedule, rpo_ms: self.rpo_ms, retention, backup }.read()
     }
+}
+
+/// A plan as it is to be, for a look at its window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanWished {
+    /// Its name: of one that is there, or of one that is not.
+    pub name: String,
+    /// Id of its source; none for one that is not there yet, of which nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_id: Option<String>,
+    /// Name of its template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// When.
+    #[serde(default)]
+    pub schedule: ScheduleView,
+}
+
+/// A template as it is to be, for a look at the windows of plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateWished {
+    /// Its name: of one that is there, or of one that is not.
+    pub name: String,
+    /// Name of the template above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<String>,
+    /// When.
+    #[serde(default)]
+    pub schedule: ScheduleView,
+}
+
+/// What is to be declared of a tenant, for a look at the windows of its plans before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFit {
+    /// Name of the tenant.
+    pub tenant: String,
+    /// Plans that are to be declared or changed.
+    pub plans: Vec<PlanWished>,
+    /// Templates that are to be declared or changed.
+    #[serde(default)]
+    pub templates: Vec<TemplateWished>,
+    /// Names of plans that are to end.
+    #[serde(default)]
+    pub ending: Vec<String>,
+}
+
+impl PlanFit {
+    /// Returns what is wished.
+    ///
+    /// # Errors
+    /// A value that cannot be read.
+    pub fn read(&self) -> Result<FitWish, WireError> {
+        let said =
+            |schedule: &ScheduleView| SaidView { schedule: Some(schedule.clone()), ..SaidView::default() }.read();
+        let mut wish = FitWish::default();
+        for row in &self.plans {
+            wish.plans.push(PlanWish {
+                name: parse("name", &row.name)?,
+                source_id: row.source_id.as_deref().map(|id| parse("source_id", id)).transpose()?,
+                template: row.template.as_deref().map(|name| parse("template", name)).transpose()?,
+                said: said(&row.schedule)?,
+            });
+        }
+        for row in &self.templates {
+            let above = row.above.as_deref().map(|name| parse("above", name)).transpose()?;
+            wish.templates.push((parse("name", &row.name)?, above, said(&row.schedule)?));
+        }
+        wish.ending = self.ending.iter().map(|name| parse("ending", name)).collect::<Result<_, _>>()?;
+        Ok(wish)
+    }
+}
+
+/// Where plans that are to be cannot keep their windows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FitView {
+    /// In words; none when all fit, and when nothing is known yet of how long they take.
+    pub warnings: Vec<String>,
 }
 
 /// What is to change of a plan; what is left out stays, and of what is null the plan says nothing any more: its template

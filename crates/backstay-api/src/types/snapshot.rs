@@ -5,7 +5,7 @@ use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::snapshot::Snapshot;
 use backstay_core::managers::browse::Piece;
 use backstay_core::ports::snapshot::{Difference, Differences, Entry, FoundEntries, OneSide};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -106,6 +106,34 @@ pub struct EntryQuery {
     /// Absolute path in the snapshot; the root when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Where the page begins: what `next_before` of the one before said. Entries come in the order of the bytes of their
+    /// names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Most rows, at most 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+impl EntryQuery {
+    /// Returns the query for the entries of a folder.
+    pub fn of(path: &str) -> Self {
+        Self { path: Some(path.to_owned()), ..Self::default() }
+    }
+
+    /// Returns where a page begins whose predecessor ends with an entry. Names may be any bytes, and texts may not.
+    pub fn place(entry: &Entry) -> String {
+        BASE64URL_NOPAD.encode(&entry.name)
+    }
+
+    /// Returns the name after which the page begins.
+    ///
+    /// # Errors
+    /// [`WireError`] for what is no place.
+    pub fn after(&self) -> Result<Option<Vec<u8>>, WireError> {
+        let read = |text: &String| BASE64URL_NOPAD.decode(text.as_bytes());
+        self.before.as_ref().map(read).transpose().map_err(|_| wrong("before", "it is not what `next_before` said"))
+    }
 }
 
 /// An entry of a folder in a snapshot.

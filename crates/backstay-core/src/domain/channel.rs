@@ -3,6 +3,7 @@
 //! Settings come and go as JSON and are judged here, for the API and for rows alike. Secrets are references below
 //! `keys/channels/`: whoever declares a channel chooses the server that a password is sent to, so no other key may be named.
 
+mod kind;
 mod ping;
 
 use jiff::civil::Weekday;

@@ -78,6 +78,33 @@ pub fn chain_hash(event: &Event, sequence: i64, previous: Option<&str>) -> Strin
     data_encoding::HEXLOWER.encode(&Sha256::digest(text))
 }
 
+/// What is wrong with a tenant's chain of events at a place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventFault {
+    /// The next event has a later place.
+    #[error("there is no event at this place")]
+    Missing,
+    /// It says something else than was written, or was written behind another event.
+    #[error("its hash is not of its text and of the event before it")]
+    Hash,
+    /// Its row holds what was never written.
+    #[error("it cannot be read: {problem}")]
+    Unreadable {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Returns what is wrong with an event that stands at a place with a hash, when another one was to be expected there; none
+/// when nothing is. `previous` is the hash of the event before it.
+pub fn fault_of(event: (&Event, i64, &str), expected: i64, previous: Option<&str>) -> Option<EventFault> {
+    let (event, sequence, hash) = event;
+    match sequence == expected {
+        false => Some(EventFault::Missing),
+        true => (chain_hash(event, sequence, previous) != hash).then_some(EventFault::Hash),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::storage::Purpose;
 use crate::ports::secret::SecretError;
 use crate::ports::snapshot::{
-    Differences, Entry, FoundEntries, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
+    Differences, Entry, EntryPage, FoundEntries, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
 };
 use crate::ports::store::StoreError;
 
@@ -29,7 +29,7 @@ pub enum BrowseError {
     Apart,
 }
 
-/// Returns the entries of a folder in a snapshot, sorted by the bytes of their names.
+/// Returns a page of the entries of a folder in a snapshot, sorted by the bytes of their names.
 ///
 /// # Errors
 /// [`BrowseError`].
@@ -38,10 +38,11 @@ pub async fn snapshot_entries(
     reader: &dyn SnapshotReader,
     id: SnapshotId,
     path: &[u8],
+    page: EntryPage,
 ) -> Result<Vec<Entry>, BrowseError> {
     let snapshot = context.history.snapshot_get(id).await?;
     let repository = opened(context, &snapshot).await?;
-    Ok(reader.snapshot_list(&repository, &snapshot.foreign_id, path).await?)
+    Ok(reader.snapshot_list(&repository, &snapshot.foreign_id, path, page).await?)
 }
 
 /// Returns entries of a snapshot whose path a pattern matches.

@@ -6,11 +6,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
+use super::declaration::DeclareError;
+use super::plan::templates;
+use crate::domain::backup::BackupTerms;
+use crate::domain::id::{PlanId, RepositoryId, SourceId, TemplateId, TenantId};
 use crate::domain::job::JobKind;
+use crate::domain::name::Name;
 use crate::domain::overlap::{Load, windows_fit};
 use crate::domain::plan::Plan;
+use crate::domain::retention::RetentionPolicy;
 use crate::domain::rpo::{DURATIONS_MAX, expected_duration};
-use crate::domain::schedule::{OverlapKey, next};
+use crate::domain::schedule::{OverlapKey, Schedule, ScheduleState, next};
+use crate::domain::template::{RPO_DEFAULT, Said, Template, settled};
 use crate::ports::store::{JobFilter, StoreError};
 
 /// Plans of one tenant that are looked at.
@@ -32,6 +39,14 @@ pub(super) async fn warnings(context: &Context, plan: &Plan, now: Timestamp) -> 
         return Ok(Vec::new());
     }
     let plans = context.declarations.plan_list(Some(plan.tenant_id)).await?;
+    among(context, plan, &plans, now).await
+}
+
+/// As [`warnings`], among plans of which some may be wished for and not declared yet.
+async fn among(context: &Context, plan: &Plan, plans: &[Plan], now: Timestamp) -> Result<Vec<String>, StoreError> {
+    if plan.schedule.overlap() != OverlapKey::Tenant {
+        return Ok(Vec::new());
+    }
     let shares = |other: &&Plan| {
         other.retired_at.is_none() && other.schedule.overlap() == OverlapKey::Tenant && other.id != plan.id
     };
@@ -45,9 +60,85 @@ pub(super) async fn warnings(context: &Context, plan: &Plan, now: Timestamp) -> 
     Ok(all.filter(|words| words.contains(" together need ") || words.starts_with(&of_this)).collect())
 }
 
+/// A plan as somebody wishes it.
+#[derive(Debug, Clone)]
+pub struct PlanWish {
+    /// Its name: of one that is there, or of one that is not.
+    pub name: Name,
+    /// What it backs up; none for a source that is not there yet, of which nothing is known.
+    pub source_id: Option<SourceId>,
+    /// Its template.
+    pub template: Option<Name>,
+    /// What it says.
+    pub said: Said,
+}
+
+/// What somebody wishes of a tenant, before any of it is declared.
+#[derive(Debug, Clone, Default)]
+pub struct FitWish {
+    /// Plans that are to be so.
+    pub plans: Vec<PlanWish>,
+    /// Templates that are to be so: name, the one above, what it says.
+    pub templates: Vec<(Name, Option<Name>, Said)>,
+    /// Names of plans that are to end.
+    pub ending: Vec<Name>,
+}
+
+/// Returns what [`warnings`] will be of each plan that is wished for, once all that is wished is declared.
+///
+/// # Errors
+/// [`DeclareError`].
+pub async fn wishes_fit(context: &Context, tenant: TenantId, wish: FitWish) -> Result<Vec<String>, DeclareError> {
+    let now = context.schedules.clock_read().await?;
+    let mut templates = templates(context, tenant).await?;
+    for (name, above, said) in wish.templates {
+        let id = templates.get(&name).map_or_else(|| TemplateId::new(now, context.ten()), |row| row.id);
+        templates.insert(name.clone(), Template { id, tenant_id: tenant, name, said, above });
+    }
+    let known = context.declarations.plan_list(Some(tenant)).await?;
+    let stays = |plan: &Plan| plan.retired_at.is_none() && !wish.ending.contains(&plan.name);
+    let mut plans: Vec<Plan> = known.into_iter().filter(stays).collect();
+    for wished in &wish.plans {
+        let there = plans.iter().position(|plan| plan.name == wished.name);
+        let fresh = || Plan {
+            id: PlanId::new(now, context.ten()),
+            tenant_id: tenant,
+            name: wished.name.clone(),
+            source_id: SourceId::new(now, context.ten()),
+            repository_id: RepositoryId::new(now, context.ten()),
+            template: None,
+            said: Said::default(),
+            schedule: Schedule::on_request(),
+            rpo: RPO_DEFAULT,
+            retention: RetentionPolicy::default(),
+            backup: BackupTerms::default(),
+            created_at: now,
+            retired_at: None,
+        };
+        let mut plan = there.map_or_else(fresh, |place| plans.remove(place));
+        plan.source_id = wished.source_id.unwrap_or(plan.source_id);
+        (plan.template, plan.said) = (wished.template.clone(), wished.said.clone());
+        plans.push(plan);
+    }
+    let plans = plans.iter().map(|plan| settled(plan, &templates)).collect::<Result<Vec<_>, _>>()?;
+    let mut said = Vec::new();
+    for plan in plans.iter().filter(|plan| wish.plans.iter().any(|wished| wished.name == plan.name)) {
+        for words in among(context, plan, &plans, now).await? {
+            if !said.contains(&words) {
+                said.push(words);
+            }
+        }
+    }
+    Ok(said)
+}
+
 /// Returns what a plan's work needs; none for one that starts on request only.
 async fn load(context: &Context, plan: &Plan, now: Timestamp) -> Result<Option<Load>, StoreError> {
-    let state = context.schedules.schedule_get(plan.id).await?;
+    let state = match context.schedules.schedule_get(plan.id).await {
+        // It is wished for, and nothing of it was planned yet.
+        Err(StoreError::NotFound { .. }) => ScheduleState::new(plan.id, now),
+        answer => answer?,
+    };
     let starts: Vec<Timestamp> = next(&state.planned(plan), now, STARTS).into_iter().map(|(at, _)| at).collect();
     let between = |pair: &[Timestamp]| Duration::try_from(pair[1].duration_since(pair[0])).ok();
     let Some(interval) = starts.windows(2).filter_map(between).min() else { return Ok(None) };

@@ -5,8 +5,8 @@
 //! repositories pruned, `adopt` takes in snapshots that have no row, `quota` keeps backups from starting that a tenant has no room for, `retire` ends what is no longer
 //! wanted,
 //! `watch` and `follow` turn what is overdue and what happened into alerts (`alert`), `monitor` misses the work of others, `ping` tells services that
-//! wait for signs of life, `digest` sums up, `channel` takes in where to, `deliver` sends. `explain` answers why, `forecast` says what is to be expected, `job_log` tells a job's story, `queue` keeps by what the queue is gone through. `browse` looks into
-//! snapshots, `access` makes tokens and records who asked, `secret` keeps what tenants hand in, `storage` and `source` try one, `purge` destroys what a tenant has, `sweep` deletes what is over
+//! wait for signs of life, `digest` sums up, `channel` takes in where to, `deliver` sends. `explain` answers why, `fit` whether plans keep their windows, `forecast` says what is to be expected, `job_log` tells a job's story, `queue` keeps by what the queue is gone through. `browse` looks into
+//! snapshots, `access` makes tokens and records who asked, `event` checks chains of events, `secret` keeps what tenants hand in, `storage` and `source` try one, `purge` destroys what a tenant has, `sweep` deletes what is over
 //! long enough. Nobody here knows HTTP, SQL or a file.
 
 pub mod context;
@@ -20,6 +20,7 @@ pub mod rescue;
 pub mod retry;
 pub mod browse;
 pub mod access;
+pub mod event;
 mod saved;
 mod skipped;
 pub mod schedule;
@@ -45,6 +46,6 @@ pub mod digest;
 pub mod deliver;
 pub mod sweep;
 pub mod explain;
-mod fit;
+pub mod fit;
 mod forecast;
 pub mod queue;

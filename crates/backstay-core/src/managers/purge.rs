@@ -192,7 +192,7 @@ pub async fn inventory(context: &Context, ports: PurgePorts<'_>, tenant: TenantI
         .map(|row| PurgedRepository { name: row.name, place: row.storage, password: row.password })
         .collect();
     let plans = store.plan_list(Some(tenant)).await?.into_iter().filter(|row| row.retired_at.is_none());
-    let usage = store.quota_list().await?.into_iter().find(|(id, ..)| *id == tenant);
+    let usage = store.quota_list(&[tenant]).await?.into_iter().next();
     Ok(Inventory {
         plans: plans.map(|row| row.name).collect(),
         repositories,

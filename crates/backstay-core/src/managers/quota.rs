@@ -15,7 +15,7 @@ use crate::domain::quota::{Level, Quota, QuotaError, Usage, expected, level, per
 use crate::domain::tenant::Tenant;
 use crate::ports::job::LeaseError;
 use crate::ports::notice::{AlertRow, NoticeWrite, Outgoing};
-use crate::ports::store::{Page, SnapshotFilter, StoreError};
+use crate::ports::store::{NamedFilter, Page, SnapshotFilter, StoreError};
 
 /// Backups of an item from which the next one's size is expected.
 const EXPECTED_FROM_MAX: u32 = 5;
@@ -53,18 +53,24 @@ pub async fn standing(context: &Context, tenant: TenantId) -> Result<Standing, S
     Ok(Standing { tenant, quota, usage })
 }
 
-/// Returns how all tenants stand, by name.
+/// Returns how a page of tenants stands; a filter's tenant is the only one then.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn standings(context: &Context) -> Result<Vec<Standing>, StoreError> {
-    let known = context.declarations.quota_list().await?;
+pub async fn standings(
+    context: &Context,
+    filter: &NamedFilter,
+    page: Page<TenantId>,
+) -> Result<Vec<Standing>, StoreError> {
+    let tenants = context.declarations.tenant_page(filter, page).await?;
+    let ids: Vec<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
+    let known = context.declarations.quota_list(&ids).await?;
     let of = |tenant: Tenant| {
         let place = known.binary_search_by_key(&tenant.id, |row| row.0);
         let (quota, usage) = place.map_or_else(|_| Default::default(), |place| (known[place].1, known[place].2));
         Standing { tenant, quota, usage }
     };
-    Ok(context.declarations.tenant_list().await?.into_iter().map(of).collect())
+    Ok(tenants.into_iter().map(of).collect())
 }
 
 /// Sets what a tenant may store in the place of what was seen, if that is named, and returns how it stands; none when

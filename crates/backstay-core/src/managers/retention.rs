@@ -29,7 +29,7 @@ use crate::domain::retention::{Candidate, Preview, Reason, Verdict, keep, keep_u
 use crate::domain::schedule::Calendar;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::retention::Upkeep;
-use crate::ports::store::{Enqueued, StoreError};
+use crate::ports::store::{Enqueued, Page, StoreError};
 
 /// How often a repository is looked at for what retention does not keep.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
@@ -63,17 +63,21 @@ pub struct Upkept {
     pub failed: Vec<(RepositoryId, StoreError)>,
 }
 
-/// Says for each item of a plan which of its snapshots stay, and by which rules of this and of other plans.
+/// Says for a page of a plan's items which of their snapshots stay, and by which rules of this and of other plans.
 ///
 /// # Errors
 /// [`StoreError`], with [`StoreError::NotFound`] when there is no such plan.
-pub async fn plan_retention(context: &Context, id: PlanId) -> Result<Vec<ItemRetention>, StoreError> {
+pub async fn plan_retention(
+    context: &Context,
+    id: PlanId,
+    page: Page<ItemId>,
+) -> Result<Vec<ItemRetention>, StoreError> {
     let plan = context.declarations.plan_get(id).await?;
     let now = context.schedules.clock_read().await?;
     let plans = plans_of(context, &plan.repository_id, &plan).await?;
     let suspected = suspected(context).await?;
     let mut groups = groups_of(context, plan.repository_id).await?;
-    let items = context.declarations.item_list(plan.source_id).await?;
+    let items = context.declarations.item_page(plan.source_id, page).await?;
     let of_item = |item: Item| {
         let snapshots = groups.remove(&item.id).unwrap_or_default();
         let preview = held_back(judge(&plans, &snapshots, &BTreeSet::new(), now), &plans, &suspected);

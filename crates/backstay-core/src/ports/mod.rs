@@ -5,6 +5,7 @@
 //! record 0003.
 
 pub mod job;
+pub mod page;
 pub mod store;
 pub mod schedule;
 pub mod retention;

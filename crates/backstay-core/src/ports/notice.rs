@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::store::{Page, StoreError};
+use super::page::{NamedFilter, Page, all};
+use super::store::StoreError;
 use crate::domain::alert::{Alert, Topic};
 use crate::domain::channel::Channel;
 use crate::domain::digest::Facts;
@@ -193,8 +194,16 @@ pub trait NoticeStore: Send + Sync {
     async fn channel_add(&self, channel: &Channel, digest_due_at: Option<Timestamp>) -> Result<(), StoreError>;
     /// Returns a channel.
     async fn channel_get(&self, id: ChannelId) -> Result<Channel, StoreError>;
+    /// Returns a page of channels: of one tenant, without those of the installation, or of all. One that cannot be read is
+    /// passed over and logged.
+    async fn channel_page(&self, filter: &NamedFilter, page: Page<ChannelId>) -> Result<Vec<Channel>, StoreError>;
     /// Returns all channels by name: of one tenant, without those of the installation, or all.
-    async fn channel_list(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError>;
+    async fn channel_list(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError> {
+        let filter = NamedFilter::of(tenant);
+        let mut rows = all(|page| self.channel_page(&filter, page), |row: &Channel| row.id).await?;
+        rows.sort_by_key(|row| (row.name.clone(), row.id));
+        Ok(rows)
+    }
     /// Puts `new` in the place of the channel with its id; its owner and kind stay. False, and nothing is written, when the
     /// channel is neither as it was `seen` nor as it shall be.
     async fn channel_put(

@@ -10,7 +10,7 @@ use super::store::StoreError;
 use crate::domain::anomaly::Suspicion;
 use crate::domain::attempt::LeaseKey;
 use crate::domain::event::Event;
-use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
+use crate::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::proof::{Proof, VerifyBudget};
 use crate::domain::repository::RepositoryEpoch;
@@ -78,8 +78,8 @@ pub trait RetentionStore: Send + Sync {
     /// [`StoreError::NotFound`] when there is no such repository.
     async fn proof_get(&self, repository: RepositoryId) -> Result<Proof, StoreError>;
 
-    /// Returns how far the proofs of all repositories are, or of one tenant's, in the order of their ids.
-    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError>;
+    /// Returns how far the proofs of these repositories are, in the order of their ids. As many as a page has, at most.
+    async fn proof_list(&self, repositories: &[RepositoryId]) -> Result<Vec<Proof>, StoreError>;
 
     /// Returns the verify of a slice of a repository that has not ended, a parked one too; none when there is none.
     async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError>;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::page::{Page, all};
 use super::store::StoreError;
 use crate::domain::event::Event;
 use crate::domain::id::{MaintenanceId, PlanId, TenantId};
@@ -125,8 +126,20 @@ pub trait ScheduleStore: Send + Sync {
     /// Adds a maintenance window.
     async fn maintenance_add(&self, row: &MaintenanceRow) -> Result<(), StoreError>;
 
+    /// Returns a page of the maintenance windows that are not over at a moment: those of a tenant and of everybody, or all.
+    async fn maintenance_page(
+        &self,
+        now: Timestamp,
+        tenant: Option<TenantId>,
+        page: Page<MaintenanceId>,
+    ) -> Result<Vec<MaintenanceRow>, StoreError>;
+
     /// Returns the maintenance windows that are not over at a moment, by their beginning.
-    async fn maintenance_list(&self, now: Timestamp) -> Result<Vec<MaintenanceRow>, StoreError>;
+    async fn maintenance_list(&self, now: Timestamp) -> Result<Vec<MaintenanceRow>, StoreError> {
+        let mut rows = all(|page| self.maintenance_page(now, None, page), |row: &MaintenanceRow| row.id).await?;
+        rows.sort_by_key(|row| (row.window.from, row.id));
+        Ok(rows)
+    }
 
     /// Takes a maintenance window away; [`StoreError::NotFound`] when there is none.
     async fn maintenance_remove(&self, id: MaintenanceId) -> Result<(), StoreError>;

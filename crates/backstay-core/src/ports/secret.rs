@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 
+use super::page::{Page, all};
 use super::store::StoreError;
 use crate::domain::disposition::Disposition;
 use crate::domain::id::TenantId;
@@ -54,11 +55,27 @@ pub trait SecretKeeper: Send + Sync {
         replace: Replace,
     ) -> Result<bool, SecretError>;
 
+    /// Returns a page of what is kept, of one tenant or of all, by tenant and name, the last ones first; only those of a
+    /// name when one is given.
+    ///
+    /// # Errors
+    /// [`SecretError`].
+    async fn secret_page(
+        &self,
+        tenant: Option<TenantId>,
+        name: Option<&Name>,
+        page: Page<KeptSecret>,
+    ) -> Result<Vec<KeptSecret>, SecretError>;
+
     /// Returns what is kept, by tenant and name; of one tenant or all.
     ///
     /// # Errors
     /// [`SecretError`].
-    async fn secret_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeptSecret>, SecretError>;
+    async fn secret_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeptSecret>, SecretError> {
+        let mut rows = all(|page| self.secret_page(tenant, None, page), KeptSecret::clone).await?;
+        rows.sort_by_key(|row| (row.tenant_id, row.name.clone()));
+        Ok(rows)
+    }
 
     /// Forgets a secret; one that is not there is forgotten already.
     ///

@@ -44,6 +44,31 @@ pub struct Entry {
     pub mode: u32,
 }
 
+/// Most entries of one page of a folder. More than of other lists: a folder of millions of entries is gone through from
+/// its beginning for each page, because its tree is one piece.
+pub const ENTRY_ROWS_MAX: u32 = 10_000;
+
+/// Which entries of a folder are wanted, in the order of the bytes of their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPage {
+    /// Only entries whose names come after this one; all when there is none.
+    pub after: Option<Vec<u8>>,
+    /// Most entries; at most [`ENTRY_ROWS_MAX`].
+    pub rows_max: u32,
+}
+
+impl EntryPage {
+    /// Returns the first page, as long as a page may be.
+    pub const fn first() -> Self {
+        Self { after: None, rows_max: ENTRY_ROWS_MAX }
+    }
+
+    /// Says whether an entry is wanted when the page has so many before it.
+    pub fn takes(&self, name: &[u8], known: usize) -> bool {
+        known < self.rows_max.min(ENTRY_ROWS_MAX) as usize && self.after.as_deref().is_none_or(|after| name > after)
+    }
+}
+
 /// Most rows of one answer about a whole snapshot; the next ones are asked for by how many were seen.
 pub const ROWS_MAX: u32 = 500;
 
@@ -144,7 +169,7 @@ pub struct Differences {
 /// Reads what a snapshot holds. Paths are absolute in the snapshot, as bytes; `/` is its root.
 #[async_trait]
 pub trait SnapshotReader: Send + Sync {
-    /// Returns the entries of a folder, sorted by the bytes of their names.
+    /// Returns a page of the entries of a folder, sorted by the bytes of their names.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -153,6 +178,7 @@ pub trait SnapshotReader: Send + Sync {
         repository: &LeasedRepository,
         snapshot_foreign_id: &str,
         path: &[u8],
+        page: EntryPage,
     ) -> Result<Vec<Entry>, ReadError>;
 
     /// Returns one entry.

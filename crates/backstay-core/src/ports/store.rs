@@ -39,9 +39,9 @@ use crate::domain::tenant::Tenant;
 use crate::domain::unread::Unread;
 
 use super::job::{LeaseError, Standing};
+use super::page::all;
 
-/// Most rows of one page.
-pub const PAGE_ROWS_MAX: u32 = 500;
+pub use super::page::{NamedFilter, PAGE_ROWS_MAX, Page};
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -130,22 +130,6 @@ impl StoreError {
     }
 }
 
-/// A page of rows: where it begins and how long it is. Rows are sorted by id, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page<I> {
-    /// Only rows older than this one; none for the first page.
-    pub before: Option<I>,
-    /// Most rows; at most [`PAGE_ROWS_MAX`].
-    pub rows_max: u32,
-}
-
-impl<I> Page<I> {
-    /// Returns the first page, as long as a page may be.
-    pub const fn first() -> Self {
-        Self { before: None, rows_max: PAGE_ROWS_MAX }
-    }
-}
-
 /// What can be retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retirable {
@@ -185,7 +169,14 @@ pub struct BackupFacts {
     pub quota: Quota,
 }
 
-/// Tenants, sources, items, repositories, plans: what people declare. Lists have retired ones too.
+/// Sorts rows by what tells them apart for a person.
+fn sorted<T, K: Ord>(mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    rows.sort_by_key(key);
+    rows
+}
+
+/// Tenants, sources, items, repositories, plans: what people declare. Whole lists have retired ones too; they are read page
+/// by page and sorted here, not by the store: databases disagree about the order of letters and of `-`.
 #[async_trait]
 pub trait DeclarationStore: Send + Sync {
     /// Adds a tenant; [`StoreError::Taken`] when the name is.
@@ -194,16 +185,22 @@ pub trait DeclarationStore: Send + Sync {
     async fn tenant_get(&self, id: TenantId) -> Result<Tenant, StoreError>;
     /// Returns a tenant by name.
     async fn tenant_by_name(&self, name: &Name) -> Result<Tenant, StoreError>;
+    /// Returns a page of tenants; a filter's tenant is the only one then.
+    async fn tenant_page(&self, filter: &NamedFilter, page: Page<TenantId>) -> Result<Vec<Tenant>, StoreError>;
     /// Returns all tenants by name.
-    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError>;
+    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
+        let filter = NamedFilter::default();
+        Ok(sorted(all(|page| self.tenant_page(&filter, page), |row| row.id).await?, |row| row.name.clone()))
+    }
 
     /// Returns what a tenant may store; no limit when nobody set one.
     async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError>;
     /// Sets what a tenant may store; [`StoreError::NotFound`] when there is no such tenant. False, and nothing is set, when
     /// it is not what was seen; none puts it in the place of whatever is there.
     async fn quota_put(&self, tenant: TenantId, seen: Option<Quota>, quota: Quota) -> Result<bool, StoreError>;
-    /// Returns what each tenant may store and stores, by id. One that has neither is left out.
-    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError>;
+    /// Returns what each of these tenants may store and stores, by id. One that has neither is left out. As many tenants as
+    /// a page has, at most.
+    async fn quota_list(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError>;
 
     /// Adds a source with the items that its settings name; [`StoreError::Taken`] when the tenant has the name.
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError>;
@@ -217,13 +214,24 @@ pub trait DeclarationStore: Send + Sync {
         settings: &serde_json::Value,
         added: &[Item],
     ) -> Result<bool, StoreError>;
+    /// Returns a page of sources.
+    async fn source_page(&self, filter: &NamedFilter, page: Page<SourceId>) -> Result<Vec<Source>, StoreError>;
     /// Returns all sources by name; of one tenant or of all.
-    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError>;
+    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
+        let filter = NamedFilter::of(tenant);
+        let rows = all(|page| self.source_page(&filter, page), |row| row.id).await?;
+        Ok(sorted(rows, |row| (row.name.clone(), row.id)))
+    }
 
     /// Returns an item.
     async fn item_get(&self, id: ItemId) -> Result<Item, StoreError>;
+    /// Returns a page of a source's items.
+    async fn item_page(&self, source: SourceId, page: Page<ItemId>) -> Result<Vec<Item>, StoreError>;
     /// Returns a source's items by name.
-    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError>;
+    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
+        let rows = all(|page| self.item_page(source, page), |row| row.id).await?;
+        Ok(sorted(rows, |row| row.name.clone()))
+    }
 
     /// Returns what a backup needs, all at once; [`StoreError::NotFound`] when any of it is not there.
     async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError>;
@@ -232,8 +240,14 @@ pub trait DeclarationStore: Send + Sync {
     async fn storage_add(&self, storage: &Storage) -> Result<(), StoreError>;
     /// Returns a storage.
     async fn storage_get(&self, id: StorageId) -> Result<Storage, StoreError>;
+    /// Returns a page of storages.
+    async fn storage_page(&self, filter: &NamedFilter, page: Page<StorageId>) -> Result<Vec<Storage>, StoreError>;
     /// Returns all storages by name; of one tenant or of all.
-    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError>;
+    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
+        let filter = NamedFilter::of(tenant);
+        let rows = all(|page| self.storage_page(&filter, page), |row| row.id).await?;
+        Ok(sorted(rows, |row| (row.name.clone(), row.id)))
+    }
     /// Puts other credential references in the place of those of `old`, which must still be as it was seen; false when it
     /// is not, or when it is retired.
     async fn storage_credentials_put(
@@ -246,16 +260,32 @@ pub trait DeclarationStore: Send + Sync {
     async fn repository_add(&self, repository: &Repository) -> Result<(), StoreError>;
     /// Returns a repository.
     async fn repository_get(&self, id: RepositoryId) -> Result<Repository, StoreError>;
+    /// Returns a page of repositories.
+    async fn repository_page(
+        &self,
+        filter: &NamedFilter,
+        page: Page<RepositoryId>,
+    ) -> Result<Vec<Repository>, StoreError>;
     /// Returns all repositories by name; of one tenant or of all.
-    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError>;
+    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError> {
+        let filter = NamedFilter::of(tenant);
+        let rows = all(|page| self.repository_page(&filter, page), |row| row.id).await?;
+        Ok(sorted(rows, |row| (row.name.clone(), row.id)))
+    }
 
     /// Adds a plan; [`StoreError::Taken`] when the tenant has the name, [`StoreError::Retired`] when its source or
     /// repository is, [`StoreError::Busy`] when its values are not those that hold under its template now.
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError>;
     /// Returns a plan.
     async fn plan_get(&self, id: PlanId) -> Result<Plan, StoreError>;
+    /// Returns a page of plans.
+    async fn plan_page(&self, filter: &NamedFilter, page: Page<PlanId>) -> Result<Vec<Plan>, StoreError>;
     /// Returns all plans by name; of one tenant or of all.
-    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError>;
+    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError> {
+        let filter = NamedFilter::of(tenant);
+        let rows = all(|page| self.plan_page(&filter, page), |row| row.id).await?;
+        Ok(sorted(rows, |row| (row.name.clone(), row.id)))
+    }
     /// Puts `new` in the place of `old`, which must still be as it was seen; false when it is not, or when the values of
     /// `new` are not those that hold under its template now. Id, tenant and source stay. [`StoreError::Taken`] when the tenant has the name.
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError>;
@@ -265,8 +295,14 @@ pub trait DeclarationStore: Send + Sync {
     async fn template_add(&self, template: &Template) -> Result<(), StoreError>;
     /// Returns a template.
     async fn template_get(&self, id: TemplateId) -> Result<Template, StoreError>;
+    /// Returns a page of templates.
+    async fn template_page(&self, filter: &NamedFilter, page: Page<TemplateId>) -> Result<Vec<Template>, StoreError>;
     /// Returns all templates by name; of one tenant or of all.
-    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError>;
+    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
+        let filter = NamedFilter::of(tenant);
+        let rows = all(|page| self.template_page(&filter, page), |row| row.id).await?;
+        Ok(sorted(rows, |row| (row.name.clone(), row.id)))
+    }
     /// Puts `new` in the place of `old`, which must still be as it was seen, and the values that hold then in all plans
     /// under it that live, as [`DeclarationStore::plan_replace`] does it. Returns the plans that changed; none, and
     /// nothing is written, when it is not as it was seen. Id, tenant and name stay.
@@ -326,6 +362,9 @@ pub trait HistoryStore: Send + Sync {
     /// Returns a page of records of evidence.
     async fn evidence_page(&self, filter: EvidenceFilter, page: Page<EvidenceId>) -> Result<Vec<Evidence>, StoreError>;
 
+    /// Returns a page of a tenant's events with their hashes: by their places in the chain, newest first.
+    async fn event_page(&self, tenant: TenantId, page: Page<i64>) -> Result<Vec<ChainedEvent>, StoreError>;
+
     /// Returns a tenant's events with their hashes, oldest first, from a place in the chain on.
     async fn event_list(
         &self,
@@ -333,6 +372,9 @@ pub trait HistoryStore: Send + Sync {
         from_sequence: i64,
         rows_max: u32,
     ) -> Result<Vec<ChainedEvent>, StoreError>;
+
+    /// Returns place and hash of a tenant's last event that was swept; none while all are there.
+    async fn event_anchor(&self, tenant: TenantId) -> Result<Option<(i64, String)>, StoreError>;
 
     /// Returns a job's attempts, oldest first.
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError>;
@@ -541,8 +583,12 @@ pub trait JobStore: Send + Sync {
     /// Ends an agent's heartbeat at once, because its process is known to be gone.
     async fn agent_retire(&self, agent: AgentId) -> Result<(), StoreError>;
 
-    /// Returns the agents whose heartbeat has not ended.
-    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError>;
+    /// Returns a page of the agents whose heartbeat has not ended.
+    async fn agent_page_alive(&self, page: Page<AgentId>) -> Result<Vec<AliveAgent>, StoreError>;
+    /// Returns the agents whose heartbeat has not ended, by id.
+    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError> {
+        Ok(sorted(all(|page| self.agent_page_alive(page), |row| row.id).await?, |row| row.id))
+    }
 
     /// Stores progress; moves the stall limit only when it differs from what was stored.
     async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError>;

@@ -7,7 +7,7 @@ use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::id::AgentId;
 use backstay_core::domain::job::{JobKind, StateName};
 use backstay_core::ports::job::Standing;
-use backstay_core::ports::store::{AliveAgent, StoreError};
+use backstay_core::ports::store::{AliveAgent, Page, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
@@ -17,6 +17,7 @@ use crate::dialect::insert_unless_taken;
 use crate::entity::{agent, job, lease};
 use crate::error::{insert_error, store_error};
 use crate::now::Now;
+use crate::page::paged;
 use crate::row::{Row, micros_of};
 
 /// Returns the condition of an agent whose heartbeat has not ended at `now`. The only place that says so.
@@ -161,10 +162,10 @@ pub(super) async fn retire(db: &Database, agent: AgentId) -> Result<(), StoreErr
     ended.map(drop).map_err(store_error)
 }
 
-/// Returns the agents whose heartbeat has not ended.
-pub(super) async fn list_alive(db: &Database) -> Result<Vec<AliveAgent>, StoreError> {
+/// Returns a page of the agents whose heartbeat has not ended.
+pub(super) async fn page_alive(db: &Database, page: Page<AgentId>) -> Result<Vec<AliveAgent>, StoreError> {
     let now = db.now.expr(db.reader.get_database_backend());
-    let query = agent::Entity::find().filter(is_alive(now));
+    let query = paged(agent::Entity::find().filter(is_alive(now)), agent::Column::Id, &page);
     let rows = query.all(&db.reader).await.map_err(store_error)?;
     rows.iter().map(agent::Model::read).collect()
 }

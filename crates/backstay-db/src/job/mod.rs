@@ -177,8 +177,8 @@ impl JobStore for Database {
         self.retrying(|| heartbeat::retire(self, agent)).await
     }
 
-    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError> {
-        heartbeat::list_alive(self).await
+    async fn agent_page_alive(&self, page: Page<AgentId>) -> Result<Vec<AliveAgent>, StoreError> {
+        heartbeat::page_alive(self, page).await
     }
 
     async fn job_progress_put(&self, lease: LeaseKey, progress: &Progress) -> Result<Standing, LeaseError> {

@@ -10,7 +10,7 @@
 //! door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns, what may be
 //! stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of backups, hooks, what is
 //! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, ends, keys, what agents take,
-//! leases by their age, and clocks.
+//! leases by their age, clocks, and pages.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 
@@ -51,6 +51,7 @@ mod m20261123_000032_keys;
 mod m20261123_000033_agent;
 mod m20261123_000034_leases;
 mod m20261123_000035_clock;
+mod m20261123_000036_pages;
 
 pub use step::cut_after;
 
@@ -98,6 +99,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000033_agent::Agent),
             Box::new(m20261123_000034_leases::Leases),
             Box::new(m20261123_000035_clock::Clock),
+            Box::new(m20261123_000036_pages::Pages),
         ]
     }
 }

@@ -1,12 +1,13 @@
-//! The chain of changes in a database that somebody wrote to: what was altered, removed or put elsewhere is named.
+//! The chains of changes and of events in a database that somebody wrote to: what was altered, removed or put elsewhere is named.
 
 use backstay_core::domain::access::{Role, Scope};
 use backstay_core::managers::access::{Asker, change_record, change_verify};
 use backstay_core::managers::context::Context;
+use backstay_core::managers::event::event_verify;
 use backstay_core::ports::access::AccessStore;
 use backstay_db::Database;
 use backstay_testkit::conformance::job::context;
-use backstay_testkit::conformance::world::Stores;
+use backstay_testkit::conformance::world::{Stores, World};
 use backstay_testkit::peers::database::Engine;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 
@@ -66,6 +67,57 @@ async fn a_broken_chain_is_named(database: Database, raw: DatabaseConnection, st
     check(all, (&swap, &swap), "7: it does not follow the record before it").await;
     check(all, (&[], &[]), "520 right").await;
     check(all, (&["DELETE FROM change_record WHERE sequence = 7"], &[]), "7: there is no record at this place").await;
+}
+
+/// Says what is wrong with a tenant's events.
+async fn events_verdict(world: &World) -> String {
+    let found = event_verify(&context(&world.stores), world.tenant.id, 1).await.unwrap();
+    assert_eq!(found.next, None);
+    found.broken.map_or_else(|| format!("{} right", found.checked), |(place, fault)| format!("{place}: {fault}"))
+}
+
+/// Red when `event_verify` looks at one page, at no hash, or not at the places.
+async fn broken_events_are_named(raw: DatabaseConnection, stores: Stores) {
+    let world = World::new(stores, 1).await;
+    for _ in 0..RECORDS {
+        world.enqueue(&world.backup(0)).await;
+    }
+    assert_eq!(events_verdict(&world).await, "520 right");
+    let part = event_verify(&context(&world.stores), world.tenant.id, 500).await.unwrap();
+    assert_eq!((part.checked, part.broken, part.last.map(|(place, _)| place)), (21, None, Some(RECORDS)));
+    let message = |text: &str| format!("UPDATE event SET message = {text} WHERE sequence = 510");
+    raw.execute_unprepared(&message("CONCAT(message, 'x')")).await.unwrap();
+    assert_eq!(events_verdict(&world).await, "510: its hash is not of its text and of the event before it");
+    raw.execute_unprepared(&message("REPLACE(message, 'x', '')")).await.unwrap();
+    let named = |id: &str| format!("UPDATE event SET id = '{id}' WHERE sequence = 3");
+    let id = world.events().await[2].event.id.to_string();
+    raw.execute_unprepared(&named("x")).await.unwrap();
+    let found = events_verdict(&world).await;
+    assert!(found.starts_with("3: it cannot be read: "), "{found}");
+    raw.execute_unprepared(&named(&id)).await.unwrap();
+    assert_eq!(events_verdict(&world).await, "520 right");
+    raw.execute_unprepared("DELETE FROM event WHERE sequence = 7").await.unwrap();
+    assert_eq!(events_verdict(&world).await, "7: there is no event at this place");
+    raw.execute_unprepared("DELETE FROM event WHERE sequence < 7").await.unwrap();
+    assert_eq!(events_verdict(&world).await, "1: there is no event at this place", "nothing was swept");
+}
+
+#[tokio::test]
+async fn broken_events_are_named_on_a_file() {
+    let here = OnFile::new().await;
+    broken_events_are_named(here.raw.clone(), here.stores()).await;
+}
+
+#[tokio::test]
+async fn broken_events_are_named_on_postgresql() {
+    let Some(here) = OnServer::new(Engine::Postgresql).await else { return };
+    broken_events_are_named(here.raw.clone(), here.stores()).await;
+}
+
+#[tokio::test]
+async fn broken_events_are_named_on_mariadb() {
+    let Some(here) = OnServer::new(Engine::Mariadb).await else { return };
+    broken_events_are_named(here.raw.clone(), here.stores()).await;
 }
 
 async fn id_at(raw: &DatabaseConnection, sequence: i64) -> String {

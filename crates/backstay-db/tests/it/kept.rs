@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_core::domain::event::{EventKind, chain_hash};
+use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::JobSetId;
 use backstay_core::domain::job::Outcome;
 use backstay_core::domain::job_set::JobSet;
 use backstay_core::domain::secret::Secret;
 use backstay_core::domain::sweep::Sweepable;
+use backstay_core::managers::event::event_verify;
 use backstay_core::ports::notice::{Mark, NoticeWrite};
-use backstay_core::ports::store::{Settlement, StoreError};
+use backstay_core::ports::store::{HistoryStore as _, Settlement, StoreError};
 use backstay_core::ports::sweep::SweepStore as _;
 use backstay_db::{Database, MasterKey, MasterKeys, SealError, SealedSecrets};
+use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::secret;
 use backstay_testkit::conformance::world::{TTL, World};
 use backstay_testkit::fakes::random::SeededRandom;
@@ -76,20 +78,17 @@ async fn history_is_swept(database: Database, world: World) {
     let anchor = database.event_anchor(world.tenant.id).await.unwrap().unwrap();
     assert_eq!(anchor.0, 4);
     world.clock.advance(DAY * 90);
-    let verify = async |from: i64, previous: &str| {
-        let mut previous = previous.to_owned();
-        let events = world.history.event_list(world.tenant.id, 1, 99).await.unwrap();
-        for (place, row) in (from..).zip(&events) {
-            assert_eq!((row.sequence, &row.hash), (place, &chain_hash(&row.event, place, Some(&previous))));
-            previous.clone_from(&row.hash);
-        }
-        events.len()
+    let verify = async || {
+        let found = event_verify(&context(&world.stores), world.tenant.id, 1).await.unwrap();
+        assert_eq!((found.broken, found.next), (None, None));
+        (found.swept, found.checked, found.last.map(|(place, _)| place))
     };
-    assert_eq!(verify(5, &anchor.1).await, 3);
+    assert_eq!(verify().await, (Some(4), 3, Some(7)));
     assert_eq!(database.event_sweep(world.tenant.id, world.now(), 99).await.unwrap(), 3);
     let anchor = database.event_anchor(world.tenant.id).await.unwrap().unwrap();
     world.queued(2).await;
-    assert_eq!(verify(8, &anchor.1).await, 1, "an empty chain goes on from its anchor");
+    assert_eq!(anchor.0, 7);
+    assert_eq!(verify().await, (Some(7), 1, Some(8)), "an empty chain goes on from its anchor");
 
     let dead = async || database.rows_sweep(Sweepable::Agents, world.now().checked_sub(DAY).unwrap(), 9).await.unwrap();
     assert_eq!(dead().await, 1, "the agent is long dead");

@@ -23,11 +23,16 @@ fn numbers(backend: DbBackend, count: u32) -> String {
 
 /// Returns an id made of a number, as an expression; `group` keeps those of several groups apart.
 fn id_of(backend: DbBackend, group: u8) -> String {
+    id_by(backend, group, "n")
+}
+
+/// As [`id_of`], of another number than the row's own.
+fn id_by(backend: DbBackend, group: u8, number: &str) -> String {
     let head = format!("'0197f0c2-0000-7000-800{group}-'");
     match backend {
-        DbBackend::Postgres => format!("{head} || lpad(CAST(n AS text), 12, '0')"),
-        DbBackend::MySql => format!("CONCAT({head}, lpad(n, 12, '0'))"),
-        _ => format!("{head} || printf('%012d', n)"),
+        DbBackend::Postgres => format!("{head} || lpad(CAST({number} AS text), 12, '0')"),
+        DbBackend::MySql => format!("CONCAT({head}, lpad({number}, 12, '0'))"),
+        _ => format!("{head} || printf('%012d', {number})"),
     }
 }
 
@@ -38,6 +43,8 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     let repository = world.repository.id;
     let (many, few) = (numbers(backend, 20_000), numbers(backend, 300));
     let (id, queued) = (id_of(backend, 1), id_of(backend, 2));
+    // Of each source two hundred items.
+    let shared = id_by(backend, 1, "(n % 100 + 1)");
     let counts = "file_count, file_unmodified_count, dir_count, content_bytes, added_bytes, stored_bytes, unread_count";
     let job = |(id, kind): (&str, &str), more: &str, values: &str, from: &str| {
         format!(
@@ -101,6 +108,18 @@ async fn fill(db: &DatabaseConnection, world: &World) {
             "INSERT INTO channel (id, owner, name, kind, settings_json, rules_json, created_at) \
              SELECT {id}, '-', {id}, 'smtp', '{{}}', '[]', 0 FROM {many}"
         ),
+        format!(
+            "INSERT INTO source (id, tenant_id, name, kind, settings_json, retired_mark) \
+             SELECT {id}, '{tenant}', {id}, 'filesystem', '{{}}', '' FROM {many}"
+        ),
+        format!("INSERT INTO item (id, source_id, name, name_hash) SELECT {id}, {shared}, {id}, {id} FROM {many}"),
+        format!(
+            "INSERT INTO storage (id, tenant_id, name, kind, settings_json, retired_mark) \
+             SELECT {id}, '{tenant}', {id}, 'local', '{{}}', '' FROM {many}"
+        ),
+        format!(
+            "INSERT INTO template (id, tenant_id, name, said_json) SELECT {id}, '{tenant}', {id}, '{{}}' FROM {many}"
+        ),
         format!("INSERT INTO digest (channel_id, from_at, due_at) SELECT {id}, 0, 9000000000000000 + n FROM {many}"),
         format!(
             "INSERT INTO outbox (id, channel_id, document_json, created_at, tries, sent_at) \
@@ -117,7 +136,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     let analyze = match backend {
         DbBackend::MySql => {
             "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, proof, monitor, ping, watch, event_cursor, digest, \
-             outbox, alert"
+             outbox, alert, source, item, storage, repository, template, channel, tenant"
         }
         _ => "ANALYZE",
     };
@@ -182,6 +201,13 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
         "digest",
         "outbox",
         "alert",
+        "source",
+        "item",
+        "storage",
+        "repository",
+        "template",
+        "channel",
+        "tenant",
     ];
     let (mut lines, mut whole) = (Vec::new(), false);
     for row in &rows {
@@ -214,6 +240,7 @@ fn asked_of(world: &World) -> Asked {
         item: world.items[0].id,
         plan: world.plan.id,
         repository: world.repository.id,
+        source: "0197f0c2-0000-7000-8001-000000000001".parse().unwrap(),
         now: world.clock.now(),
     }
 }

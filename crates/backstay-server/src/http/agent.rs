@@ -7,7 +7,7 @@ use backstay_api::types::agent::AgentView;
 use backstay_api::types::lease::{
     CheckpointTell, LeaseAsk, LeaseGiven, ProgressTell, RenewAsk, Renewed, StandingView, WaitTell, key, standing_word,
 };
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{PageQuery, Rows};
 use backstay_api::types::result::{FinishTell, StateWire};
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::id::{AgentId, JobId};
@@ -16,7 +16,7 @@ use backstay_core::ports::job::{JobResult, LeaseError};
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::extract::{Body, PathId};
+use super::extract::{Ask, Body, PathId, page};
 use super::state::ServerState;
 
 /// Leases in one renewal: far beyond what one agent holds, and a bound on one statement.
@@ -131,7 +131,12 @@ const fn fits(kind: JobKind, result: &JobResult) -> bool {
     }
 }
 
-pub(super) async fn agent_list(State(state): State<ServerState>) -> Result<Json<Rows<AgentView>>, ApiError> {
-    let agents = state.context.jobs.agent_list_alive().await?;
-    Ok(Json(Rows::whole(agents.iter().map(|agent| AgentView { id: agent.id.to_string() }).collect())))
+pub(super) async fn agent_list(
+    State(state): State<ServerState>,
+    Ask(query): Ask<PageQuery>,
+) -> Result<Json<Rows<AgentView>>, ApiError> {
+    let page = page(query.before.as_deref(), query.limit)?;
+    let agents = state.context.jobs.agent_page_alive(page).await?;
+    let rows = agents.iter().map(|agent| AgentView { id: agent.id.to_string() }).collect();
+    Ok(Json(Rows::page(rows, page.rows_max, |row: &AgentView| &row.id)))
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate, ChannelView, window};
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{NamedQuery, Rows};
 use backstay_core::domain::channel::{Channel, ChannelKind};
 use backstay_core::managers::channel::{
     ChannelChange, ChannelDeclaration, channel_change, channel_declare, channel_test as try_channel,
@@ -13,7 +13,7 @@ use backstay_core::managers::channel::{
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Ask, Body, named};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged};
 
@@ -46,9 +46,11 @@ pub(super) async fn channel_create(
 pub(super) async fn channel_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<NamedQuery>,
 ) -> Result<Json<Rows<ChannelView>>, ApiError> {
-    let channels = state.context.notices.channel_list(caller.tenant()).await?;
-    Ok(Json(Rows::whole(channels.iter().map(ChannelView::from).collect())))
+    let (filter, page) = named(caller.tenant(), query)?;
+    let channels = state.context.notices.channel_page(&filter, page).await?;
+    Ok(Json(Rows::page(channels.iter().map(ChannelView::from).collect(), page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn channel_show(Own(channel): Own<Channel>) -> impl IntoResponse {

@@ -5,7 +5,10 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use backstay_core::ports::store::{PAGE_ROWS_MAX, Page};
+use backstay_api::types::list::{NamedQuery, RetiredQuery};
+use backstay_core::domain::id::TenantId;
+use backstay_core::domain::name::Name;
+use backstay_core::ports::store::{NamedFilter, PAGE_ROWS_MAX, Page};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
@@ -66,17 +69,46 @@ impl<S: Send + Sync, T: std::str::FromStr<Err = backstay_core::domain::id::IdErr
 /// Judges which page is asked for.
 pub(super) fn page<I>(before: Option<&str>, limit: Option<u32>) -> Result<Page<I>, ApiError>
 where
-    I: std::str::FromStr<Err = backstay_core::domain::id::IdError>,
+    I: std::str::FromStr<Err: std::fmt::Display>,
 {
     let before = before.map(str::parse).transpose().map_err(|error| ApiError::invalid("before", error))?;
     Ok(Page { before, rows_max: rows(limit)? })
 }
 
+/// Judges which rows of what has names are asked for, and which page of them.
+pub(super) fn named<I>(tenant: Option<TenantId>, query: NamedQuery) -> Result<(NamedFilter, Page<I>), ApiError>
+where
+    I: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let NamedQuery { before, limit, name } = query;
+    // What can be retired and what cannot are asked for alike.
+    may_be_retired(tenant, RetiredQuery { before, limit, name, retired: false })
+}
+
+/// As [`named`], of what can be retired.
+pub(super) fn may_be_retired<I>(
+    tenant_id: Option<TenantId>,
+    query: RetiredQuery,
+) -> Result<(NamedFilter, Page<I>), ApiError>
+where
+    I: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let name = query.name.as_deref().map(str::parse::<Name>).transpose();
+    let name = name.map_err(|error| ApiError::invalid("name", error))?;
+    let filter = NamedFilter { tenant_id, name, is_live: !query.retired };
+    Ok((filter, page(query.before.as_deref(), query.limit)?))
+}
+
 /// Judges how many rows are asked for.
 pub(super) fn rows(limit: Option<u32>) -> Result<u32, ApiError> {
+    rows_of(limit, PAGE_ROWS_MAX)
+}
+
+/// As [`rows`], of a list whose pages may have so many.
+pub(super) fn rows_of(limit: Option<u32>, rows_max: u32) -> Result<u32, ApiError> {
     match limit.unwrap_or(100) {
-        limit @ 1..=PAGE_ROWS_MAX => Ok(limit),
-        limit => Err(ApiError::invalid("limit", format!("{limit} is not between 1 and {PAGE_ROWS_MAX}"))),
+        limit if (1..=rows_max).contains(&limit) => Ok(limit),
+        limit => Err(ApiError::invalid("limit", format!("{limit} is not between 1 and {rows_max}"))),
     }
 }
 

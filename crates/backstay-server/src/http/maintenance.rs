@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{PageQuery, Rows};
 use backstay_api::types::maintenance::{MaintenanceCreate, MaintenanceView};
 use backstay_core::domain::id::MaintenanceId;
 use backstay_core::domain::schedule::Maintenance;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Ask, Body, page};
 use super::state::ServerState;
 
 /// Longest name of a window: it is shown as a reason, on one line.
@@ -21,12 +21,12 @@ const NAME_LETTERS_MAX: usize = 200;
 pub(super) async fn maintenance_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<PageQuery>,
 ) -> Result<Json<Rows<MaintenanceView>>, ApiError> {
+    let page = page(query.before.as_deref(), query.limit)?;
     let now = state.context.schedules.clock_read().await?;
-    let rows = state.context.schedules.maintenance_list(now).await?;
-    let seen = |tenant| caller.tenant().is_none_or(|own| tenant == own);
-    let rows = rows.iter().filter(|row| row.window.tenant_id.is_none_or(seen));
-    Ok(Json(Rows::whole(rows.map(MaintenanceView::from).collect())))
+    let rows = state.context.schedules.maintenance_page(now, caller.tenant(), page).await?;
+    Ok(Json(Rows::page(rows.iter().map(MaintenanceView::from).collect(), page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn maintenance_create(

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{NamedQuery, PageQuery, Rows};
 use backstay_api::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView, schedule};
 use backstay_core::domain::monitor::Monitor;
 use backstay_core::managers::monitor::{monitor_change, monitor_declare, monitor_retire as retire};
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Ask, Body, named, page};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged_as};
 
@@ -37,10 +37,13 @@ async fn view(state: &ServerState, row: &Monitor) -> Result<MonitorView, ApiErro
 pub(super) async fn monitor_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<NamedQuery>,
 ) -> Result<Json<Rows<MonitorView>>, ApiError> {
+    let (filter, page) = named(caller.tenant(), query)?;
     let now = state.context.schedules.clock_read().await?;
-    let rows = state.monitors.monitor_list(caller.tenant()).await?;
-    Ok(Json(Rows::whole(rows.iter().map(|row| MonitorView::new(row, now)).collect())))
+    let rows = state.monitors.monitor_page(&filter, page).await?;
+    let rows = rows.iter().map(|row| MonitorView::new(row, now)).collect();
+    Ok(Json(Rows::page(rows, page.rows_max, |row: &MonitorView| &row.id)))
 }
 
 pub(super) async fn monitor_show(
@@ -94,7 +97,9 @@ pub(super) async fn monitor_retire(
 pub(super) async fn ping_list(
     State(state): State<ServerState>,
     Own(row): Own<Monitor>,
+    Ask(query): Ask<PageQuery>,
 ) -> Result<Json<Rows<PingView>>, ApiError> {
-    let pings = state.monitors.ping_list(row.id).await?;
-    Ok(Json(Rows::whole(pings.iter().map(PingView::from).collect())))
+    let page = page(query.before.as_deref(), query.limit)?;
+    let pings = state.monitors.ping_page(row.id, page).await?;
+    Ok(Json(Rows::page(pings.iter().map(PingView::from).collect(), page.rows_max, |row| &row.id)))
 }

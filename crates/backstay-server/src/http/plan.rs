@@ -1,14 +1,17 @@
 //! Plans.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use backstay_api::types::job::EnqueuedView;
-use backstay_api::types::list::{RetiredQuery, Rows};
-use backstay_api::types::plan::{PlanCreate, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery};
+use backstay_api::types::list::{PageQuery, RetiredQuery, Rows};
+use backstay_api::types::plan::{
+    FitView, PlanCreate, PlanFit, PlanRequested, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery,
+};
 use backstay_api::types::retention::ItemRetentionView;
 use backstay_core::domain::id::IdError;
 use backstay_core::domain::job::JobKind;
@@ -18,12 +21,12 @@ use backstay_core::domain::source::Source;
 use backstay_core::domain::template::Templates;
 use backstay_core::managers::plan::{self, PlanChange, PlanDeclaration};
 use backstay_core::managers::schedule::{self, PauseWish};
-use backstay_core::managers::{anomaly, job_log, request, retention, retire};
+use backstay_core::managers::{anomaly, fit, job_log, request, retention, retire};
 use backstay_core::ports::store::Retirable;
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body};
+use super::extract::{Ask, Body, may_be_retired, page};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged};
 use super::template::named;
@@ -93,15 +96,17 @@ pub(super) async fn plan_list(
     caller: Caller,
     Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<PlanView>>, ApiError> {
-    let mut plans = state.context.declarations.plan_list(caller.tenant()).await?;
-    plans.retain(|row| query.retired || row.retired_at.is_none());
+    let (filter, page) = may_be_retired(caller.tenant(), query)?;
+    let plans = state.context.declarations.plan_page(&filter, page).await?;
     let mut templates: BTreeMap<_, Templates> = BTreeMap::new();
-    for row in state.context.declarations.template_list(caller.tenant()).await? {
-        templates.entry(row.tenant_id).or_default().insert(row.name.clone(), row);
+    for row in plans.iter().filter(|row| row.template.is_some()) {
+        if let Entry::Vacant(place) = templates.entry(row.tenant_id) {
+            place.insert(plan::templates(&state.context, row.tenant_id).await?);
+        }
     }
     let none = Templates::new();
     let one = |row: &Plan| PlanView::new(row, templates.get(&row.tenant_id).unwrap_or(&none));
-    Ok(Json(Rows::whole(plans.iter().map(one).collect())))
+    Ok(Json(Rows::page(plans.iter().map(one).collect(), page.rows_max, |row| &row.id)))
 }
 
 /// Items of which it is said how long they usually take: more than these scroll what matters away.
@@ -124,6 +129,15 @@ pub(super) async fn plan_request(
         items.push(EnqueuedView::new(item.name, answer, usual));
     }
     Ok((StatusCode::ACCEPTED, Json(PlanRequested { set_id, items })))
+}
+
+pub(super) async fn plan_fit(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Body(body): Body<PlanFit>,
+) -> Result<Json<FitView>, ApiError> {
+    let tenant = caller.tenant_seen(&state, Some(&body.tenant)).await?;
+    Ok(Json(FitView { warnings: fit::wishes_fit(&state.context, tenant.id, body.read()?).await? }))
 }
 
 /// Returns how far a plan is, as it is now.
@@ -150,9 +164,11 @@ pub(super) async fn plan_schedule(
 pub(super) async fn plan_retention(
     State(state): State<ServerState>,
     Own(plan): Own<Plan>,
+    Ask(query): Ask<PageQuery>,
 ) -> Result<Json<Rows<ItemRetentionView>>, ApiError> {
-    let items = retention::plan_retention(&state.context, plan.id).await?;
-    Ok(Json(Rows::whole(items.iter().map(ItemRetentionView::from).collect())))
+    let page = page(query.before.as_deref(), query.limit)?;
+    let items = retention::plan_retention(&state.context, plan.id, page).await?;
+    Ok(Json(Rows::page(items.iter().map(ItemRetentionView::from).collect(), page.rows_max, |row| &row.item_id)))
 }
 
 pub(super) async fn plan_pause(

@@ -5,20 +5,26 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::IF_MATCH;
 use axum::response::IntoResponse;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{PageQuery, Rows};
 use backstay_api::types::quota::{QuotaPut, QuotaView};
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::managers::quota::{self, Standing};
+use backstay_core::ports::store::NamedFilter;
 
-use super::caller::Own;
+use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Ask, Body, page};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged_as};
 
-pub(super) async fn quota_list(State(state): State<ServerState>) -> Result<Json<Rows<QuotaView>>, ApiError> {
-    let standings = quota::standings(&state.context).await?;
-    Ok(Json(Rows::whole(standings.iter().map(QuotaView::from).collect())))
+pub(super) async fn quota_list(
+    State(state): State<ServerState>,
+    caller: Caller,
+    Ask(query): Ask<PageQuery>,
+) -> Result<Json<Rows<QuotaView>>, ApiError> {
+    let page = page(query.before.as_deref(), query.limit)?;
+    let standings = quota::standings(&state.context, &NamedFilter::of(caller.tenant()), page).await?;
+    Ok(Json(Rows::page(standings.iter().map(QuotaView::from).collect(), page.rows_max, |row| &row.tenant_id)))
 }
 
 pub(super) async fn quota_show(

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body};
+use super::extract::{Ask, Body, may_be_retired};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged_as};
 
@@ -117,13 +117,14 @@ pub(super) async fn repository_list(
     caller: Caller,
     Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<RepositoryView>>, ApiError> {
-    let mut repositories = state.context.declarations.repository_list(caller.tenant()).await?;
-    repositories.retain(|row| query.retired || row.retired_at.is_none());
+    let (filter, page) = may_be_retired(caller.tenant(), query)?;
+    let repositories = state.context.declarations.repository_page(&filter, page).await?;
     let now = state.context.schedules.clock_read().await?;
-    let proofs = state.context.retention.proof_list(caller.tenant()).await?;
+    let ids: Vec<RepositoryId> = repositories.iter().map(|row| row.id).collect();
+    let proofs = state.context.retention.proof_list(&ids).await?;
     let proofs: HashMap<RepositoryId, Proof> = proofs.into_iter().map(|row| (row.repository_id, row)).collect();
     let view = |row: &Repository| RepositoryView::proved(row, proofs.get(&row.id), now);
-    Ok(Json(Rows::whole(repositories.iter().map(view).collect())))
+    Ok(Json(Rows::page(repositories.iter().map(view).collect(), page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn repository_retire(

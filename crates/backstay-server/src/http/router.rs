@@ -112,6 +112,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::SourceShow => get(source::source_show),
         Operation::SourceUpdate => patch(source::source_update),
         Operation::ItemShow => get(source::item_show),
+        Operation::PlanFit => post(plan::plan_fit),
         Operation::PlanShow => get(plan::plan_show),
         Operation::PlanUpdate => patch(plan::plan_update),
         Operation::SnapshotShow => get(snapshot::snapshot_show),
@@ -168,6 +169,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::QuotaPut => put(quota::quota_put),
         Operation::SourceKindList => get(kind::source_kind_list),
         Operation::StorageKindList => get(kind::storage_kind_list),
+        Operation::ChannelKindList => get(kind::channel_kind_list),
         Operation::RepositoryCreate => post(repository::repository_create),
         Operation::RepositoryRetire => delete(repository::repository_retire),
         Operation::RepositoryList => get(repository::repository_list),
@@ -218,6 +220,7 @@ fn handler(operation: Operation) -> MethodRouter<ServerState> {
         Operation::SnapshotForget => post(snapshot::snapshot_forget),
         Operation::SnapshotKeep => post(snapshot::snapshot_keep),
         Operation::EvidenceList => get(evidence::evidence_list),
+        Operation::EventVerify => get(event::event_verify),
         Operation::EventList => get(event::event_list),
     }
 }

@@ -3,18 +3,17 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{NamedQuery, Rows};
 use backstay_api::types::secret::{SecretPut, SecretTest, SecretView};
-use backstay_core::domain::id::TenantId;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::secret::SecretReference;
 use backstay_core::managers::secret::{secret_forget, secret_keep};
-use backstay_core::ports::secret::Replace;
-use backstay_core::ports::store::StoreError;
+use backstay_core::ports::secret::{KeptSecret, Replace};
+use backstay_core::ports::store::{Page, StoreError};
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{Ask, Body, rows};
 use super::state::ServerState;
 
 pub(super) async fn secret_put(
@@ -32,9 +31,21 @@ pub(super) async fn secret_put(
 pub(super) async fn secret_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<NamedQuery>,
 ) -> Result<Json<Rows<SecretView>>, ApiError> {
-    let kept = state.keeper.secret_list(caller.tenant()).await?;
-    Ok(Json(Rows::whole(kept.iter().map(SecretView::from).collect())))
+    let name = query.name.as_deref().map(str::parse::<Name>).transpose();
+    let name = name.map_err(|error| ApiError::invalid("name", error))?;
+    let place = |id: &String| read(id).ok_or_else(|| ApiError::invalid("before", format!("`{id}` is no secret's id")));
+    let before = query.before.as_ref().map(place).transpose()?;
+    let rows_max = rows(query.limit)?;
+    let kept = state.keeper.secret_page(caller.tenant(), name.as_ref(), Page { before, rows_max }).await?;
+    Ok(Json(Rows::page(kept.iter().map(SecretView::from).collect(), rows_max, |row| &row.id)))
+}
+
+/// Reads a secret's id; none when it is none.
+fn read(id: &str) -> Option<KeptSecret> {
+    let (tenant, name) = id.split_once('.')?;
+    Some(KeptSecret { tenant_id: tenant.parse().ok()?, name: name.parse().ok()? })
 }
 
 pub(super) async fn secret_test(
@@ -57,9 +68,7 @@ pub(super) async fn secret_remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let missing = || StoreError::NotFound { noun: "secret", key: id.clone() };
-    let (tenant, name) = id.split_once('.').ok_or_else(missing)?;
-    let tenant: TenantId = tenant.parse().map_err(|_| missing())?;
-    let name: Name = name.parse().map_err(|_| missing())?;
+    let KeptSecret { tenant_id: tenant, name } = read(&id).ok_or_else(missing)?;
     if !caller.identity.scope.reaches(Some(tenant)) {
         return Err(missing().into());
     }

@@ -17,12 +17,12 @@ use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::managers::declaration::DeclareError;
 use backstay_core::managers::{browse, request};
-use backstay_core::ports::snapshot::{self as reader, MetadataToo};
+use backstay_core::ports::snapshot::{self as reader, ENTRY_ROWS_MAX, EntryPage, MetadataToo};
 use backstay_core::ports::store::SnapshotFilter;
 
 use super::caller::{Asked, Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body, page, rows};
+use super::extract::{Ask, Body, page, rows, rows_of};
 use super::state::ServerState;
 
 pub(super) async fn snapshot_list(
@@ -57,9 +57,13 @@ pub(super) async fn snapshot_entries(
     Own(snapshot): Own<Snapshot>,
     Ask(query): Ask<EntryQuery>,
 ) -> Result<Json<Rows<EntryView>>, ApiError> {
+    let rows_max = rows_of(query.limit, ENTRY_ROWS_MAX)?;
+    let page = EntryPage { after: query.after()?, rows_max };
     let path = query.path.unwrap_or_else(|| "/".to_owned());
-    let entries = browse::snapshot_entries(&state.context, &*state.reader, snapshot.id, path.as_bytes()).await?;
-    Ok(Json(Rows::whole(entries.iter().map(EntryView::from).collect())))
+    let entries = browse::snapshot_entries(&state.context, &*state.reader, snapshot.id, path.as_bytes(), page).await?;
+    let is_full = entries.len() == rows_max as usize;
+    let next_before = entries.last().filter(|_| is_full).map(EntryQuery::place);
+    Ok(Json(Rows { rows: entries.iter().map(EntryView::from).collect(), next_before }))
 }
 
 pub(super) async fn snapshot_find(

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use backstay_api::types::list::{RetiredQuery, Rows};
+use backstay_api::types::list::{PageQuery, RetiredQuery, Rows};
 use backstay_api::types::probe::ProbeView;
 use backstay_api::types::source::{ItemView, SourceCreate, SourceUpdate, SourceView};
 use backstay_core::domain::item::Item;
@@ -14,7 +14,7 @@ use backstay_core::ports::store::Retirable;
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body};
+use super::extract::{Ask, Body, may_be_retired, page};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged};
 
@@ -63,17 +63,19 @@ pub(super) async fn source_list(
     caller: Caller,
     Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<SourceView>>, ApiError> {
-    let mut sources = state.context.declarations.source_list(caller.tenant()).await?;
-    sources.retain(|row| query.retired || row.retired_at.is_none());
-    Ok(Json(Rows::whole(sources.iter().map(SourceView::from).collect())))
+    let (filter, page) = may_be_retired(caller.tenant(), query)?;
+    let sources = state.context.declarations.source_page(&filter, page).await?;
+    Ok(Json(Rows::page(sources.iter().map(SourceView::from).collect(), page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn item_list(
     State(state): State<ServerState>,
     Own(source): Own<Source>,
+    Ask(query): Ask<PageQuery>,
 ) -> Result<Json<Rows<ItemView>>, ApiError> {
-    let items = state.context.declarations.item_list(source.id).await?;
-    Ok(Json(Rows::whole(items.iter().map(ItemView::from).collect())))
+    let page = page(query.before.as_deref(), query.limit)?;
+    let items = state.context.declarations.item_page(source.id, page).await?;
+    Ok(Json(Rows::page(items.iter().map(ItemView::from).collect(), page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn source_retire(

@@ -13,7 +13,7 @@ use backstay_core::ports::store::Retirable;
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::{Ask, Body};
+use super::extract::{Ask, Body, may_be_retired};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged};
 
@@ -36,9 +36,9 @@ pub(super) async fn storage_list(
     caller: Caller,
     Ask(query): Ask<RetiredQuery>,
 ) -> Result<Json<Rows<StorageDetail>>, ApiError> {
-    let mut rows = state.context.declarations.storage_list(caller.tenant()).await?;
-    rows.retain(|row| query.retired || row.retired_at.is_none());
-    Ok(Json(Rows::whole(rows.iter().map(StorageDetail::from).collect())))
+    let (filter, page) = may_be_retired(caller.tenant(), query)?;
+    let rows = state.context.declarations.storage_page(&filter, page).await?;
+    Ok(Json(Rows::page(rows.iter().map(StorageDetail::from).collect(), page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn storage_show(Own(storage): Own<Storage>) -> impl IntoResponse {

@@ -13,7 +13,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
-use backstay_api::types::event::{EventQuery, EventView};
+use backstay_api::types::event::{EventStreamQuery, EventView};
 use backstay_core::domain::id::{TenantId, TokenId};
 use futures::stream::{self, Stream, StreamExt as _};
 
@@ -88,7 +88,7 @@ pub(super) async fn event_stream(
     Extension(streams): Extension<Streams>,
     caller: Caller,
     headers: HeaderMap,
-    Ask(query): Ask<EventQuery>,
+    Ask(query): Ask<EventStreamQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, ApiError> {
     let tenant = caller.tenant_seen(&state, query.tenant.as_deref()).await?;
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default().parse::<i64>());

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use backstay_api::types::list::Rows;
+use backstay_api::types::list::{NamedQuery, Rows};
 use backstay_api::types::template::{TemplateCreate, TemplateUpdate, TemplateView};
 use backstay_core::domain::name::Name;
 use backstay_core::domain::template::Template;
@@ -13,7 +13,7 @@ use backstay_core::managers::plan;
 
 use super::caller::{Caller, Own};
 use super::error::ApiError;
-use super::extract::Body;
+use super::extract::{self, Ask, Body};
 use super::state::ServerState;
 use super::tag::{as_seen, tagged};
 
@@ -45,9 +45,11 @@ pub(super) async fn template_create(
 pub(super) async fn template_list(
     State(state): State<ServerState>,
     caller: Caller,
+    Ask(query): Ask<NamedQuery>,
 ) -> Result<Json<Rows<TemplateView>>, ApiError> {
-    let rows = state.context.declarations.template_list(caller.tenant()).await?;
-    Ok(Json(Rows::whole(rows.iter().map(TemplateView::from).collect())))
+    let (filter, page) = extract::named(caller.tenant(), query)?;
+    let rows = state.context.declarations.template_page(&filter, page).await?;
+    Ok(Json(Rows::page(rows.iter().map(TemplateView::from).collect(), page.rows_max, |row| &row.id)))
 }
 
 pub(super) async fn template_show(Own(template): Own<Template>) -> impl IntoResponse {

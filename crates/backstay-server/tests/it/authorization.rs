@@ -5,6 +5,7 @@
 //! action than [`case`] expects; when the door lets a role through that may not.
 
 use backstay_api::endpoint::{ENDPOINTS, Endpoint, Operation};
+use backstay_api::types::list::NamedQuery;
 use backstay_api::types::monitor::schedule;
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::access::{Action, Role, may};
@@ -61,7 +62,7 @@ pub(crate) struct House {
 }
 
 impl House {
-    async fn build() -> Self {
+    pub(crate) async fn build() -> Self {
         let stores = fakes();
         let served = Served::over(&stores).await;
         Self::of(stores, served).await
@@ -159,7 +160,7 @@ impl House {
     }
 }
 
-fn findings(world: &World) -> Findings {
+pub(crate) fn findings(world: &World) -> Findings {
     Findings {
         files_total: 1,
         bytes_total: 1,
@@ -180,9 +181,9 @@ fn findings(world: &World) -> Findings {
 }
 
 /// What a row is called with, and what another tenant's caller hears.
-struct Case {
-    id: String,
-    query: Vec<(String, String)>,
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) query: Vec<(String, String)>,
     body: Option<Value>,
     foreign: Foreign,
 }
@@ -198,7 +199,7 @@ enum Foreign {
 }
 
 /// Returns the case of a row. The compiler asks for one of each.
-fn case(house: &House, operation: Operation) -> Case {
+pub(crate) fn case(house: &House, operation: Operation) -> Case {
     let (world, name) = (&house.world, format!("n{}", house.world.ten()[9]));
     let (tenant, own) = (json!("ada"), |id: &dyn std::fmt::Display| id.to_string());
     let none = String::new;
@@ -206,7 +207,9 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::TenantList => (none(), None, Foreign::WithoutIt),
         Operation::TenantCreate => (none(), Some(json!({ "name": name })), Foreign::Alike),
         Operation::TenantShow => (own(&world.tenant.id), None, Foreign::Missing),
-        Operation::SourceKindList | Operation::StorageKindList => (none(), None, Foreign::Alike),
+        Operation::SourceKindList | Operation::StorageKindList | Operation::ChannelKindList => {
+            (none(), None, Foreign::Alike)
+        }
         Operation::RepositoryCreate => {
             let storage = json!({ "kind": "none", "settings": {} });
             let password = "sealed:kept";
@@ -232,6 +235,7 @@ fn case(house: &House, operation: Operation) -> Case {
             (none(), Some(body), Foreign::Missing)
         }
         Operation::PlanList => (none(), None, Foreign::WithoutIt),
+        Operation::PlanFit => (none(), Some(json!({ "tenant": tenant, "plans": [] })), Foreign::Missing),
         Operation::PlanShow => (own(&world.plan.id), None, Foreign::Missing),
         Operation::PlanUpdate => (own(&world.plan.id), Some(json!({ "rpo_ms": 3_600_000 })), Foreign::Missing),
         Operation::PlanSchedule
@@ -290,7 +294,7 @@ fn case(house: &House, operation: Operation) -> Case {
         Operation::SnapshotVerify => (house.snapshot.clone(), Some(json!({})), Foreign::Missing),
         Operation::EvidenceList => (none(), None, Foreign::WithoutIt),
         Operation::EvidenceShow => (house.evidence.clone(), None, Foreign::Missing),
-        Operation::EventList | Operation::EventStream => (none(), None, Foreign::Missing),
+        Operation::EventList | Operation::EventVerify | Operation::EventStream => (none(), None, Foreign::Missing),
         Operation::SecretPut => {
             let body = json!({ "tenant": tenant, "name": name, "value": "hunter2", "replace": true });
             (none(), Some(body), Foreign::Missing)
@@ -366,7 +370,10 @@ fn case(house: &House, operation: Operation) -> Case {
             (none(), None, Foreign::Alike)
         }
     };
-    let named = matches!(operation, Operation::EventList | Operation::EventStream | Operation::DigestShow);
+    let named = matches!(
+        operation,
+        Operation::EventList | Operation::EventVerify | Operation::EventStream | Operation::DigestShow
+    );
     let query = match operation {
         _ if named => vec![("tenant".to_owned(), "ada".to_owned())],
         Operation::SnapshotRead => vec![("path".to_owned(), "/x".to_owned())],
@@ -486,17 +493,21 @@ async fn a_token_ends_by_revocation_and_by_its_time() {
     let text = made["secret"].as_str().unwrap();
     assert!(text.starts_with("bk_") && text.len() > 50);
     let client = Client::new(&house.served.url, text.to_owned().into()).unwrap();
-    assert_eq!(client.tenant_list().await.unwrap().rows.len(), 1);
+    assert_eq!(client.tenant_list(&NamedQuery::default()).await.unwrap().rows.len(), 1);
     let shown = client.token_show(made["token"]["id"].as_str().unwrap()).await.unwrap();
     assert!(shown.last_used_at.is_some() && !serde_json::to_string(&shown).unwrap().contains(text));
     client.token_revoke(&shown.id).await.unwrap();
-    assert!(matches!(client.tenant_list().await, Err(ClientError::Problem { problem }) if problem.status == 401));
+    assert!(
+        matches!(client.tenant_list(&NamedQuery::default()).await, Err(ClientError::Problem { problem }) if problem.status == 401)
+    );
     let soon = (house.world.now() + jiff::SignedDuration::from_secs(60)).to_string();
     let made = admin.raw(Operation::TokenCreate, "", &[], Some(&body("b", Some(&soon)))).await.unwrap();
     let client = Client::new(&house.served.url, made["secret"].as_str().unwrap().to_owned().into()).unwrap();
-    client.tenant_list().await.unwrap();
+    client.tenant_list(&NamedQuery::default()).await.unwrap();
     house.world.clock.advance(std::time::Duration::from_secs(60));
-    assert!(matches!(client.tenant_list().await, Err(ClientError::Problem { problem }) if problem.status == 401));
+    assert!(
+        matches!(client.tenant_list(&NamedQuery::default()).await, Err(ClientError::Problem { problem }) if problem.status == 401)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

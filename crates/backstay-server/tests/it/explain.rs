@@ -3,6 +3,8 @@
 use backstay_api::ClientError;
 use backstay_api::endpoint::Operation;
 use backstay_api::types::explain::{ExplainQuery, ExplainView};
+use backstay_api::types::list::RetiredQuery;
+use backstay_api::types::plan::{PlanFit, PlanWished};
 use backstay_core::domain::job::JobKind;
 use backstay_testkit::conformance::world::{TTL, World, key_of};
 use serde_json::json;
@@ -133,6 +135,38 @@ async fn plans_that_cannot_keep_their_windows_say_so() {
     assert!(said(&view, "its window is too short: photos may wait 75 min"), "{view:?}");
     client.plan_retire(&plan).await.unwrap();
     assert_eq!(explain().await.warnings, Vec::<String>::new(), "alone it has all the time");
+    // What is not declared yet is warned of in the same words: a new plan, and one by a template that is not there either.
+    let source_id = Some(world.source.id.to_string());
+    let of_template = PlanWished {
+        name: "daily".to_owned(),
+        source_id,
+        template: Some("hourly".to_owned()),
+        schedule: Default::default(),
+    };
+    let hourly = serde_json::from_value(json!({ "name": "hourly", "schedule": schedule })).unwrap();
+    let wish = PlanFit {
+        tenant: "ada".to_owned(),
+        plans: vec![of_template.clone()],
+        templates: vec![hourly],
+        ending: Vec::new(),
+    };
+    let words = |place: [&str; 2]| {
+        [
+            format!("{}, {} together need 60.0 hours of work in each 24 and may not overlap", place[0], place[1]),
+            format!("{} may wait 75 min for plans that it may not overlap; its start window is 10 min", place[0]),
+        ]
+    };
+    assert_eq!(client.plan_fit(&wish).await.unwrap().warnings, words(["daily", "photos"]));
+    assert!(client.plan_list(&RetiredQuery::default()).await.unwrap().rows.iter().all(|row| row.name != "daily"));
+    let ending = PlanFit { ending: vec!["photos".to_owned()], ..wish.clone() };
+    assert_eq!(client.plan_fit(&ending).await.unwrap().warnings, Vec::<String>::new());
+    let unknown = PlanFit { plans: vec![PlanWished { source_id: None, ..of_template }], ..wish };
+    let said = client.plan_fit(&unknown).await.unwrap().warnings;
+    let expected = [
+        "daily, photos together need 30.0 hours of work in each 24 and may not overlap",
+        "daily may wait 75 min for plans that it may not overlap; its start window is 10 min",
+    ];
+    assert_eq!(said, expected);
 }
 
 /// The first in the line is the first that is leased, with caps as without.

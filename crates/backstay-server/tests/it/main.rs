@@ -11,6 +11,7 @@ mod jobs;
 mod mail;
 mod notifier;
 mod once;
+mod pages;
 mod ping;
 mod promises;
 mod retry;

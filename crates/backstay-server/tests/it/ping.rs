@@ -1,5 +1,6 @@
 //! Pings as they come in over HTTP: what opens the door, what does not, and what is kept of them.
 
+use backstay_api::types::list::PageQuery;
 use backstay_api::types::monitor::MonitorCreate;
 use backstay_core::domain::access::Role;
 use backstay_core::domain::token::token_hash;
@@ -39,7 +40,7 @@ async fn a_key_opens_the_monitors_of_its_tenant_and_nothing_else() {
     let answer = ping("POST", &format!("{key}/nightly/7"), &said).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "OK"), "however long it is, it counts");
     assert!(answer.header("content-type").unwrap().starts_with("text/plain"), "{}", answer.head);
-    let pings = served.client.ping_list(&monitor.id).await.unwrap().rows;
+    let pings = served.client.ping_list(&monitor.id, &PageQuery::default()).await.unwrap().rows;
     assert_eq!((pings.len(), pings[0].exit_code, pings[0].kind.as_str()), (5, Some(7), "fail"));
     assert!(pings[0].text.len() <= 10_000, "{}", pings[0].text.len());
     // A job that went wild is kept out, and its failure is not.
@@ -52,7 +53,7 @@ async fn a_key_opens_the_monitors_of_its_tenant_and_nothing_else() {
     assert!(last.status == 429 && (1..=60).contains(&wait), "{}", last.head);
     assert_eq!(last.body, format!("too many pings of monitor nightly that say log: try again in {wait} s\n"));
     assert_eq!(ping("GET", &format!("{key}/nightly/fail"), "").await.status, 200, "other kinds are counted apart");
-    let kept = served.client.ping_list(&monitor.id).await.unwrap().rows.len();
+    let kept = served.client.ping_list(&monitor.id, &PageQuery::default()).await.unwrap().rows.len();
     assert_eq!(kept, 36, "what was refused is not there");
     // What the holder of a key may do beside it.
     let bearer = format!("authorization: Bearer {key}");
@@ -79,5 +80,5 @@ async fn a_key_opens_the_monitors_of_its_tenant_and_nothing_else() {
     }
     assert_eq!(statuses[0], 404, "it was revoked");
     assert_eq!(statuses[29], 429, "who guesses has to wait");
-    assert_eq!(served.client.ping_list(&monitor.id).await.unwrap().rows.len(), kept);
+    assert_eq!(served.client.ping_list(&monitor.id, &PageQuery::default()).await.unwrap().rows.len(), kept);
 }

@@ -17,6 +17,7 @@ use backstay_core::ports::monitor::MonitorStore;
 use backstay_server::http::{ServerState, TokenAuthenticator, serve};
 use backstay_server::tally::{Tallied, Tally};
 use backstay_testkit::conformance::job::context;
+use backstay_testkit::conformance::snapshot::Planted;
 use backstay_testkit::conformance::world::{Stores, TTL};
 use backstay_testkit::fakes::clock::ManualClock;
 use backstay_testkit::fakes::courier::FakeCourier;
@@ -91,6 +92,12 @@ pub(crate) fn fakes() -> Stores {
     }
 }
 
+/// Returns a reader of the first snapshot of an installation.
+fn reader() -> FakeReader {
+    let names = ["/a", "/b", "/c", "/d"].map(|name| (name.to_owned(), Planted::Dir));
+    FakeReader { foreign_id: "ab".repeat(32), tree: names.into() }
+}
+
 impl Served {
     /// Starts a server on a free port.
     pub(crate) async fn over(stores: &Stores) -> Self {
@@ -126,7 +133,7 @@ impl Served {
                 Arc::clone(&tally),
             )),
             context,
-            reader: Arc::new(FakeReader::default()),
+            reader: Arc::new(reader()),
             own_agent: None,
             source_kinds: &[],
             storage_kinds: Arc::new([]),

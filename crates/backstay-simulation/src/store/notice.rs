@@ -11,7 +11,7 @@ use backstay_core::ports::notice::{
     Outgoing, Watched,
 };
 use backstay_core::ports::random::ten_bytes;
-use backstay_core::ports::store::{Page, StoreError};
+use backstay_core::ports::store::{NamedFilter, Page, StoreError};
 use jiff::Timestamp;
 
 use super::SteppedStore;
@@ -61,8 +61,8 @@ impl NoticeStore for SteppedStore {
     async fn channel_get(&self, id: ChannelId) -> Result<Channel, StoreError> {
         self.reads("channel_get", self.database.channel_get(id)).await
     }
-    async fn channel_list(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError> {
-        self.reads("channel_list", self.database.channel_list(tenant)).await
+    async fn channel_page(&self, filter: &NamedFilter, page: Page<ChannelId>) -> Result<Vec<Channel>, StoreError> {
+        self.reads("channel_page", self.database.channel_page(filter, page)).await
     }
     async fn channel_put(
         &self,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use backstay_core::domain::anomaly::Suspicion;
 use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::event::Event;
-use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId, TenantId};
+use backstay_core::domain::id::{JobId, PlanId, RepositoryId, SnapshotId};
 use backstay_core::domain::job::{Job, JobKind};
 use backstay_core::domain::proof::{Proof, VerifyBudget};
 use backstay_core::domain::repository::RepositoryEpoch;
@@ -58,8 +58,8 @@ impl RetentionStore for SteppedStore {
     async fn proof_get(&self, repository: RepositoryId) -> Result<Proof, StoreError> {
         self.reads("proof_get", self.database.proof_get(repository)).await
     }
-    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError> {
-        self.reads("proof_list", self.database.proof_list(tenant)).await
+    async fn proof_list(&self, repositories: &[RepositoryId]) -> Result<Vec<Proof>, StoreError> {
+        self.reads("proof_list", self.database.proof_list(repositories)).await
     }
     async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError> {
         self.reads("slice_open", self.database.slice_open(repository)).await

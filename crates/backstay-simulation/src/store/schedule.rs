@@ -8,7 +8,7 @@ use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
 use backstay_core::domain::schedule::{Calendar, Occurrence, ScheduleState, jitter_of, next};
 use backstay_core::ports::clock::Clock as _;
 use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
-use backstay_core::ports::store::{DeclarationStore as _, StoreError};
+use backstay_core::ports::store::{DeclarationStore as _, Page, StoreError};
 use jiff::Timestamp;
 
 use super::SteppedStore;
@@ -85,8 +85,13 @@ impl ScheduleStore for SteppedStore {
     async fn maintenance_add(&self, row: &MaintenanceRow) -> Result<(), StoreError> {
         self.writes("maintenance_add", self.database.maintenance_add(row)).await
     }
-    async fn maintenance_list(&self, now: Timestamp) -> Result<Vec<MaintenanceRow>, StoreError> {
-        self.reads("maintenance_list", self.database.maintenance_list(now)).await
+    async fn maintenance_page(
+        &self,
+        now: Timestamp,
+        tenant: Option<TenantId>,
+        page: Page<MaintenanceId>,
+    ) -> Result<Vec<MaintenanceRow>, StoreError> {
+        self.reads("maintenance_page", self.database.maintenance_page(now, tenant, page)).await
     }
     async fn maintenance_remove(&self, id: MaintenanceId) -> Result<(), StoreError> {
         self.writes("maintenance_remove", self.database.maintenance_remove(id)).await

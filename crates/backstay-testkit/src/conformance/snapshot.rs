@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backstay_core::domain::job::LeasedRepository;
 use backstay_core::ports::snapshot::{
-    Differences, EntryKind, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
+    Differences, EntryKind, EntryPage, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
 };
 
 /// Bytes of the large file of [`tree`]: several blobs, and more than one read returns.
@@ -69,13 +69,26 @@ pub async fn exercise(harness: &ReaderHarness) {
 async fn a_folder_is_listed_sorted_and_whole(harness: &ReaderHarness) {
     let list = async |below: &str| {
         let path = harness.path(below);
-        let entries = harness.reader.snapshot_list(&harness.repository, &harness.foreign_id, &path).await.unwrap();
+        let entries = harness
+            .reader
+            .snapshot_list(&harness.repository, &harness.foreign_id, &path, EntryPage::first())
+            .await
+            .unwrap();
         entries.into_iter().map(|entry| String::from_utf8(entry.name).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(list("").await, ["a", "empty", "large", "link"]);
+    let mut page = EntryPage { after: None, rows_max: 1 };
+    for expected in [&["a"][..], &["empty"], &["large"], &["link"], &[]] {
+        let path = harness.path("");
+        let rows = harness.reader.snapshot_list(&harness.repository, &harness.foreign_id, &path, page.clone());
+        let names: Vec<Vec<u8>> = rows.await.unwrap().into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, expected.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>());
+        page.after = names.last().cloned();
+    }
     assert_eq!(list("a").await, ["deep"]);
     assert_eq!(list("a/deep").await, ["file.txt"]);
-    let root = harness.reader.snapshot_list(&harness.repository, &harness.foreign_id, b"/").await.unwrap();
+    let root =
+        harness.reader.snapshot_list(&harness.repository, &harness.foreign_id, b"/", EntryPage::first()).await.unwrap();
     assert!(!root.is_empty());
 }
 
@@ -152,9 +165,10 @@ async fn what_is_not_there_is_said(harness: &ReaderHarness) {
     assert!(matches!(harness.read("a", 0, 1).await, Err(ReadError::WrongKind { .. })));
     assert!(matches!(harness.read("link", 0, 1).await, Err(ReadError::WrongKind { .. })));
     let path = harness.path("empty");
-    let listed = harness.reader.snapshot_list(&harness.repository, &harness.foreign_id, &path).await;
+    let listed =
+        harness.reader.snapshot_list(&harness.repository, &harness.foreign_id, &path, EntryPage::first()).await;
     assert!(matches!(listed, Err(ReadError::WrongKind { .. })));
     let other = "0".repeat(64);
-    let listed = harness.reader.snapshot_list(&harness.repository, &other, b"/").await;
+    let listed = harness.reader.snapshot_list(&harness.repository, &other, b"/", EntryPage::first()).await;
     assert!(matches!(listed, Err(ReadError::NoSnapshot { .. })));
 }

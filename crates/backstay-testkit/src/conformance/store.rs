@@ -1,7 +1,7 @@
 //! The suite of the three stores: what a database promises to the managers.
 //!
 //! [`store_promises`](crate::store_promises) makes one test of each promise; an adapter gives a function that returns
-//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `queue` (in and out of it), `lease` (who holds what),
+//! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `page` (lists of it), `queue` (in and out of it), `lease` (who holds what),
 //! `turns` (whose turn it is), `why` (what is said of it), `schedule` (how far plans are, and ticks over it), `clock` (one that jumps), `starts` (many plans at once),
 //! `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `ping` (signs of life), `settle` (how it ends),
 //! `quota` (what has room), `retire` (what ends), `template` (what plans share), `set` (what belongs together), `storage`
@@ -9,6 +9,7 @@
 //! Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
 pub mod declaration;
+pub mod page;
 pub mod lease;
 pub mod queue;
 pub mod turns;
@@ -40,6 +41,9 @@ macro_rules! store_promises {
             declaration::what_a_backup_needs_is_what_its_rows_say,
             declaration::settings_of_a_source_change_as_they_were_seen,
             declaration::what_is_missing_is_named,
+            page::each_row_is_on_one_page,
+            page::a_page_is_cut_from_what_is_shown,
+            page::all_rows_are_gone_through,
             queue::a_job_is_read_back_as_it_was_enqueued,
             queue::a_job_of_nothing_that_is_there_is_refused,
             queue::a_second_backup_of_an_item_overlaps,

@@ -8,6 +8,7 @@ use backstay_core::domain::id::TenantId;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::secret::{Secret, SecretReference};
 use backstay_core::ports::secret::{KeptSecret, Replace, SecretError, SecretKeeper, SecretStore};
+use backstay_core::ports::store::Page;
 
 /// A secret store in memory.
 #[derive(Debug, Clone, Default)]
@@ -59,15 +60,24 @@ impl SecretKeeper for SecretMap {
         Ok(true)
     }
 
-    async fn secret_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeptSecret>, SecretError> {
+    async fn secret_page(
+        &self,
+        tenant: Option<TenantId>,
+        name: Option<&Name>,
+        page: Page<KeptSecret>,
+    ) -> Result<Vec<KeptSecret>, SecretError> {
         let secrets = self.secrets.lock().expect("no test panics while it holds the map");
         let kept = |key: &String| match key.parse() {
             Ok(SecretReference::Sealed { tenant_id: Some(tenant_id), name }) => Some(KeptSecret { tenant_id, name }),
             _ => None,
         };
+        let place = |row: &KeptSecret| (row.tenant_id, row.name.clone());
         let mut rows: Vec<KeptSecret> = secrets.keys().filter_map(kept).collect();
         rows.retain(|row| tenant.is_none_or(|tenant| row.tenant_id == tenant));
-        rows.sort_by_key(|row| (row.tenant_id, row.name.clone()));
+        rows.retain(|row| name.is_none_or(|name| row.name == *name));
+        rows.retain(|row| page.before.as_ref().is_none_or(|before| place(row) < place(before)));
+        rows.sort_by_key(|row| std::cmp::Reverse(place(row)));
+        rows.truncate(page.rows_max as usize);
         Ok(rows)
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use backstay_core::domain::job::LeasedRepository;
 use backstay_core::ports::snapshot::{
-    Differences, Entry, EntryKind, FoundEntries, MetadataToo, READ_BYTES_MAX, ReadError, Rows, SnapshotReader,
+    Differences, Entry, EntryKind, EntryPage, FoundEntries, MetadataToo, READ_BYTES_MAX, ReadError, Rows,
+    SnapshotReader,
 };
 use jiff::Timestamp;
 
@@ -50,6 +51,7 @@ impl SnapshotReader for FakeReader {
         _: &LeasedRepository,
         foreign_id: &str,
         path: &[u8],
+        page: EntryPage,
     ) -> Result<Vec<Entry>, ReadError> {
         let (path, planted) = self.look(foreign_id, path)?;
         if planted != Planted::Dir {
@@ -59,7 +61,13 @@ impl SnapshotReader for FakeReader {
             let name = other.strip_prefix(&path)?.strip_prefix('/')?;
             (!name.contains('/')).then(|| entry(name, planted))
         });
-        Ok(below.collect())
+        let mut entries = Vec::new();
+        for entry in below {
+            if page.takes(&entry.name, entries.len()) {
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
 
     async fn snapshot_stat(&self, _: &LeasedRepository, foreign_id: &str, path: &[u8]) -> Result<Entry, ReadError> {

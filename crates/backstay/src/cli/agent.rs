@@ -7,6 +7,8 @@ use super::connect::{client, look};
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 use crate::roles::installation::commands_of;
+use backstay_api::Client;
+use backstay_api::types::list::PageQuery;
 
 /// What can be asked of agents.
 #[derive(Debug, clap::Subcommand)]
@@ -33,7 +35,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         crate::roles::agent::run(&client, commands, screen).await;
         return Ok(Exit::Done);
     }
-    let list = look(common, async |client| Ok(client.agent_list().await?)).await?;
+    let list = look(common, async |client| Ok(client.all(PageQuery::default(), Client::agent_list).await?)).await?;
     let rows = list.rows.iter().map(|row| vec![row.id.clone()]).collect();
     screen.rows(&list, &["id"], rows, "no agent is alive");
     Ok(Exit::Done)

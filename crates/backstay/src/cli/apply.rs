@@ -1,15 +1,16 @@
 //! `backstay apply` and `backstay export`: everything declared in a file, compared with what there is, and done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use backstay_agent::SOURCE_KINDS;
 use backstay_api::Client;
+use backstay_api::types::plan::PlanFit;
 use backstay_declare::change::{Change, Changes, Step, changes, sources_judge};
 use backstay_declare::file::{Declared, Kinds, Missing, read};
 use backstay_declare::mistake::{Mistake, shown};
-use backstay_declare::nouns::Noun;
+use backstay_declare::nouns::{Noun, TENANT_DEFAULT};
 use backstay_declare::settings::sections;
 use backstay_declare::{refer, write};
 use jiff::Timestamp;
@@ -119,7 +120,10 @@ async fn run(
             }
         }
     }
-    let warnings = if verb.dry_run { Vec::new() } else { warnings(client, &server, &all).await };
+    let warnings = match verb.dry_run {
+        true => wished(client, &server, &all).await,
+        false => warnings(client, &server, &all).await,
+    };
     finish(verb, &all, &warnings, screen);
     Ok(Ok(Exit::Done))
 }
@@ -134,6 +138,23 @@ async fn warnings(client: &Client, server: &Server, all: &Changes) -> Vec<String
         }
     }
     said.into_iter().collect()
+}
+
+/// Returns what will be to be said of the windows of plans, before any of them is declared or changed.
+async fn wished(client: &Client, server: &Server, all: &Changes) -> Vec<String> {
+    let mut tenants: BTreeMap<&str, PlanFit> = BTreeMap::new();
+    for step in &all.steps {
+        let tenant = step.key.tenant.as_deref().unwrap_or(TENANT_DEFAULT);
+        let fit = tenants.entry(tenant).or_insert_with(|| PlanFit { tenant: tenant.to_owned(), ..PlanFit::default() });
+        step::wish(server, step, fit);
+    }
+    let mut said = BTreeSet::new();
+    for fit in tenants.values_mut().filter(|fit| !fit.plans.is_empty()) {
+        fit.plans.truncate(PLANS_ASKED);
+        // A tenant that is not there has no history that could say anything.
+        said.extend(client.plan_fit(fit).await.map(|view| view.warnings).unwrap_or_default());
+    }
+    said.into_iter().map(|words| plan::warning(&words)).collect()
 }
 
 /// Says at its place in the file what the server did not take, and what is done already.

@@ -36,8 +36,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 /// Prints the call that a verb made, or would have made, in three ways.
 pub(super) fn print(common: &Common, screen: &Screen) {
     let Some(call) = common.shown() else { return };
-    let named = common.server();
-    let server = named.as_deref().and_then(|urls| urls.split(',').next()).map(|url| url.trim_end_matches('/'));
+    // As verbs find it: what was named, else the process that works in the data directory.
+    let working = || Some(common.data_dir().ok()?.server_file_read()?.url);
+    let asked = common.server().or_else(working);
+    let server = asked.as_deref().and_then(|urls| urls.split(',').next()).map(|url| url.trim_end_matches('/'));
     let server = server.unwrap_or("http://127.0.0.1:7400").to_owned();
     if screen.json() {
         screen.value(&serde_json::json!({

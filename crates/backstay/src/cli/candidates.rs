@@ -9,7 +9,7 @@ use std::time::Duration;
 use backstay_api::types::alert::AlertQuery;
 use backstay_api::types::evidence::EvidenceQuery;
 use backstay_api::types::job::JobQuery;
-use backstay_api::types::list::{PageQuery, RetiredQuery};
+use backstay_api::types::list::{NamedQuery, PageQuery, RetiredQuery};
 use backstay_api::types::snapshot::SnapshotQuery;
 use backstay_api::{Client, ClientError};
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -18,6 +18,7 @@ use clap_complete::CompletionCandidate;
 use super::args::{Args, Common};
 use super::connect::running;
 use super::human;
+use super::named::all;
 
 /// Longest that somebody who pressed Tab waits for names; beyond it they type them.
 const ASK_TIME_MAX: Duration = Duration::from_millis(800);
@@ -86,7 +87,6 @@ fn candidate(value: String, help: &str) -> CompletionCandidate {
 /// Asks for names, each with what tells it apart.
 async fn rows(client: &Client, what: What) -> Result<Vec<(String, String)>, ClientError> {
     let page = PageQuery { before: None, limit: Some(ROWS_MAX) };
-    let lasting = RetiredQuery { retired: false };
     let named = |name: String| (name, String::new());
     macro_rules! rows {
         ($list:expr, $row:ident => $candidate:expr) => {
@@ -94,20 +94,26 @@ async fn rows(client: &Client, what: What) -> Result<Vec<(String, String)>, Clie
         };
     }
     Ok(match what {
-        What::Plan => rows!(client.plan_list(), row => named(row.name)),
-        What::Template => rows!(client.template_list(), row => named(row.name)),
-        What::Monitor => rows!(client.monitor_list(), row => (row.name, row.state)),
-        What::Repository => rows!(client.repository_list(), row => named(row.name)),
-        What::RepositoryId => rows!(client.repository_list(), row => (row.id, row.name)),
-        What::Storage => rows!(client.storage_list(&lasting), row => (row.name, row.kind)),
-        What::Source => rows!(client.source_list(), row => (row.name, row.kind)),
-        What::SourceId => rows!(client.source_list(), row => (row.id, row.name)),
-        What::Secret => rows!(client.secret_list(), row => named(row.name)),
-        What::Tenant => rows!(client.tenant_list(), row => named(row.name)),
-        What::TenantId => rows!(client.tenant_list(), row => (row.id, row.name)),
-        What::Channel => rows!(client.channel_list(), row => (row.name, row.kind)),
+        What::Plan => rows!(all(client, RetiredQuery::default(), Client::plan_list), row => named(row.name)),
+        What::Template => rows!(all(client, NamedQuery::default(), Client::template_list), row => named(row.name)),
+        What::Monitor => rows!(all(client, NamedQuery::default(), Client::monitor_list), row => (row.name, row.state)),
+        What::Repository => {
+            rows!(all(client, RetiredQuery::default(), Client::repository_list), row => named(row.name))
+        }
+        What::RepositoryId => {
+            rows!(all(client, RetiredQuery::default(), Client::repository_list), row => (row.id, row.name))
+        }
+        What::Storage => rows!(all(client, RetiredQuery::default(), Client::storage_list), row => (row.name, row.kind)),
+        What::Source => rows!(all(client, RetiredQuery::default(), Client::source_list), row => (row.name, row.kind)),
+        What::SourceId => rows!(all(client, RetiredQuery::default(), Client::source_list), row => (row.id, row.name)),
+        What::Secret => rows!(all(client, NamedQuery::default(), Client::secret_list), row => named(row.name)),
+        What::Tenant => rows!(all(client, NamedQuery::default(), Client::tenant_list), row => named(row.name)),
+        What::TenantId => rows!(all(client, NamedQuery::default(), Client::tenant_list), row => (row.id, row.name)),
+        What::Channel => rows!(all(client, NamedQuery::default(), Client::channel_list), row => (row.name, row.kind)),
         What::TokenId => rows!(client.token_list(&page), row => (row.id, row.name)),
-        What::MaintenanceId => rows!(client.maintenance_list(), row => (row.id, row.name)),
+        What::MaintenanceId => {
+            rows!(client.all(PageQuery::default(), Client::maintenance_list), row => (row.id, row.name))
+        }
         What::AlertId => {
             let query = AlertQuery { limit: Some(ROWS_MAX), ..AlertQuery::default() };
             rows!(client.alert_list(&query), row => (row.id, format!("{}: {}", row.topic, row.title)))

@@ -1,5 +1,6 @@
 //! `backstay change …`.
 
+use backstay_api::ClientError;
 use backstay_api::types::change::{ChainQuery, ChainView, ChangeView};
 use backstay_api::types::list::PageQuery;
 
@@ -40,14 +41,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 
 async fn verify(common: &Common, screen: &Screen) -> Result<Exit, CliError> {
     let found = look(common, async |client| {
-        let mut all = client.change_verify(&ChainQuery::default()).await?;
-        while let Some(from_sequence) = all.next_sequence {
-            let more = client.change_verify(&ChainQuery { from_sequence: Some(from_sequence) }).await?;
-            let checked_count = all.checked_count + more.checked_count;
-            let (sequence, hash) = (more.last_sequence.or(all.last_sequence), more.last_hash.clone().or(all.last_hash));
-            all = ChainView { checked_count, last_sequence: sequence, last_hash: hash, ..more };
-        }
-        Ok(all)
+        let ask = async |from_sequence| client.change_verify(&ChainQuery { from_sequence }).await;
+        Ok(whole(ask).await?)
     })
     .await?;
     if let (Some(place), Some(problem)) = (found.broken_sequence, &found.problem) {
@@ -57,13 +52,35 @@ async fn verify(common: &Common, screen: &Screen) -> Result<Exit, CliError> {
              signing key was lost and made anew, what the old one signed is told like this too.",
         ));
     }
+    facts(&found, screen);
+    screen.say("\nhashes and signatures are right; keep the last hash elsewhere: it shows when newer records are gone");
+    Ok(Exit::Done)
+}
+
+/// Asks for all of a chain, part by part: how far, until its end or the first place at which something is wrong.
+pub(super) async fn whole(
+    ask: impl AsyncFn(Option<i64>) -> Result<ChainView, ClientError>,
+) -> Result<ChainView, ClientError> {
+    let mut all = ask(None).await?;
+    while let Some(from) = all.next_sequence {
+        let more = ask(Some(from)).await?;
+        let checked_count = all.checked_count + more.checked_count;
+        let (sequence, hash) = (more.last_sequence.or(all.last_sequence), more.last_hash.clone().or(all.last_hash));
+        all = ChainView { checked_count, last_sequence: sequence, last_hash: hash, ..more };
+    }
+    Ok(all)
+}
+
+/// Prints what was found of a chain that is right.
+pub(super) fn facts(found: &ChainView, screen: &Screen) {
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    let rows = vec![
+    let mut rows = vec![
         vec!["records".to_owned(), found.checked_count.to_string()],
         vec!["last number".to_owned(), text(found.last_sequence.map(|place| place.to_string()))],
         vec!["last hash".to_owned(), text(found.last_hash.clone())],
     ];
-    screen.rows(&found, &["fact", "value"], rows, "");
-    screen.say("\nhashes and signatures are right; keep the last hash elsewhere: it shows when newer records are gone");
-    Ok(Exit::Done)
+    if let Some(place) = found.swept_sequence {
+        rows.insert(0, vec!["swept up to number".to_owned(), place.to_string()]);
+    }
+    screen.rows(found, &["fact", "value"], rows, "");
 }

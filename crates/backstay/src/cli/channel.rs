@@ -2,11 +2,12 @@
 
 use backstay_api::Client;
 use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate, ChannelView};
+use backstay_api::types::list::NamedQuery;
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
-use super::named::one;
+use super::named::{self, find};
 use super::screen::Screen;
 use super::show::show;
 use super::source::settings_of;
@@ -97,7 +98,9 @@ const HEADING: [&str; 5] = ["name", "kind", "tells", "digest", "id"];
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List => {
-            let list = look(common, async |client| Ok(client.channel_list().await?)).await?;
+            let list =
+                look(common, async |client| Ok(named::all(client, NamedQuery::default(), Client::channel_list).await?))
+                    .await?;
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &HEADING, rows, "there is no channel yet: nobody is told anything");
         }
@@ -135,8 +138,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 
 /// Returns the id of the channel that has this name or id.
 async fn id_of(client: &Client, channel: &str) -> Result<String, CliError> {
-    let rows = client.channel_list().await?.rows;
-    Ok(one("channel", channel, rows, |row| (&row.id, Some(&row.name)))?.id)
+    Ok(find(client, ("channel", channel), Client::channel_list, Client::channel_show).await?.id)
 }
 
 fn row(row: &ChannelView) -> Vec<String> {

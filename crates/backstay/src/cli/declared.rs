@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_api::types::channel::ChannelRuleView;
-use backstay_api::types::list::RetiredQuery;
+use backstay_api::types::list::{NamedQuery, PageQuery, RetiredQuery};
 use backstay_api::types::repository::RepositoryView;
 use backstay_api::types::retention::RetentionView;
 use backstay_api::types::template::{BackupTermsView, ScheduleView};
@@ -17,6 +17,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::maintenance::windows;
+use super::named;
 use crate::roles::system::storage_judges;
 
 /// Forbidden: a token of one tenant sees nothing of the installation.
@@ -138,11 +140,14 @@ impl Server {
     pub(super) async fn read(client: &Client) -> Result<Self, CliError> {
         let mut server = Self::default();
         let mut tenants = Names::new();
-        for row in client.tenant_list().await?.rows {
+        for row in named::all(client, NamedQuery::default(), Client::tenant_list).await?.rows {
             server.put(Key::new(Noun::Tenant, None, &row.name), &row.id, Record::new(), &row);
             tenants.insert(row.id, row.name);
         }
-        for row in if_allowed(client.quota_list().await)?.into_iter().flat_map(|list| list.rows) {
+        for row in if_allowed(client.all(PageQuery::default(), Client::quota_list).await)?
+            .into_iter()
+            .flat_map(|list| list.rows)
+        {
             let said = record([("bytes", json!(row.quota_bytes)), ("snapshots", json!(row.quota_snapshot_count))]);
             if !said.is_empty() {
                 server.put(Key::new(Noun::Quota, Some(&row.tenant), ""), &row.tenant_id, said, &row);
@@ -157,7 +162,7 @@ impl Server {
     /// Reads storages and repositories.
     async fn places(&mut self, client: &Client, tenants: &Names) -> Result<(), CliError> {
         let judges = storage_judges();
-        let storages = client.storage_list(&RetiredQuery { retired: false }).await?.rows;
+        let storages = named::all(client, RetiredQuery::default(), Client::storage_list).await?.rows;
         for row in &storages {
             let said = record([
                 ("kind", json!(row.kind)),
@@ -166,7 +171,7 @@ impl Server {
             ]);
             self.put(Key::new(Noun::Storage, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, row);
         }
-        for row in client.repository_list().await?.rows {
+        for row in named::all(client, RetiredQuery::default(), Client::repository_list).await?.rows {
             let storage = storages.iter().find(|storage| Some(&storage.id) == row.storage_id.as_ref());
             let password = json!(own_reference(&row.password_reference, Some(&row.tenant_id)));
             let within = json!(row.verify_within_ms);
@@ -192,11 +197,11 @@ impl Server {
 
     /// Reads sources, templates, plans and monitors.
     async fn plans(&mut self, client: &Client, tenants: &Names) -> Result<(), CliError> {
-        for row in client.source_list().await?.rows {
+        for row in named::all(client, RetiredQuery::default(), Client::source_list).await?.rows {
             let said = record([("kind", json!(row.kind)), ("settings", row.settings.clone())]);
             self.put(Key::new(Noun::Source, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
         }
-        for row in client.template_list().await?.rows {
+        for row in named::all(client, NamedQuery::default(), Client::template_list).await?.rows {
             let said = record([
                 ("above", json!(row.above)),
                 ("schedule", schedule(row.schedule.as_ref())),
@@ -211,7 +216,7 @@ impl Server {
             of_it.map(|row| (row.id.clone(), row.key.name.clone())).collect()
         };
         let (sources, repositories) = (names(Noun::Source), names(Noun::Repository));
-        for row in client.plan_list().await?.rows {
+        for row in named::all(client, RetiredQuery::default(), Client::plan_list).await?.rows {
             let said = record([
                 ("source", json!(name_of(&sources, &row.source_id))),
                 ("repository", json!(name_of(&repositories, &row.repository_id))),
@@ -223,7 +228,7 @@ impl Server {
             ]);
             self.put(Key::new(Noun::Plan, Some(&name_of(tenants, &row.tenant_id)), &row.name), &row.id, said, &row);
         }
-        for row in client.monitor_list().await?.rows {
+        for row in named::all(client, NamedQuery::default(), Client::monitor_list).await?.rows {
             let said = record([
                 ("schedule", json!(row.schedule)),
                 ("time_zone", if row.time_zone == "UTC" { Value::Null } else { json!(row.time_zone) }),
@@ -236,7 +241,10 @@ impl Server {
 
     /// Reads what may be the installation's: channels, windows, caps.
     async fn installation(&mut self, client: &Client, tenants: &Names) -> Result<(), CliError> {
-        for row in if_allowed(client.channel_list().await)?.into_iter().flat_map(|list| list.rows) {
+        for row in if_allowed(named::all(client, NamedQuery::default(), Client::channel_list).await)?
+            .into_iter()
+            .flat_map(|list| list.rows)
+        {
             let mut settings = row.settings.clone();
             for value in settings.as_object_mut().into_iter().flat_map(|values| values.values_mut()) {
                 if let Some(text) = value.as_str() {
@@ -257,7 +265,7 @@ impl Server {
             self.put(Key::new(Noun::Channel, tenant.as_deref(), &row.name), &row.id, said, &row);
         }
         // Windows may share a name: those after the first one are told apart by a number, with which no window is called.
-        let windows = if_allowed(client.maintenance_list().await)?.map(|list| list.rows).unwrap_or_default();
+        let windows = if_allowed(windows(client).await)?.map(|list| list.rows).unwrap_or_default();
         let mut names: BTreeSet<_> = windows.iter().map(|row| (row.tenant_id.clone(), row.name.clone())).collect();
         let mut met = BTreeSet::new();
         for row in windows {

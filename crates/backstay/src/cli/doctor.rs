@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use backstay_api::types::alert::AlertView;
 use backstay_api::types::evidence::EvidenceQuery;
 use backstay_api::types::explain::ExplainQuery;
+use backstay_api::types::list::{NamedQuery, PageQuery, RetiredQuery};
 use backstay_api::types::plan::PlanView;
 use backstay_api::types::snapshot::SnapshotQuery;
 use backstay_api::{Client, ClientError};
@@ -16,6 +17,7 @@ use super::args::Common;
 use super::connect::Connection;
 use super::error::{CliError, Exit};
 use super::human;
+use super::named::{self, items_of};
 use super::screen::Screen;
 use super::server_protect::{beside, copied, readers};
 use super::snapshots_of::all;
@@ -133,7 +135,7 @@ fn unseen(what: &'static str, error: &ClientError) -> Finding {
 }
 
 async fn reached(connection: &Connection) -> Finding {
-    match connection.client.tenant_list().await {
+    match connection.client.tenant_list(&NamedQuery { limit: Some(1), ..NamedQuery::default() }).await {
         Err(error) => {
             let error = CliError::from(error);
             Finding::new("server", Verdict::Bad, error.line(), "Is it running? Is its URL right, and its token good?")
@@ -150,7 +152,8 @@ async fn reached(connection: &Connection) -> Finding {
 
 /// Compares this machine's clock with the one that decides: the database's.
 async fn clock(client: &Client, now: Timestamp) -> Result<Finding, ClientError> {
-    let Some(plan) = client.plan_list().await?.rows.into_iter().next() else {
+    let Some(plan) = client.plan_list(&RetiredQuery { limit: Some(1), ..RetiredQuery::default() }).await?.rows.pop()
+    else {
         return Ok(Finding::new("clock", Verdict::Info, "is compared with the database's once there is a plan", ""));
     };
     let asked_at = Timestamp::now();
@@ -174,7 +177,7 @@ fn clock_of(off: SignedDuration) -> Finding {
 }
 
 async fn agents(client: &Client) -> Result<Finding, ClientError> {
-    let count = client.agent_list().await?.rows.len();
+    let count = client.all(PageQuery::default(), Client::agent_list).await?.rows.len();
     Ok(match count {
         0 => Finding::new(
             "agents",
@@ -188,7 +191,7 @@ async fn agents(client: &Client) -> Result<Finding, ClientError> {
 
 /// Looks at plans and their items.
 async fn plans(client: &Client) -> Result<Vec<Finding>, ClientError> {
-    let plans = client.plan_list().await?.rows;
+    let plans = named::all(client, RetiredQuery::default(), Client::plan_list).await?.rows;
     if plans.is_empty() {
         let next = "`backstay quickstart DIR` protects a folder; `backstay plan create` declares a plan.";
         return Ok(vec![Finding::new("plans", Verdict::Warn, "there is none: nothing is protected", next)]);
@@ -276,7 +279,7 @@ async fn items(client: &Client, plans: &[PlanView]) -> Result<Items, ClientError
         if !seen.insert(&plan.source_id) {
             continue;
         }
-        for item in client.item_list(&plan.source_id).await?.rows {
+        for item in items_of(client, &plan.source_id).await?.rows {
             if items.count == ITEMS_MAX {
                 items.has_more = true;
                 return Ok(items);
@@ -315,7 +318,7 @@ async fn verifies(client: &Client, now: Timestamp) -> Result<Finding, ClientErro
         }
     }
     let (mut old, mut count) = (Vec::new(), 0);
-    for repository in client.repository_list().await?.rows {
+    for repository in named::all(client, RetiredQuery::default(), Client::repository_list).await?.rows {
         let query = SnapshotQuery { repository_id: Some(repository.id), ..SnapshotQuery::default() };
         let snapshots = all(client, query).await?;
         if snapshots.is_empty() {
@@ -339,7 +342,7 @@ async fn verifies(client: &Client, now: Timestamp) -> Result<Finding, ClientErro
 }
 
 async fn channels(client: &Client) -> Result<Finding, ClientError> {
-    let count = client.channel_list().await?.rows.len();
+    let count = named::all(client, NamedQuery::default(), Client::channel_list).await?.rows.len();
     Ok(match count {
         0 => Finding::new(
             "channels",

@@ -16,19 +16,26 @@ pub(crate) struct Verb {
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
-    let (sources, storages) = look(common, async |client| {
-        Ok((client.source_kind_list().await?.rows, client.storage_kind_list().await?.rows))
+    let (sources, storages, channels) = look(common, async |client| {
+        let (sources, storages) = (client.source_kind_list().await?.rows, client.storage_kind_list().await?.rows);
+        Ok((sources, storages, client.channel_kind_list().await?.rows))
     })
     .await?;
     if let Some(name) = &verb.kind {
-        let kind = sources.iter().chain(&storages).find(|kind| kind.name == *name);
+        let kind = sources.iter().chain(&storages).chain(&channels).find(|kind| kind.name == *name);
         settings(kind.ok_or_else(|| unknown(name))?, screen);
         return Ok(Exit::Done);
     }
     let row = |of: &str, name: &str, words: &str| vec![of.to_owned(), name.to_owned(), words.to_owned()];
     let mut rows: Vec<_> = sources.iter().map(|kind| row("source", &kind.name, &kind.description)).collect();
     rows.extend(storages.iter().map(|kind| row("storage", &kind.name, &kind.description)));
-    screen.rows(&json!({ "source": sources, "storage": storages }), &["of", "kind", "what it is"], rows, "");
+    rows.extend(channels.iter().map(|kind| row("channel", &kind.name, &kind.description)));
+    screen.rows(
+        &json!({ "source": sources, "storage": storages, "channel": channels }),
+        &["of", "kind", "what it is"],
+        rows,
+        "",
+    );
     screen.say("`backstay kinds KIND` shows its settings");
     Ok(Exit::Done)
 }

@@ -1,6 +1,10 @@
 //! `backstay maintenance …`.
 
+use backstay_api::types::list::{PageQuery, Rows};
 use backstay_api::types::maintenance::{MaintenanceCreate, MaintenanceView};
+use backstay_api::{Client, ClientError};
+
+use jiff::Timestamp;
 
 use super::args::Common;
 use super::connect::look;
@@ -37,7 +41,7 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List => {
-            let list = look(common, async |client| Ok(client.maintenance_list().await?)).await?;
+            let list = look(common, async |client| Ok(windows(client).await?)).await?;
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "from", "until", "of", "id"], rows, "nothing is held back");
         }
@@ -52,6 +56,14 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
     }
     Ok(Exit::Done)
+}
+
+/// Returns all windows, by their beginning.
+pub(super) async fn windows(client: &Client) -> Result<Rows<MaintenanceView>, ClientError> {
+    let mut found = client.all(PageQuery::default(), Client::maintenance_list).await?;
+    let from = |row: &MaintenanceView| row.from.parse::<Timestamp>().unwrap_or_default();
+    found.rows.sort_by_key(|row| (from(row), row.id.clone()));
+    Ok(found)
 }
 
 fn row(row: &MaintenanceView) -> Vec<String> {

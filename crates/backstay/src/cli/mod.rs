@@ -12,7 +12,7 @@ pub(crate) mod human;
 pub(crate) mod watch;
 mod args;
 mod again;
-mod named;
+pub(crate) mod named;
 mod connect;
 mod quickstart;
 mod up;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use backstay_api::Client;
+use backstay_api::types::list::{NamedQuery, PageQuery};
 use backstay_api::types::monitor::{MonitorCreate, MonitorUpdate, MonitorView, PingView};
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
-use super::named::one;
+use super::named::{self, find};
 use super::screen::Screen;
 use super::show::show;
 use crate::roles::quickstart::TENANT;
@@ -84,7 +85,9 @@ fn ms(length: Duration) -> u64 {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List => {
-            let list = look(common, async |client| Ok(client.monitor_list().await?)).await?;
+            let list =
+                look(common, async |client| Ok(named::all(client, NamedQuery::default(), Client::monitor_list).await?))
+                    .await?;
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &HEADING, rows, "there is no monitor yet");
         }
@@ -114,8 +117,14 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.say(&format!("nothing is expected of {monitor} any more"));
         }
         Verb::Pings { monitor } => {
-            let list =
-                look(common, async |client| Ok(client.ping_list(&id_of(client, &monitor).await?).await?)).await?;
+            let list = look(common, async |client| {
+                Ok({
+                    let id = id_of(client, &monitor).await?;
+                    let list = async |client: &Client, query: &PageQuery| client.ping_list(&id, query).await;
+                    client.all(PageQuery::default(), list).await?
+                })
+            })
+            .await?;
             let rows = list.rows.iter().map(ping).collect();
             screen.rows(&list, &["at", "said", "last line"], rows, "nothing was heard yet");
         }
@@ -145,6 +154,5 @@ fn ping(row: &PingView) -> Vec<String> {
 
 /// Returns the id of the monitor that has this name or id.
 async fn id_of(client: &Client, monitor: &str) -> Result<String, CliError> {
-    let rows = client.monitor_list().await?.rows;
-    Ok(one("monitor", monitor, rows, |row| (&row.id, Some(&row.name)))?.id)
+    Ok(find(client, ("monitor", monitor), Client::monitor_list, Client::monitor_show).await?.id)
 }

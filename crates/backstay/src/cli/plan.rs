@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use backstay_api::Client;
 use backstay_api::types::explain::ExplainQuery;
-use backstay_api::types::list::RetiredQuery;
+use backstay_api::types::list::{PageQuery, RetiredQuery, Rows};
 use backstay_api::types::plan::{PlanCreate, PlanScheduleView, PlanUpdate, PlanView, ScheduleQuery, ValueView};
+use backstay_api::types::retention::ItemRetentionView;
 use backstay_api::types::template::SaidView;
+use backstay_api::{Client, ClientError};
 use backstay_core::domain::id::PlanId;
 
 use super::args::Common;
@@ -15,7 +16,7 @@ use super::error::{CliError, Exit};
 use super::explain::{self, Zone};
 use super::human;
 use super::job::exit_of;
-use super::named::one;
+use super::named::{self, find};
 use super::plan_next;
 use super::retire;
 use super::said::{Said, Unsaid, Words};
@@ -139,7 +140,10 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List { retired } => {
-            let list = look(common, async |client| Ok(client.plan_list_by(&RetiredQuery { retired }).await?)).await?;
+            let list = look(common, async |client| {
+                Ok(named::all(client, RetiredQuery { retired, ..RetiredQuery::default() }, Client::plan_list).await?)
+            })
+            .await?;
             let row = |row: &PlanView| {
                 let rpo = human::duration(Duration::from_millis(row.rpo_ms));
                 let when = row.schedule.cron.clone().or_else(|| {
@@ -181,7 +185,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
         Verb::Retention { plan } => {
             let list =
-                look(common, async |client| Ok(client.plan_retention(&id_of(client, &plan).await?).await?)).await?;
+                look(common, async |client| Ok(retention_of(client, &id_of(client, &plan).await?).await?)).await?;
             let rows = list.rows.iter().flat_map(|item| {
                 item.snapshots.iter().map(|row| {
                     let why = if row.is_kept { row.reasons.join("; ") } else { "no rule keeps it".to_owned() };
@@ -270,7 +274,20 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 pub(super) async fn warnings(client: &Client, id: &str) -> Vec<String> {
     let said = client.plan_explain(id, &ExplainQuery::default()).await;
     let warnings = said.map(|view| view.warnings).unwrap_or_default();
-    warnings.into_iter().map(|words| format!("warning: its window is too short: {words}")).collect()
+    warnings.iter().map(|words| warning(words)).collect()
+}
+
+/// Says what is wrong with a plan's window, as a warning.
+pub(super) fn warning(words: &str) -> String {
+    format!("warning: its window is too short: {words}")
+}
+
+/// Returns what a plan's retention says of each of its items, by their names.
+pub(super) async fn retention_of(client: &Client, id: &str) -> Result<Rows<ItemRetentionView>, ClientError> {
+    let list = async |client: &Client, query: &PageQuery| client.plan_retention(id, query).await;
+    let mut found = client.all(PageQuery::default(), list).await?;
+    found.rows.sort_by(|one, other| one.item_name.cmp(&other.item_name));
+    Ok(found)
 }
 
 /// Returns the id of the plan that has this name, or the id that was given: also of one that is retired.
@@ -297,8 +314,7 @@ fn plan_show(screen: &Screen, view: &PlanView) {
 
 /// Returns the id of the plan that has this name or id.
 async fn id_of(client: &Client, plan: &str) -> Result<String, CliError> {
-    let plans = client.plan_list().await?.rows;
-    Ok(one("plan", plan, plans, |row| (&row.id, Some(&row.name)))?.id)
+    Ok(find(client, ("plan", plan), Client::plan_list, Client::plan_show).await?.id)
 }
 
 /// Prints how far a plan is: what holds it back, then what comes next.

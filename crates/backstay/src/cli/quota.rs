@@ -1,12 +1,14 @@
 //! `backstay quota …`.
 
 use backstay_api::Client;
+use backstay_api::types::list::{NamedQuery, PageQuery};
 use backstay_api::types::quota::{QuotaPut, QuotaView};
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
+use super::named::find;
 use super::screen::Screen;
 use crate::roles::quickstart::TENANT;
 
@@ -60,7 +62,12 @@ fn count(text: &str) -> Result<Limit, String> {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List => {
-            let list = look(common, async |client| Ok(client.quota_list().await?)).await?;
+            let list = look(common, async |client| {
+                let mut list = client.all(PageQuery::default(), Client::quota_list).await?;
+                list.rows.sort_by(|one, other| one.tenant.cmp(&other.tenant));
+                Ok(list)
+            })
+            .await?;
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &HEADINGS, rows, "there is no tenant yet");
         }
@@ -105,16 +112,14 @@ fn row(view: &QuotaView) -> Vec<String> {
 
 /// Returns the id of the tenant that has this name or id; without one, of the only tenant that the caller sees.
 async fn id_of(client: &Client, tenant: Option<&str>) -> Result<String, CliError> {
-    let tenants = client.tenant_list().await?.rows;
-    if let (None, [only]) = (tenant, &tenants[..]) {
-        return Ok(only.id.clone());
+    if tenant.is_none() {
+        let first = client.tenant_list(&NamedQuery { limit: Some(2), ..NamedQuery::default() }).await?.rows;
+        if let [only] = &first[..] {
+            return Ok(only.id.clone());
+        }
     }
     let tenant = tenant.unwrap_or(TENANT);
-    let found = tenants.into_iter().find(|row| row.name == tenant || row.id == tenant).map(|row| row.id);
-    found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no tenant {tenant}"))
-            .hint("`backstay tenant list` shows what there is.")
-    })
+    Ok(find(client, ("tenant", tenant), Client::tenant_list, Client::tenant_show).await?.id)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::io::IsTerminal as _;
 
 use backstay_api::Client;
+use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::repository::{RepositoryView, StorageView};
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotView};
 use jiff::Timestamp;
@@ -15,10 +16,10 @@ use serde::Serialize;
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
-use super::human;
 use super::screen::Screen;
 use super::server_protect::{Copied, copied};
 use super::snapshots_of::{all, newest};
+use super::{human, named};
 use crate::roles::config::Config;
 use crate::roles::data_dir::DataDir;
 use crate::roles::database_url::DatabaseUrl;
@@ -164,7 +165,7 @@ async fn repositories(
     secrets: &Secrets,
     copied: Option<&Copied>,
 ) -> Result<Vec<Part>, CliError> {
-    let repositories = client.repository_list().await?.rows;
+    let repositories = named::all(client, RetiredQuery::default(), Client::repository_list).await?.rows;
     if repositories.is_empty() {
         return Err(CliError::new(Exit::NotFound, "there is no repository, so there is nothing to restore from")
             .hint("`backstay quickstart DIR` makes one."));

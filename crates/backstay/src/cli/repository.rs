@@ -14,7 +14,7 @@ use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
 use super::job::exit_of;
-use super::named::one;
+use super::named::{self, find};
 use super::repository_proof as proof;
 use super::retire;
 use super::screen::Screen;
@@ -112,8 +112,11 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List { retired } => {
-            let list =
-                look(common, async |client| Ok(client.repository_list_by(&RetiredQuery { retired }).await?)).await?;
+            let list = look(common, async |client| {
+                Ok(named::all(client, RetiredQuery { retired, ..RetiredQuery::default() }, Client::repository_list)
+                    .await?)
+            })
+            .await?;
             let row = |row: &RepositoryView| {
                 let place = row.storage.settings["path"].as_str().unwrap_or_default();
                 vec![
@@ -224,8 +227,7 @@ pub(super) fn credentials_of(given: &[String]) -> BTreeMap<String, String> {
 
 /// Returns the repository that has this name or id; a retired one by its id alone.
 pub(super) async fn named(client: &Client, repository: &str) -> Result<RepositoryView, CliError> {
-    let rows = client.repository_list_by(&RetiredQuery { retired: true }).await?.rows;
-    one("repository", repository, rows, |row| (&row.id, row.retired_at.is_none().then_some(&*row.name)))
+    find(client, ("repository", repository), Client::repository_list, Client::repository_show).await
 }
 
 /// Asks for a look through a repository and waits for its end.

@@ -14,12 +14,13 @@ use serde::Serialize;
 use super::args::Common;
 use super::connect::{Connection, look};
 use super::error::{CliError, Exit};
-use super::human;
 use super::job::exit_of;
+use super::plan::retention_of;
 use super::repository::named;
 use super::screen::Screen;
 use super::snapshots_of::all;
 use super::watch::{Watch, watch_job};
+use super::{human, named};
 use crate::roles::installation::WithAgent;
 
 /// Which repository is pruned.
@@ -69,12 +70,12 @@ async fn prune(client: &Client, repository: &str, screen: &Screen) -> Result<Exi
 
 /// Asks of each snapshot what the plans of its source say, and of those that no plan speaks of what a person said.
 async fn preview(client: &Client, repository: &RepositoryView) -> Result<Preview, CliError> {
-    let plans = client.plan_list_by(&RetiredQuery { retired: true }).await?.rows;
+    let plans = named::all(client, RetiredQuery::all(), Client::plan_list).await?.rows;
     // All plans of a source say the same of its snapshots: together.
     let (mut said, mut asked) = (BTreeMap::new(), BTreeSet::new());
     for plan in plans.iter().filter(|plan| plan.repository_id == repository.id) {
         if asked.insert(&plan.source_id) {
-            let items = client.plan_retention(&plan.id).await?.rows;
+            let items = retention_of(client, &plan.id).await?.rows;
             let verdicts = items.into_iter().flat_map(|item| item.snapshots);
             said.extend(verdicts.map(|verdict| (verdict.snapshot_id, verdict.is_kept)));
         }

@@ -11,6 +11,7 @@ use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
+use super::named::{self, items_of};
 use super::repository::named;
 use super::screen::Screen;
 use super::snapshots_of::all;
@@ -130,9 +131,9 @@ async fn stats(client: &Client, repository: &str) -> Result<Stats, CliError> {
 /// Returns the names of the plans that put an item into a repository, by the item's id.
 async fn plans_by_item(client: &Client, repository_id: &str) -> Result<BTreeMap<String, Vec<String>>, CliError> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let plans = client.plan_list_by(&RetiredQuery { retired: true }).await?.rows;
+    let plans = named::all(client, RetiredQuery::all(), Client::plan_list).await?.rows;
     for plan in plans.into_iter().filter(|plan| plan.repository_id == repository_id) {
-        for item in client.item_list(&plan.source_id).await?.rows {
+        for item in items_of(client, &plan.source_id).await?.rows {
             found.entry(item.id).or_default().push(plan.name.clone());
         }
     }

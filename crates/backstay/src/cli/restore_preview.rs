@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use backstay_api::Client;
 use backstay_api::types::snapshot::{EntryQuery, EntryView, SnapshotRestore, SnapshotView};
 use backstay_core::domain::job::Reconciliation;
 use serde::Serialize;
@@ -44,8 +45,9 @@ pub(super) async fn run(
     }
     let (view, entries) = look(common, async |client| {
         let id = find(client, snapshot).await?;
-        let query = EntryQuery { path: Some(body.path.clone().unwrap_or_else(|| "/".to_owned())) };
-        Ok((client.snapshot_show(&id).await?, client.snapshot_entries(&id, &query).await?.rows))
+        let query = EntryQuery::of(body.path.as_deref().unwrap_or("/"));
+        let list = async |client: &Client, query: &EntryQuery| client.snapshot_entries(&id, query).await;
+        Ok((client.snapshot_show(&id).await?, client.all(query, list).await?.rows))
     })
     .await?;
     let rows = entries.iter().map(entry_row).collect();

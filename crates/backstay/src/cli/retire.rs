@@ -1,13 +1,12 @@
 //! `backstay plan|source|repository|storage retire`: one course for all.
 
 use backstay_api::Client;
-use backstay_api::types::list::RetiredQuery;
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
-use super::named::one;
+use super::named::find;
 use super::screen::Screen;
 
 /// What is retired.
@@ -70,7 +69,7 @@ pub(super) async fn run(
         return Err(CliError::new(Exit::Input, message).hint(&format!("backstay {word} retire {wanted} --yes")));
     }
     let done = look(common, async |client| {
-        let (name, id) = find(client, noun, wanted).await?;
+        let (name, id) = meant(client, noun, wanted).await?;
         match noun {
             Noun::Plan => client.plan_retire(&id).await?,
             Noun::Source => client.source_retire(&id).await?,
@@ -87,26 +86,24 @@ pub(super) async fn run(
 }
 
 /// Returns name and id of what is meant: by name the one that lives, by id a retired one too.
-async fn find(client: &Client, noun: Noun, wanted: &str) -> Result<(String, String), CliError> {
-    let all = RetiredQuery { retired: true };
-    let rows: Vec<(String, String, bool)> = match noun {
+async fn meant(client: &Client, noun: Noun, wanted: &str) -> Result<(String, String), CliError> {
+    let said = (noun.word(), wanted);
+    Ok(match noun {
         Noun::Plan => {
-            let rows = client.plan_list_by(&all).await?.rows;
-            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+            let row = find(client, said, Client::plan_list, Client::plan_show).await?;
+            (row.name, row.id)
         }
         Noun::Source => {
-            let rows = client.source_list_by(&all).await?.rows;
-            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+            let row = find(client, said, Client::source_list, Client::source_show).await?;
+            (row.name, row.id)
         }
         Noun::Storage => {
-            let rows = client.storage_list(&all).await?.rows;
-            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+            let row = find(client, said, Client::storage_list, Client::storage_show).await?;
+            (row.name, row.id)
         }
         Noun::Repository => {
-            let rows = client.repository_list_by(&all).await?.rows;
-            rows.into_iter().map(|row| (row.name, row.id, row.retired_at.is_none())).collect()
+            let row = find(client, said, Client::repository_list, Client::repository_show).await?;
+            (row.name, row.id)
         }
-    };
-    let (name, id, _) = one(noun.word(), wanted, rows, |(name, id, lives)| (id, lives.then_some(name.as_str())))?;
-    Ok((name, id))
+    })
 }

@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use backstay_api::Client;
+use backstay_api::types::list::{ByName, NamedQuery};
 use backstay_api::types::secret::{SecretPut, SecretTest, SecretView};
 use backstay_api::types::wire::SecretText;
 use backstay_core::domain::secret::Secret;
@@ -10,6 +12,7 @@ use backstay_core::domain::secret::Secret;
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
+use super::named::{self, called};
 use super::screen::Screen;
 use crate::roles::quickstart::TENANT;
 
@@ -53,7 +56,9 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List => {
-            let list = look(common, async |client| Ok(client.secret_list().await?)).await?;
+            let list =
+                look(common, async |client| Ok(named::all(client, NamedQuery::default(), Client::secret_list).await?))
+                    .await?;
             let rows = list.rows.iter().map(row).collect();
             screen.rows(&list, &["name", "reference", "id"], rows, "there is no secret yet");
         }
@@ -70,7 +75,9 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         }
         Verb::Remove { secret } => {
             look(common, async |client| {
-                let rows = client.secret_list().await?.rows;
+                // An id has a point between tenant and name, and no name has one.
+                let name = secret.split_once('.').map_or(&*secret, |(_, name)| name);
+                let rows = called(client, name, NamedQuery::by_name(name), Client::secret_list).await?;
                 let found = rows.into_iter().find(|row| row.name == secret || row.id == secret);
                 let found = found.ok_or_else(|| {
                     CliError::new(Exit::NotFound, format!("there is no secret {secret}"))

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use backstay_api::types::job::JobDetail;
-use backstay_api::types::list::PageQuery;
+use backstay_api::types::list::{PageQuery, RetiredQuery};
 use backstay_api::types::plan::{PlanCreate, PlanView};
 use backstay_api::types::repository::RepositoryView;
 use backstay_api::types::retention::RetentionView;
@@ -18,11 +18,11 @@ use serde::Serialize;
 use super::args::Common;
 use super::connect::Connection;
 use super::error::{CliError, Exit};
-use super::human;
 use super::job::exit_of;
 use super::repository::named;
 use super::screen::Screen;
 use super::watch::{Watch, watch_job};
+use super::{human, named};
 use crate::roles::data_dir::DataDir;
 use crate::roles::installation::WithAgent;
 use crate::roles::own_database::{NAME, OwnDatabase, kept_elsewhere};
@@ -142,12 +142,16 @@ pub(crate) struct Copied {
 
 /// Returns how the own database is backed up, by what is known of where it is, else by its plan's name; none when it is not.
 pub(crate) async fn copied(client: &Client, own: Option<&OwnDatabase>) -> Result<Option<Copied>, ClientError> {
-    let sources = client.source_list().await?.rows;
+    let sources = named::all(client, RetiredQuery::default(), Client::source_list).await?.rows;
     let is_copy = |plan: &PlanView| {
         let source = sources.iter().find(|row| row.id == plan.source_id)?;
         own.map_or(plan.name == NAME, |own| own.is_read_by(source)).then(|| source.clone())
     };
-    let found = client.plan_list().await?.rows.into_iter().find_map(|plan| Some((is_copy(&plan)?, plan)));
+    let found = named::all(client, RetiredQuery::default(), Client::plan_list)
+        .await?
+        .rows
+        .into_iter()
+        .find_map(|plan| Some((is_copy(&plan)?, plan)));
     let Some((source, plan)) = found else { return Ok(None) };
     let repository = client.repository_show(&plan.repository_id).await?;
     Ok(Some(Copied { plan, source, repository }))
@@ -155,16 +159,9 @@ pub(crate) async fn copied(client: &Client, own: Option<&OwnDatabase>) -> Result
 
 /// Returns the good tokens of one tenant alone that open what is in its snapshots.
 pub(crate) async fn readers(client: &Client, tenant_id: &str) -> Result<Vec<String>, ClientError> {
-    let (now, mut found) = (Timestamp::now(), Vec::new());
-    let mut query = PageQuery { before: None, limit: Some(500) };
-    loop {
-        let page = client.token_list(&query).await?;
-        found.extend(page.rows.iter().filter(|row| is_reader(row, tenant_id, now)).map(|row| row.name.clone()));
-        query.before = page.next_before;
-        if query.before.is_none() {
-            return Ok(found);
-        }
-    }
+    let now = Timestamp::now();
+    let tokens = client.all(PageQuery::default(), Client::token_list).await?.rows;
+    Ok(tokens.into_iter().filter(|row| is_reader(row, tenant_id, now)).map(|row| row.name).collect())
 }
 
 fn is_reader(row: &TokenView, tenant_id: &str, now: Timestamp) -> bool {
@@ -192,7 +189,7 @@ async fn source_ensure(
     repository: &RepositoryView,
     tenant: &str,
 ) -> Result<SourceView, CliError> {
-    let sources = client.source_list().await?.rows;
+    let sources = named::all(client, RetiredQuery::default(), Client::source_list).await?.rows;
     if let Some(known) = sources.iter().find(|row| row.tenant_id == repository.tenant_id && own.is_read_by(row)) {
         return Ok(known.clone());
     }
@@ -215,7 +212,7 @@ async fn plan_ensure(
     tenant: String,
     cron: &str,
 ) -> Result<PlanView, CliError> {
-    let plans = client.plan_list().await?.rows;
+    let plans = named::all(client, RetiredQuery::default(), Client::plan_list).await?.rows;
     let ours = |row: &&PlanView| row.source_id == source.id && row.repository_id == repository.id;
     if let Some(known) = plans.iter().find(ours) {
         return Ok(known.clone());

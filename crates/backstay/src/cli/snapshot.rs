@@ -154,7 +154,10 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Ls { snapshot, path } => {
             let list = look(common, async |client| {
                 let id = find(client, &snapshot).await?;
-                Ok(client.snapshot_entries(&id, &EntryQuery { path: Some(path.clone()) }).await?)
+                Ok({
+                    let list = async |client: &Client, query: &EntryQuery| client.snapshot_entries(&id, query).await;
+                    client.all(EntryQuery::of(&path), list).await?
+                })
             })
             .await?;
             let rows = list.rows.iter().map(entry_row).collect();
@@ -296,16 +299,8 @@ async fn rows(
     client: &backstay_api::Client,
     is_meant: impl Fn(&SnapshotView) -> bool,
 ) -> Result<Vec<SnapshotView>, CliError> {
-    let mut query = SnapshotQuery { limit: Some(500), ..SnapshotQuery::default() };
-    let mut found = Vec::new();
-    loop {
-        let page = client.snapshot_list(&query).await?;
-        found.extend(page.rows.into_iter().filter(&is_meant));
-        match page.next_before {
-            Some(before) => query.before = Some(before),
-            None => return Ok(found),
-        }
-    }
+    let found = client.all(SnapshotQuery::default(), Client::snapshot_list).await?.rows;
+    Ok(found.into_iter().filter(is_meant).collect())
 }
 
 /// Returns the first of these, which must be of one item: whose is meant is not guessed.

@@ -155,7 +155,8 @@ fn listing(verb: &Cat, folder: &str) -> String {
 
 async fn entries(client: &Client, id: &str, folder: &str) -> Result<Vec<EntryView>, ClientError> {
     let path = if folder.is_empty() { "/" } else { folder };
-    Ok(client.snapshot_entries(id, &EntryQuery { path: Some(path.to_owned()) }).await?.rows)
+    let list = async |client: &Client, query: &EntryQuery| client.snapshot_entries(id, query).await;
+    Ok(client.all(EntryQuery::of(path), list).await?.rows)
 }
 
 #[cfg(test)]

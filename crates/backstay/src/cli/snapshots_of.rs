@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use backstay_api::types::list::RetiredQuery;
+use backstay_api::types::list::{ByName, RetiredQuery};
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotView};
 use backstay_api::{Client, ClientError};
 
-use super::error::CliError;
-use super::named::one;
+use backstay_core::domain::id::PlanId;
 
-/// Rows of a page: as many as the server gives.
-const PAGE_ROWS: u32 = 500;
+use super::error::CliError;
+use super::named::{self, called, items_of, one};
 
 /// Whose snapshots are meant; all when nothing is said.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -24,30 +23,27 @@ pub(super) struct Whose {
 }
 
 /// Returns all snapshots that a query names and that are not forgotten, newest first.
-pub(super) async fn all(client: &Client, mut query: SnapshotQuery) -> Result<Vec<SnapshotView>, ClientError> {
-    query.limit = Some(PAGE_ROWS);
-    let mut rows = Vec::new();
-    loop {
-        let page = client.snapshot_list(&query).await?;
-        rows.extend(page.rows);
-        match page.next_before {
-            Some(before) => query.before = Some(before),
-            None => return Ok(rows),
-        }
-    }
+pub(super) async fn all(client: &Client, query: SnapshotQuery) -> Result<Vec<SnapshotView>, ClientError> {
+    Ok(client.all(query, Client::snapshot_list).await?.rows)
 }
 
 /// Returns the snapshots that are meant, newest first.
 pub(super) async fn of(client: &Client, whose: &Whose) -> Result<Vec<SnapshotView>, CliError> {
     let (mut query, mut items) = (SnapshotQuery::default(), None);
     if let Some(plan) = &whose.plan {
-        let plans = client.plan_list_by(&RetiredQuery { retired: true }).await?.rows;
+        let plans = match plan.parse::<PlanId>() {
+            Ok(_) => named::all(client, RetiredQuery::all(), Client::plan_list).await?.rows,
+            Err(_) => {
+                let query = RetiredQuery { retired: true, ..RetiredQuery::by_name(plan) };
+                called(client, plan, query, Client::plan_list).await?
+            }
+        };
         // One that lives answers to its name; of those that were retired, the only one of that name.
         let lives = plans.iter().any(|row| row.retired_at.is_none() && row.name == *plan);
         let found =
             one("plan", plan, plans, |row| (&row.id, (row.retired_at.is_none() || !lives).then_some(&*row.name)))?;
         query.repository_id = Some(found.repository_id);
-        let rows = client.item_list(&found.source_id).await?.rows;
+        let rows = items_of(client, &found.source_id).await?.rows;
         items = Some(rows.into_iter().map(|row| row.id).collect::<BTreeSet<_>>());
     }
     let is_meant = |row: &SnapshotView| {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
-use super::named::one;
+use super::named::{self, find, items_of};
 use super::probe;
 use super::retire;
 use super::screen::Screen;
@@ -99,14 +99,16 @@ fn overlaid(settings: &Value, over: &Value, without: &[String]) -> Value {
 
 /// Returns the id of the source that has this name or id.
 async fn id_of(client: &Client, source: &str) -> Result<String, CliError> {
-    let rows = client.source_list_by(&RetiredQuery { retired: true }).await?.rows;
-    Ok(one("source", source, rows, |row| (&row.id, row.retired_at.is_none().then_some(&*row.name)))?.id)
+    Ok(find(client, ("source", source), Client::source_list, Client::source_show).await?.id)
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List { retired } => {
-            let list = look(common, async |client| Ok(client.source_list_by(&RetiredQuery { retired }).await?)).await?;
+            let list = look(common, async |client| {
+                Ok(named::all(client, RetiredQuery { retired, ..RetiredQuery::default() }, Client::source_list).await?)
+            })
+            .await?;
             let row = |row: &SourceView| {
                 vec![
                     retire::marked(&row.name, row.retired_at.as_deref()),
@@ -119,7 +121,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
             screen.rows(&list, &["name", "kind", "settings", "id"], rows, "there is no source yet");
         }
         Verb::Items { id } => {
-            let list = look(common, async |client| Ok(client.item_list(&id).await?)).await?;
+            let list = look(common, async |client| Ok(items_of(client, &id).await?)).await?;
             let rows = list.rows.iter().map(|row| vec![row.name.clone(), row.id.clone()]).collect();
             screen.rows(&list, &["name", "id"], rows, "the source has no item");
         }

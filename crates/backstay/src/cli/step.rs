@@ -4,7 +4,7 @@ use backstay_api::types::caps::{CapException, CapsPut, TenantWeight};
 use backstay_api::types::channel::{ChannelCreate, ChannelRuleView, ChannelUpdate, ChannelView};
 use backstay_api::types::maintenance::MaintenanceCreate;
 use backstay_api::types::monitor::{MonitorCreate, MonitorUpdate};
-use backstay_api::types::plan::{PlanCreate, PlanUpdate, PlanView};
+use backstay_api::types::plan::{PlanCreate, PlanFit, PlanUpdate, PlanView, PlanWished, TemplateWished};
 use backstay_api::types::quota::QuotaPut;
 use backstay_api::types::repository::{RepositoryCreate, RepositoryUpdate, StorageView};
 use backstay_api::types::source::{SourceCreate, SourceUpdate, SourceView};
@@ -39,6 +39,26 @@ pub(super) async fn take(client: &Client, server: &mut Server, step: &Step) -> R
             Ok(client.maintenance_remove(id).await?)
         }
         Act::Retire { id } => retire(client, step.key.noun, id).await,
+    }
+}
+
+/// Adds what a step will declare, for a look at the windows of plans before.
+pub(super) fn wish(server: &Server, step: &Step, fit: &mut PlanFit) {
+    let record = match &step.act {
+        Act::Create { record } | Act::Update { record, .. } => record,
+        Act::Retire { .. } if step.key.noun == Noun::Plan => return fit.ending.push(step.key.name.clone()),
+        _ => return,
+    };
+    let text = |key: &str| record.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (name, schedule) = (step.key.name.clone(), schedule_view(record.get("schedule")));
+    match step.key.noun {
+        Noun::Plan => {
+            let source = text("source").map(|source| Key::new(Noun::Source, step.key.tenant.as_deref(), &source));
+            let source_id = source.and_then(|key| id_of(server, &key).ok());
+            fit.plans.push(PlanWished { name, source_id, template: text("template"), schedule });
+        }
+        Noun::Template => fit.templates.push(TemplateWished { name, above: text("above"), schedule }),
+        _ => {}
     }
 }
 

@@ -7,7 +7,7 @@ use backstay_api::types::storage::{StorageCreate, StorageDetail, StorageUpdate};
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
-use super::named::one;
+use super::named::{self, find};
 use super::probe;
 use super::repository::credentials_of;
 use super::retire;
@@ -74,7 +74,11 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List { retired } => {
-            let list = look(common, async |client| Ok(client.storage_list(&RetiredQuery { retired }).await?)).await?;
+            let list = look(common, async |client| {
+                Ok(named::all(client, RetiredQuery { retired, ..RetiredQuery::default() }, Client::storage_list)
+                    .await?)
+            })
+            .await?;
             let row = |row: &StorageDetail| {
                 let name = retire::marked(&row.name, row.retired_at.as_deref());
                 let purposes: Vec<&str> = row.credentials.keys().map(String::as_str).collect();
@@ -121,6 +125,5 @@ fn place(row: &StorageDetail) -> String {
 
 /// Returns the id of the storage that has this name or id.
 pub(super) async fn id_of(client: &Client, storage: &str) -> Result<String, CliError> {
-    let rows = client.storage_list(&RetiredQuery { retired: true }).await?.rows;
-    Ok(one("storage", storage, rows, |row| (&row.id, row.retired_at.is_none().then_some(&*row.name)))?.id)
+    Ok(find(client, ("storage", storage), Client::storage_list, Client::storage_show).await?.id)
 }

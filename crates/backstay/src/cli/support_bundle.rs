@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use backstay_api::types::event::EventQuery;
 use backstay_api::types::job::JobQuery;
-use backstay_api::types::list::RetiredQuery;
+use backstay_api::types::list::{NamedQuery, PageQuery, RetiredQuery};
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::secret::Secret;
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::args::Common;
 use super::connect::Connection;
 use super::error::{CliError, Exit};
+use super::named;
 use super::screen::Screen;
 use super::{config, doctor};
 use crate::roles::database_url::DatabaseUrl;
@@ -154,18 +155,21 @@ fn lines(path: &Path) -> Vec<Secret> {
 /// Asks a server for what helps.
 async fn asked(client: &Client) -> Vec<(&'static str, Result<String, ClientError>)> {
     let jobs = JobQuery { limit: Some(ROWS_MAX), ..JobQuery::default() };
-    let retired = RetiredQuery { retired: true };
+    let retired = RetiredQuery::all;
     vec![
-        ("tenants.json", client.tenant_list().await.map(|rows| document(&rows))),
-        ("repositories.json", client.repository_list_by(&retired).await.map(|rows| document(&rows))),
-        ("storages.json", client.storage_list(&retired).await.map(|rows| document(&rows))),
-        ("sources.json", client.source_list_by(&retired).await.map(|rows| document(&rows))),
-        ("plans.json", client.plan_list_by(&retired).await.map(|rows| document(&rows))),
+        (
+            "tenants.json",
+            named::all(client, NamedQuery::default(), Client::tenant_list).await.map(|rows| document(&rows)),
+        ),
+        ("repositories.json", named::all(client, retired(), Client::repository_list).await.map(|rows| document(&rows))),
+        ("storages.json", named::all(client, retired(), Client::storage_list).await.map(|rows| document(&rows))),
+        ("sources.json", named::all(client, retired(), Client::source_list).await.map(|rows| document(&rows))),
+        ("plans.json", named::all(client, retired(), Client::plan_list).await.map(|rows| document(&rows))),
         ("channels.json", channels(client).await),
-        ("agents.json", client.agent_list().await.map(|rows| document(&rows))),
+        ("agents.json", client.all(PageQuery::default(), Client::agent_list).await.map(|rows| document(&rows))),
         ("alerts.json", client.alert_list(&Default::default()).await.map(|rows| document(&rows))),
         ("caps.json", client.caps_show().await.map(|caps| document(&caps))),
-        ("quotas.json", client.quota_list().await.map(|rows| document(&rows))),
+        ("quotas.json", client.all(PageQuery::default(), Client::quota_list).await.map(|rows| document(&rows))),
         ("jobs.json", client.job_list(&jobs).await.map(|rows| document(&rows))),
         ("stories.json", stories(client).await),
         ("events.json", events(client).await),
@@ -175,7 +179,7 @@ async fn asked(client: &Client) -> Vec<(&'static str, Result<String, ClientError
 
 /// Returns channels without their addresses: that of a webhook often is its secret.
 async fn channels(client: &Client) -> Result<String, ClientError> {
-    let mut rows = client.channel_list().await?.rows;
+    let mut rows = named::all(client, NamedQuery::default(), Client::channel_list).await?.rows;
     for row in &mut rows {
         if let Some(url) = row.settings.get_mut("url") {
             *url = HIDDEN.into();
@@ -200,36 +204,12 @@ async fn stories(client: &Client) -> Result<String, ClientError> {
 /// Returns each tenant's newest events.
 async fn events(client: &Client) -> Result<String, ClientError> {
     let mut all = serde_json::Map::new();
-    for tenant in client.tenant_list().await?.rows {
-        let asked = |from: i64, rows: u32| EventQuery {
-            tenant: Some(tenant.name.clone()),
-            from_sequence: Some(from),
-            limit: Some(rows),
-        };
-        let there = async |from: i64| Ok::<_, ClientError>(!client.event_list(&asked(from, 1)).await?.rows.is_empty());
-        let from = last_where(there).await?.saturating_sub(i64::from(ROWS_MAX) - 1).max(1);
-        let newest = client.event_list(&asked(from, ROWS_MAX)).await?.rows;
+    for tenant in named::all(client, NamedQuery::default(), Client::tenant_list).await?.rows {
+        let query = EventQuery { tenant: Some(tenant.name.clone()), limit: Some(ROWS_MAX), ..EventQuery::default() };
+        let newest = client.event_list(&query).await?.rows;
         all.insert(tenant.name.clone(), serde_json::to_value(newest).expect("views are JSON"));
     }
     Ok(document(&all))
-}
-
-/// Returns the last number from 1 on for which something is so that, once it is not, never is again; 0 when it never is.
-/// Asks twice as often as the number has binary digits.
-async fn last_where<E>(is_so: impl AsyncFn(i64) -> Result<bool, E>) -> Result<i64, E> {
-    let (mut last, mut beyond) = (0, 1);
-    while is_so(beyond).await? {
-        (last, beyond) = (beyond, beyond.saturating_mul(2));
-    }
-    while beyond - last > 1 {
-        let middle = last + (beyond - last) / 2;
-        if is_so(middle).await? {
-            last = middle;
-        } else {
-            beyond = middle;
-        }
-    }
-    Ok(last)
 }
 
 fn document(value: &impl Serialize) -> String {
@@ -251,19 +231,6 @@ fn readme() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn the_newest_of_many_is_found_in_few_questions() {
-        for last in [0, 1, 2, 3, 499, 500, 501, 26_000_000] {
-            let asked = std::cell::Cell::new(0);
-            let is_so = async |number: i64| {
-                asked.set(asked.get() + 1);
-                Ok::<_, ()>(number <= last)
-            };
-            assert_eq!(last_where(is_so).await, Ok(last));
-            assert!(asked.get() <= 52, "{last} took {}", asked.get());
-        }
-    }
 
     #[test]
     fn a_known_secret_is_taken_out_wherever_it_stands() {

@@ -1,12 +1,13 @@
 //! `backstay template …`.
 
 use backstay_api::Client;
+use backstay_api::types::list::NamedQuery;
 use backstay_api::types::template::{SaidView, TemplateCreate, TemplateUpdate, TemplateView};
 
 use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
-use super::named::one;
+use super::named::{self, find};
 use super::said::{Said, Unsaid, Words};
 use super::screen::Screen;
 use super::show::show;
@@ -60,7 +61,12 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List => {
-            let list = look(common, async |client| Ok(client.template_list().await?)).await?;
+            let list =
+                look(
+                    common,
+                    async |client| Ok(named::all(client, NamedQuery::default(), Client::template_list).await?),
+                )
+                .await?;
             let row = |row: &TemplateView| {
                 let above = row.above.clone().unwrap_or_else(|| "none".to_owned());
                 vec![row.name.clone(), above, said_words(row), row.id.clone()]
@@ -112,6 +118,5 @@ fn said_words(row: &TemplateView) -> String {
 
 /// Returns the id of the template that has this name or id.
 async fn id_of(client: &Client, template: &str) -> Result<String, CliError> {
-    let rows = client.template_list().await?.rows;
-    Ok(one("template", template, rows, |row| (&row.id, Some(&row.name)))?.id)
+    Ok(find(client, ("template", template), Client::template_list, Client::template_show).await?.id)
 }

@@ -1,5 +1,7 @@
 //! `backstay tenant …`.
 
+use backstay_api::Client;
+use backstay_api::types::list::NamedQuery;
 use backstay_api::types::tenant::TenantCreate;
 
 use super::args::Common;
@@ -7,7 +9,7 @@ use super::connect::look;
 use super::error::{CliError, Exit};
 use super::screen::Screen;
 use super::show::show;
-use super::tenant_purge;
+use super::{named, tenant_purge};
 
 /// What can be asked of tenants.
 #[derive(Debug, clap::Subcommand)]
@@ -32,7 +34,9 @@ pub(crate) enum Verb {
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
     match verb {
         Verb::List => {
-            let list = look(common, async |client| Ok(client.tenant_list().await?)).await?;
+            let list =
+                look(common, async |client| Ok(named::all(client, NamedQuery::default(), Client::tenant_list).await?))
+                    .await?;
             let rows = list.rows.iter().map(|row| vec![row.name.clone(), row.id.clone()]).collect();
             screen.rows(&list, &["name", "id"], rows, "there is no tenant yet");
         }

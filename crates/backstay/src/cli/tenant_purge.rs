@@ -7,6 +7,7 @@ use super::args::Common;
 use super::connect::look;
 use super::error::{CliError, Exit};
 use super::human;
+use super::named::find;
 use super::screen::Screen;
 
 /// A day, in milliseconds.
@@ -60,12 +61,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 
 /// Returns the id of the tenant that has this name or id.
 async fn id_of(client: &Client, tenant: &str) -> Result<String, CliError> {
-    let rows = client.tenant_list().await?.rows;
-    let found = rows.into_iter().find(|row| row.name == tenant || row.id == tenant).map(|row| row.id);
-    found.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format!("there is no tenant {tenant}"))
-            .hint("`backstay tenant list` shows what there is.")
-    })
+    Ok(find(client, ("tenant", tenant), Client::tenant_list, Client::tenant_show).await?.id)
 }
 
 fn show(screen: &Screen, view: &PurgeView, tenant: &str, program: &str) {

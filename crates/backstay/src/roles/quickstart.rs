@@ -13,6 +13,7 @@ use backstay_agent::Commands;
 use backstay_api::Client;
 use backstay_api::types::evidence::{EvidenceQuery, EvidenceView};
 use backstay_api::types::job::JobDetail;
+use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::plan::{PlanCreate, PlanView};
 use backstay_api::types::repository::{RepositoryCreate, RepositoryView, StorageView};
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotVerify, SnapshotView};
@@ -26,6 +27,7 @@ use super::home::Home;
 use super::installation::{Installation, Ways, WithAgent, random_words};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::job::{exit_of, next_step};
+use crate::cli::named;
 use crate::cli::watch::{Watch, watch_job};
 
 /// The tenant of an installation for one person.
@@ -143,7 +145,11 @@ async fn protect(client: &Client, folder: &Path, data: &DataDir, watch: &mut Wat
 /// Returns the shared repository; declares it, with a new key, if there is none.
 async fn repository_ensure(client: &Client, data: &DataDir) -> Result<(RepositoryView, PathBuf), CliError> {
     let (password_reference, key) = data.recovery_key(REPOSITORY);
-    let known = client.repository_list().await?.rows.into_iter().find(|row| row.name == REPOSITORY);
+    let known = named::all(client, RetiredQuery::default(), Client::repository_list)
+        .await?
+        .rows
+        .into_iter()
+        .find(|row| row.name == REPOSITORY);
     let place = data.repository(REPOSITORY);
     if let Some(repository) = known {
         must_lie_here(&repository, &place)?;
@@ -201,7 +207,7 @@ fn folders_sync(key: &Path) -> io::Result<()> {
 
 /// Returns the plan of a folder; declares source and plan if there is none.
 async fn plan_ensure(client: &Client, folder: &Path, repository: &RepositoryView) -> Result<PlanView, CliError> {
-    let plans = client.plan_list().await?.rows;
+    let plans = named::all(client, RetiredQuery::default(), Client::plan_list).await?.rows;
     let source = source_ensure(client, folder).await?;
     if let Some(plan) = plans.iter().find(|plan| plan.source_id == source.id) {
         return Ok(plan.clone());
@@ -228,7 +234,7 @@ pub(crate) fn plan_of(name: &str, source_id: &str, repository: &RepositoryView) 
 
 async fn source_ensure(client: &Client, folder: &Path) -> Result<SourceView, CliError> {
     let settings = json!({ "path": folder });
-    let sources = client.source_list().await?.rows;
+    let sources = named::all(client, RetiredQuery::default(), Client::source_list).await?.rows;
     if let Some(source) = sources.iter().find(|row| row.kind == "filesystem" && row.settings == settings) {
         return Ok(source.clone());
     }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use backstay_agent::Commands;
 use backstay_api::Client;
 use backstay_api::types::job::JobDetail;
+use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::plan::PlanView;
 use backstay_api::types::repository::{RepositoryAdopt, RepositoryCreate, RepositoryView, StorageView};
 use backstay_api::types::snapshot::SnapshotQuery;
@@ -29,6 +30,7 @@ use super::home::Home;
 use super::installation::{Installation, Ways, WithAgent};
 use super::quickstart::{TENANT, must_have_succeeded, plan_of};
 use crate::cli::error::{CliError, Exit};
+use crate::cli::named::{self, items_of};
 use crate::cli::watch::{Watch, watch_job};
 
 /// Where the repository is, and what opens it.
@@ -128,7 +130,7 @@ async fn rebuild(
         must_have_succeeded(&job)?;
     }
     let snapshots = snapshots_count(client, &repository).await?;
-    let mut foreign = client.source_list().await?.rows;
+    let mut foreign = named::all(client, RetiredQuery::default(), Client::source_list).await?.rows;
     foreign.retain(|row| row.kind == FOREIGN_KIND);
     let mut left = Vec::new();
     for source in foreign {
@@ -148,16 +150,8 @@ fn is_made_here(source: &SourceView, plans: &[PlanView]) -> bool {
 }
 
 async fn snapshots_count(client: &Client, repository: &RepositoryView) -> Result<usize, CliError> {
-    let (repository_id, mut before, mut count) = (Some(repository.id.clone()), None, 0);
-    loop {
-        let query = SnapshotQuery { repository_id: repository_id.clone(), before, limit: Some(500), item_id: None };
-        let page = client.snapshot_list(&query).await?;
-        count += page.rows.len();
-        before = page.next_before;
-        if before.is_none() {
-            return Ok(count);
-        }
-    }
+    let query = SnapshotQuery { repository_id: Some(repository.id.clone()), ..SnapshotQuery::default() };
+    Ok(client.all(query, Client::snapshot_list).await?.rows.len())
 }
 
 /// Keeps the password where the installation keeps its keys, and says whether it was not there yet. Another one there is an
@@ -183,7 +177,11 @@ async fn repository_ensure(
     wish: &Wish,
     password_reference: String,
 ) -> Result<(RepositoryView, bool), CliError> {
-    let known = client.repository_list().await?.rows.into_iter().find(|row| row.name == wish.name);
+    let known = named::all(client, RetiredQuery::default(), Client::repository_list)
+        .await?
+        .rows
+        .into_iter()
+        .find(|row| row.name == wish.name);
     if let Some(known) = known.filter(|row| row.storage == wish.storage) {
         return Ok((known, false));
     }
@@ -216,7 +214,7 @@ async fn plans_make(
     client: &Client,
     repository: &RepositoryView,
 ) -> Result<(Vec<PlanView>, BTreeSet<String>), CliError> {
-    let sources = client.source_list().await?.rows;
+    let sources = named::all(client, RetiredQuery::default(), Client::source_list).await?.rows;
     let (mut made, mut hostnames) = (Vec::new(), BTreeSet::new());
     for foreign in sources.iter().filter(|row| row.kind == FOREIGN_KIND) {
         let paths = foreign.settings["paths"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -226,7 +224,7 @@ async fn plans_make(
         if theirs.is_empty() || theirs.iter().all(|counts| *counts == 0) {
             continue;
         }
-        let plans = client.plan_list().await?.rows;
+        let plans = named::all(client, RetiredQuery::default(), Client::plan_list).await?.rows;
         if plans.iter().any(|row| row.name == plan) {
             continue;
         }
@@ -250,7 +248,7 @@ async fn plans_make(
 /// Returns how many folders each of the newest snapshots of a foreign source has in a repository.
 async fn snapshots_of(client: &Client, source: &SourceView, repository: &RepositoryView) -> Result<Vec<u64>, CliError> {
     let mut found = Vec::new();
-    for item in client.item_list(&source.id).await?.rows {
+    for item in items_of(client, &source.id).await?.rows {
         let query = SnapshotQuery {
             item_id: Some(item.id),
             repository_id: Some(repository.id.clone()),

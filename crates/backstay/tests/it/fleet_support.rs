@@ -209,18 +209,10 @@ impl Fleet {
         })
     }
 
-    /// Returns all events of the tenant, by page.
+    /// Returns all events of the tenant, in the order of time.
     pub(crate) fn events(&self) -> Vec<Value> {
-        let mut events: Vec<Value> = Vec::new();
-        loop {
-            let from = format!("{}", events.len() + 1);
-            let page = self.json(&["event", "list", "--from", &from, "--limit", "100"]);
-            let page = page["rows"].as_array().unwrap().clone();
-            if page.is_empty() {
-                return events;
-            }
-            events.extend(page);
-        }
+        let newest_first = self.json(&["event", "list", "--limit", "1000000"])["rows"].as_array().unwrap().clone();
+        newest_first.into_iter().rev().collect()
     }
 }
 

@@ -59,6 +59,9 @@ fn a_call_that_is_shown_is_not_made_and_does_the_same_when_it_is() {
     } else {
         assert_eq!(ask(&["tenant", "create", "sent"]).code, Some(0));
     }
+    let here = place.json(&["tenant", "create", "here", "--show-call"]);
+    let curl = here["curl"].as_str().unwrap();
+    assert!(curl.ends_with(&format!(" {url}/api/v1/tenants")), "the process in the data directory is asked: {curl}");
     let list = ask(&["tenant", "list", "--json"]).out;
     assert!(list.contains("\"sent\"") && list.contains("\"typed\""), "{list}");
     let looked = ask(&["plan", "list", "--show-call"]);

@@ -236,6 +236,12 @@ fn secrets_kinds_and_tenants_are_told() {
     };
     assert!(["filesystem", "postgresql"].iter().all(|name| names("source").contains(&(*name).to_owned())));
     assert!(["local", "s3"].iter().all(|name| names("storage").contains(&(*name).to_owned())));
+    assert_eq!(names("channel"), ["smtp", "webhook", "ping"]);
+    let ran = place.run(&["kinds", "smtp"]);
+    assert!(
+        ran.code == Some(0) && ran.out.lines().any(|line| line.contains("host") && line.contains("yes")),
+        "{ran:?}"
+    );
     let ran = place.run(&["kinds", "local"]);
     assert!(
         ran.code == Some(0)

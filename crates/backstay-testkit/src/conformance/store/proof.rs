@@ -83,15 +83,15 @@ pub async fn a_slice_that_was_read_is_written_with_its_job(stores: Stores) {
     world.stores.declarations.tenant_add(&eve).await.unwrap();
     let foreign = repository(eve.id, RepositoryId::new(world.now(), world.ten()), "other");
     world.stores.declarations.repository_add(&foreign).await.unwrap();
-    let listed = async |tenant| {
-        let rows = world.stores.retention.proof_list(tenant).await.unwrap();
+    let listed = async |repositories: &[RepositoryId]| {
+        let rows = world.stores.retention.proof_list(repositories).await.unwrap();
         rows.into_iter().map(|row| row.repository_id).collect::<Vec<_>>()
     };
     let mut own = vec![world.repository.id, other.id];
     own.sort();
-    assert_eq!(listed(Some(world.tenant.id)).await, own);
-    assert_eq!(listed(Some(eve.id)).await, [foreign.id]);
-    assert_eq!(listed(None).await.len(), 3);
+    assert_eq!(listed(&[own[1], own[0]]).await, own);
+    assert_eq!(listed(&[foreign.id]).await, [foreign.id]);
+    assert_eq!(listed(&[]).await, []);
 }
 
 /// A budget is read back, begins its time anew and keeps what was proved; a retired repository gets none.

@@ -20,7 +20,9 @@ use backstay_core::managers::job::JobManager;
 use backstay_core::managers::quota::{PermitError, quota_set, standings};
 use backstay_core::managers::request::plan_request;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
-use backstay_core::ports::store::{Enqueued, JobFilter, Page, Pruned, Settlement, StoreError, StoredAfter};
+use backstay_core::ports::store::{
+    Enqueued, JobFilter, NamedFilter, Page, Pruned, Settlement, StoreError, StoredAfter,
+};
 
 use crate::conformance::job::context;
 use crate::conformance::world::{Stores, TTL, World, key_of, repository};
@@ -78,9 +80,12 @@ pub async fn a_quota_is_read_back_and_lifted(stores: Stores) {
     assert!(matches!(missing, StoreError::NotFound { noun: "tenant", .. }), "{missing:?}");
     store.tenant_add(&other).await.unwrap();
     backed_up(&world, 0, 1, 40).await;
-    let all = standings(&context(&world.stores)).await.unwrap();
+    let all = standings(&context(&world.stores), &NamedFilter::default(), Page::first()).await.unwrap();
     let all: Vec<_> = all.iter().map(|row| (row.tenant.name.as_str(), row.quota.snapshots, row.usage.bytes)).collect();
-    assert_eq!(all, [("ada", Some(3), 40), ("eve", None, 0)]);
+    assert_eq!(all, [("eve", None, 0), ("ada", Some(3), 40)]);
+    let own = NamedFilter::of(Some(other.id));
+    let own = standings(&context(&world.stores), &own, Page::first()).await.unwrap();
+    assert_eq!(own.iter().map(|row| row.tenant.id).collect::<Vec<_>>(), [other.id]);
 }
 
 /// Backups add what they stored, prunes correct it, each repository for itself; other tenants' are not counted.

@@ -164,9 +164,9 @@ pub async fn a_prune_forgets_what_nothing_keeps(stores: Stores) {
     let (ports, jobs) = (context(&world.stores), JobManager::new(context(&world.stores), TTL));
     let asking = Asking::fresh(world.now(), [9; 32]);
     let verify = verify_request(&ports, &asking, first[1].id, SampleRule::everything()).await.unwrap();
-    let kept = plan_retention(&ports, world.plan.id).await.unwrap();
-    let dropped: Vec<usize> = kept.iter().map(|item| item.preview.dropped.len()).collect();
-    assert_eq!(dropped, [2, 1], "the preview says what the rules say");
+    let kept = plan_retention(&ports, world.plan.id, Page::first()).await.unwrap();
+    let of = |id| kept.iter().find(|row| row.item.id == id).unwrap().preview.dropped.len();
+    assert_eq!([of(world.items[0].id), of(world.items[1].id)], [2, 1], "the preview says what the rules say");
     let ask = LeaseRequest { agent_id: world.agent(), kinds: vec![JobKind::Prune], held: Vec::new(), count_max: 5 };
     let leased = jobs.job_lease(&ask).await.unwrap().remove(0);
     let Work::Prune { forget, .. } = &leased.state.work else { panic!("{:?}", leased.state.work) };
@@ -217,7 +217,8 @@ pub async fn what_one_plan_keeps_stays(stores: Stores) {
     let other = Plan { id, name: "weekly".parse().unwrap(), retention, ..world.plan.clone() };
     world.stores.declarations.plan_add(&other).await.unwrap();
     let ports = context(&world.stores);
-    let of = async |plan: &Plan| plan_retention(&ports, plan.id).await.unwrap().remove(0).preview.dropped;
+    let of =
+        async |plan: &Plan| plan_retention(&ports, plan.id, Page::first()).await.unwrap().remove(0).preview.dropped;
     assert_eq!(of(&world.plan).await, [made[0].id]);
     assert_eq!(of(&other).await, [made[0].id]);
     let asking = |seed| Asking::fresh(world.now(), [seed; 32]);
@@ -263,7 +264,7 @@ pub async fn a_suspected_plan_keeps_everything_until_it_is_cleared(stores: Store
     let asked = context(&world.stores);
     let kept = world.stores.retention.suspicion_list().await.unwrap();
     assert_eq!(kept.iter().map(|row| (row.plan_id, row.message.as_str())).collect::<Vec<_>>(), [(plan_id, "first")]);
-    let dropped = async || plan_retention(&asked, plan_id).await.unwrap()[0].preview.dropped.len();
+    let dropped = async || plan_retention(&asked, plan_id, Page::first()).await.unwrap()[0].preview.dropped.len();
     assert_eq!(dropped().await, 0);
     let told = world.told().await.len();
     assert!(plan_clear(&asked, plan_id).await.unwrap());

@@ -185,7 +185,7 @@ pub async fn snapshots_of_a_retired_plan_stay(stores: Stores) {
     for number in 4..=6 {
         made.push(saved(&world, &weekly, number).await);
     }
-    let preview = plan_retention(&ports, weekly.id).await.unwrap().remove(0).preview;
+    let preview = plan_retention(&ports, weekly.id, Page::first()).await.unwrap().remove(0).preview;
     assert_eq!(preview.dropped.iter().collect::<std::collections::BTreeSet<_>>(), [&made[3], &made[4]].into());
     for verdict in preview.verdicts.iter().filter(|verdict| made[..3].contains(&verdict.id)) {
         assert!(verdict.reasons.contains(&Reason::Retired), "{verdict:?}");

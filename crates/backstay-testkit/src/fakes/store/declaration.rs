@@ -15,9 +15,12 @@ use backstay_core::domain::storage::{CredentialReferences, Storage};
 use backstay_core::domain::template::Template;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::ports::retention::Upkeep;
-use backstay_core::ports::store::{BackupFacts, BackupPlace, DeclarationStore, Retirable, StoreError};
+use backstay_core::ports::store::{
+    BackupFacts, BackupPlace, DeclarationStore, NamedFilter, Page, Retirable, StoreError,
+};
 use jiff::Timestamp;
 
+use super::history::page_of;
 use super::{FakeStores, Rows};
 
 /// Says that a unique key is taken, if it is.
@@ -101,8 +104,9 @@ impl DeclarationStore for FakeStores {
         self.read(|rows| found(rows.tenants.values().find(|row| row.name == *name), "tenant", name))
     }
 
-    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
-        Ok(self.read(|rows| by_name(rows.tenants.values(), |row| row.name.clone())))
+    async fn tenant_page(&self, filter: &NamedFilter, page: Page<TenantId>) -> Result<Vec<Tenant>, StoreError> {
+        let shown = |row: &&Tenant| filter.shows(row.id, &row.name, true);
+        Ok(self.read(|rows| page_of(rows.tenants.values().filter(shown), |row| row.id, page)))
     }
 
     async fn quota_get(&self, tenant: TenantId) -> Result<Quota, StoreError> {
@@ -121,12 +125,12 @@ impl DeclarationStore for FakeStores {
         })
     }
 
-    async fn quota_list(&self) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
+    async fn quota_list(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Quota, Usage)>, StoreError> {
         Ok(self.read(|rows| {
             let owners = rows.repositories.values().map(|row| row.tenant_id);
             let known: std::collections::BTreeSet<TenantId> = rows.quotas.keys().copied().chain(owners).collect();
             let one = |id: TenantId| (id, rows.quotas.get(&id).copied().unwrap_or_default(), rows.usage_of(id));
-            known.into_iter().map(one).collect()
+            known.into_iter().filter(|id| tenants.contains(id)).map(one).collect()
         }))
     }
 
@@ -173,18 +177,18 @@ impl DeclarationStore for FakeStores {
         })
     }
 
-    async fn source_list(&self, tenant: Option<TenantId>) -> Result<Vec<Source>, StoreError> {
-        let of_tenant = |row: &&Source| tenant.is_none_or(|id| row.tenant_id == id);
-        Ok(self.read(|rows| by_name(rows.sources.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    async fn source_page(&self, filter: &NamedFilter, page: Page<SourceId>) -> Result<Vec<Source>, StoreError> {
+        let shown = |row: &&Source| filter.shows(row.tenant_id, &row.name, row.retired_at.is_none());
+        Ok(self.read(|rows| page_of(rows.sources.values().filter(shown), |row| row.id, page)))
     }
 
     async fn item_get(&self, id: ItemId) -> Result<Item, StoreError> {
         self.read(|rows| found(rows.items.get(&id), "item", id))
     }
 
-    async fn item_list(&self, source: SourceId) -> Result<Vec<Item>, StoreError> {
+    async fn item_page(&self, source: SourceId, page: Page<ItemId>) -> Result<Vec<Item>, StoreError> {
         let of_source = |row: &&Item| row.source_id == source;
-        Ok(self.read(|rows| by_name(rows.items.values().filter(of_source), |row| row.name.clone())))
+        Ok(self.read(|rows| page_of(rows.items.values().filter(of_source), |row| row.id, page)))
     }
 
     async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError> {
@@ -217,9 +221,9 @@ impl DeclarationStore for FakeStores {
         self.read(|rows| found(rows.storages.get(&id), "storage", id))
     }
 
-    async fn storage_list(&self, tenant: Option<TenantId>) -> Result<Vec<Storage>, StoreError> {
-        let of_tenant = |row: &&Storage| tenant.is_none_or(|id| row.tenant_id == id);
-        Ok(self.read(|rows| by_name(rows.storages.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    async fn storage_page(&self, filter: &NamedFilter, page: Page<StorageId>) -> Result<Vec<Storage>, StoreError> {
+        let shown = |row: &&Storage| filter.shows(row.tenant_id, &row.name, row.retired_at.is_none());
+        Ok(self.read(|rows| page_of(rows.storages.values().filter(shown), |row| row.id, page)))
     }
 
     async fn storage_credentials_put(
@@ -260,9 +264,13 @@ impl DeclarationStore for FakeStores {
         self.read(|rows| found(rows.repositories.get(&id), "repository", id))
     }
 
-    async fn repository_list(&self, tenant: Option<TenantId>) -> Result<Vec<Repository>, StoreError> {
-        let of_tenant = |row: &&Repository| tenant.is_none_or(|id| row.tenant_id == id);
-        Ok(self.read(|rows| by_name(rows.repositories.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    async fn repository_page(
+        &self,
+        filter: &NamedFilter,
+        page: Page<RepositoryId>,
+    ) -> Result<Vec<Repository>, StoreError> {
+        let shown = |row: &&Repository| filter.shows(row.tenant_id, &row.name, row.retired_at.is_none());
+        Ok(self.read(|rows| page_of(rows.repositories.values().filter(shown), |row| row.id, page)))
     }
 
     async fn plan_add(&self, plan: &Plan) -> Result<(), StoreError> {
@@ -288,9 +296,9 @@ impl DeclarationStore for FakeStores {
         self.read(|rows| found(rows.plans.get(&id), "plan", id))
     }
 
-    async fn plan_list(&self, tenant: Option<TenantId>) -> Result<Vec<Plan>, StoreError> {
-        let of_tenant = |row: &&Plan| tenant.is_none_or(|id| row.tenant_id == id);
-        Ok(self.read(|rows| by_name(rows.plans.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    async fn plan_page(&self, filter: &NamedFilter, page: Page<PlanId>) -> Result<Vec<Plan>, StoreError> {
+        let shown = |row: &&Plan| filter.shows(row.tenant_id, &row.name, row.retired_at.is_none());
+        Ok(self.read(|rows| page_of(rows.plans.values().filter(shown), |row| row.id, page)))
     }
 
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
@@ -317,9 +325,9 @@ impl DeclarationStore for FakeStores {
         self.read(|rows| found(rows.templates.get(&id), "template", id))
     }
 
-    async fn template_list(&self, tenant: Option<TenantId>) -> Result<Vec<Template>, StoreError> {
-        let of_tenant = |row: &&Template| tenant.is_none_or(|id| row.tenant_id == id);
-        Ok(self.read(|rows| by_name(rows.templates.values().filter(of_tenant), |row| (row.name.clone(), row.id))))
+    async fn template_page(&self, filter: &NamedFilter, page: Page<TemplateId>) -> Result<Vec<Template>, StoreError> {
+        let shown = |row: &&Template| filter.shows(row.tenant_id, &row.name, true);
+        Ok(self.read(|rows| page_of(rows.templates.values().filter(shown), |row| row.id, page)))
     }
 
     async fn template_replace(&self, old: &Template, new: &Template) -> Result<Option<Vec<Plan>>, StoreError> {

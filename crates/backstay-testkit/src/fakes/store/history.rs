@@ -85,6 +85,11 @@ impl HistoryStore for FakeStores {
         Ok(self.read(|rows| page_of(rows.evidence.iter().filter(shown), |row| row.place.id, page)))
     }
 
+    async fn event_page(&self, tenant: TenantId, page: Page<i64>) -> Result<Vec<ChainedEvent>, StoreError> {
+        let of_tenant = |row: &&ChainedEvent| row.event.tenant_id == tenant;
+        Ok(self.read(|rows| page_of(rows.events.iter().filter(of_tenant), |row| row.sequence, page)))
+    }
+
     async fn event_list(
         &self,
         tenant: TenantId,
@@ -94,6 +99,11 @@ impl HistoryStore for FakeStores {
         let shown = |row: &&ChainedEvent| row.event.tenant_id == tenant && row.sequence >= from_sequence;
         let rows_max = rows_max.min(PAGE_ROWS_MAX) as usize;
         Ok(self.read(|rows| rows.events.iter().filter(shown).take(rows_max).cloned().collect()))
+    }
+
+    /// Nothing is swept here.
+    async fn event_anchor(&self, _: TenantId) -> Result<Option<(i64, String)>, StoreError> {
+        Ok(None)
     }
 
     async fn attempt_list(&self, job: JobId) -> Result<Vec<Attempt>, StoreError> {

@@ -1,14 +1,15 @@
 //! Monitors and their pings, in memory.
 
 use async_trait::async_trait;
-use backstay_core::domain::id::{MonitorId, TenantId};
+use backstay_core::domain::id::{MonitorId, PingId, TenantId};
 use backstay_core::domain::monitor::{Monitor, PINGS_KEPT, Ping};
 use backstay_core::domain::name::Name;
 use backstay_core::ports::monitor::{MonitorStore, MonitorWrite};
-use backstay_core::ports::store::StoreError;
+use backstay_core::ports::store::{NamedFilter, Page, StoreError};
 use jiff::Timestamp;
 
 use super::declaration::found;
+use super::history::page_of;
 use super::{FakeStores, Rows};
 
 fn lives(row: &&Monitor) -> bool {
@@ -48,11 +49,9 @@ impl MonitorStore for FakeStores {
         Ok(self.read(|rows| rows.monitors.values().find(is_it).cloned()))
     }
 
-    async fn monitor_list(&self, tenant: Option<TenantId>) -> Result<Vec<Monitor>, StoreError> {
-        let is_seen = |row: &&Monitor| lives(row) && tenant.is_none_or(|tenant| row.tenant_id == tenant);
-        let mut list: Vec<Monitor> = self.read(|rows| rows.monitors.values().filter(is_seen).cloned().collect());
-        list.sort_by(|left, right| (&left.name, left.id).cmp(&(&right.name, right.id)));
-        Ok(list)
+    async fn monitor_page(&self, filter: &NamedFilter, page: Page<MonitorId>) -> Result<Vec<Monitor>, StoreError> {
+        let shown = |row: &&Monitor| lives(row) && filter.shows(row.tenant_id, &row.name, true);
+        Ok(self.read(|rows| page_of(rows.monitors.values().filter(shown), |row| row.id, page)))
     }
 
     async fn monitor_put(&self, write: MonitorWrite<'_>) -> Result<bool, StoreError> {
@@ -83,10 +82,8 @@ impl MonitorStore for FakeStores {
         Ok(due)
     }
 
-    async fn ping_list(&self, id: MonitorId) -> Result<Vec<Ping>, StoreError> {
-        let mut list: Vec<Ping> =
-            self.read(|rows| rows.pings.iter().filter(|row| row.monitor_id == id).cloned().collect());
-        list.sort_by_key(|row| std::cmp::Reverse(row.id));
-        Ok(list)
+    async fn ping_page(&self, id: MonitorId, page: Page<PingId>) -> Result<Vec<Ping>, StoreError> {
+        let of_monitor = |row: &&Ping| row.monitor_id == id;
+        Ok(self.read(|rows| page_of(rows.pings.iter().filter(of_monitor), |row| row.id, page)))
     }
 }

@@ -12,10 +12,11 @@ use backstay_core::ports::notice::{
     AlertFilter, AlertRow, Behind, DigestDue, DigestTold, Mark, NoticeStore, NoticeWrite, OutboxCounts, OutboxRow,
     Outgoing, Watched,
 };
-use backstay_core::ports::store::{PAGE_ROWS_MAX, Page, StoreError};
+use backstay_core::ports::store::{NamedFilter, PAGE_ROWS_MAX, Page, StoreError};
 use jiff::Timestamp;
 
 use super::declaration::found;
+use super::history::page_of;
 use super::{FakeStores, Rows};
 
 impl Rows {
@@ -122,11 +123,12 @@ impl NoticeStore for FakeStores {
         self.read(|rows| found(rows.channels.get(&id), "channel", id))
     }
 
-    async fn channel_list(&self, tenant: Option<TenantId>) -> Result<Vec<Channel>, StoreError> {
-        let of = |row: &&Channel| tenant.is_none() || row.tenant_id == tenant;
-        let mut channels: Vec<Channel> = self.read(|rows| rows.channels.values().filter(of).cloned().collect());
-        channels.sort_by_key(|row| (row.name.clone(), row.id));
-        Ok(channels)
+    async fn channel_page(&self, filter: &NamedFilter, page: Page<ChannelId>) -> Result<Vec<Channel>, StoreError> {
+        let of = |row: &&Channel| {
+            (filter.tenant_id.is_none() || row.tenant_id == filter.tenant_id)
+                && filter.name.as_ref().is_none_or(|name| row.name == *name)
+        };
+        Ok(self.read(|rows| page_of(rows.channels.values().filter(of), |row| row.id, page)))
     }
 
     async fn channel_put(

@@ -322,12 +322,13 @@ impl JobStore for FakeStores {
         })
     }
 
-    async fn agent_list_alive(&self) -> Result<Vec<AliveAgent>, StoreError> {
+    async fn agent_page_alive(&self, page: Page<AgentId>) -> Result<Vec<AliveAgent>, StoreError> {
         let now = self.now();
         Ok(self.read(|rows| {
             let alive = rows.agents.keys().filter(|agent| rows.is_alive(**agent, now));
             let kinds = |agent: &AgentId| rows.agent_kinds.get(agent).cloned().unwrap_or_default();
-            alive.map(|agent| AliveAgent { id: *agent, kinds: kinds(agent) }).collect()
+            let alive: Vec<_> = alive.map(|agent| AliveAgent { id: *agent, kinds: kinds(agent) }).collect();
+            page_of(alive.iter(), |agent| agent.id, page)
         }))
     }
 

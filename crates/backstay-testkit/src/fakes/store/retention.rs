@@ -225,12 +225,9 @@ impl RetentionStore for FakeStores {
         self.read(|rows| found(rows.proofs.get(&repository), "repository", repository))
     }
 
-    async fn proof_list(&self, tenant: Option<TenantId>) -> Result<Vec<Proof>, StoreError> {
-        Ok(self.read(|rows| {
-            let of = |id: &RepositoryId| rows.repositories.get(id).map(|row| row.tenant_id);
-            let own = |row: &&Proof| tenant.is_none() || of(&row.repository_id) == tenant;
-            rows.proofs.values().filter(own).cloned().collect()
-        }))
+    async fn proof_list(&self, repositories: &[RepositoryId]) -> Result<Vec<Proof>, StoreError> {
+        let wanted = |row: &&Proof| repositories.contains(&row.repository_id);
+        Ok(self.read(|rows| rows.proofs.values().filter(wanted).cloned().collect()))
     }
 
     async fn slice_open(&self, repository: RepositoryId) -> Result<Option<Job>, StoreError> {

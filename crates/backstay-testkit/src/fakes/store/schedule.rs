@@ -9,10 +9,11 @@ use backstay_core::domain::job::JobState;
 use backstay_core::domain::lease::LEASE_TTL;
 use backstay_core::domain::schedule::{Calendar, OverlapKey, ScheduleState, nearer};
 use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
-use backstay_core::ports::store::{PAGE_ROWS_MAX, StoreError};
+use backstay_core::ports::store::{PAGE_ROWS_MAX, Page, StoreError};
 use jiff::Timestamp;
 
 use super::declaration::{found, parent};
+use super::history::page_of;
 use super::{FakeStores, Rows};
 
 impl Rows {
@@ -185,11 +186,16 @@ impl ScheduleStore for FakeStores {
         })
     }
 
-    async fn maintenance_list(&self, now: Timestamp) -> Result<Vec<MaintenanceRow>, StoreError> {
-        let mut open: Vec<MaintenanceRow> =
-            self.read(|rows| rows.maintenance.iter().filter(|row| row.window.until > now).cloned().collect());
-        open.sort_by_key(|row| (row.window.from, row.id));
-        Ok(open)
+    async fn maintenance_page(
+        &self,
+        now: Timestamp,
+        tenant: Option<TenantId>,
+        page: Page<MaintenanceId>,
+    ) -> Result<Vec<MaintenanceRow>, StoreError> {
+        let is_seen = |row: &&MaintenanceRow| {
+            row.window.until > now && (tenant.is_none() || row.window.tenant_id.is_none_or(|id| tenant == Some(id)))
+        };
+        Ok(self.read(|rows| page_of(rows.maintenance.iter().filter(is_seen), |row| row.id, page)))
     }
 
     async fn maintenance_remove(&self, id: MaintenanceId) -> Result<(), StoreError> {
