@@ -6,11 +6,10 @@
 //! an upgrade does not exist; MariaDB commits each `CREATE` by itself, and there a step may be run twice and each of its
 //! statements does nothing the second time (`step`).
 //!
-//! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the API's
-//! door, how far schedules are, the door once more, what is kept, what is told, what opens storages, turns, what may be
-//! stored, what is retired, what is over, templates, job sets, storages, leases of tenants, terms of backups, hooks, what is
-//! unlike before, proofs, pings, indexes without empty cells, purges, what is unwanted, places, conditions, ends, keys, what agents take,
-//! leases by their age, clocks, and pages.
+//! Read the steps in order: what people declare, the queue, what happened, the queue's hot table, sealed secrets, the API's door, how far
+//! schedules are, the door once more, what is kept, told, opens storages, turns, what may be stored, is retired, is over, templates, sets,
+//! storages, leases, terms of backups, hooks, what is unlike before, proofs, pings, indexes, purges, what is unwanted, places, conditions,
+//! ends, keys, what agents take, leases by their age, clocks, and pages.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of the migrator names none, and so its adapters cannot")]
 

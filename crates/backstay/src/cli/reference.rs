@@ -29,7 +29,7 @@ fn page() -> String {
 
 /// Adds a command and those under it.
 fn section(text: &mut String, command: &Command, name: &str, depth: usize) {
-    text.push_str(&format!("\n{} {name}\n\n", "#".repeat(depth)));
+    text.push_str(&format!("\n{} `{name}`\n\n", "#".repeat(depth)));
     if let Some(about) = command.get_long_about().or_else(|| command.get_about()) {
         text.push_str(&format!("{}.\n", joined(&about.to_string()).trim_end_matches('.')));
     }
