@@ -61,6 +61,10 @@ pub struct ChainQuery {
     /// Only from this place in the chain on; from its beginning when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_sequence: Option<i64>,
+    /// Public keys that signed before the present one, hexadecimal, oldest first, with commas between them: each is good until
+    /// the next one has signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_keys: Option<String>,
 }
 
 /// What was found of a chain: of changes, or of a tenant's events.

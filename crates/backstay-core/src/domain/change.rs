@@ -81,7 +81,7 @@ pub enum ChangeFault {
     /// It says something else than what was hashed.
     #[error("its text does not have its hash")]
     Hash,
-    /// Somebody else signed it.
+    /// Somebody else signed it, or a key that was given up before.
     #[error("its signature is not of its text by the installation's key")]
     Signature,
     /// Its row holds what was never written.
@@ -101,6 +101,38 @@ pub struct ChangeBreak {
     pub fault: ChangeFault,
 }
 
+/// The keys that signed a chain, one after the other: each is good until the next one has signed.
+#[derive(Debug, Clone)]
+pub struct SigningKeys {
+    keys: Vec<VerifyingKey>,
+    /// The one that signed last.
+    at: usize,
+}
+
+impl SigningKeys {
+    /// Takes the keys that signed before, oldest first, and the one that signs now. What is no key signed nothing.
+    pub fn new(former: &[[u8; 32]], now: [u8; 32]) -> Self {
+        let keys = former.iter().chain([&now]).filter_map(|key| VerifyingKey::from_bytes(key).ok()).collect();
+        Self { keys, at: 0 }
+    }
+
+    /// Says whether a text is signed by the key that signed last, or by a later one, which is the last from now on.
+    fn signed(&mut self, text: &str, signature: &str) -> bool {
+        let signature = HEXLOWER.decode(signature.as_bytes()).ok();
+        let Some(by) = signature.and_then(|bytes| Signature::from_slice(&bytes).ok()) else { return false };
+        let found = (self.at..self.keys.len()).find(|at| self.keys[*at].verify_strict(text.as_bytes(), &by).is_ok());
+        self.at = found.unwrap_or(self.at);
+        found.is_some()
+    }
+
+    /// Begins with the key that signed a record, of which all is right but that it follows.
+    pub fn after(mut self, record: &ChangeRecord) -> Self {
+        let text = document(&record.asked, record.sequence, record.previous_hash.as_deref());
+        self.signed(&text, &record.signature);
+        self
+    }
+}
+
 /// Returns the first place at which records, in the order of their places, are not a chain from a place on that follows a
 /// hash, each with its own hash and a signature by a key; none when they are. A newest record that was taken away leaves a
 /// chain: who noted its hash elsewhere sees it.
@@ -108,13 +140,12 @@ pub fn first_break(
     records: &[ChangeRecord],
     from: i64,
     previous: Option<&str>,
-    public_key: [u8; 32],
+    keys: &mut SigningKeys,
 ) -> Option<ChangeBreak> {
-    let key = VerifyingKey::from_bytes(&public_key).ok();
     let mut previous = previous;
     // Records first: behind the last place that there can be no further one is counted.
     for (record, sequence) in records.iter().zip(from..) {
-        if let Some(fault) = fault_of(record, sequence, previous, key.as_ref()) {
+        if let Some(fault) = fault_of(record, sequence, previous, keys) {
             return Some(ChangeBreak { sequence, fault });
         }
         previous = Some(&record.hash);
@@ -126,7 +157,7 @@ fn fault_of(
     record: &ChangeRecord,
     sequence: i64,
     previous: Option<&str>,
-    key: Option<&VerifyingKey>,
+    keys: &mut SigningKeys,
 ) -> Option<ChangeFault> {
     if record.sequence != sequence {
         return Some(ChangeFault::Missing);
@@ -138,10 +169,7 @@ fn fault_of(
     if hash(&text) != record.hash {
         return Some(ChangeFault::Hash);
     }
-    let signature = HEXLOWER.decode(record.signature.as_bytes()).ok();
-    let signature = signature.and_then(|bytes| Signature::from_slice(&bytes).ok());
-    let is_signed = key.zip(signature).is_some_and(|(key, by)| key.verify_strict(text.as_bytes(), &by).is_ok());
-    (!is_signed).then_some(ChangeFault::Signature)
+    (!keys.signed(&text, &record.signature)).then_some(ChangeFault::Signature)
 }
 
 #[cfg(test)]
@@ -171,7 +199,8 @@ mod tests {
         let mut records = chain(5);
         change(&mut records);
         let key = SigningKey::from_bytes(&[42; 32]).verifying_key().to_bytes();
-        let words = first_break(&records, 1, None, key).map(|at| format!("{}: {}", at.sequence, at.fault));
+        let words = first_break(&records, 1, None, &mut SigningKeys::new(&[], key))
+            .map(|at| format!("{}: {}", at.sequence, at.fault));
         assert_eq!(words.unwrap_or_default(), expected);
     }
 
@@ -194,12 +223,41 @@ mod tests {
         check(hashed, "5: its signature is not of its text by the installation's key");
         let key = SigningKey::from_bytes(&[43; 32]).verifying_key().to_bytes();
         assert_eq!(
-            first_break(&chain(1), 1, None, key).unwrap().fault,
+            first_break(&chain(1), 1, None, &mut SigningKeys::new(&[], key)).unwrap().fault,
             ChangeFault::Signature,
             "another installation's"
         );
         let (records, later) = (chain(5), SigningKey::from_bytes(&[42; 32]).verifying_key().to_bytes());
+        let later = &mut SigningKeys::new(&[], later);
         assert_eq!(first_break(&[], i64::MAX, None, later), None, "there is nothing at the end of all places");
         assert_eq!(first_break(&records[3..], 4, Some(&records[2].hash), later), None, "a part of it");
+    }
+
+    /// Red when a former key signs what comes after its successor, and when it signs nothing.
+    #[test]
+    fn a_key_is_good_until_the_next_one_has_signed() {
+        let key = |seed: u8| SigningKey::from_bytes(&[seed; 32]);
+        let public = |seed: u8| key(seed).verifying_key().to_bytes();
+        let sign = |records: &mut [ChangeRecord], seed: u8| {
+            for record in records {
+                let text = document(&record.asked, record.sequence, record.previous_hash.as_deref());
+                record.signature = HEXLOWER.encode(&key(seed).sign(text.as_bytes()).to_bytes());
+            }
+        };
+        let mut records = chain(6);
+        sign(&mut records[2..], 43);
+        let broken = |records: &[ChangeRecord], former: &[u8]| {
+            let former: Vec<[u8; 32]> = former.iter().map(|seed| public(*seed)).collect();
+            first_break(records, 1, None, &mut SigningKeys::new(&former, public(43))).map(|at| at.sequence)
+        };
+        assert_eq!(broken(&records, &[42]), None);
+        assert_eq!(broken(&records, &[41, 42]), None, "one that never signed");
+        assert_eq!(broken(&records, &[]), Some(1));
+        let mut part = SigningKeys::new(&[public(42)], public(43)).after(&records[2]);
+        assert_eq!(first_break(&records[3..], 4, Some(&records[2].hash), &mut part), None);
+        sign(&mut records[4..5], 42);
+        assert_eq!(broken(&records, &[42]), Some(5), "it was given up");
+        let mut part = SigningKeys::new(&[public(42)], public(43)).after(&records[3]);
+        assert_eq!(first_break(&records[4..], 5, Some(&records[3].hash), &mut part).unwrap().sequence, 5);
     }
 }

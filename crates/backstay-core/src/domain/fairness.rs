@@ -292,6 +292,10 @@ impl<'a> Hall<'a> {
 
     fn older_overlapping(&self, place: usize) -> Vec<usize> {
         let job = &self.queued[place];
+        // Somebody waits for a restore: it waits for what runs, and for nobody who waits too.
+        if job.kind == JobKind::Restore {
+            return Vec::new();
+        }
         let older = |other: &&usize| !self.decided[**other] && self.queued[**other].arrival() < job.arrival();
         let list = |lists: &HashMap<RepositoryId, Vec<usize>>| -> Vec<usize> {
             lists.get(&job.repository_id).into_iter().flatten().filter(older).copied().collect()

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use crate::domain::access::Scope;
-use crate::domain::change::{self, Asked, ChangeBreak, ChangeFault, ChangeRecord, first_break};
+use crate::domain::change::{self, Asked, ChangeBreak, ChangeFault, ChangeRecord, SigningKeys, first_break};
 use crate::domain::id::{ChangeId, TokenId};
 use crate::domain::name::Name;
 use crate::domain::secret::Secret;
@@ -155,20 +155,28 @@ pub struct ChainChecked {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn change_verify(context: &Context, access: &dyn AccessStore, from: i64) -> Result<ChainChecked, StoreError> {
+pub async fn change_verify(
+    context: &Context,
+    access: &dyn AccessStore,
+    from: i64,
+    former: &[[u8; 32]],
+) -> Result<ChainChecked, StoreError> {
     let from = from.max(1);
     let mut found = ChainChecked::default();
-    let mut previous = match from {
+    let mut keys = SigningKeys::new(former, context.signer.public_key());
+    let before = match from {
         1 => None,
         // It was looked at before; where it is gone, the next one does not follow it.
-        _ => {
-            access.change_chain(from - 1, 1).await?.into_iter().find(|row| row.sequence == from - 1).map(|row| row.hash)
-        }
+        _ => access.change_chain(from - 1, 1).await?.into_iter().find(|row| row.sequence == from - 1),
     };
+    if let Some(record) = &before {
+        keys = keys.after(record);
+    }
+    let mut previous = before.map(|record| record.hash);
     let mut place = from;
     for _ in 0..CHAIN_PAGES_MAX {
         let (page, unreadable) = readable(access, place).await?;
-        found.broken = first_break(&page, place, previous.as_deref(), context.signer.public_key());
+        found.broken = first_break(&page, place, previous.as_deref(), &mut keys);
         let right = found.broken.as_ref().map_or(page.len(), |at| usize::try_from(at.sequence - place).unwrap_or(0));
         found.checked += right as u64;
         if let Some(last) = page[..right].last() {

@@ -28,10 +28,25 @@ pub struct EventsChecked {
 /// # Errors
 /// [`StoreError`].
 pub async fn event_verify(context: &Context, tenant: TenantId, from: i64) -> Result<EventsChecked, StoreError> {
+    loop {
+        let found = look(context, tenant, from).await?;
+        let Some((place, _)) = found.broken else { return Ok(found) };
+        let swept = context.history.event_anchor(tenant).await?.map(|(swept, _)| swept);
+        // What is swept meanwhile is gone from the very place that is looked at: then the look is worth nothing.
+        if swept == found.swept || swept < Some(place - 1) {
+            return Ok(found);
+        }
+    }
+}
+
+/// Looks once.
+async fn look(context: &Context, tenant: TenantId, from: i64) -> Result<EventsChecked, StoreError> {
     let anchor = context.history.event_anchor(tenant).await?;
     let swept = anchor.as_ref().map(|(place, _)| *place);
     let begin = swept.unwrap_or(0).saturating_add(1);
-    let mut found = EventsChecked { swept, ..EventsChecked::default() };
+    // Where all was swept the anchor is the last one.
+    let last = anchor.clone().filter(|_| from <= begin);
+    let mut found = EventsChecked { swept, last, ..EventsChecked::default() };
     let mut place = from.max(begin);
     let mut previous = match place == begin {
         true => anchor.map(|(_, hash)| hash),

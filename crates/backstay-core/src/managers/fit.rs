@@ -1,6 +1,7 @@
 //! Whether plans that keep out of one another's way can keep their windows: from their schedules, and from how long their
 //! backups took.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,11 +40,18 @@ pub(super) async fn warnings(context: &Context, plan: &Plan, now: Timestamp) -> 
         return Ok(Vec::new());
     }
     let plans = context.declarations.plan_list(Some(plan.tenant_id)).await?;
-    among(context, plan, &plans, now).await
+    among(context, plan, &plans, &mut HashMap::new(), now).await
 }
 
-/// As [`warnings`], among plans of which some may be wished for and not declared yet.
-async fn among(context: &Context, plan: &Plan, plans: &[Plan], now: Timestamp) -> Result<Vec<String>, StoreError> {
+/// As [`warnings`], among plans of which some may be wished for and not declared yet. What a plan needs is `known` once it was
+/// looked at.
+async fn among(
+    context: &Context,
+    plan: &Plan,
+    plans: &[Plan],
+    known: &mut HashMap<PlanId, Option<Load>>,
+    now: Timestamp,
+) -> Result<Vec<String>, StoreError> {
     if plan.schedule.overlap() != OverlapKey::Tenant {
         return Ok(Vec::new());
     }
@@ -53,7 +61,10 @@ async fn among(context: &Context, plan: &Plan, plans: &[Plan], now: Timestamp) -
     let others = plans.iter().filter(shares).take(PLANS_MAX - 1);
     let mut loads = Vec::new();
     for plan in [plan].into_iter().chain(others) {
-        loads.extend(load(context, plan, now).await?);
+        if !known.contains_key(&plan.id) {
+            known.insert(plan.id, load(context, plan, now).await?);
+        }
+        loads.extend(known[&plan.id].clone());
     }
     let of_this = format!("{} may wait ", plan.name);
     let all = windows_fit(&loads).into_iter();
@@ -120,10 +131,13 @@ pub async fn wishes_fit(context: &Context, tenant: TenantId, wish: FitWish) -> R
         (plan.template, plan.said) = (wished.template.clone(), wished.said.clone());
         plans.push(plan);
     }
-    let plans = plans.iter().map(|plan| settled(plan, &templates)).collect::<Result<Vec<_>, _>>()?;
+    let mut plans = plans.iter().map(|plan| settled(plan, &templates)).collect::<Result<Vec<_>, _>>()?;
+    // In the order in which they are listed when all of them are declared.
+    plans.sort_by(|left, right| (&left.name, left.id).cmp(&(&right.name, right.id)));
+    let mut known = HashMap::new();
     let mut said = Vec::new();
     for plan in plans.iter().filter(|plan| wish.plans.iter().any(|wished| wished.name == plan.name)) {
-        for words in among(context, plan, &plans, now).await? {
+        for words in among(context, plan, &plans, &mut known, now).await? {
             if !said.contains(&words) {
                 said.push(words);
             }

@@ -270,6 +270,11 @@ pub(super) fn not_started(plan: &Plan, planned_at: Timestamp) -> String {
     format!("plan {} was not started at {planned_at:.0}", plan.name)
 }
 
+/// Says of which occurrence of a plan an item was left out, as [`not_started`] does.
+pub(super) fn left_out(plan: &Plan, item: &Item, planned_at: Timestamp) -> String {
+    format!("backup of {} by plan {}, planned for {planned_at:.0}", item.name, plan.name)
+}
+
 /// Says how many older occurrences are passed over with this one: none is lost without a word.
 fn missed_words(missed: u32) -> String {
     match missed {
@@ -321,10 +326,8 @@ fn item_event(
     now: Timestamp,
 ) -> Event {
     let words = format!(
-        "backup of {} by plan {}, planned for {:.0}{}, was skipped: {why}",
-        item.name,
-        plan.name,
-        occurrence.planned_at,
+        "{}{}, was skipped: {why}",
+        left_out(plan, item, occurrence.planned_at),
         missed_words(occurrence.missed)
     );
     context.event(EventKind::Skipped, (plan.tenant_id, None, Some(item.id)), now, words)

@@ -40,7 +40,8 @@ pub(super) async fn of_item(
     planned_at: Timestamp,
 ) -> Result<Option<String>, StoreError> {
     let begins = super::schedule::not_started(plan, planned_at);
-    let is_of = |event: &Event| event.item_id == Some(item.id) || event.message.starts_with(&begins);
+    let of_item = super::schedule::left_out(plan, item, planned_at);
+    let is_of = |event: &Event| event.message.starts_with(&of_item) || event.message.starts_with(&begins);
     Ok(newest(context, plan.tenant_id, planned_at, is_of).await?.map(|event| event.message))
 }
 

@@ -19,7 +19,7 @@ const RECORDS: i64 = 520;
 
 /// Says what is wrong with the chain.
 async fn verdict(context: &Context, access: &dyn AccessStore) -> String {
-    let found = change_verify(context, access, 1).await.unwrap();
+    let found = change_verify(context, access, 1, &[]).await.unwrap();
     assert_eq!(found.next, None);
     found.broken.map_or_else(|| format!("{} right", found.checked), |at| format!("{}: {}", at.sequence, at.fault))
 }
@@ -49,7 +49,7 @@ async fn a_broken_chain_is_named(database: Database, raw: DatabaseConnection, st
     }
     let all = (&context, access, &raw);
     check(all, (&[], &[]), "520 right").await;
-    let part = change_verify(&context, access, 500).await.unwrap();
+    let part = change_verify(&context, access, 500, &[]).await.unwrap();
     assert_eq!((part.checked, part.broken, part.last.map(|(place, _)| place)), (21, None, Some(RECORDS)));
     let altered = (
         &["UPDATE change_record SET path = 'x' WHERE sequence = 510"][..],

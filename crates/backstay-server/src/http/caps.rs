@@ -35,12 +35,14 @@ pub(super) async fn caps_put(
     headers: HeaderMap,
     Body(body): Body<CapsPut>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let mut revision = body.revision;
     if headers.contains_key(IF_MATCH) {
-        let (rules, revision) = state.context.jobs.queue_rules_get().await?;
-        as_seen(&headers, &view(&state, &rules, revision).await?)?;
+        let (rules, seen) = state.context.jobs.queue_rules_get().await?;
+        as_seen(&headers, &view(&state, &rules, seen).await?)?;
+        revision = revision.or(Some(seen));
     }
     let rules = rules(&state, &body).await?;
-    let put = queue_rules_change(&state.context, &rules, body.revision).await?;
+    let put = queue_rules_change(&state.context, &rules, revision).await?;
     let revision = put.ok_or_else(ApiError::changed)?;
     state.wake.notify_one();
     Ok(tagged(view(&state, &rules, revision).await?))

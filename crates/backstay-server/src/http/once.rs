@@ -68,11 +68,14 @@ pub(super) async fn once(
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| ApiError::too_large())?;
     let mut hash = Sha256::new();
-    // Another condition is another request.
-    let condition = parts.headers.get(IF_MATCH).map_or(&[][..], HeaderValue::as_bytes);
-    for part in [door.row.name.as_bytes(), parts.uri.to_string().as_bytes(), condition, &body] {
+    for part in [door.row.name.as_bytes(), parts.uri.to_string().as_bytes(), &body] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
+    }
+    // Another condition is another request; without one the hash is that of programs that asked for none.
+    if let Some(condition) = parts.headers.get(IF_MATCH) {
+        hash.update(b"if-match");
+        hash.update(condition.as_bytes());
     }
     // Replicas share what is remembered, and its jobs are due by the store's clock.
     let now = door.state.context.schedules.clock_read().await?;

@@ -1,7 +1,6 @@
 //! Plans.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
@@ -98,10 +97,13 @@ pub(super) async fn plan_list(
 ) -> Result<Json<Rows<PlanView>>, ApiError> {
     let (filter, page) = may_be_retired(caller.tenant(), query)?;
     let plans = state.context.declarations.plan_page(&filter, page).await?;
+    let owners: BTreeSet<_> = plans.iter().filter(|row| row.template.is_some()).map(|row| row.tenant_id).collect();
     let mut templates: BTreeMap<_, Templates> = BTreeMap::new();
-    for row in plans.iter().filter(|row| row.template.is_some()) {
-        if let Entry::Vacant(place) = templates.entry(row.tenant_id) {
-            place.insert(plan::templates(&state.context, row.tenant_id).await?);
+    if !owners.is_empty() {
+        // Of one tenant, or of all: not one question for each of hundreds.
+        let of = owners.first().copied().filter(|_| owners.len() == 1);
+        for row in state.context.declarations.template_list(of).await? {
+            templates.entry(row.tenant_id).or_default().insert(row.name.clone(), row);
         }
     }
     let none = Templates::new();
@@ -131,13 +133,26 @@ pub(super) async fn plan_request(
     Ok((StatusCode::ACCEPTED, Json(PlanRequested { set_id, items })))
 }
 
+/// Most plans of which it is said at once whether they fit: each is looked at beside those that share its overlap key.
+const FIT_PLANS_MAX: usize = 50;
+
 pub(super) async fn plan_fit(
     State(state): State<ServerState>,
     caller: Caller,
     Body(body): Body<PlanFit>,
 ) -> Result<Json<FitView>, ApiError> {
     let tenant = caller.tenant_seen(&state, Some(&body.tenant)).await?;
-    Ok(Json(FitView { warnings: fit::wishes_fit(&state.context, tenant.id, body.read()?).await? }))
+    if body.plans.len() > FIT_PLANS_MAX {
+        return Err(ApiError::invalid("plans", format!("ask for at most {FIT_PLANS_MAX} at once")));
+    }
+    let wish = body.read()?;
+    for id in wish.plans.iter().filter_map(|plan| plan.source_id) {
+        // What others back up, and how long that takes, is theirs.
+        if caller.own::<Source>(&state, id).await?.tenant_id != tenant.id {
+            return Err(ApiError::invalid("source_id", format!("source {id} is another tenant's")));
+        }
+    }
+    Ok(Json(FitView { warnings: fit::wishes_fit(&state.context, tenant.id, wish).await? }))
 }
 
 /// Returns how far a plan is, as it is now.

@@ -84,5 +84,16 @@ pub(super) async fn change_verify(
     Ask(query): Ask<ChainQuery>,
 ) -> Result<Json<ChainView>, ApiError> {
     let from = query.from_sequence.unwrap_or(1);
-    Ok(Json(access::change_verify(&state.context, state.access.as_ref(), from).await?.into()))
+    let former = query.former_keys.as_deref().unwrap_or_default();
+    let former = former.split(',').filter(|key| !key.is_empty()).map(public_key).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(access::change_verify(&state.context, state.access.as_ref(), from, &former).await?.into()))
+}
+
+/// Reads a public key.
+fn public_key(text: &str) -> Result<[u8; 32], ApiError> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
+    let key = bytes.and_then(|bytes| bytes.try_into().ok());
+    key.ok_or_else(|| {
+        ApiError::invalid("former_keys", format!("`{text}` is no public key: it has 64 digits from 0 to f"))
+    })
 }

@@ -5,6 +5,8 @@ use backstay_api::endpoint::Operation;
 use backstay_api::types::explain::{ExplainQuery, ExplainView};
 use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::plan::{PlanFit, PlanWished};
+use backstay_api::types::tenant::TenantCreate;
+use backstay_core::domain::access::Role;
 use backstay_core::domain::job::JobKind;
 use backstay_testkit::conformance::world::{TTL, World, key_of};
 use serde_json::json;
@@ -160,6 +162,16 @@ async fn plans_that_cannot_keep_their_windows_say_so() {
     assert!(client.plan_list(&RetiredQuery::default()).await.unwrap().rows.iter().all(|row| row.name != "daily"));
     let ending = PlanFit { ending: vec!["photos".to_owned()], ..wish.clone() };
     assert_eq!(client.plan_fit(&ending).await.unwrap().warnings, Vec::<String>::new());
+    // How long others take to back up what is theirs is nobody else's business.
+    let eve = client.tenant_create(&TenantCreate { name: "eve".to_owned() }).await.unwrap();
+    let foreign = PlanFit { tenant: "eve".to_owned(), ..wish.clone() };
+    let refused = client.plan_fit(&foreign).await.unwrap_err();
+    assert!(refused.to_string().contains("is another tenant's"), "{refused}");
+    let theirs = served.client_of(Role::TenantAdmin, Some(eve.id.parse().unwrap())).await;
+    let refused = theirs.plan_fit(&foreign).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::Problem { problem } if problem.status == 404), "{refused}");
+    let many = PlanFit { plans: vec![of_template.clone(); 51], ..wish.clone() };
+    assert!(client.plan_fit(&many).await.unwrap_err().to_string().contains("at most 50"));
     let unknown = PlanFit { plans: vec![PlanWished { source_id: None, ..of_template }], ..wish };
     let said = client.plan_fit(&unknown).await.unwrap().warnings;
     let expected = [

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use super::args::{Args, Noun};
 use super::connect::running;
 use super::error::{CliError, Exit};
-use super::screen::{Screen, hold, printed, released};
+use super::human;
+use super::screen::{Screen, hold, is_alone, printed, released};
 use super::signal::Signals;
 use super::{dispatch, told};
 
@@ -31,35 +32,45 @@ pub(super) async fn run(first: Args, every: Duration, screen: &Screen) -> Result
         return Err(error.hint("--watch is for verbs that ask a server: `backstay job list --watch`."));
     }
     let mut signals = Signals::listen();
-    let (mut args, mut is_first) = (first, true);
+    let (mut args, mut is_first) = (Some(first), true);
     loop {
         hold();
         let ended = tokio::select! {
-            ended = once(args, screen) => ended,
+            ended = once(args.take(), screen) => ended,
             () = signals.next() => Ok(Exit::Interrupted),
         };
-        let mut answer = released();
+        let answer = released();
         match ended {
             Ok(Exit::Interrupted) => return Ok(Exit::Done),
-            Ok(_) => {}
+            Ok(_) => show(&answer, is_first, screen),
             Err(error) if is_first => return Err(error),
-            Err(error) => answer.push_str(&format!("{}\n", error.line())),
+            // No half of an answer, and nothing but answers where a program reads them.
+            Err(error) if screen.json() => drop(error.print()),
+            Err(error) => show(&human::shown(&error.line()), is_first, screen),
         }
-        show(&answer, is_first, screen);
         printed()?;
+        if is_alone() {
+            return Ok(Exit::Done);
+        }
         is_first = false;
         tokio::select! {
             () = sleep(every) => {}
             () = signals.next() => return Ok(Exit::Done),
         }
-        // A verb uses its arguments up. They could be read the first time, and files may say something else by now.
-        args = Args::parse();
-        told(&mut args)?;
     }
 }
 
 /// Makes one look. Without a server nothing changes that could be watched, and a server is not started for each look.
-async fn once(args: Args, screen: &Screen) -> Result<Exit, CliError> {
+async fn once(args: Option<Args>, screen: &Screen) -> Result<Exit, CliError> {
+    let args = match args {
+        Some(args) => args,
+        // A verb uses its arguments up; files may say something else by now.
+        None => {
+            let mut args = Args::parse();
+            told(&mut args)?;
+            args
+        }
+    };
     if running(&args.common).is_none() {
         let error = CliError::new(Exit::NotFound, "no server runs here whose answers could be watched");
         return Err(error.hint("Start one with `backstay up`, or name one with --server."));
@@ -102,6 +113,8 @@ const fn repeats(noun: &Noun) -> bool {
             | Noun::Config(_)
             | Noun::Agent(super::agent::Verb::Run)
             | Noun::Snapshot(super::snapshot::Verb::Cat(_))
+            | Noun::Event(super::event::Verb::Follow { .. })
+            | Noun::Job(super::job::Verb::Watch { .. })
             | Noun::Call(_)
             | Noun::Engine(_)
     )

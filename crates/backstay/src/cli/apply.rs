@@ -5,8 +5,8 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use backstay_agent::SOURCE_KINDS;
-use backstay_api::Client;
 use backstay_api::types::plan::PlanFit;
+use backstay_api::{Client, ClientError};
 use backstay_declare::change::{Change, Changes, Step, changes, sources_judge};
 use backstay_declare::file::{Declared, Kinds, Missing, read};
 use backstay_declare::mistake::{Mistake, shown};
@@ -151,8 +151,17 @@ async fn wished(client: &Client, server: &Server, all: &Changes) -> Vec<String> 
     let mut said = BTreeSet::new();
     for fit in tenants.values_mut().filter(|fit| !fit.plans.is_empty()) {
         fit.plans.truncate(PLANS_ASKED);
-        // A tenant that is not there has no history that could say anything.
-        said.extend(client.plan_fit(fit).await.map(|view| view.warnings).unwrap_or_default());
+        match client.plan_fit(fit).await {
+            Ok(view) => said.extend(view.warnings),
+            // A tenant that is not there has no history that could say anything.
+            Err(ClientError::Problem { problem }) if problem.status == 404 => {}
+            Err(error) => {
+                said.insert(format!(
+                    "whether the windows of plans fit could not be asked: {}",
+                    CliError::from(error).line()
+                ));
+            }
+        }
     }
     said.into_iter().map(|words| plan::warning(&words)).collect()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backstay_api::types::alert::AlertQuery;
 use backstay_api::types::evidence::EvidenceQuery;
 use backstay_api::types::job::JobQuery;
-use backstay_api::types::list::{NamedQuery, PageQuery, RetiredQuery};
+use backstay_api::types::list::{NamedQuery, PageQuery, Paged, RetiredQuery, Rows};
 use backstay_api::types::snapshot::SnapshotQuery;
 use backstay_api::{Client, ClientError};
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -18,7 +18,6 @@ use clap_complete::CompletionCandidate;
 use super::args::{Args, Common};
 use super::connect::running;
 use super::human;
-use super::named::all;
 
 /// Longest that somebody who pressed Tab waits for names; beyond it they type them.
 const ASK_TIME_MAX: Duration = Duration::from_millis(800);
@@ -84,6 +83,16 @@ fn candidate(value: String, help: &str) -> CompletionCandidate {
     CompletionCandidate::new(value).help(help)
 }
 
+/// Returns the first page of a list: more names than that are no help, and there is no time to wait for them.
+async fn all<T, Q: Paged>(
+    client: &Client,
+    mut query: Q,
+    list: impl AsyncFn(&Client, &Q) -> Result<Rows<T>, ClientError>,
+) -> Result<Rows<T>, ClientError> {
+    *query.limit() = Some(Q::ROWS_MAX);
+    list(client, &query).await
+}
+
 /// Asks for names, each with what tells it apart.
 async fn rows(client: &Client, what: What) -> Result<Vec<(String, String)>, ClientError> {
     let page = PageQuery { before: None, limit: Some(ROWS_MAX) };
@@ -112,7 +121,7 @@ async fn rows(client: &Client, what: What) -> Result<Vec<(String, String)>, Clie
         What::Channel => rows!(all(client, NamedQuery::default(), Client::channel_list), row => (row.name, row.kind)),
         What::TokenId => rows!(client.token_list(&page), row => (row.id, row.name)),
         What::MaintenanceId => {
-            rows!(client.all(PageQuery::default(), Client::maintenance_list), row => (row.id, row.name))
+            rows!(all(client, PageQuery::default(), Client::maintenance_list), row => (row.id, row.name))
         }
         What::AlertId => {
             let query = AlertQuery { limit: Some(ROWS_MAX), ..AlertQuery::default() };

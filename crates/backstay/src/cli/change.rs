@@ -23,11 +23,19 @@ pub(crate) enum Verb {
         limit: u32,
     },
     /// Check the whole chain, hashes and signatures, and name the first place at which something is wrong
-    Verify,
+    Verify {
+        /// Public key that signed before the present one, as evidence of that time names it; may be given several times, oldest
+        /// first
+        #[arg(long, value_name = "HEX")]
+        former_key: Vec<String>,
+    },
 }
 
 pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<Exit, CliError> {
-    let Verb::List { before, limit } = verb else { return verify(common, screen).await };
+    let (before, limit) = match verb {
+        Verb::List { before, limit } => (before, limit),
+        Verb::Verify { former_key } => return verify(common, &former_key, screen).await,
+    };
     let query = PageQuery { before, limit: Some(limit) };
     let list = look(common, async |client| Ok(client.change_list(&query).await?)).await?;
     let row = |row: &ChangeView| {
@@ -39,9 +47,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     Ok(Exit::Done)
 }
 
-async fn verify(common: &Common, screen: &Screen) -> Result<Exit, CliError> {
+async fn verify(common: &Common, former: &[String], screen: &Screen) -> Result<Exit, CliError> {
+    let former_keys = (!former.is_empty()).then(|| former.join(","));
     let found = look(common, async |client| {
-        let ask = async |from_sequence| client.change_verify(&ChainQuery { from_sequence }).await;
+        let query = |from_sequence| ChainQuery { from_sequence, former_keys: former_keys.clone() };
+        let ask = async |from_sequence| client.change_verify(&query(from_sequence)).await;
         Ok(whole(ask).await?)
     })
     .await?;
@@ -49,7 +59,8 @@ async fn verify(common: &Common, screen: &Screen) -> Result<Exit, CliError> {
         let heading = format!("the record of changes is broken at number {place}: {problem}");
         return Err(CliError::new(Exit::Damaged, heading).hint(
             "Compare with a copy of the database from before; what comes after this number is proved by nothing. Where the \
-             signing key was lost and made anew, what the old one signed is told like this too.",
+             signing key was made anew, name the one before with --former-key: evidence that it signed has it \
+             (`backstay evidence list --json`).",
         ));
     }
     facts(&found, screen);

@@ -145,7 +145,7 @@ fn log_show(screen: &Screen, log: &JobLogView) {
         screen.say(&format!("{} more entries could not be read; they are not named", human::count(log.unread_unnamed)));
     }
     if log.has_more {
-        screen.say("its tenant has more events than are looked at; `backstay event list` has them all");
+        screen.say("its tenant has more events than are looked at; `backstay event list --before NUMBER` has them all");
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn items_of(client: &Client, source_id: &str) -> Result<Rows<It
 }
 
 /// Returns what has this id, whether it lives or not; none when nothing has.
-async fn by_id<T>(
+pub(super) async fn by_id<T>(
     client: &Client,
     said: &str,
     show: impl AsyncFn(&Client, &str) -> Result<T, ClientError>,

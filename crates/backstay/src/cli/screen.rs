@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -38,11 +39,20 @@ fn held(text: &str) -> bool {
     true
 }
 
+/// Whether whoever read standard output went away.
+static IS_ALONE: AtomicBool = AtomicBool::new(false);
+
+/// Says whether nobody reads standard output any more.
+pub(crate) fn is_alone() -> bool {
+    IS_ALONE.load(Ordering::Relaxed)
+}
+
 /// Remembers why something could not be printed. A reader that went away (`| head`) is no error.
 fn took(written: io::Result<()>) {
-    if let Err(error) = written
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
+    let Err(error) = written else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        IS_ALONE.store(true, Ordering::Relaxed);
+    } else {
         REFUSED.lock().expect("nobody panics while keeping an error").get_or_insert(error);
     }
 }

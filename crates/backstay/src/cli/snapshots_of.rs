@@ -32,7 +32,7 @@ pub(super) async fn of(client: &Client, whose: &Whose) -> Result<Vec<SnapshotVie
     let (mut query, mut items) = (SnapshotQuery::default(), None);
     if let Some(plan) = &whose.plan {
         let plans = match plan.parse::<PlanId>() {
-            Ok(_) => named::all(client, RetiredQuery::all(), Client::plan_list).await?.rows,
+            Ok(_) => named::by_id(client, plan, Client::plan_show).await?.into_iter().collect(),
             Err(_) => {
                 let query = RetiredQuery { retired: true, ..RetiredQuery::by_name(plan) };
                 called(client, plan, query, Client::plan_list).await?

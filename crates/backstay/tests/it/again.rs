@@ -45,9 +45,15 @@ fn an_answer_is_shown_again_until_it_is_interrupted() {
 
     let mut watch = place.command(&["tenant", "list", "--watch=1"]).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(|line| line.unwrap());
-    let heads = lines.filter(|line| line.starts_with("NAME") || line.contains("NAME ")).take(2).count();
+    let mut lines = lines;
+    let heads = lines.by_ref().filter(|line| line.starts_with("NAME") || line.contains("NAME ")).take(2).count();
     assert_eq!(heads, 2, "the table comes again");
     kill_process(Pid::from_child(&watch), Signal::TERM).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+
+    // Whoever read it went away, as `head` does.
+    let mut watch = place.command(&["tenant", "list", "--watch=1"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(watch.stdout.take());
     assert_eq!(watch.wait().unwrap().code(), Some(0));
 }
 

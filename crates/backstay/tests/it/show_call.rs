@@ -37,6 +37,15 @@ fn a_call_that_is_shown_is_not_made_and_does_the_same_when_it_is() {
     assert_eq!(typed.code, Some(0), "{}", typed.err);
     assert!(tenants(&place).contains(&"typed".to_owned()));
 
+    let shown = place.json(&["tenant", "create", "written", "--show-call"]);
+    let file = place.path("call.yaml");
+    std::fs::write(&file, shown["yaml"].as_str().unwrap()).unwrap();
+    assert_eq!(place.json(&["call", "--file", file.to_str().unwrap()])["name"], "written");
+    std::fs::write(&file, "operation: tenant_create\nbodi: {}\n").unwrap();
+    let refused = place.run(&["call", "-f", file.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(20), "{}", refused.err);
+    assert!(refused.err.contains("call.yaml:2:1") && refused.err.contains("a call has no `bodi`"), "{}", refused.err);
+
     let up = place.command(&["up"]).stderr(Stdio::null()).spawn().unwrap();
     let up = Up(up);
     let file = place.data().join("server.json");

@@ -105,7 +105,8 @@ pub fn due(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp) -> Option<Du
     let shift = jitter_of(plan.plan_id, plan.schedule.jitter());
     let seen_until = minus(now, shift);
     let planned_at = newest(plan, seen_until)?;
-    let last = plan.last.filter(|last| *last <= seen_until);
+    // One of less than the jitter ago is no planned instant: the schedule was changed then.
+    let last = plan.last.filter(|last| *last <= now);
     if last.is_some_and(|last| planned_at <= last) {
         return None;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::due::{Due, Occurrence, Pause, Planned, Skip, due, next_due_at};
-use super::{Calendar, Held, Rhythm};
+use super::{Calendar, CatchUp, Held, Rhythm};
 use crate::domain::id::PlanId;
 use crate::domain::plan::Plan;
 
@@ -61,21 +61,28 @@ impl ScheduleState {
     /// Returns what a tick does about the plan; none when nothing is due. An occurrence that waits comes before newer
     /// ones, which are looked at when it has started or was skipped.
     pub fn look(&self, plan: &Plan, calendar: &Calendar, now: Timestamp) -> Option<Due> {
-        // One that may not start yet was put there before the clock went back, and is named again.
-        let waiting = self.waiting.filter(|waiting| waiting.not_before <= now);
+        // One that is planned for later was put there before the clock went back, and is named again.
+        let waiting = self.waiting.filter(|waiting| waiting.planned_at <= now);
         let Some(waiting) = waiting else { return due(&self.planned(plan), calendar, now) };
-        let planned_at = waiting.planned_at;
+        let Occurrence { planned_at, start_by, missed, .. } = waiting;
+        let is_over = self.skipped_before == 0 && now > plus(start_by, LOOK_AGAIN_AFTER);
         Some(match (calendar.held(plan.tenant_id, now), self.paused_at) {
             (Some(Held { reason, until }), _) => Due::Hold { planned_at, reason, until },
-            (None, Some(_)) => Due::Skip { planned_at, skip: Skip::Paused, missed: waiting.missed },
-            (None, None) => Due::Start(waiting),
+            (None, Some(_)) => Due::Skip { planned_at, skip: Skip::Paused, missed },
+            (None, None) if is_over && plan.schedule.catch_up() == CatchUp::Never => {
+                let late = Duration::try_from(now.duration_since(planned_at)).unwrap_or_default();
+                Due::Skip { planned_at, skip: Skip::Missed { late }, missed }
+            }
+            (None, None) => Due::Start(nearer_of(waiting, plan, now)),
         })
     }
 
     /// Returns the state after an occurrence was started or skipped.
     #[must_use]
     pub fn done(&self, plan: &Plan, planned_at: Timestamp, now: Timestamp) -> Self {
-        let after = Self { last_planned_at: Some(planned_at), waiting: None, ..self.clone() };
+        // What was due before another schedule is done after that was made; one of the future is of a clock that went back.
+        let last = self.last_planned_at.filter(|last| *last <= now).map_or(planned_at, |last| last.max(planned_at));
+        let after = Self { last_planned_at: Some(last), waiting: None, ..self.clone() };
         // While one waited, newer ones may have come.
         let next = if self.waiting.is_some() { Some(now) } else { next_due_at(&after.planned(plan), now) };
         Self { next_due_at: next, ..after }
@@ -116,14 +123,27 @@ impl ScheduleState {
         if names(old) == names(new) {
             return changed;
         }
-        let named = self.waiting.or_else(|| match due(&self.planned(old), &Calendar::default(), now) {
-            Some(Due::Start(occurrence)) => Some(occurrence),
-            _ => None,
+        let named = self.waiting.or_else(|| match due(&self.planned(old), &Calendar::default(), now)? {
+            Due::Start(occurrence) => Some(occurrence),
+            // It is told why it does not start.
+            Due::Skip { planned_at, missed, .. } => {
+                let (not_before, start_by) = (planned_at, planned_at);
+                Some(Occurrence { planned_at, not_before, start_by, late: None, missed })
+            }
+            Due::Hold { .. } => None,
         });
         let last_planned_at = Some(self.last_planned_at.map_or(now, |last| last.max(now)));
         let waiting = named.filter(|_| *new.schedule.rhythm() != Rhythm::OnRequest);
         Self { last_planned_at, waiting, ..changed }
     }
+}
+
+/// Returns an occurrence that starts no later than the plan's jitter from now: a clock that went back leaves others behind.
+fn nearer_of(occurrence: Occurrence, plan: &Plan, now: Timestamp) -> Occurrence {
+    let latest = plus(now, plan.schedule.jitter());
+    let by = Duration::try_from(occurrence.not_before.duration_since(latest)).unwrap_or_default();
+    let back = |at: Timestamp| at.checked_sub(by).unwrap_or(at);
+    Occurrence { not_before: back(occurrence.not_before), start_by: back(occurrence.start_by), ..occurrence }
 }
 
 fn plus(at: Timestamp, length: Duration) -> Timestamp {
@@ -257,5 +277,49 @@ mod tests {
         let waits = state.wait(ahead, at("04T02:30"));
         assert_eq!(look(&waits, &nightly, "03T02:40"), "nothing");
         assert_eq!(look(&waits, &nightly, "04T02:30"), "start 04T02:30");
+    }
+
+    /// Red when what waits is made anew at each look because it may not start yet, when what was kept sets a new schedule back,
+    /// and when a change makes up for what the new schedule names before it.
+    #[test]
+    fn what_is_late_and_spread_keeps_its_place() {
+        let jitter = Duration::from_secs(3_600);
+        let of = |rhythm: &str| Plan {
+            schedule: Schedule::new(rhythm.parse().unwrap(), "UTC".to_owned(), jitter, OverlapKey::Plan).unwrap(),
+            ..plan(rhythm)
+        };
+        let (nightly, dawn) = (of("30 2 * * *"), of("0 5 * * *"));
+        let state = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("02T02:30"), at("02T03:40"));
+        let Some(Due::Start(late)) = state.look(&nightly, &Calendar::default(), at("03T09:00")) else { panic!() };
+        assert!(late.not_before > at("03T09:00") && late.late.is_some(), "{late:?}");
+        let waits = state.wait(late, at("03T09:00"));
+        let again = waits.look(&nightly, &Calendar::default(), at("03T09:01"));
+        assert_eq!(again, Some(Due::Start(late)), "the same one, with its window");
+
+        let changed = state.rescheduled((&nightly, &dawn), at("03T08:00"));
+        assert_eq!(look(&changed, &dawn, "03T08:00"), "start 03T02:30");
+        let done = changed.done(&dawn, at("03T02:30"), at("03T08:01"));
+        assert_eq!(look(&done, &dawn, "03T08:01"), "nothing", "05:00 was before the change");
+        assert_eq!(look(&done, &dawn, "04T06:00"), "start 04T05:00");
+        let fresh = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("03T02:30"), at("03T03:40"));
+        assert_eq!(look(&fresh.rescheduled((&nightly, &dawn), at("03T08:00")), &dawn, "03T08:00"), "nothing");
+    }
+
+    /// Red when a plan that does not catch up starts late, or is passed over without a word, because its schedule changed.
+    #[test]
+    fn what_is_not_caught_up_is_told_after_another_schedule() {
+        let never = |rhythm: &str| Plan {
+            schedule: plan(rhythm).schedule.with_start_window(Duration::from_secs(1_800)).with_catch_up(CatchUp::Never),
+            ..plan(rhythm)
+        };
+        let (nightly, morning) = (never("30 2 * * *"), never("0 9 * * *"));
+        let done = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("02T02:30"), at("02T02:31"));
+        for changed_at in ["03T02:45", "03T04:00"] {
+            let changed = done.rescheduled((&nightly, &morning), at(changed_at));
+            let told = look(&changed, &morning, "03T08:00");
+            assert!(told.starts_with("skip 03T02:30 Missed"), "{changed_at}: {told}");
+        }
+        let in_time = done.rescheduled((&nightly, &morning), at("03T02:45"));
+        assert_eq!(look(&in_time, &morning, "03T02:50"), "start 03T02:30");
     }
 }
