@@ -268,7 +268,8 @@ impl Agent {
         let snapshot = PublishedSnapshot { foreign_id: parent.foreign_id.clone(), taken_at };
         let counts = JobCounts { files: 3, files_unmodified: 3, ..JobCounts::default() };
         self.world.stage.dice.chance(500_000).then(|| {
-            self.world.repositories.confirm(parent.foreign_id.clone(), job.lease_key(), taken_at);
+            let moments = [taken_at, job.created_at];
+            self.world.repositories.confirm(parent.foreign_id.clone(), job.lease_key(), moments);
             JobResult::Confirmed { snapshot, counts, warning: None }
         })
     }

@@ -30,7 +30,7 @@ pub struct Repositories {
     snapshots: Mutex<HashMap<String, Published>>,
     published: AtomicUsize,
     /// What agents found as a snapshot has it: which snapshot, by which attempt, read when.
-    confirmed: Mutex<Vec<(String, LeaseKey, Timestamp)>>,
+    confirmed: Mutex<Vec<(String, LeaseKey, [Timestamp; 2])>>,
 }
 
 impl Repositories {
@@ -40,19 +40,19 @@ impl Repositories {
         self.lock().insert(foreign_id, snapshot);
     }
 
-    /// Notes that an attempt found an item as a snapshot has it.
-    pub fn confirm(&self, foreign_id: String, by: LeaseKey, at: Timestamp) {
+    /// Notes that an attempt found an item as a snapshot has it: when it read by its own clock, and when its job was made.
+    pub fn confirm(&self, foreign_id: String, by: LeaseKey, at: [Timestamp; 2]) {
         self.confirmed.lock().expect("no holder panics").push((foreign_id, by, at));
     }
 
-    /// Returns the attempts that found an item as a snapshot has it, reading at this moment.
+    /// Returns the attempts that found an item as a snapshot has it, at this moment.
     pub fn confirmed_by(&self, foreign_id: &str, at: Timestamp) -> Vec<LeaseKey> {
         let all = self.confirmed.lock().expect("no holder panics");
-        all.iter().filter(|row| (row.0.as_str(), row.2) == (foreign_id, at)).map(|row| row.1).collect()
+        all.iter().filter(|row| row.0 == foreign_id && row.2.contains(&at)).map(|row| row.1).collect()
     }
 
-    /// Returns what a job found as it is: which snapshots, read when.
-    pub fn confirmed_in(&self, job: &str) -> Vec<(String, Timestamp)> {
+    /// Returns what a job found as it is: which snapshots, and the moments that may stand for it.
+    pub fn confirmed_in(&self, job: &str) -> Vec<(String, [Timestamp; 2])> {
         let all = self.confirmed.lock().expect("no holder panics");
         all.iter().filter(|row| row.1.job_id.to_string() == job).map(|row| (row.0.clone(), row.2)).collect()
     }

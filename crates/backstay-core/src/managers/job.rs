@@ -95,7 +95,7 @@ impl JobManager {
             }
             JobResult::Confirmed { snapshot, counts, warning } => {
                 rows.state = succeeded(Outcome::Unchanged);
-                rows.confirmed = Some(saved::confirmation(&self.context, job, snapshot).await?);
+                rows.confirmed = Some(saved::confirmation(&self.context, (job, now), snapshot).await?);
                 rows.counts = *counts;
                 rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, words)));
             }

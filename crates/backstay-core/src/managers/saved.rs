@@ -67,18 +67,22 @@ pub(super) fn snapshot_row(
 }
 
 /// Returns what a backup confirms that published nothing: the item's newest snapshot, which must be good and the one that
-/// was compared.
+/// was compared. The moment is the one from which on the item was read; where the agent's clock says that it was before the job
+/// was made, or that it is to come, it is when the job was made.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] when it is not: then nothing is confirmed.
 pub(super) async fn confirmation(
     context: &Context,
-    job: &Job,
+    (job, now): (&Job, Timestamp),
     compared: &PublishedSnapshot,
 ) -> Result<Confirmation, StoreError> {
     let newest = newest(context, job).await?;
     match newest.filter(|row| row.is_good && row.foreign_id == compared.foreign_id) {
-        Some(row) => Ok(Confirmation { snapshot_id: row.id, at: compared.taken_at }),
+        Some(row) => {
+            let at = if compared.taken_at > now { job.created_at } else { compared.taken_at.max(job.created_at) };
+            Ok(Confirmation { snapshot_id: row.id, at })
+        }
         None => Err(StoreError::NotFound { noun: "good newest snapshot", key: compared.foreign_id.clone() }),
     }
 }

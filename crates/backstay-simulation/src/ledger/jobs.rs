@@ -169,9 +169,9 @@ impl Ledger {
     /// Says whether a job found its item as a snapshot has it whose row says so.
     fn confirmed_one(&self, job: &str) -> bool {
         self.world.repositories.confirmed_in(job).into_iter().any(|(foreign, at)| {
-            let at = at.as_microsecond();
+            let [read, made] = at.map(jiff::Timestamp::as_microsecond);
             let sql = format!(
-                "SELECT count(*) AS n FROM snapshot WHERE foreign_id = '{foreign}' AND good = 1 AND confirmed_at = {at}"
+                "SELECT count(*) AS n FROM snapshot WHERE foreign_id = '{foreign}' AND good = 1 AND confirmed_at IN ({read}, {made})"
             );
             self.table.rows(sql)[0].number("n") == 1
         })

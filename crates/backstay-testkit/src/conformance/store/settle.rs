@@ -491,7 +491,7 @@ pub async fn a_wait_is_counted_by_the_stores_clock(stores: Stores) {
 
 /// An agent whose clock is a day behind saves what is newest all the same, and its clock is told of.
 ///
-/// Red when the row believes the agent.
+/// Red when the row, or a confirmation, believes the agent.
 pub async fn a_snapshot_is_not_older_than_its_job(stores: Stores) {
     let world = World::new(stores, 1).await;
     let jobs = JobManager::new(context(&world.stores), TTL);
@@ -513,6 +513,19 @@ pub async fn a_snapshot_is_not_older_than_its_job(stores: Stores) {
     let warned: Vec<String> = world.events().await.into_iter().map(|row| row.event.message).collect();
     let of_clocks: Vec<_> = warned.iter().filter(|words| words.contains("clock")).collect();
     assert_eq!(of_clocks, ["the agent's clock is at least 1d 0h behind: set it right"]);
+    // A confirmation proves no moment to come, and none before its job.
+    for by in [86_400, -86_400] {
+        world.clock.advance(Duration::from_secs(3_600));
+        let key = world.leased(0, world.agent()).await;
+        let made_at = world.now();
+        world.clock.advance(Duration::from_secs(10));
+        let taken_at = world.now() + jiff::SignedDuration::from_secs(by);
+        let snapshot = PublishedSnapshot { foreign_id: format!("{:064}", 3), taken_at };
+        let result = JobResult::Confirmed { snapshot, counts: distinct_counts(), warning: None };
+        jobs.job_finish(key, &result).await.unwrap();
+        let newest = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap().unwrap();
+        assert_eq!(newest.confirmed_at, Some(made_at), "{by}");
+    }
 }
 
 /// What a replica dates whose clock is hours ahead is dated by the store's: the end of a job, from which durations are
