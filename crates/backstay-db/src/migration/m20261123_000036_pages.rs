@@ -1,8 +1,9 @@
 //! Indexes for pages of what people declare: of one tenant, newest first, and by name.
 
+use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use super::step::{create_index, drop_index};
+use super::step::{add_reference, create_index, drop_index, drop_reference};
 
 /// The step.
 #[derive(DeriveMigrationName)]
@@ -45,8 +46,16 @@ impl MigrationTrait for Pages {
         for table in NAMED {
             drop_index(manager, table, &format!("ix_{table}_name")).await?;
         }
-        for (table, _) in OWNED {
+        // MariaDB gives up an index that a reference goes by only when it makes another one for that.
+        let is_bound = manager.get_database_backend() == DbBackend::MySql;
+        for (table, owner) in OWNED {
+            if is_bound {
+                drop_reference(manager, table, owner).await?;
+            }
             drop_index(manager, table, &format!("ix_{table}_page")).await?;
+            if is_bound {
+                add_reference(manager, table, owner, if owner == "source_id" { "source" } else { "tenant" }).await?;
+            }
         }
         Ok(())
     }
