@@ -2,6 +2,7 @@
 //! backups took.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -61,10 +62,11 @@ async fn among(
     let others = plans.iter().filter(shares).take(PLANS_MAX - 1);
     let mut loads = Vec::new();
     for plan in [plan].into_iter().chain(others) {
-        if !known.contains_key(&plan.id) {
-            known.insert(plan.id, load(context, plan, now).await?);
-        }
-        loads.extend(known[&plan.id].clone());
+        let load = match known.entry(plan.id) {
+            Entry::Occupied(row) => row.into_mut(),
+            Entry::Vacant(place) => place.insert(load(context, plan, now).await?),
+        };
+        loads.extend(load.clone());
     }
     let of_this = format!("{} may wait ", plan.name);
     let all = windows_fit(&loads).into_iter();

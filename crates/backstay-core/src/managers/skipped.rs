@@ -60,8 +60,8 @@ async fn newest(
         let Some(last) = page.last() else { break };
         sequence = last.sequence;
         let is_full = page.len() == PAGE_ROWS_MAX as usize;
-        let skipped = page.into_iter().map(|row| row.event).filter(|event| event.kind == EventKind::Skipped);
-        found = skipped.filter(&is_wanted).next_back().or(found);
+        let mut skipped = page.into_iter().map(|row| row.event).filter(|event| event.kind == EventKind::Skipped);
+        found = skipped.rfind(&is_wanted).or(found);
         if !is_full {
             break;
         }
