@@ -9,17 +9,15 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::declaration::DeclareError;
-use super::plan::templates;
-use crate::domain::backup::BackupTerms;
+use super::plan::{bare, templates};
 use crate::domain::id::{PlanId, RepositoryId, SourceId, TemplateId, TenantId};
 use crate::domain::job::JobKind;
 use crate::domain::name::Name;
 use crate::domain::overlap::{Load, windows_fit};
 use crate::domain::plan::Plan;
-use crate::domain::retention::RetentionPolicy;
 use crate::domain::rpo::{DURATIONS_MAX, expected_duration};
-use crate::domain::schedule::{OverlapKey, Schedule, ScheduleState, next};
-use crate::domain::template::{RPO_DEFAULT, Said, Template, settled};
+use crate::domain::schedule::{OverlapKey, ScheduleState, next};
+use crate::domain::template::{Said, Template, settled};
 use crate::ports::store::{JobFilter, StoreError};
 
 /// Plans of one tenant that are looked at.
@@ -113,20 +111,10 @@ pub async fn wishes_fit(context: &Context, tenant: TenantId, wish: FitWish) -> R
     let mut plans: Vec<Plan> = known.into_iter().filter(stays).collect();
     for wished in &wish.plans {
         let there = plans.iter().position(|plan| plan.name == wished.name);
-        let fresh = || Plan {
-            id: PlanId::new(now, context.ten()),
-            tenant_id: tenant,
-            name: wished.name.clone(),
-            source_id: SourceId::new(now, context.ten()),
-            repository_id: RepositoryId::new(now, context.ten()),
-            template: None,
-            said: Said::default(),
-            schedule: Schedule::on_request(),
-            rpo: RPO_DEFAULT,
-            retention: RetentionPolicy::default(),
-            backup: BackupTerms::default(),
-            created_at: now,
-            retired_at: None,
+        let fresh = || {
+            // Of what is not there yet nothing is known.
+            let nowhere = (SourceId::new(now, context.ten()), RepositoryId::new(now, context.ten()));
+            bare(context, (tenant, wished.name.clone()), nowhere, now)
         };
         let mut plan = there.map_or_else(fresh, |place| plans.remove(place));
         plan.source_id = wished.source_id.unwrap_or(plan.source_id);

@@ -4,6 +4,8 @@
 //! 0030). Who works with plans reads their rows alone. So the values that hold are written with what made them change:
 //! with the plan's change, or with the template's, for all plans under it.
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use super::declaration::{DeclareError, RPO_MIN};
 use super::retry::plan_lift;
@@ -123,24 +125,35 @@ pub async fn plan_declare(
     }
     // From then on its schedule names moments, and its RPO is counted.
     let now = context.schedules.clock_read().await?;
-    let plan = Plan {
-        id: PlanId::new(now, context.ten()),
-        tenant_id: tenant,
-        name: declaration.name,
-        source_id: source.id,
-        repository_id: repository.id,
-        template: declaration.template,
-        said: declaration.said,
+    let bare = bare(context, (tenant, declaration.name), (source.id, repository.id), now);
+    let plan = Plan { template: declaration.template, said: declaration.said, ..bare };
+    let plan = settle(context, plan).await?;
+    context.declarations.plan_add(&plan).await?;
+    Ok(plan)
+}
+
+/// Returns a new plan that says nothing itself and is under no template.
+pub(super) fn bare(
+    context: &Context,
+    (tenant_id, name): (TenantId, Name),
+    (source_id, repository_id): (SourceId, RepositoryId),
+    created_at: Timestamp,
+) -> Plan {
+    Plan {
+        id: PlanId::new(created_at, context.ten()),
+        tenant_id,
+        name,
+        source_id,
+        repository_id,
+        template: None,
+        said: Said::default(),
         schedule: Schedule::on_request(),
         rpo: RPO_DEFAULT,
         retention: RetentionPolicy::default(),
         backup: BackupTerms::default(),
-        created_at: now,
+        created_at,
         retired_at: None,
-    };
-    let plan = settle(context, plan).await?;
-    context.declarations.plan_add(&plan).await?;
-    Ok(plan)
+    }
 }
 
 /// Declares a template.

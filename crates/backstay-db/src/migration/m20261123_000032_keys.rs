@@ -7,21 +7,11 @@
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
-use super::step::{create_index, drop_index, run};
+use super::step::{replace_index, run};
 
 /// The step.
 #[derive(DeriveMigrationName)]
 pub(super) struct Keys;
-
-/// Puts another index of tenants in the place of that of leases.
-async fn leases_by(manager: &SchemaManager<'_>, columns: &[&'static str]) -> Result<(), DbErr> {
-    let mut index = Index::create();
-    for column in columns {
-        index.col(*column);
-    }
-    drop_index(manager, "lease", "ix_lease_tenant").await?;
-    create_index(manager, "lease", "ix_lease_tenant", index).await
-}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Keys {
@@ -30,7 +20,7 @@ impl MigrationTrait for Keys {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        leases_by(manager, &["tenant_id"]).await?;
+        replace_index(manager, "lease", "ix_lease_tenant", &["tenant_id"]).await?;
         if manager.get_database_backend() != DbBackend::Postgres {
             return Ok(());
         }
@@ -40,6 +30,6 @@ impl MigrationTrait for Keys {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        leases_by(manager, &["tenant_id", "job_id"]).await
+        replace_index(manager, "lease", "ix_lease_tenant", &["tenant_id", "job_id"]).await
     }
 }

@@ -2,21 +2,11 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::step::{create_index, drop_index};
+use super::step::replace_index;
 
 /// The step.
 #[derive(DeriveMigrationName)]
 pub(super) struct Leases;
-
-/// Puts another index of tenants in the place of that of leases.
-async fn leases_by(manager: &SchemaManager<'_>, columns: &[&'static str]) -> Result<(), DbErr> {
-    let mut index = Index::create();
-    for column in columns {
-        index.col(*column);
-    }
-    drop_index(manager, "lease", "ix_lease_tenant").await?;
-    create_index(manager, "lease", "ix_lease_tenant", index).await
-}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Leases {
@@ -25,10 +15,10 @@ impl MigrationTrait for Leases {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        leases_by(manager, &["tenant_id", "leased_at"]).await
+        replace_index(manager, "lease", "ix_lease_tenant", &["tenant_id", "leased_at"]).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        leases_by(manager, &["tenant_id"]).await
+        replace_index(manager, "lease", "ix_lease_tenant", &["tenant_id"]).await
     }
 }

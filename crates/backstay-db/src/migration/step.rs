@@ -80,6 +80,21 @@ pub(super) async fn drop_index(manager: &SchemaManager<'_>, table: &'static str,
     done()
 }
 
+/// Puts an index on other columns in the place of one of the same name.
+pub(super) async fn replace_index(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &str,
+    columns: &[&'static str],
+) -> Result<(), DbErr> {
+    let mut index = Index::create();
+    for column in columns {
+        index.col(*column);
+    }
+    drop_index(manager, table, name).await?;
+    create_index(manager, table, name, index).await
+}
+
 /// Adds a column to a table; a step fills it or it may be empty.
 pub(super) async fn add_column(
     manager: &SchemaManager<'_>,
