@@ -153,6 +153,10 @@ impl Screen {
     pub(crate) fn table(&self, heading: &[&str], rows: Vec<Vec<String>>) {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if table.width() == Some(0) {
+            // A terminal that nobody told its size: a script's, or one in a container.
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
         table.set_header(heading.iter().map(|word| word.to_uppercase()));
         rows.into_iter().for_each(|row| {
             table.add_row(row.iter().map(|cell| human::shown(cell)));
