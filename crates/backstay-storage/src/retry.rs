@@ -21,6 +21,9 @@ use crate::object::{
 };
 use crate::pace::Pace;
 
+/// The time of day that has to pass unseen by the other clock to be a machine's sleep, and no clock that is set right.
+const SLEEP_MIN: Duration = Duration::from_secs(60);
+
 /// How often and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryRules {
@@ -100,6 +103,13 @@ impl Retry {
 
     fn begin(&self) -> Tries {
         Tries { tried: 0, began: self.pace.elapsed() }
+    }
+
+    /// Says whether the machine slept since a call began: the time of day went on, and the other clock did not.
+    fn has_slept(&self, tries: &Tries, began_at: Timestamp) -> bool {
+        let awake = self.pace.elapsed().saturating_sub(tries.began);
+        let passed = Duration::try_from(self.pace.now().duration_since(began_at)).unwrap_or_default();
+        passed > awake + SLEEP_MIN
     }
 
     /// Waits before the next try; the error itself when there is none.
@@ -239,8 +249,21 @@ impl ObjectStorage for Retry {
         self.list(folder, Some(after), each).await
     }
 
+    /// A removal that the machine slept through is not sent again: what was to go may be needed by now, and whoever asked
+    /// looks first.
     async fn object_remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
-        self.again(|| self.inner.object_remove(key)).await
+        let (mut tries, began_at) = (self.begin(), self.pace.now());
+        loop {
+            match self.inner.object_remove(key).await {
+                Ok(()) => return Ok(()),
+                Err(error) if self.has_slept(&tries, began_at) => return Err(error),
+                Err(error) => self.pause(&mut tries, error).await?,
+            }
+            if self.has_slept(&tries, began_at) {
+                let source = std::io::Error::other("the machine slept meanwhile");
+                return Err(StorageError::Io { place: self.place(), action: "remove", key: key.to_string(), source });
+            }
+        }
     }
 
     async fn object_versions(

@@ -21,13 +21,17 @@ use jiff::tz::TimeZone;
 struct TestPace {
     elapsed_ms: AtomicU64,
     waits: AtomicUsize,
+    /// Seconds that the machine sleeps at the next wait.
+    sleep_s: AtomicU64,
+    slept_s: AtomicU64,
 }
 
 #[async_trait]
 impl Pace for TestPace {
     fn now(&self) -> Timestamp {
         // Noon, and what went by.
-        Timestamp::from_second(12 * 3600).unwrap() + self.elapsed()
+        let slept = Duration::from_secs(self.slept_s.load(Ordering::SeqCst));
+        Timestamp::from_second(12 * 3600).unwrap() + self.elapsed() + slept
     }
 
     fn elapsed(&self) -> Duration {
@@ -38,6 +42,7 @@ impl Pace for TestPace {
         self.waits.fetch_add(1, Ordering::SeqCst);
         let ms = u64::try_from(time.as_millis()).unwrap() + 1;
         self.elapsed_ms.fetch_add(ms, Ordering::SeqCst);
+        self.slept_s.fetch_add(self.sleep_s.swap(0, Ordering::SeqCst), Ordering::SeqCst);
     }
 
     fn dice(&self) -> f64 {
@@ -195,4 +200,16 @@ fn a_put_that_met_its_own_object_created_it() {
     fake.harm(Call::Put, 1, Harm::Fail);
     assert_eq!(block_on(retry.object_put(&key("keys/k"), Bytes::from_static(b"ours"))).unwrap(), PutAnswer::Existed);
     assert_eq!(fake.calls(Call::Put), 2 + 1 + 2);
+}
+
+#[test]
+fn a_removal_is_tried_again_and_not_after_a_sleep() {
+    let (inner, storage, pace) = retried();
+    for (sleep_s, is_removed) in [(0, true), (30, true), (3 * 3_600, false)] {
+        put(&*inner, "data/a", 1);
+        inner.harm(Call::Remove, 1, Harm::Fail);
+        pace.sleep_s.store(sleep_s, Ordering::SeqCst);
+        let removed = block_on(storage.object_remove(&key("data/a")));
+        assert_eq!((removed.is_ok(), inner.keys().is_empty()), (is_removed, is_removed), "{sleep_s}: {removed:?}");
+    }
 }

@@ -202,7 +202,8 @@ impl Inner {
         };
         let known = self.conditional.load(Ordering::Relaxed);
         if known != KEPT {
-            match self.size(key).await {
+            // Whether it is the object that is missing or the bucket, the put itself will say.
+            match self.stat(key).await {
                 Ok(_) => return Ok(PutAnswer::Existed),
                 Err(failure) if failure.is_absent() || !failure.is_missing() => return Err(told(failure)),
                 Err(_) => {}
@@ -216,19 +217,25 @@ impl Inner {
             }
             answer => answer.map_err(told)?,
         }
-        if self.settings.confirm_puts {
-            self.confirm(key, body.len() as u64).await.map_err(told)?;
-        }
-        if known == UNKNOWN && body.len() <= LEARN_BYTES_MAX && options.retain_until.is_none() {
-            match self.write(key, &body, options, true).await {
-                Ok(()) => self.conditional.store(IGNORED, Ordering::Relaxed),
-                Err(failure) if failure.is(StatusCode::PRECONDITION_FAILED) => {
-                    self.conditional.store(KEPT, Ordering::Relaxed);
-                }
-                // The object is there, which is what was asked; the next put learns.
-                Err(_) => {}
+        let confirmed = async {
+            match self.settings.confirm_puts {
+                true => self.confirm(key, body.len() as u64).await.map_err(told),
+                false => Ok(()),
             }
+        };
+        let learns = known == UNKNOWN && body.len() <= LEARN_BYTES_MAX && options.retain_until.is_none();
+        let learned = async { if learns { Some(self.write(key, &body, options, true).await) } else { None } };
+        // The same bytes again do not disturb who looks at their size.
+        let (confirmed, learned) = futures::future::join(confirmed, learned).await;
+        match learned {
+            Some(Ok(())) => self.conditional.store(IGNORED, Ordering::Relaxed),
+            Some(Err(failure)) if failure.is(StatusCode::PRECONDITION_FAILED) => {
+                self.conditional.store(KEPT, Ordering::Relaxed);
+            }
+            // The object is there, which is what was asked; the next put learns.
+            Some(Err(_)) | None => {}
         }
+        confirmed?;
         Ok(PutAnswer::Created)
     }
 
@@ -300,10 +307,18 @@ impl Inner {
 
     /// Returns what is known of an object, and its size.
     async fn facts(&self, key: &ObjectKey) -> Result<(u64, Way), Failure> {
+        match self.stat(key).await {
+            Err(failure) => Err(self.who_is_missing(failure).await),
+            facts => facts,
+        }
+    }
+
+    /// As [`Inner::facts`]; that something is missing may mean the bucket.
+    async fn stat(&self, key: &ObjectKey) -> Result<(u64, Way), Failure> {
         let way = self.way(Purpose::Watch, Ask::Facts, HeaderMap::new());
         match way.operator.stat(key.as_str()).await {
             Ok(facts) => Ok((facts.content_length(), way)),
-            Err(error) => Err(self.who_is_missing(Failure::of(&error)).await),
+            Err(error) => Err(Failure::of(&error)),
         }
     }
 
