@@ -17,6 +17,7 @@ pub mod process;
 pub mod system;
 pub mod repository;
 mod blob;
+mod files;
 mod seen;
 pub mod lock;
 pub mod archive;

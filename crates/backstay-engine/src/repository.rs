@@ -18,7 +18,7 @@ use crate::format::compression::{pack_file, unpack_file};
 use crate::format::config::Config;
 use crate::format::crypto::SealKey;
 use crate::format::id::Id;
-use crate::format::index::{Index, IndexFile};
+use crate::format::index::Index;
 use crate::format::key::KeyFile;
 use crate::format::object::{FileKind, config_key};
 use crate::format::pack::FinishedPack;
@@ -27,11 +27,8 @@ use crate::interrupt::Interrupt;
 
 pub use crate::blob::{BadCopy, BlobReader};
 
-/// Files that are fetched at once where all of a kind are read: an index file has some megabytes.
-const FILES_AHEAD: usize = 8;
-
 /// Files that are removed at once.
-const REMOVALS: usize = 8;
+pub(crate) const REMOVALS: usize = 8;
 
 /// Most keys that are tried with a password, as restic does: each costs tens of milliseconds.
 const KEYS_TRIED_MAX: usize = 20;
@@ -106,7 +103,8 @@ impl Repository {
             return Err(exists());
         }
         // A key of a run that was cut short is used again: restic believes in any key that a password opens.
-        let (key, key_id, made) = match keys_opened(&*storage, password, |_| true, interrupt)? {
+        let names = interrupt.block_on(key_names(&*storage))??;
+        let (key, key_id, made) = match keys_opened(&*storage, names, password, |_| true, interrupt)? {
             Some((key, id)) => (key, id, None),
             None => {
                 let key = SealKey::random();
@@ -144,13 +142,16 @@ impl Repository {
         interrupt: &Interrupt,
     ) -> Result<Self, EngineError> {
         let config_key = config_key()?;
-        let sealed = match interrupt.block_on(storage.object_get(&config_key, None, ReadCache::Use))? {
+        let config = storage.object_get(&config_key, None, ReadCache::Use);
+        // Neither needs the other: over a far line both are asked at once.
+        let (sealed, names) = interrupt.block_on(futures::future::join(config, key_names(&*storage)))?;
+        let sealed = match sealed {
             Err(StorageError::Missing { place, .. }) => return Err(EngineError::NoRepository { place }),
             answer => answer?.to_vec(),
         };
         let opens_config = |key: &SealKey| key.open_in_place(&mut sealed.clone(), "config").is_ok();
         let wrong = || EngineError::Password { place: storage.place() };
-        let (key, key_id) = keys_opened(&*storage, password, opens_config, interrupt)?.ok_or_else(wrong)?;
+        let (key, key_id) = keys_opened(&*storage, names?, password, opens_config, interrupt)?.ok_or_else(wrong)?;
         let place = || format!("{} in {}", config_key, storage.place());
         let told = |source| EngineError::Format { place: place(), source };
         let mut sealed = sealed;
@@ -219,8 +220,8 @@ impl Repository {
     pub fn index_load(&self, interrupt: &Interrupt) -> Result<Index, EngineError> {
         let mut index = Index::default();
         let ids = self.file_list(FileKind::Index, interrupt)?;
-        self.each_file(FileKind::Index, &ids, interrupt, |id, plain| {
-            index.take(IndexFile::read(&plain?).map_err(|source| self.told(FileKind::Index, id, source))?);
+        self.each_index_file(&ids, interrupt, |id, file| {
+            index.take(file?);
             index.note_file(*id);
             Ok(())
         })?;
@@ -268,32 +269,11 @@ impl Repository {
         self.unseal(kind, id, interrupt.block_on(self.sealed(kind, id))??)
     }
 
-    /// Hands the plain bytes of each of these files to `each`, in their order, or why it cannot be had. While one is looked
-    /// at the next ones are fetched.
-    ///
-    /// # Errors
-    /// [`EngineError::Interrupted`]; what `each` returns.
-    pub(crate) fn each_file(
-        &self,
-        kind: FileKind,
-        ids: &[Id],
-        interrupt: &Interrupt,
-        mut each: impl FnMut(&Id, Result<Vec<u8>, EngineError>) -> Result<(), EngineError>,
-    ) -> Result<(), EngineError> {
-        let fetched = futures::stream::iter(ids).map(|id| async move { (id, self.sealed(kind, id).await) });
-        let mut fetched = std::pin::pin!(fetched.buffered(FILES_AHEAD));
-        while let Some((id, sealed)) = interrupt.block_on(fetched.next())? {
-            interrupt.check()?;
-            each(id, sealed.map_err(EngineError::from).and_then(|sealed| self.unseal(kind, id, sealed)))?;
-        }
-        Ok(())
-    }
-
-    async fn sealed(&self, kind: FileKind, id: &Id) -> Result<Bytes, StorageError> {
+    pub(crate) async fn sealed(&self, kind: FileKind, id: &Id) -> Result<Bytes, StorageError> {
         self.storage.object_get(&kind.key(id), None, ReadCache::Use).await
     }
 
-    fn unseal(&self, kind: FileKind, id: &Id, sealed: Bytes) -> Result<Vec<u8>, EngineError> {
+    pub(crate) fn unseal(&self, kind: FileKind, id: &Id, sealed: Bytes) -> Result<Vec<u8>, EngineError> {
         let mut sealed = sealed.to_vec();
         let found = Id::of(&sealed);
         let told = |source| self.told(kind, id, source);
@@ -500,19 +480,27 @@ pub(crate) fn key_write(
     Ok(id)
 }
 
-/// Returns the first key that the password opens and that fits; none when there is none. A key file that cannot be
-/// read is an error only when no other is good.
+/// Returns the names of all keys.
+async fn key_names(storage: &dyn ObjectStorage) -> Result<Vec<(ObjectKey, Id)>, StorageError> {
+    let mut names = Vec::new();
+    let mut each = |object: ListedObject| {
+        // What is not named by an id is no key: restic reads over it too.
+        let id = Id::from_hex(object.key.as_str().rsplit('/').next().unwrap_or_default());
+        names.extend(id.map(|id| (object.key, id)));
+    };
+    storage.object_list(FileKind::Key.folder(), &mut each).await?;
+    Ok(names)
+}
+
+/// Returns the first of these keys that the password opens and that fits; none when there is none. A key file that
+/// cannot be read is an error only when no other is good.
 fn keys_opened(
     storage: &dyn ObjectStorage,
+    names: Vec<(ObjectKey, Id)>,
     password: &SecretString,
     fits: impl Fn(&SealKey) -> bool,
     interrupt: &Interrupt,
 ) -> Result<Option<(SealKey, Id)>, EngineError> {
-    let mut names = Vec::new();
-    interrupt.block_on(storage.object_list(FileKind::Key.folder(), &mut |object| names.push(object.key)))??;
-    // What is not named by an id is no key: restic reads over it too.
-    let id_of = |name: &ObjectKey| Id::from_hex(name.as_str().rsplit('/').next().unwrap_or_default());
-    let names: Vec<(ObjectKey, Id)> = names.into_iter().filter_map(|name| id_of(&name).map(|id| (name, id))).collect();
     let mut damaged = None;
     for (name, id) in names.iter().take(KEYS_TRIED_MAX) {
         let text = interrupt.block_on(storage.object_get(name, None, ReadCache::Use))??;

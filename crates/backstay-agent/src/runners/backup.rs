@@ -21,8 +21,8 @@ use super::published::Told;
 use super::{RunError, Runner, published, stall};
 use crate::repository::{lock_shared, open_or_create, unlock};
 
-/// Packs that are uploaded at once at the most: 128 MiB of them. A disk gets fewer.
-const UPLOADS: usize = 8;
+/// Packs that are uploaded at once at the most: 192 MiB of them. A disk gets fewer.
+const UPLOADS: usize = 12;
 
 /// Runs a backup, with the hooks of its plan around it.
 pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult, RunError> {

@@ -31,7 +31,7 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
     // Until it is known what is rewritten, its steps keep the stall limit away; then packs are counted as files.
     let progress = Arc::clone(&runner.progress);
     let interrupt = runner.interrupt.counting(Arc::clone(&progress));
-    let fence = Fence::new(runner, job.lease_key());
+    let fence = Arc::new(Fence::new(runner, job.lease_key()));
     let thread = move || forget_and_prune(&leased, (&goes, &doubtful), &username, &progress, &interrupt, &fence);
     let (missing, counts) = tokio::task::spawn_blocking(thread).await??;
     Ok(JobResult::Pruned { forgotten, missing, counts })
@@ -53,7 +53,7 @@ fn forget_and_prune(
     username: &str,
     progress: &EngineProgress,
     interrupt: &Interrupt,
-    fence: &Fence,
+    fence: &Arc<Fence>,
 ) -> Result<(Vec<SnapshotId>, PruneCounts), EngineError> {
     let repository = match open(leased, interrupt) {
         // No backup has made it yet.
@@ -62,7 +62,9 @@ fn forget_and_prune(
         }
         answer => answer?,
     };
-    let lock = lock_alone(&repository, leased, fence.key, username, interrupt)?;
+    let asked = Arc::clone(fence);
+    // The lease is renewed whenever the lock is looked at: before each batch that is removed, and each index file.
+    let lock = lock_alone(&repository, leased, fence.key, username, interrupt)?.fenced(move || asked.check().map(drop));
     let work = || {
         let mut missing: Vec<SnapshotId> = Vec::new();
         if !doubtful.is_empty() {
@@ -72,12 +74,11 @@ fn forget_and_prune(
             missing.extend(doubtful.iter().filter(|(_, id)| !there.contains(id)).map(|(row, _)| *row));
         }
         for (_, id) in goes {
-            // Each of them: who lost the lease in the middle must not remove what somebody pinned meanwhile.
-            fence.check()?;
+            // Each of them, after a look at lock and lease: who lost it in the middle must not remove what somebody pinned
+            // meanwhile.
             forget::apply(&repository, std::slice::from_ref(id), &lock, interrupt)?;
         }
         let planned = prune::plan(&repository, &PruneOptions::default(), &lock, interrupt)?;
-        fence.check()?;
         Ok((missing, prune::apply(&repository, planned, &lock, progress, interrupt)?))
     };
     let done = work();

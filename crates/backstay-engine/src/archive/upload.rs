@@ -173,6 +173,10 @@ impl<'a> Uploads<'a> {
         self.crew.end();
     }
 
+    fn is_closed(&self) -> bool {
+        self.sender.lock().expect("no holder panics").is_none() && self.receiver.is_empty()
+    }
+
     /// Uploads packs until the queue is closed, once there are so many that this uploader is needed.
     pub(super) fn run(&self) {
         self.crew.enter();
@@ -218,13 +222,14 @@ impl<'a> Uploads<'a> {
         self.index_if_due()
     }
 
-    /// Writes an index file when there is enough to name, or something has waited for long.
+    /// Writes an index file when there is enough to name, or something has waited for long. Once no pack will follow, what
+    /// is there waits for the others under way: [`Uploads::finish`] names them together.
     fn index_if_due(&self) -> Result<(), EngineError> {
         let due = {
             let mut pending = self.pending.lock().expect("no holder panics");
             let packs = self.index_packs.load(Ordering::Relaxed);
             let is_due = pending.index.blob_count() >= INDEX_BLOBS_MAX
-                || pending.packs.len() >= packs
+                || pending.packs.len() >= packs && !self.is_closed()
                 || pending.since.is_some_and(|since| since.age(self.pace) >= INDEX_EVERY);
             if is_due {
                 self.index_packs.store((packs * 2).min(INDEX_PACKS_MAX), Ordering::Relaxed);

@@ -22,14 +22,29 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 /// A storage that says that something was written before 2001 has no clock.
 const NO_CLOCK_BEFORE: Timestamp = Timestamp::constant(978_307_200, 0);
 
+/// A look at the lock is good for so long in the middle of removals: by a clock that counts a machine's sleep.
+const LOOK_GOOD_FOR: Duration = Duration::from_secs(5);
+
 /// A lock that is held. It ends with [`LockGuard::release`], or when this is dropped.
 #[derive(Debug)]
 pub struct LockGuard {
     held: Arc<Held>,
     number: u64,
-    /// When it was taken: by the storage's clock, and by ours.
-    taken_at: (Timestamp, Instant),
+    /// When it was taken: by the storage's clock, and by ours, of which the second counts a machine's sleep.
+    taken_at: (Timestamp, Instant, SystemTime),
     thread: Option<JoinHandle<()>>,
+    fence: Option<Fence>,
+    /// When it was last looked at, and all was well.
+    looked_at: Mutex<Option<(Instant, SystemTime)>>,
+}
+
+/// What else has to hold where a lock has.
+struct Fence(Box<dyn Fn() -> Result<(), EngineError> + Send + Sync>);
+
+impl std::fmt::Debug for Fence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fence")
+    }
 }
 
 #[derive(Debug)]
@@ -67,7 +82,16 @@ impl LockGuard {
         // A storage that keeps no times has none of this century.
         let storage_at = if taken.at < NO_CLOCK_BEFORE { Timestamp::now() } else { taken.at };
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { held, number, taken_at: (storage_at, Instant::now()), thread }
+        let taken_at = (storage_at, Instant::now(), SystemTime::now());
+        Self { held, number, taken_at, thread, fence: None, looked_at: Mutex::default() }
+    }
+
+    /// Returns it with a question that is asked at each look at the lock: whoever works under a lease as well must still
+    /// hold that, before each step that cannot be undone.
+    #[must_use]
+    pub fn fenced(mut self, holds: impl Fn() -> Result<(), EngineError> + Send + Sync + 'static) -> Self {
+        self.fence = Some(Fence(Box::new(holds)));
+        self
     }
 
     /// Returns the lock's name as it is now: a refresh gives it a new one.
@@ -81,9 +105,18 @@ impl LockGuard {
     }
 
     /// Returns the moment by the storage's own clock, which all that use the repository share; by ours where the storage
-    /// keeps no times.
+    /// keeps no times. It is at least so late: a machine's sleep may not be counted. For judging how old something is.
     pub fn storage_now(&self) -> Timestamp {
-        let passed = SignedDuration::try_from(self.taken_at.1.elapsed()).unwrap_or(SignedDuration::MAX);
+        self.after_taken(self.taken_at.1.elapsed())
+    }
+
+    /// As [`LockGuard::storage_now`], and at most so late: for what must not count as older than it is.
+    pub fn storage_now_at_most(&self) -> Timestamp {
+        self.after_taken(self.taken_at.1.elapsed().max(self.taken_at.2.elapsed().unwrap_or_default()))
+    }
+
+    fn after_taken(&self, passed: Duration) -> Timestamp {
+        let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
         self.taken_at.0.checked_add(passed).unwrap_or(Timestamp::MAX)
     }
 
@@ -96,9 +129,30 @@ impl LockGuard {
     /// publishing: a snapshot counts as good only when the lock was still there afterwards.
     ///
     /// # Errors
-    /// [`EngineError::LockLost`], now and ever after; [`EngineError::Storage`] when the storage does not say.
+    /// [`EngineError::LockLost`], now and ever after; [`EngineError::Storage`] when the storage does not say; what the
+    /// question of [`LockGuard::fenced`] returns.
     pub fn check(&self) -> Result<(), EngineError> {
-        self.held.check()
+        let now = (Instant::now(), SystemTime::now());
+        self.held.check()?;
+        if let Some(Fence(holds)) = &self.fence {
+            holds()?;
+        }
+        *self.looked_at.lock().expect("no holder panics") = Some(now);
+        Ok(())
+    }
+
+    /// As [`LockGuard::check`], unless that was done a moment ago: between steps of which each takes a moment.
+    ///
+    /// # Errors
+    /// As [`LockGuard::check`].
+    pub(crate) fn check_unless_recent(&self) -> Result<(), EngineError> {
+        let looked_at = *self.looked_at.lock().expect("no holder panics");
+        // A clock that went back says nothing, so it is asked again.
+        let age = |(steady, wall): (Instant, SystemTime)| steady.elapsed().max(wall.elapsed().unwrap_or(Duration::MAX));
+        match looked_at.is_some_and(|looked_at| age(looked_at) < LOOK_GOOD_FOR) {
+            true => Ok(()),
+            false => self.check(),
+        }
     }
 
     /// Says whether the lock was lost, as far as we know without asking the storage.
@@ -226,5 +280,48 @@ impl Held {
             return self.refresh(&mut state);
         }
         if self.room.is_there(&state.id)? { Ok(()) } else { Err(self.lose(&mut state)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_storage::{ObjectKey, ObjectStorage};
+    use backstay_testkit::fakes::storage::FakeStorage;
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::interrupt::Interrupt;
+    use crate::repository::{Maker, Repository};
+
+    fn held() -> (Arc<FakeStorage>, LockGuard) {
+        let maker = Maker { username: "ada".to_owned(), hostname: "host".to_owned(), at: Timestamp::UNIX_EPOCH };
+        let (storage, interrupt) = (Arc::new(FakeStorage::default()), Interrupt::default());
+        let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
+        let repository = Repository::create(shared, &"secret".to_owned().into(), maker, &interrupt).unwrap();
+        let terms = LockTerms { look_again_after: Duration::ZERO, ..LockTerms::default() };
+        let owner = LockOwner::this_process("ada".to_owned());
+        (storage, repository.lock_exclusive(&owner, &terms, &interrupt).unwrap())
+    }
+
+    #[test]
+    fn a_look_is_good_for_a_moment_and_not_through_a_sleep() {
+        let (storage, guard) = held();
+        guard.check().unwrap();
+        let lock = ObjectKey::new(&format!("locks/{}", guard.id())).unwrap();
+        block_on(storage.object_remove(&lock)).unwrap();
+        guard.check_unless_recent().unwrap();
+        let slept = SystemTime::now() - LOOK_GOOD_FOR;
+        *guard.looked_at.lock().unwrap() = Some((Instant::now(), slept));
+        assert!(matches!(guard.check_unless_recent(), Err(EngineError::LockLost { .. })));
+    }
+
+    #[test]
+    fn a_machine_s_sleep_makes_no_mark_older() {
+        let (_, mut guard) = held();
+        let hours = Duration::from_secs(12 * 3_600);
+        guard.taken_at.2 = SystemTime::now() - hours;
+        let (least, most) = (guard.storage_now(), guard.storage_now_at_most());
+        let between = most.duration_since(least);
+        assert!((between.as_secs() - 12 * 3_600).abs() < 60, "{between}");
     }
 }

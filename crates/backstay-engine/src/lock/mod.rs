@@ -130,8 +130,8 @@ impl LockRoom {
         }
     }
 
-    /// Returns all locks.
-    fn look(&self, owner: &LockOwner) -> Result<Vec<SeenLock>, EngineError> {
+    /// Returns all locks. Our own is not read: what it says we know.
+    fn look(&self, owner: &LockOwner, ours: Option<&Id>) -> Result<Vec<SeenLock>, EngineError> {
         let mut listed = Vec::new();
         self.interrupt.block_on(self.storage.object_list(
             FileKind::Lock.folder(),
@@ -142,6 +142,10 @@ impl LockRoom {
         ))??;
         let mut seen = Vec::new();
         for (id, modified_at) in listed {
+            if ours == Some(&id) {
+                seen.push(SeenLock { id, modified_at, file: None, process: owner::Process::Unknown });
+                continue;
+            }
             let name = FileKind::Lock.key(&id);
             let get = self.storage.object_get(&name, None, ReadCache::Use);
             let file = match self.interrupt.block_on(get)? {
@@ -258,12 +262,12 @@ fn try_lock(
 ) -> Result<Result<Taken, EngineError>, EngineError> {
     // A first look, so that whoever must wait does not disturb others by a lock of its own.
     let now = Now::Ours(Timestamp::now());
-    let seen = room.look(owner)?;
+    let seen = room.look(owner, None)?;
     if let Some(other) = seen.iter().find(|other| other.conflicts(mode) && !other.is_dead(now, &terms.dead)) {
         return Ok(Err(room.told(other)));
     }
     let id = room.write(owner, mode)?;
-    let looked = sleep(terms.look_again_after, interrupt).and_then(|()| room.look(owner));
+    let looked = sleep(terms.look_again_after, interrupt).and_then(|()| room.look(owner, Some(&id)));
     let mut seen = match looked {
         Ok(seen) => seen,
         Err(error) => {
@@ -317,7 +321,7 @@ fn dead_removed(
             room.clear(&lock.id);
         }
     }
-    let seen = room.look(owner)?;
+    let seen = room.look(owner, Some(ours))?;
     let counts = |other: &&SeenLock| other.id != *ours && other.conflicts(mode) && !other.is_dead(now, &terms.dead);
     Ok(seen.iter().find(counts).map(|other| room.told(other)))
 }

@@ -13,7 +13,7 @@ pub use data::ReadData;
 
 use crate::error::EngineError;
 use crate::format::id::{Id, IdMap};
-use crate::format::index::{Index, IndexFile, PackNumber};
+use crate::format::index::{Index, PackNumber};
 use crate::format::object::FileKind;
 use crate::interrupt::Interrupt;
 use crate::maintenance::bits::Bits;
@@ -119,9 +119,7 @@ pub fn check(repository: &Repository, read: &ReadData, interrupt: &Interrupt) ->
 fn index_load(repository: &Repository, checked: &mut Checked, interrupt: &Interrupt) -> Result<Index, EngineError> {
     let mut index = Index::default();
     let ids = repository.file_list(FileKind::Index, interrupt)?;
-    repository.each_file(FileKind::Index, &ids, interrupt, |id, plain| {
-        let file = plain
-            .and_then(|plain| IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, id, source)));
+    repository.each_index_file(&ids, interrupt, |id, file| {
         match file {
             Ok(file) => index.take(file),
             Err(error) => checked.harm(format!("index {id}"), error)?,

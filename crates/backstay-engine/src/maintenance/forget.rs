@@ -65,13 +65,14 @@ pub fn snapshots(
     interrupt: &Interrupt,
 ) -> Result<Vec<(Id, SnapshotFile)>, EngineError> {
     let mut all = Vec::new();
-    for id in repository.file_list(FileKind::Snapshot, interrupt)? {
-        interrupt.check()?;
-        let (id, file) = repository.snapshot_read(&id.to_hex(), interrupt)?;
+    let ids = repository.file_list(FileKind::Snapshot, interrupt)?;
+    repository.each_file(FileKind::Snapshot, &ids, interrupt, |id, plain| {
+        let file = repository.snapshot_parse(id, plain)?;
         if takes(&file) {
-            all.push((id, file));
+            all.push((*id, file));
         }
-    }
+        Ok(())
+    })?;
     Ok(all)
 }
 

@@ -78,7 +78,7 @@ pub fn list(repository: &Repository, interrupt: &Interrupt) -> Result<Vec<KnownK
 /// Adds a key for a password, proves that it opens the repository, and returns its id.
 ///
 /// # Errors
-/// [`EngineError`].
+/// [`EngineError`]; no key is left then, unless the storage does not answer.
 pub fn add(
     repository: &Repository,
     password: &SecretString,
@@ -86,16 +86,25 @@ pub fn add(
     interrupt: &Interrupt,
 ) -> Result<Id, EngineError> {
     let id = key_write(&**repository.storage(), repository.key(), password, maker, interrupt)?;
+    let proved = prove(repository, &id, password, interrupt);
+    if proved.is_err() {
+        // A key that does not open is tried first or last by everybody; what cannot be removed is only litter.
+        let _ = repository.file_remove(FileKind::Key, &id, interrupt);
+    }
+    proved.map(|()| id)
+}
+
+/// What the storage gives back must open to the key that seals everything.
+fn prove(repository: &Repository, id: &Id, password: &SecretString, interrupt: &Interrupt) -> Result<(), EngineError> {
     let missing = || EngineError::Format {
-        place: format!("{} in {}", FileKind::Key.key(&id), repository.place()),
+        place: format!("{} in {}", FileKind::Key.key(id), repository.place()),
         source: FormatError::shape("key", "it is not there after it was written"),
     };
-    let file = read(repository, &id, interrupt)?.ok_or_else(missing)?;
-    // What the storage gives back must open to the key that seals everything.
-    let opened = file.open(password.expose_secret()).map_err(|source| repository.told(FileKind::Key, &id, source))?;
+    let file = read(repository, id, interrupt)?.ok_or_else(missing)?;
+    let opened = file.open(password.expose_secret()).map_err(|source| repository.told(FileKind::Key, id, source))?;
     let proof = opened.seal(b"proof");
     let opens = repository.key().open_in_place(&mut proof.clone(), "key").is_ok_and(|plain| *plain == *b"proof");
-    if opens { Ok(id) } else { Err(EngineError::Machine { id }) }
+    if opens { Ok(()) } else { Err(EngineError::Machine { id: *id }) }
 }
 
 /// Removes a key.

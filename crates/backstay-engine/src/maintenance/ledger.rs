@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::error::EngineError;
 use crate::format::id::{Id, IdMap};
-use crate::format::index::{BlobCopy, Index, IndexFile, PackNumber};
+use crate::format::index::{BlobCopy, Index, PackNumber};
 use crate::format::object::FileKind;
 use crate::format::pack::{HEADER_BYTES, PackedBlob, header_entry_bytes};
 use crate::interrupt::Interrupt;
@@ -68,9 +68,11 @@ impl Ledger {
         let (mut index, mut parts, mut unreadable) = (Index::default(), Vec::new(), Vec::new());
         let counts = |index: &Index| (index.packs().len() as u32, index.pending().len() as u32);
         let ids = repository.file_list(FileKind::Index, interrupt)?;
-        repository.each_file(FileKind::Index, &ids, interrupt, |id, plain| {
-            let file = plain.and_then(|plain| {
-                IndexFile::read(&plain).map_err(|source| repository.told(FileKind::Index, id, source))
+        repository.each_index_file(&ids, interrupt, |id, file| {
+            // What came broken may lie there whole.
+            let file = file.or_else(|error| match error.is_harm() {
+                true => repository.index_file_read_again(id, interrupt).map_err(|_| error),
+                false => Err(error),
             });
             let file = match file {
                 Ok(file) => file,

@@ -2,6 +2,7 @@
 //! files once their packs are there. Who comes in: prune, repair, rewrite and copy.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_storage::ReadCache;
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::format::object::FileKind;
 use crate::format::pack::{BlobKind, PackWriter, PackedBlob, judge_length, read_header};
 use crate::interrupt::Interrupt;
 use crate::lock::{LockGuard, LockMode};
-use crate::repository::{Repository, pack_part};
+use crate::repository::{REMOVALS, Repository, pack_part};
 
 /// A new pack is written when it has so many bytes: restic's default.
 pub(super) const PACK_BYTES: usize = 16 << 20;
@@ -40,8 +41,8 @@ pub(super) fn held_alone(repository: &Repository, guard: &LockGuard, number: u64
     guard.check()
 }
 
-/// Removes files, each batch after a look at the lock: several at once. A lock that is lost in the middle of a batch raises
-/// the interrupt: none is begun after that.
+/// Removes files, several at once, after a look at the lock: before each batch, and within one whenever the last look was
+/// not a moment ago, as after a machine's sleep. A lock that is lost raises the interrupt: none is begun after that.
 pub(super) fn remove(
     repository: &Repository,
     kind: FileKind,
@@ -51,11 +52,88 @@ pub(super) fn remove(
 ) -> Result<(), EngineError> {
     const BATCH: usize = 64;
     for batch in ids.chunks(BATCH) {
-        interrupt.check()?;
         guard.check()?;
-        repository.files_remove(kind, batch, interrupt)?;
+        for few in batch.chunks(REMOVALS) {
+            interrupt.check()?;
+            guard.check_unless_recent()?;
+            repository.files_remove(kind, few, interrupt)?;
+        }
     }
     Ok(())
+}
+
+/// The first failure of several that work at once: the others take nothing more.
+#[derive(Debug, Default)]
+pub(super) struct FirstFailure {
+    failed: AtomicBool,
+    /// Whether nothing more may be written.
+    is_final: AtomicBool,
+    error: Mutex<Option<EngineError>>,
+}
+
+impl FirstFailure {
+    /// Says whether there was one.
+    pub(super) fn is_there(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    fn note(&self, error: EngineError) {
+        self.is_final.fetch_or(ends_writing(&error), Ordering::AcqRel);
+        self.error.lock().expect("no holder panics").get_or_insert(error);
+        self.failed.store(true, Ordering::Release);
+    }
+}
+
+/// Says whether nothing may be written after an error, not even what is sealed: who was told to stop has no time for packs
+/// that are not full; a machine that errs, and who has lost the lock, write nothing more.
+const fn ends_writing(error: &EngineError) -> bool {
+    use EngineError::{Interrupted, LockLost, Machine};
+    matches!(error, Interrupted | LockLost { .. } | Machine { .. })
+}
+
+/// Lets several copiers work at once, each with packs of its own, until each has ended; returns the packs that they wrote,
+/// and their bytes. After the first failure what was sealed is written and named all the same, where that may be.
+///
+/// # Errors
+/// The first failure. The others have ended then, and `copy` has looked at [`FirstFailure::is_there`].
+pub(super) fn with_copiers(
+    count: usize,
+    repository: &Repository,
+    index: &IndexWriter<'_>,
+    copy: impl Fn(&mut Repacker<'_>, &FirstFailure) -> Result<(), EngineError> + Sync,
+) -> Result<(u64, u64), EngineError> {
+    let first = FirstFailure::default();
+    let copier = || {
+        let mut repacker = Repacker::new(repository, index);
+        if let Err(error) = copy(&mut repacker, &first) {
+            first.note(error);
+        }
+        if !first.is_final.load(Ordering::Acquire)
+            && let Err(error) = repacker.finish()
+        {
+            first.note(error);
+        }
+        (repacker.packs, repacker.bytes)
+    };
+    let written = std::thread::scope(|scope| {
+        let copiers: Vec<_> = (0..count).map(|_| scope.spawn(copier)).collect();
+        let mut written = (0, 0);
+        for copier in copiers {
+            match copier.join() {
+                Ok((packs, bytes)) => written = (written.0 + packs, written.1 + bytes),
+                Err(_) => first.note(EngineError::Panicked { does: "copies" }),
+            }
+        }
+        written
+    });
+    match first.error.into_inner().expect("no holder panics") {
+        None => Ok(written),
+        Some(error) => {
+            // Whatever goes wrong now says less than what went wrong first.
+            let _ = index.flush();
+            Err(error)
+        }
+    }
 }
 
 /// Bytes between two blobs that are fetched rather than asked for around: a request takes longer.
@@ -205,12 +283,10 @@ impl<'a> Repacker<'a> {
     }
 
     /// Ends the work and returns how it ended. What was sealed is written also when it ended early, and then named at once: it
-    /// need not be sealed again. Who was told to stop has no time to write packs that are not full; a machine that
-    /// errs, and who has lost the lock, write nothing more.
+    /// need not be sealed again.
     pub(super) fn end(mut self, work: Result<(), EngineError>) -> Result<(), EngineError> {
-        use EngineError::{Interrupted, LockLost, Machine};
         let ended = match work {
-            Err(Interrupted | LockLost { .. } | Machine { .. }) => work,
+            Err(ref error) if ends_writing(error) => work,
             // Whatever goes wrong now says less than what went wrong first.
             work => work.and(self.finish()),
         };

@@ -74,6 +74,15 @@ fn shared_locks_go_together_and_an_exclusive_one_alone() {
 }
 
 #[test]
+fn our_own_lock_is_not_read() {
+    let (house, storage) = House::fake();
+    let before = storage.calls(Call::Get);
+    let guard = lock(&house.repository, LockMode::Exclusive).unwrap();
+    assert_eq!(storage.calls(Call::Get), before);
+    guard.release().unwrap();
+}
+
+#[test]
 fn of_those_that_come_at_once_one_at_the_most_is_alone() {
     let (house, _) = House::fake();
     let (inside, got) = (AtomicU32::new(0), AtomicU32::new(0));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backstay_engine::archive::run::archive;
@@ -347,6 +348,56 @@ fn packs_that_no_index_names_go_in_two_phases_also_when_nothing_else_is_to_do() 
 }
 
 /// A backup after the first phase does not refer to what is about to go.
+#[test]
+fn what_a_cut_removal_leaves_waits_for_no_second_grace() {
+    let (house, storage) = House::fake();
+    let (first, _) = two_snapshots(&house);
+    for number in 0..3 {
+        // Three packs of their own, which nothing needs afterwards.
+        fs::write(house.tree().join("gone"), tree::noise(2_000 + number, 300_000)).unwrap();
+        let id = house.backup(None).id;
+        fs::remove_file(house.tree().join("gone")).unwrap();
+        forget_one(&house.repository, &id).unwrap();
+    }
+    forget_one(&house.repository, &first).unwrap();
+    let marked = prune(&house.repository, &thorough(Duration::ZERO));
+    let count = marked.packs_marked + marked.packs_rewritten;
+    assert!(count > 2, "{marked:?}");
+    let (packs, guard) =
+        (storage.keys().iter().filter(|key| key.starts_with("data/")).count(), alone(&house.repository).unwrap());
+    let interrupt = Interrupt::default();
+    let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, &interrupt).unwrap();
+    assert_eq!(planned.preview.packs_removed, count);
+    storage.harm(Call::Remove, 2, Harm::Fail);
+    apply(&house.repository, planned, &guard, &EngineProgress::default(), &interrupt).unwrap_err();
+    guard.release().unwrap();
+    let left = storage.keys().iter().filter(|key| key.starts_with("data/")).count();
+    assert!(left < packs && left > packs - count as usize, "{left} of {packs}, {count} are to go");
+    // Their marks are as old as they were: an hour's grace would keep what was marked now.
+    let done = prune(&house.repository, &thorough(Duration::ZERO));
+    assert_eq!((done.packs_removed, done.packs_marked), ((left + count as usize - packs) as u64, 0), "{done:?}");
+    assert_whole(&house);
+}
+
+#[test]
+fn a_question_beside_the_lock_is_asked_before_anything_is_removed() {
+    let (house, storage) = House::fake();
+    let (first, _) = two_snapshots(&house);
+    forget_one(&house.repository, &first).unwrap();
+    prune(&house.repository, &thorough(Duration::ZERO));
+    let (holds, interrupt) = (Arc::new(AtomicBool::new(true)), Interrupt::default());
+    let asked = Arc::clone(&holds);
+    let told = move || asked.load(Ordering::Relaxed).then_some(()).ok_or(EngineError::Interrupted);
+    let guard = alone(&house.repository).unwrap().fenced(told);
+    let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, &interrupt).unwrap();
+    assert!(planned.preview.packs_removed > 0);
+    holds.store(false, Ordering::Relaxed);
+    let before = storage.keys();
+    let done = apply(&house.repository, planned, &guard, &EngineProgress::default(), &interrupt);
+    assert!(matches!(done, Err(EngineError::Interrupted)), "{done:?}");
+    assert_eq!(storage.keys(), before);
+}
+
 #[test]
 fn a_backup_between_the_phases_takes_nothing_for_known_that_is_about_to_go() {
     let house = House::local();

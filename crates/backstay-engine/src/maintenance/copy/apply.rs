@@ -1,7 +1,7 @@
 //! Sending what the target lacks: pack by pack, several at once, index files as they come, snapshots last.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstay_storage::ReadCache;
 
@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
 use crate::maintenance::bits::Bits;
 use crate::maintenance::ledger::Ledger;
-use crate::maintenance::repack::{IndexWriter, Opener, Repacker, runs_with_gaps};
+use crate::maintenance::repack::{FirstFailure, IndexWriter, Opener, Repacker, runs_with_gaps, with_copiers};
 use crate::progress::EngineProgress;
 use crate::repository::{BlobReader, Repository};
 
@@ -62,15 +62,12 @@ pub fn apply(
     let ledger = Ledger::new(index, Vec::new(), Vec::new(), interrupt)?;
     let names = IndexWriter::new(target, guard, interrupt).each(INDEX_PACKS).noting();
     let runs = Mutex::new(runs_of(&ledger, &wanted));
-    let (done, failed) = (Mutex::default(), AtomicBool::new(false));
-    let sending = Sending { source, target, ledger: &ledger, runs, names: &names, done, failed, progress, interrupt };
-    let sent = sending.with_copiers(COPIERS);
+    let sending = Sending { source, ledger: &ledger, runs, blobs: AtomicU64::default(), progress, interrupt };
     // Packs that are there are named also when it ends early: they are not sent again.
-    let named = names.flush();
-    sent?;
-    named?;
+    let (packs, bytes) = with_copiers(COPIERS, target, &names, |repacker, first| sending.send_runs(repacker, first))?;
+    names.flush()?;
     seen.add_own(names.noted());
-    let mut copied = sending.done.into_inner().expect("no holder panics");
+    let mut copied = Copied { blobs: sending.blobs.into_inner(), packs, bytes, ..Copied::default() };
     progress.publishing.store(true, Ordering::Relaxed);
     for (number, (id, plain)) in files.into_iter().enumerate() {
         interrupt.check()?;
@@ -107,52 +104,27 @@ fn runs_of<'a>(ledger: &'a Ledger, wanted: &'a Bits) -> impl Iterator<Item = Run
 /// What copiers share.
 struct Sending<'a, I> {
     source: &'a Repository,
-    target: &'a Repository,
     ledger: &'a Ledger,
     runs: Mutex<I>,
-    names: &'a IndexWriter<'a>,
-    done: Mutex<Copied>,
-    /// Whether one of them failed: the others take no more.
-    failed: AtomicBool,
+    /// Blobs that were sent.
+    blobs: AtomicU64,
     progress: &'a EngineProgress,
     interrupt: &'a Interrupt,
 }
 
 impl<I: Iterator<Item = Run> + Send> Sending<'_, I> {
-    /// Sends all runs with so many copiers.
-    fn with_copiers(&self, count: usize) -> Result<(), EngineError> {
-        std::thread::scope(|scope| {
-            let copiers: Vec<_> = (0..count).map(|_| scope.spawn(|| self.copier())).collect();
-            let ended: Vec<_> = copiers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-            ended.into_iter().try_for_each(|ended| ended.map_err(|_| EngineError::Panicked { does: "copies" })?)
-        })
-    }
-
-    /// Sends runs until none is left or somebody failed. What was read is kept also then.
-    fn copier(&self) -> Result<(), EngineError> {
-        let mut repacker = Repacker::new(self.target, self.names);
-        let sent = self.send_runs(&mut repacker);
-        if sent.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
-        }
-        // Who was told to stop has no time to send packs that are not full.
-        let kept = if matches!(sent, Err(EngineError::Interrupted)) { Ok(()) } else { repacker.finish() };
-        let mut done = self.done.lock().expect("no holder panics");
-        (done.packs, done.bytes) = (done.packs + repacker.packs, done.bytes + repacker.bytes);
-        sent.and(kept)
-    }
-
-    fn send_runs(&self, repacker: &mut Repacker<'_>) -> Result<(), EngineError> {
+    /// Sends runs until none is left or somebody failed.
+    fn send_runs(&self, repacker: &mut Repacker<'_>, first: &FirstFailure) -> Result<(), EngineError> {
         let mut opener = Opener::new(self.source);
         let mut others = BlobReader::new(self.source, &self.ledger.index, ReadCache::Use, self.interrupt);
         loop {
             self.interrupt.check()?;
-            if self.failed.load(Ordering::Relaxed) {
+            if first.is_there() {
                 return Ok(());
             }
             let Some(run) = self.runs.lock().expect("no holder panics").next() else { return Ok(()) };
             self.send(&run, &mut opener, &mut others, repacker)?;
-            self.done.lock().expect("no holder panics").blobs += run.blobs.len() as u64;
+            self.blobs.fetch_add(run.blobs.len() as u64, Ordering::Relaxed);
         }
     }
 

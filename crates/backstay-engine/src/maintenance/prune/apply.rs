@@ -1,5 +1,6 @@
 //! Doing what a plan says, in the one order in which every moment leaves a good repository.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::plan::{Fate, PrunePlan, PrunePreview};
@@ -10,9 +11,13 @@ use crate::format::object::FileKind;
 use crate::format::pack::PackedBlob;
 use crate::interrupt::Interrupt;
 use crate::lock::LockGuard;
-use crate::maintenance::repack::{IndexWriter, Opener, PACKS_UNNAMED_MAX, Repacker, held_alone, remove, runs};
+use crate::maintenance::repack::{IndexWriter, Opener, PACKS_UNNAMED_MAX, held_alone, remove, runs, with_copiers};
 use crate::progress::EngineProgress;
 use crate::repository::Repository;
+
+/// Copiers that work at once: while one waits for the storage the others compute. Each holds what it fetched and the two packs
+/// that it fills, 40 MB with packs of usual size.
+const COPIERS: usize = 3;
 
 /// Does what the plan says, and returns what was done. It may be repeated, after a failure too: what is done stays done.
 /// `progress` counts packs that are rewritten as files, and the bytes that are copied out of them.
@@ -32,17 +37,19 @@ pub fn apply(
         let index = IndexWriter::new(repository, guard, interrupt).each(PACKS_UNNAMED_MAX);
         rewrite(repository, &plan, &index, guard, progress, interrupt)?;
         // Copying may have taken hours, and the grace begins when others can see the marks.
-        plan.now = guard.storage_now();
+        plan.now = guard.storage_now_at_most();
         let index = index.whole();
         index_write(&plan, &index)?;
         index.flush()?;
     }
     progress.publishing.store(true, Ordering::Relaxed);
-    let files: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
-    remove(repository, FileKind::Index, &files, guard, interrupt)?;
+    // Packs before the files that say since when they are marked: what a cut leaves is removed by the next prune, without
+    // another grace. Every file that names one of them names it as about to go.
     let over = plan.ledger.packs.iter().zip(&plan.fates).filter(|(_, fate)| **fate == Fate::Remove);
     let over: Vec<Id> = over.map(|(pack, _)| pack.id).collect();
     remove(repository, FileKind::Pack, &over, guard, interrupt)?;
+    let files: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
+    remove(repository, FileKind::Index, &files, guard, interrupt)?;
     Ok(plan.preview)
 }
 
@@ -88,38 +95,29 @@ fn rewrite(
     progress: &EngineProgress,
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
-    let mut repacker = Repacker::new(repository, index);
-    let copied = rewrite_each(repository, plan, &mut repacker, guard, progress, interrupt);
-    repacker.end(copied)
-}
-
-fn rewrite_each(
-    repository: &Repository,
-    plan: &PrunePlan,
-    repacker: &mut Repacker<'_>,
-    guard: &LockGuard,
-    progress: &EngineProgress,
-    interrupt: &Interrupt,
-) -> Result<(), EngineError> {
-    let mut opener = Opener::new(repository);
+    let is_rewritten = |place: &usize| plan.fates[*place] == Fate::Rewrite;
+    let copiers = (0..plan.fates.len()).filter(is_rewritten).take(COPIERS).count();
+    let places = Mutex::new((0..plan.fates.len()).filter(is_rewritten));
     progress.set_totals(plan.preview.packs_rewritten, plan.preview.bytes_rewritten);
-    for (place, pack) in plan.ledger.packs.iter().enumerate() {
-        if plan.fates[place] != Fate::Rewrite {
-            continue;
+    let copied = with_copiers(copiers, repository, index, |repacker, first| {
+        let mut opener = Opener::new(repository);
+        while !first.is_there() {
+            let Some(place) = places.lock().expect("no holder panics").next() else { break };
+            interrupt.check()?;
+            if guard.is_lost() {
+                return Err(EngineError::LockLost { place: repository.place() });
+            }
+            let needed = plan.ledger.blobs(place).into_iter().filter(|(blob, _)| plan.chosen.has(*blob));
+            let needed: Vec<PackedBlob> = needed.map(|(_, blob)| blob).collect();
+            for run in runs(&needed) {
+                opener.each_of_run(&plan.ledger.packs[place].id, run, interrupt, |blob, stored| {
+                    progress.done(0, u64::from(blob.length));
+                    repacker.add(blob.kind, blob.id, stored?, blob.plain_length)
+                })?;
+            }
+            progress.done(1, 0);
         }
-        interrupt.check()?;
-        if guard.is_lost() {
-            return Err(EngineError::LockLost { place: repository.place() });
-        }
-        let needed = plan.ledger.blobs(place).into_iter().filter(|(blob, _)| plan.chosen.has(*blob));
-        let needed: Vec<PackedBlob> = needed.map(|(_, blob)| blob).collect();
-        for run in runs(&needed) {
-            opener.each_of_run(&pack.id, run, interrupt, |blob, stored| {
-                progress.done(0, u64::from(blob.length));
-                repacker.add(blob.kind, blob.id, stored?, blob.plain_length)
-            })?;
-        }
-        progress.done(1, 0);
-    }
-    Ok(())
+        Ok(())
+    });
+    copied.map(drop)
 }

@@ -167,7 +167,7 @@ pub fn apply(
     interrupt: &Interrupt,
 ) -> Result<IndexPreview, EngineError> {
     held_alone(repository, guard, plan.lock)?;
-    plan.now = guard.storage_now();
+    plan.now = guard.storage_now_at_most();
     let index = IndexWriter::new(repository, guard, interrupt);
     name_old(&plan, &index)?;
     name_found(&plan, &index)?;

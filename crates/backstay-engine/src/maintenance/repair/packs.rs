@@ -143,7 +143,7 @@ pub fn plan(
     let names = |part: &usize| packs_of(&ledger, *part).any(|place| wanted.contains(&ledger.packs[place].id));
     let replaced: Vec<usize> = (0..ledger.parts.len()).filter(names).collect();
     preview.index_files_replaced = replaced.len() as u64;
-    let (now, lock) = (guard.storage_now(), guard.number());
+    let (now, lock) = (guard.storage_now_at_most(), guard.number());
     Ok(PacksPlan { preview, ledger, saved: all_saved, replaced, now, lock })
 }
 

@@ -30,8 +30,8 @@ use crate::roles::engine::{username, variable};
 use crate::roles::system;
 use backstay_engine::size::bytes;
 
-/// Packs that are uploaded at once at the most, unless it is said: 128 MiB of them.
-const UPLOADS: usize = 8;
+/// Packs that are uploaded at once at the most, unless it is said: 192 MiB of them.
+const UPLOADS: usize = 12;
 
 /// Most packs that are uploaded at once: each is held in memory, and no server is faster with more connections.
 const UPLOADS_MAX: usize = 64;
@@ -82,7 +82,7 @@ pub(super) struct Verb {
     /// Threads that read [env: RESTIC_READ_CONCURRENCY] [default: one a processor]
     #[arg(long, value_name = "N")]
     read_concurrency: Option<usize>,
-    /// Packs that are uploaded at once; each takes 16 MiB of memory [default: 5]
+    /// Packs that are uploaded at once, if that helps; each takes 16 MiB of memory [default: 12]
     #[arg(long, value_name = "N")]
     packs_in_flight: Option<usize>,
     /// Accepted for restic's sake: the size is estimated beside the work
