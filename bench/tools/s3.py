@@ -1,14 +1,16 @@
-"""A server of S3 of our own (moto), and the slow line in front of it."""
+"""A server of S3 (s3s-fs, a small one, so that the cores are left to whom they measure), and the slow line in front of it."""
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import measure
 import throttle
 from places import ROOT, cache
 
@@ -31,6 +33,7 @@ class Proxy:
 @dataclass
 class Server(Proxy):
     environment: dict = None
+    root: Path = None
 
     @contextlib.contextmanager
     def throttled(self):
@@ -45,44 +48,37 @@ class Server(Proxy):
             proxy.requests, proxy.connections, proxy.most = map(int, said.split())
 
     def stored_mib(self, each):
-        """Returns what lies below a program's prefix, by the server's own list."""
-        import re
-        total, after = 0, ""
-        while True:
-            url = f"http://127.0.0.1:{self.port}/{BUCKET}?list-type=2&prefix={each.name}/{after}"
-            text = urllib.request.urlopen(url).read().decode()
-            total += sum(map(int, re.findall(r"<Size>(\d+)</Size>", text)))
-            token = re.search(r"<NextContinuationToken>([^<]*)<", text)
-            if not token:
-                return total / (1 << 20)
-            after = f"&continuation-token={token[1]}"
+        """Returns what lies below a program's prefix."""
+        return measure.size_mib(self.root / BUCKET / each.name)
 
 
 @contextlib.contextmanager
 def server():
-    """Starts moto for one run: its memory goes with it."""
-    venv = cache() / "peers/moto/venv"
-    if not (venv / "bin/moto_server").exists():
-        subprocess.run([ROOT / "testkit/peers/moto/up"], check=True, stdout=subprocess.DEVNULL)
+    """Starts it for one run, with its files in memory: they go with it."""
+    binary = cache() / "bench-peers/bin/s3s-fs"
+    if not binary.exists():
+        subprocess.run([ROOT / "bench/peers", "s3s"], check=True, stdout=subprocess.DEVNULL)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = open(os.devnull, "w")
-    process = subprocess.Popen([venv / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
-    keys = {"AWS_ACCESS_KEY_ID": "test-only-access", "AWS_SECRET_ACCESS_KEY": "test-only-secret", "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_REGION": "us-east-1"}
+    root = Path(tempfile.mkdtemp(prefix="backstay-bench-s3-", dir=os.environ.get("BENCH_OUT", "/dev/shm")))
+    # A bucket is a folder.
+    (root / BUCKET).mkdir()
+    key, secret = "test-only-access", "test-only-secret"
+    command = [binary, "--host", "127.0.0.1", "--port", str(port), "--access-key", key, "--secret-key", secret, root]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
     try:
         for _ in range(300):
             try:
-                request = urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT")
-                request.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=test-only-access/20260101/us-east-1/s3/aws4_request")
-                urllib.request.urlopen(request).read()
+                socket.create_connection(("127.0.0.1", port)).close()
                 break
             except OSError:
                 time.sleep(0.1)
         else:
-            sys.exit("bench: moto did not come up")
-        yield Server(port, environment=keys)
+            sys.exit("bench: s3s-fs did not come up")
+        yield Server(port, environment=keys, root=root)
     finally:
         process.terminate()
         process.wait()
+        shutil.rmtree(root, ignore_errors=True)

@@ -51,6 +51,9 @@ async def serve(port, rate, delay):
             await asyncio.sleep(delay)
             above_reader, above_writer = await asyncio.open_connection("127.0.0.1", port)
             await asyncio.gather(pump(reader, above_writer, rate, delay, True), pump(above_reader, writer, rate, 0, False))
+        except asyncio.CancelledError:
+            # The end, while a connection is kept for more.
+            pass
         finally:
             Counts.open -= 1
 
