@@ -374,7 +374,7 @@ impl Client {
         query: &Q,
         body: Option<&B>,
     ) -> Result<(), ClientError> {
-        let is_look = endpoint(operation).method == Method::Get;
+        let is_look = endpoint(operation).only_looks();
         if self.only_looks && !is_look {
             return Err(ClientError::Changes);
         }

@@ -326,7 +326,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::ItemShow, "item_show", (Look, GET, "/api/v1/items/{id}", 200), "item show", "Returns one item."),
     row(Operation::PlanCreate, "plan_create", (Declare, POST, "/api/v1/plans", 201), "plan create", "Declares a plan."),
     row(Operation::PlanList, "plan_list", (Look, GET, "/api/v1/plans", 200), "plan list", "Returns plans, newest first."),
-    row(Operation::PlanFit, "plan_fit", (Declare, POST, "/api/v1/plans/fit", 200), "apply", "Says whether plans that are to be declared can keep their windows beside those that they may not overlap; nothing is declared."),
+    row(Operation::PlanFit, "plan_fit", (Look, POST, "/api/v1/plans/fit", 200), "apply", "Says whether plans that are to be declared can keep their windows beside those that they may not overlap; nothing is declared."),
     row(Operation::PlanShow, "plan_show", (Look, GET, "/api/v1/plans/{id}", 200), "plan show", "Returns one plan; its ETag goes with a change of it."),
     row(Operation::PlanUpdate, "plan_update", (Declare, PATCH, "/api/v1/plans/{id}", 200), "plan update", "Changes what is given of a plan. If-Match with the plan's ETag refuses it when somebody else changed the plan."),
     row(Operation::PlanRequest, "plan_request", (Run, POST, "/api/v1/plans/{id}/run", 202), "plan run", "Asks for a backup of each item of a plan."),
@@ -379,7 +379,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::ChannelList, "channel_list", (Grant, GET, "/api/v1/channels", 200), "channel list", "Returns channels, newest first."),
     row(Operation::ChannelShow, "channel_show", (Grant, GET, "/api/v1/channels/{id}", 200), "channel show", "Returns one channel, never its secrets; its ETag goes with a change of it."),
     row(Operation::ChannelUpdate, "channel_update", (Grant, PATCH, "/api/v1/channels/{id}", 200), "channel update", "Changes what is given of a channel. If-Match with the channel's ETag refuses it when somebody else changed the channel."),
-    row(Operation::ChannelRemove, "channel_remove", (Grant, DELETE, "/api/v1/channels/{id}", 204), "channel remove", "Takes a channel away; messages that wait for it are given up."),
+    row(Operation::ChannelRemove, "channel_remove", (Grant, DELETE, "/api/v1/channels/{id}", 204), "channel remove", "Takes a channel away; messages that wait for it are given up. If-Match with its ETag refuses it when somebody else changed the channel."),
     row(Operation::ChannelTest, "channel_test", (Grant, POST, "/api/v1/channels/{id}/test", 204), "channel test", "Sends a test to a channel, and answers once the channel took it."),
     row(Operation::AlertList, "alert_list", (Look, GET, "/api/v1/alerts", 200), "alert list", "Returns alerts that go on, newest first."),
     row(Operation::AlertAcknowledge, "alert_acknowledge", (Run, POST, "/api/v1/alerts/{id}/acknowledge", 200), "alert acknowledge", "Notes that somebody knows of an alert: it is not told again until it gets worse or begins anew. It may be asked again."),
@@ -388,9 +388,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::AgentList, "agent_list", (Oversee, GET, "/api/v1/agents", 200), "agent list", "Returns the agents whose heartbeat is alive, newest first."),
     row(Operation::ChangeVerify, "change_verify", (Oversee, GET, "/api/v1/changes/verify", 200), "change verify", "Recomputes the chain of changes, its hashes and signatures, and names the first place at which something is wrong. A long chain is answered in parts."),
     row(Operation::ChangeList, "change_list", (Oversee, GET, "/api/v1/changes", 200), "change list", "Returns who asked for changes, newest first: a signed chain."),
-    row(Operation::PlanRetire, "plan_retire", (Declare, DELETE, "/api/v1/plans/{id}", 204), "plan retire", "Retires a plan: nothing is backed up by it any more, what waits is cancelled, its snapshots and history stay, and its name is free. It may be asked again."),
-    row(Operation::SourceRetire, "source_retire", (Declare, DELETE, "/api/v1/sources/{id}", 204), "source retire", "Retires a source that no plan uses; its snapshots and history stay, and its name is free. It may be asked again."),
-    row(Operation::RepositoryRetire, "repository_retire", (Declare, DELETE, "/api/v1/repositories/{id}", 204), "repository retire", "Retires a repository that no plan uses; its data is not touched, its snapshots can be restored, and its name is free. It may be asked again."),
+    row(Operation::PlanRetire, "plan_retire", (Declare, DELETE, "/api/v1/plans/{id}", 204), "plan retire", "Retires a plan: nothing is backed up by it any more, what waits is cancelled, its snapshots and history stay, and its name is free. It may be asked again. If-Match with its ETag refuses it when somebody else changed the plan."),
+    row(Operation::SourceRetire, "source_retire", (Declare, DELETE, "/api/v1/sources/{id}", 204), "source retire", "Retires a source that no plan uses; its snapshots and history stay, and its name is free. It may be asked again. If-Match with its ETag refuses it when somebody else changed the source."),
+    row(Operation::RepositoryRetire, "repository_retire", (Declare, DELETE, "/api/v1/repositories/{id}", 204), "repository retire", "Retires a repository that no plan uses; its data is not touched, its snapshots can be restored, and its name is free. It may be asked again. If-Match with its ETag refuses it when somebody else changed the repository."),
     row(Operation::QuotaList, "quota_list", (Oversee, GET, "/api/v1/quotas", 200), "quota list", "Returns how tenants stand against their quotas, newest first."),
     row(Operation::QuotaShow, "quota_show", (Look, GET, "/api/v1/tenants/{id}/quota", 200), "quota show", "Returns what a tenant may store, what it stores, and how near that is."),
     row(Operation::QuotaPut, "quota_put", (Oversee, PUT, "/api/v1/tenants/{id}/quota", 200), "quota set", "Sets what a tenant may store; what is left out has no limit. At a limit no backup starts; restores, verifies and prunes always do."),
@@ -407,7 +407,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::StorageList, "storage_list", (Look, GET, "/api/v1/storages", 200), "storage list", "Returns storages, newest first."),
     row(Operation::StorageShow, "storage_show", (Look, GET, "/api/v1/storages/{id}", 200), "storage show", "Returns one storage; its ETag goes with a change of it."),
     row(Operation::StorageUpdate, "storage_update", (Declare, PATCH, "/api/v1/storages/{id}", 200), "storage update", "Has other keys open a storage, from the next lease of each of its repositories on. If-Match with its ETag refuses it when somebody else changed the storage."),
-    row(Operation::StorageRetire, "storage_retire", (Declare, DELETE, "/api/v1/storages/{id}", 204), "storage retire", "Retires a storage in which no repository lives; its data is not touched, and its name is free. It may be asked again."),
+    row(Operation::StorageRetire, "storage_retire", (Declare, DELETE, "/api/v1/storages/{id}", 204), "storage retire", "Retires a storage in which no repository lives; its data is not touched, and its name is free. It may be asked again. If-Match with its ETag refuses it when somebody else changed the storage."),
     row(Operation::TemplateCreate, "template_create", (Declare, POST, "/api/v1/templates", 201), "template create", "Declares a template: plans under it take what they do not say themselves."),
     row(Operation::TemplateList, "template_list", (Look, GET, "/api/v1/templates", 200), "template list", "Returns templates, newest first."),
     row(Operation::TemplateShow, "template_show", (Look, GET, "/api/v1/templates/{id}", 200), "template show", "Returns one template; its ETag goes with a change of it."),
@@ -416,7 +416,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::MonitorList, "monitor_list", (Look, GET, "/api/v1/monitors", 200), "monitor list", "Returns monitors that are not retired, newest first, with how they stand."),
     row(Operation::MonitorShow, "monitor_show", (Look, GET, "/api/v1/monitors/{id}", 200), "monitor show", "Returns one monitor; its ETag goes with a change of it."),
     row(Operation::MonitorUpdate, "monitor_update", (Declare, PATCH, "/api/v1/monitors/{id}", 200), "monitor update", "Changes when a monitor's work is expected, and how late it may be. If-Match with its ETag refuses it when somebody else changed the monitor."),
-    row(Operation::MonitorRetire, "monitor_retire", (Declare, DELETE, "/api/v1/monitors/{id}", 204), "monitor retire", "Retires a monitor: nothing is expected of it any more, and its name is free. It may be asked again."),
+    row(Operation::MonitorRetire, "monitor_retire", (Declare, DELETE, "/api/v1/monitors/{id}", 204), "monitor retire", "Retires a monitor: nothing is expected of it any more, and its name is free. It may be asked again. If-Match with its ETag refuses it when somebody else changed the monitor."),
     row(Operation::PingList, "ping_list", (Look, GET, "/api/v1/monitors/{id}/pings", 200), "monitor pings", "Returns the newest pings that came for a monitor, newest first, each with the end of the text that it brought."),
     row(Operation::SecretTest, "secret_test", (Declare, POST, "/api/v1/secrets/test", 204), "secret test", "Says whether a secret is to be had now: no answer, or why not; never its value."),
     row(Operation::SourceTest, "source_test", (Oversee, POST, "/api/v1/sources/{id}/test", 200), "source test", "Tries whether the agent in the server's process could back a source up now, without reading what it holds. Refused where no agent works in that process."),
@@ -425,7 +425,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row(Operation::PurgeAnnounce, "purge_announce", (Destroy, POST, "/api/v1/tenants/{id}/purge", 200), "tenant purge", "Announces a tenant's purge: nothing changes, and backups go on, until it is confirmed after its wait. Refused while snapshots are held, and where other tenants need what this one has. It may be asked again."),
     row(Operation::PurgeCancel, "purge_cancel", (Destroy, DELETE, "/api/v1/tenants/{id}/purge", 204), "tenant purge", "Takes an announced purge back; one that was confirmed goes to its end."),
     row(Operation::PurgeConfirm, "purge_confirm", (Destroy, POST, "/api/v1/tenants/{id}/purge/confirm", 200), "tenant purge", "Purges a tenant whose wait is over: its sealed secrets are destroyed, its tokens revoked, all that it declared retired, and a signed record says so. There is no way back. It may be asked again, and goes on where it stopped."),
-    row(Operation::TemplateRemove, "template_remove", (Declare, DELETE, "/api/v1/templates/{id}", 204), "template remove", "Removes a template under which no plan and no other template stands."),
+    row(Operation::TemplateRemove, "template_remove", (Declare, DELETE, "/api/v1/templates/{id}", 204), "template remove", "Removes a template under which no plan and no other template stands. If-Match with its ETag refuses it when somebody else changed the template."),
 ];
 
 impl Endpoint {
@@ -436,6 +436,11 @@ impl Endpoint {
             Operation::Metrics => "text/plain",
             _ => "application/json",
         }
+    }
+
+    /// Says whether it changes nothing, whatever its method: a question that is too long for a path comes with a body.
+    pub const fn only_looks(&self) -> bool {
+        matches!(self.method, Method::Get) || matches!(self.action, Look | Browse | Describe)
     }
 
     /// Says whether its answer has a secret, which is shown once and kept nowhere.

@@ -5,7 +5,7 @@ use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::change::ChangeRecord;
 use backstay_core::domain::id::{AgentId, ChangeId, TenantId, TokenId};
 use backstay_core::domain::token::ApiToken;
-use backstay_core::ports::access::{AccessStore, Begun, Remembered};
+use backstay_core::ports::access::{AccessStore, Answer, Begun, Remembered};
 use backstay_core::ports::store::{Page, StoreError};
 use jiff::Timestamp;
 use sea_orm::sea_query::Expr;
@@ -96,7 +96,7 @@ impl AccessStore for Database {
         self.retrying(|| self.answer_begin_once(wish, forget_before, abandoned_before)).await
     }
 
-    async fn answer_end(&self, wish: &Remembered, answer: Option<(u16, &str)>) -> Result<(), StoreError> {
+    async fn answer_end(&self, wish: &Remembered, answer: Option<&Answer>) -> Result<(), StoreError> {
         let row = answer::Entity::update_many()
             .filter(answer::Column::Caller.eq(&wish.caller))
             .filter(answer::Column::AnswerKey.eq(&wish.key))
@@ -105,9 +105,10 @@ impl AccessStore for Database {
             None => row
                 .col_expr(answer::Column::BeganAt, Expr::val(None::<i64>))
                 .filter(answer::Column::BeganAt.eq(wish.asked_at.as_microsecond())),
-            Some((status, body)) => row
-                .col_expr(answer::Column::Status, Expr::val(i64::from(status)))
-                .col_expr(answer::Column::Body, Expr::val(body)),
+            Some(answer) => row
+                .col_expr(answer::Column::Status, Expr::val(i64::from(answer.status)))
+                .col_expr(answer::Column::Body, Expr::val(answer.body.as_str()))
+                .col_expr(answer::Column::Etag, Expr::val(answer.etag.clone())),
         };
         row.exec(&self.writer).await.map(drop).map_err(store_error)
     }

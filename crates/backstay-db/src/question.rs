@@ -32,6 +32,7 @@ use crate::page::{
 use crate::proof::proof_question;
 use crate::retention::{alert_question, ended_question, forgotten_question, over_question};
 use crate::schedule::due_question;
+use crate::secret::secrets_question;
 use crate::start::items_question;
 use crate::upkeep::{live_question, upkeep_question};
 
@@ -72,6 +73,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         |filter| snapshot_question(filter, Page::<SnapshotId> { before: None, rows_max: 50 }).build(backend);
     let (item, repository) = (Some(asked.item), Some(asked.repository));
     let place = BackupPlace { item_id: asked.item, repository_id: asked.repository, plan_id: Some(asked.plan) };
+    let kept = Page { before: Some(format!("{}/x", asked.tenant)), rows_max: 50 };
     let mut pages = Vec::new();
     let tenant_id = Some(asked.tenant);
     for filter in [
@@ -89,6 +91,7 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
             ("a page of templates", templates_question(&filter, &rest).build(backend)),
             ("a page of channels", channels_question(&filter, &rest).build(backend)),
             ("a page of monitors", monitors_question(&filter, &rest).build(backend)),
+            ("a page of secrets", secrets_question(filter.tenant_id, filter.name.as_ref(), &kept).build(backend)),
         ]);
     }
     let mut all = vec![

@@ -242,9 +242,14 @@ impl SealedSecrets {
     /// [`SealError::Store`].
     pub async fn put(&self, name: &str, value: &Secret) -> Result<(), SealError> {
         let sealed = self.keys.seal(Self::place(name), value, &*self.random)?;
-        let row = secret::Model { id: name.to_owned(), key_id: self.keys.current.id.clone(), sealed };
+        let row = secret::Model::of(name, &self.keys.current.id, sealed);
         let replace = OnConflict::column(secret::Column::Id)
-            .update_columns([secret::Column::KeyId, secret::Column::Sealed])
+            .update_columns([
+                secret::Column::TenantId,
+                secret::Column::Name,
+                secret::Column::KeyId,
+                secret::Column::Sealed,
+            ])
             .to_owned();
         let insert = secret::Entity::insert(row.into_active_model()).on_conflict(replace);
         let done = insert.exec_without_returning(&self.database.writer).await;
@@ -257,7 +262,7 @@ impl SealedSecrets {
     /// [`SealError::Store`].
     pub async fn put_first(&self, name: &str, value: &Secret) -> Result<bool, SealError> {
         let sealed = self.keys.seal(Self::place(name), value, &*self.random)?;
-        let row = secret::Model { id: name.to_owned(), key_id: self.keys.current.id.clone(), sealed };
+        let row = secret::Model::of(name, &self.keys.current.id, sealed);
         let tx = self.database.begin().await?;
         let inserted = insert_unless_taken(&tx, row.into_active_model()).await;
         let inserted = inserted.map_err(|error| insert_error(error, "secret", name))?;
@@ -342,7 +347,7 @@ impl SealedSecrets {
         if found.as_ref() != Some(row) {
             return Ok(false);
         }
-        let new = secret::Model { id: row.id.clone(), key_id: self.keys.current.id.clone(), sealed };
+        let new = secret::Model::of(&row.id, &self.keys.current.id, sealed);
         secret::Entity::update(new.into_active_model().reset_all()).exec(&tx).await.map_err(store_error)?;
         commit(tx).await?;
         Ok(true)

@@ -11,8 +11,7 @@ use backstay_core::domain::name::Name;
 use backstay_core::domain::secret::{Secret, SecretReference};
 use backstay_core::ports::secret::{KeptSecret, Replace, SecretError, SecretKeeper, SecretStore};
 use backstay_core::ports::store::Page;
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func, FunctionCall};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select};
 
 use crate::entity::secret;
 use crate::error::store_error;
@@ -23,16 +22,25 @@ use crate::seal::{SealError, SealedSecrets};
 /// What stands before the names of the installation's own secrets. No tenant's id looks like it.
 const INSTALLATION: &str = "installation/";
 
-/// Where a name begins in an id: behind the 36 letters of the tenant's and a stroke.
-const NAME_PLACE: i32 = 38;
-
 fn key(tenant: TenantId, name: &Name) -> String {
     format!("{tenant}/{name}")
 }
 
-/// Returns the part of an id that follows the tenant's.
-fn behind_tenant() -> FunctionCall {
-    Func::cust("SUBSTR").arg(Expr::col(secret::Column::Id)).arg(Expr::val(NAME_PLACE))
+/// Returns the question for a page of tenants' secrets: of one or all of them, of one name or all.
+pub(crate) fn secrets_question(
+    tenant: Option<TenantId>,
+    name: Option<&Name>,
+    page: &Page<String>,
+) -> Select<secret::Entity> {
+    let mut query = secret::Entity::find().select_only().column(secret::Column::Id);
+    match tenant {
+        Some(tenant) => query = query.filter(secret::Column::TenantId.eq(tenant.to_string())),
+        None => query = query.filter(secret::Column::TenantId.is_not_null()),
+    }
+    if let Some(name) = name {
+        query = query.filter(secret::Column::Name.eq(name.as_str()));
+    }
+    paged(query, secret::Column::Id, page)
 }
 
 impl SealedSecrets {
@@ -115,17 +123,8 @@ impl SecretKeeper for SealedSecrets {
         name: Option<&Name>,
         page: Page<KeptSecret>,
     ) -> Result<Vec<KeptSecret>, SecretError> {
-        let query = secret::Entity::find().select_only().column(secret::Column::Id);
-        let query = match (tenant, name) {
-            (Some(tenant), Some(name)) => query.filter(secret::Column::Id.eq(key(tenant, name))),
-            (Some(tenant), None) => query.filter(secret::Column::Id.starts_with(format!("{tenant}/"))),
-            // Not by a pattern: `_` stands in names.
-            (None, Some(name)) => query.filter(Expr::from(behind_tenant()).eq(name.as_str())),
-            (None, None) => query,
-        };
-        let query = query.filter(secret::Column::Id.not_like(format!("{INSTALLATION}%")));
         let before = page.before.map(|kept| key(kept.tenant_id, &kept.name));
-        let query = paged(query, secret::Column::Id, &Page { before, rows_max: page.rows_max });
+        let query = secrets_question(tenant, name, &Page { before, rows_max: page.rows_max });
         let ids: Vec<String> = query.into_tuple().all(&self.database().reader).await.map_err(store_error)?;
         let kept = |id: &String| {
             let row = Row::of("secret", id);

@@ -1,4 +1,9 @@
 //! What befalls machines, clocks and networks in a year, and what people want meanwhile.
+//!
+//! [`harm`] comes from nobody, [`people`] ask for work and hear of alerts, and `change` is what they change of what is
+//! declared: it is taken back before the world is left alone.
+
+pub mod change;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,13 +224,17 @@ async fn pause(world: Arc<World>, context: Context, plan: PlanId) {
     stage.tell(|| format!("a person lets {plan} go on"));
 }
 
-/// Lets every plan go on.
+/// Lets every plan go on, and takes away what holds others back.
 async fn resume(world: Arc<World>) {
     let context = server::context(&world, 0);
     for (plan, _) in &world.plans {
         while plan_pause(&context, plan.id, PauseWish::Resume).await.is_err() {
             world.stage.sleep(Duration::from_secs(MINUTE)).await;
         }
+    }
+    change::uncap(&world, &context).await;
+    for tenant in &world.tenants {
+        change::free(&world, &context, *tenant).await;
     }
 }
 

@@ -9,8 +9,9 @@ mod schedule;
 mod history;
 mod rpo;
 mod notice;
+mod change;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -101,6 +102,10 @@ pub struct Ledger {
     newest: HashMap<String, i64>,
     /// What is told.
     notices: notice::Notices,
+    /// What people declared.
+    changes: change::Changes,
+    /// Leases that were looked at when they were given.
+    given: HashSet<(String, i64)>,
     /// What happened, for a person.
     pub counts: Counts,
 }
@@ -134,6 +139,14 @@ pub struct Counts {
     pub digests: u64,
     /// Messages that were given up.
     pub given_up: u64,
+    /// Schedules that took the place of others.
+    pub rescheduled: u64,
+    /// Times that a cap was asked for a lease that was given.
+    pub capped: u64,
+    /// Leases of backups whose tenant was at its quota.
+    pub over_quota: u64,
+    /// Writes of snapshots that somebody keeps.
+    pub marked: u64,
     /// Looks at the rows.
     pub looks: u64,
 }
@@ -163,6 +176,8 @@ impl Ledger {
             occurrences_told: HashMap::new(),
             newest: HashMap::new(),
             notices: notice::Notices::default(),
+            changes: change::Changes::default(),
+            given: HashSet::new(),
             counts: Counts::default(),
         }
     }
@@ -187,10 +202,14 @@ impl Ledger {
             return Ok(());
         }
         self.mirror(&written);
+        self.declared_since(&written);
         self.told_since(&written)?;
         let changed = self.jobs_since(&written)?;
         self.leases_since(&written)?;
+        self.given_since(&written)?;
         self.ends(&changed)?;
+        self.within_quota(&changed)?;
+        self.marked_stay(&written)?;
         self.snapshots_since(&written)?;
         self.confirmed_since(&written)?;
         self.notices_since(&written)?;

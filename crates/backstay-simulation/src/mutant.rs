@@ -31,6 +31,14 @@ pub enum Mutant {
     LateWatch,
     /// Nobody asks whether an alert is silenced.
     NoSilence,
+    /// What was due when a plan got another schedule is not carried over to it.
+    LostAtChange,
+    /// The queue is gone through without caps.
+    NoCaps,
+    /// Nobody asks for a tenant's quota when a backup begins.
+    NoQuota,
+    /// Retention knows neither pins nor holds.
+    NoMarks,
 }
 
 impl Mutant {
@@ -49,5 +57,9 @@ impl Mutant {
         Self::DigestBeside,
         Self::LateWatch,
         Self::NoSilence,
+        Self::LostAtChange,
+        Self::NoCaps,
+        Self::NoQuota,
+        Self::NoMarks,
     ];
 }

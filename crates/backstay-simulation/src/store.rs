@@ -142,7 +142,9 @@ impl DeclarationStore for SteppedStore {
         self.reads("quota_list", self.database.quota_list(tenants)).await
     }
     async fn backup_facts(&self, place: &BackupPlace) -> Result<BackupFacts, StoreError> {
-        self.reads("backup_facts", self.database.backup_facts(place)).await
+        let facts = self.reads("backup_facts", self.database.backup_facts(place)).await?;
+        let quota = if self.is(Mutant::NoQuota) { Quota::default() } else { facts.quota };
+        Ok(BackupFacts { quota, ..facts })
     }
     async fn source_add(&self, source: &Source, items: &[Item]) -> Result<(), StoreError> {
         self.writes("source_add", self.database.source_add(source, items)).await
@@ -206,6 +208,9 @@ impl DeclarationStore for SteppedStore {
         self.reads("plan_page", self.database.plan_page(filter, page)).await
     }
     async fn plan_replace(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
+        if self.is(Mutant::LostAtChange) {
+            return self.writes("plan_replace", self.forgetting(old, new)).await;
+        }
         self.writes("plan_replace", self.database.plan_replace(old, new)).await
     }
     async fn template_add(&self, template: &Template) -> Result<(), StoreError> {
@@ -314,6 +319,18 @@ impl JobStore for SteppedStore {
         count_max: u32,
         ttl: Duration,
     ) -> Result<Vec<Claimed>, StoreError> {
+        if self.is(Mutant::NoCaps) {
+            let (rules, none) = (self.database.queue_rules_get(), Rules::default());
+            return self
+                .writes("job_lease", async {
+                    let (rules, seen) = rules.await?;
+                    self.database.queue_rules_put(seen, &none).await?;
+                    let leased = self.database.job_lease(agent, kinds, held, count_max, ttl).await;
+                    self.database.queue_rules_put(seen + 1, &rules).await?;
+                    leased
+                })
+                .await;
+        }
         self.writes("job_lease", self.database.job_lease(agent, kinds, held, count_max, ttl)).await
     }
     async fn job_renew(&self, agent: AgentId, leases: &[LeaseKey], ttl: Duration) -> Result<Vec<Standing>, StoreError> {

@@ -97,6 +97,7 @@ pub fn live(options: YearOptions) -> Result<Year, Box<BrokenYear>> {
     (0..AGENTS).for_each(|at| agent::start(&world, at));
     world.stage.spawn(FATE, fate::harm(Arc::clone(&world)));
     world.stage.spawn(FATE, fate::people(Arc::clone(&world)));
+    world.stage.spawn(FATE, fate::change::changes(Arc::clone(&world)));
     let answer = days(&world, &mut ledger, options.days).and_then(|()| {
         fate::heal(&world);
         let calm = world.weather.well_since().max(world.stage.now());

@@ -86,11 +86,44 @@ pub struct SmtpSettings {
     pub to: Vec<String>,
 }
 
+/// Where a webhook's documents are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookUrl {
+    /// There: its row and its lists show it.
+    Plain(String),
+    /// Where this secret says: the paths of many hooks open them.
+    Kept(SecretReference),
+}
+
+impl HookUrl {
+    /// Returns the text that the setting was read from.
+    fn words(&self) -> String {
+        match self {
+            Self::Plain(url) => url.clone(),
+            Self::Kept(reference) => reference.to_string(),
+        }
+    }
+
+    const fn reference(&self) -> Option<&SecretReference> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Kept(reference) => Some(reference),
+        }
+    }
+
+    const fn reference_mut(&mut self) -> Option<&mut SecretReference> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Kept(reference) => Some(reference),
+        }
+    }
+}
+
 /// Settings of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSettings {
     /// Where documents are sent.
-    pub url: String,
+    pub url: HookUrl,
     /// Where the key is that signs them.
     pub secret: SecretReference,
     /// Certificates (PEM) that are trusted instead of the system's; none for the system's.
@@ -202,7 +235,7 @@ impl ChannelSettings {
                 "ca_file": smtp.ca_file.as_ref().map(ToString::to_string),
             }),
             Self::Webhook(webhook) => json!({
-                "url": webhook.url, "secret": webhook.secret.to_string(),
+                "url": webhook.url.words(), "secret": webhook.secret.to_string(),
                 "ca_file": webhook.ca_file.as_ref().map(ToString::to_string),
             }),
             Self::Ping(ping) => json!({
@@ -224,8 +257,9 @@ impl ChannelSettings {
                 password.into_iter().chain(smtp.ca_file.as_ref().map(|file| ("settings.ca_file", file))).collect()
             }
             Self::Webhook(webhook) => {
-                let secret = [("settings.secret", &webhook.secret)];
-                secret.into_iter().chain(webhook.ca_file.as_ref().map(|file| ("settings.ca_file", file))).collect()
+                let url = webhook.url.reference().map(|reference| ("settings.url", reference));
+                let secret = url.into_iter().chain([("settings.secret", &webhook.secret)]);
+                secret.chain(webhook.ca_file.as_ref().map(|file| ("settings.ca_file", file))).collect()
             }
             Self::Ping(ping) => {
                 let url = [("settings.url", &ping.url)];
@@ -241,8 +275,9 @@ impl ChannelSettings {
                 password.into_iter().chain(smtp.ca_file.as_mut().map(|file| ("settings.ca_file", file))).collect()
             }
             Self::Webhook(webhook) => {
-                let secret = [("settings.secret", &mut webhook.secret)];
-                secret.into_iter().chain(webhook.ca_file.as_mut().map(|file| ("settings.ca_file", file))).collect()
+                let url = webhook.url.reference_mut().map(|reference| ("settings.url", reference));
+                let secret = url.into_iter().chain([("settings.secret", &mut webhook.secret)]);
+                secret.chain(webhook.ca_file.as_mut().map(|file| ("settings.ca_file", file))).collect()
             }
             Self::Ping(ping) => {
                 let url = [("settings.url", &mut ping.url)];
@@ -310,10 +345,17 @@ fn smtp(fields: &mut Fields) -> Result<SmtpSettings, ChannelError> {
 }
 
 fn webhook(fields: &mut Fields) -> Result<WebhookSettings, ChannelError> {
-    let url = fields.text("url")?;
-    if !(url.starts_with("https://") || url.starts_with("http://")) || url.contains('@') {
-        return Err(wrong("settings.url", "give an https:// address without a password in it"));
-    }
+    let text = fields.text("url")?;
+    let is_url = text.starts_with("https://") || text.starts_with("http://");
+    let url = match (is_url, text.parse()) {
+        (true, _) if !text.contains('@') => HookUrl::Plain(text),
+        (false, Ok(reference)) => HookUrl::Kept(reference),
+        // What stands there may be a secret: it is not repeated.
+        _ => {
+            let words = "give an https:// address without a password in it, or where it is kept: sealed:channel-NAME";
+            return Err(wrong("settings.url", words));
+        }
+    };
     let secret = fields.reference("secret")?.ok_or_else(|| wrong("settings.secret", "is needed"))?;
     Ok(WebhookSettings { url, secret, ca_file: fields.reference("ca_file")? })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::alert::{Fact, end, take_in};
 use super::context::Context;
 use crate::domain::alert::{Notice, Topic};
-use crate::domain::channel::{Channel, ChannelSettings};
+use crate::domain::channel::{Channel, ChannelSettings, HookUrl};
 use crate::domain::id::{ChannelId, MessageId};
 use crate::domain::message::{Message, Purpose};
 use crate::domain::retry::after_delivery;
@@ -104,21 +104,27 @@ pub(super) async fn send(
     id: MessageId,
     message: &Message,
 ) -> Result<(), DeliveryError> {
-    let (secret, ca) = match &channel.settings {
-        ChannelSettings::Smtp(smtp) => (smtp.password.as_ref(), smtp.ca_file.as_ref()),
-        ChannelSettings::Webhook(webhook) => (Some(&webhook.secret), webhook.ca_file.as_ref()),
-        ChannelSettings::Ping(ping) => (Some(&ping.url), ping.ca_file.as_ref()),
+    let (secret, url, ca) = match &channel.settings {
+        ChannelSettings::Smtp(smtp) => (smtp.password.as_ref(), None, smtp.ca_file.as_ref()),
+        ChannelSettings::Webhook(webhook) => {
+            let url = match &webhook.url {
+                HookUrl::Kept(reference) => Some(reference),
+                HookUrl::Plain(_) => None,
+            };
+            (Some(&webhook.secret), url, webhook.ca_file.as_ref())
+        }
+        ChannelSettings::Ping(ping) => (Some(&ping.url), None, ping.ca_file.as_ref()),
     };
-    let mut read: [Option<Secret>; 2] = [None, None];
-    for (place, reference) in read.iter_mut().zip([secret, ca]) {
+    let mut read: [Option<Secret>; 3] = [None, None, None];
+    for (place, reference) in read.iter_mut().zip([secret, url, ca]) {
         if let Some(reference) = reference {
             let value = context.secrets.secret_read(reference).await;
             *place = Some(value.map_err(|error| DeliveryError::Settings { said: error.to_string() })?);
         }
     }
-    let [secret, ca] = read;
+    let [secret, url, ca] = read;
     let is_of_tenant = channel.tenant_id.is_some();
-    courier.deliver(&Parcel { id, message, settings: &channel.settings, is_of_tenant, secret, ca }).await
+    courier.deliver(&Parcel { id, message, settings: &channel.settings, is_of_tenant, secret, url, ca }).await
 }
 
 async fn undelivered_row(

@@ -9,6 +9,17 @@ use crate::domain::change::ChangeRecord;
 use crate::domain::id::{AgentId, ChangeId, TenantId, TokenId};
 use crate::domain::token::ApiToken;
 
+/// An answer as it is given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: String,
+    /// The tag of what it shows; none where that has none.
+    pub etag: Option<String>,
+}
+
 /// An answer that is given again when the same request comes again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
@@ -20,8 +31,8 @@ pub struct Remembered {
     pub request_hash: String,
     /// When it was first asked.
     pub asked_at: Timestamp,
-    /// Status and body of the answer; none while it is being made.
-    pub answer: Option<(u16, String)>,
+    /// The answer; none while it is being made.
+    pub answer: Option<Answer>,
 }
 
 /// What became of a wish to answer a request once.
@@ -67,7 +78,7 @@ pub trait AccessStore: Send + Sync {
     ) -> Result<Begun, StoreError>;
     /// Remembers the answer to a wish that [`AccessStore::answer_begin`] took; none leaves the key to whoever asks again.
     /// The first answer stays, and a run that was given up does not end the one that took over.
-    async fn answer_end(&self, wish: &Remembered, answer: Option<(u16, &str)>) -> Result<(), StoreError>;
+    async fn answer_end(&self, wish: &Remembered, answer: Option<&Answer>) -> Result<(), StoreError>;
 
     /// Adds a record at the end of the chain; [`StoreError::Taken`] when another one took its place.
     async fn change_add(&self, record: &ChangeRecord) -> Result<(), StoreError>;

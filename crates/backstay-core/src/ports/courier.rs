@@ -21,6 +21,8 @@ pub struct Parcel<'a> {
     pub is_of_tenant: bool,
     /// The password, or the key that signs.
     pub secret: Option<Secret>,
+    /// Where to, of a webhook that keeps it as a secret.
+    pub url: Option<Secret>,
     /// Certificates (PEM) that are trusted instead of the system's.
     pub ca: Option<Secret>,
 }

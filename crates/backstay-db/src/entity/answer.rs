@@ -1,6 +1,6 @@
 //! An answer that is remembered for the request's key.
 
-use backstay_core::ports::access::Remembered;
+use backstay_core::ports::access::{Answer, Remembered};
 use backstay_core::ports::store::StoreError;
 use sea_orm::entity::prelude::*;
 
@@ -19,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) began_at: Option<i64>,
     pub(crate) status: Option<i64>,
     pub(crate) body: Option<String>,
+    /// The tag of what the answer shows; none where that has none.
+    pub(crate) etag: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -28,15 +30,16 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
     pub(crate) fn of(wish: &Remembered) -> Self {
-        let (status, body) = wish.answer.clone().unzip();
+        let answer = wish.answer.as_ref();
         Self {
             caller: wish.caller.clone(),
             answer_key: wish.key.clone(),
             request_hash: wish.request_hash.clone(),
             asked_at: wish.asked_at.as_microsecond(),
             began_at: Some(wish.asked_at.as_microsecond()),
-            status: status.map(i64::from),
-            body,
+            status: answer.map(|answer| i64::from(answer.status)),
+            body: answer.map(|answer| answer.body.clone()),
+            etag: answer.and_then(|answer| answer.etag.clone()),
         }
     }
 
@@ -46,7 +49,7 @@ impl Model {
         let status = status.map(|status| u16::try_from(status).unwrap_or(500));
         Ok(Remembered {
             asked_at: row.instant("asked_at", self.asked_at)?,
-            answer: status.zip(self.body),
+            answer: status.zip(self.body).map(|(status, body)| Answer { status, body, etag: self.etag }),
             caller: self.caller,
             key: self.answer_key,
             request_hash: self.request_hash,

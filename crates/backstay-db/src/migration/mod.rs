@@ -51,6 +51,7 @@ mod m20261123_000033_agent;
 mod m20261123_000034_leases;
 mod m20261123_000035_clock;
 mod m20261123_000036_pages;
+mod m20261123_000037_names;
 
 pub use step::cut_after;
 
@@ -99,6 +100,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000034_leases::Leases),
             Box::new(m20261123_000035_clock::Clock),
             Box::new(m20261123_000036_pages::Pages),
+            Box::new(m20261123_000037_names::Names),
         ]
     }
 }

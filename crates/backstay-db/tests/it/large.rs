@@ -120,6 +120,9 @@ async fn fill(db: &DatabaseConnection, world: &World) {
         format!(
             "INSERT INTO template (id, tenant_id, name, said_json) SELECT {id}, '{tenant}', {id}, '{{}}' FROM {many}"
         ),
+        format!(
+            "INSERT INTO secret (id, tenant_id, name, key_id, sealed) SELECT {id}, '{tenant}', {id}, 'x', 'x' FROM {many}"
+        ),
         format!("INSERT INTO digest (channel_id, from_at, due_at) SELECT {id}, 0, 9000000000000000 + n FROM {many}"),
         format!(
             "INSERT INTO outbox (id, channel_id, document_json, created_at, tries, sent_at) \
@@ -136,7 +139,7 @@ async fn fill(db: &DatabaseConnection, world: &World) {
     let analyze = match backend {
         DbBackend::MySql => {
             "ANALYZE TABLE job, job_due, snapshot, event, lease, plan, plan_schedule, upkeep, proof, monitor, ping, watch, event_cursor, digest, \
-             outbox, alert, source, item, storage, repository, template, channel, tenant"
+             outbox, alert, source, item, storage, repository, template, channel, tenant, secret"
         }
         _ => "ANALYZE",
     };
@@ -208,6 +211,7 @@ async fn explain(db: &DatabaseConnection, question: &Statement) -> (String, bool
         "template",
         "channel",
         "tenant",
+        "secret",
     ];
     let (mut lines, mut whole) = (Vec::new(), false);
     for row in &rows {

@@ -116,6 +116,24 @@ async fn the_words_of_the_checks_are_those_of_the_core() {
     assert_eq!(listed("event", "(kind"), set(EventKind::ALL.iter().map(|word| word.word()).collect()));
 }
 
+/// Red when secrets of before the step are on no list, or those of the installation are.
+#[tokio::test]
+async fn secrets_of_before_they_had_names_get_theirs() {
+    let db = empty().await;
+    let before = Migrator::migrations().iter().take_while(|step| !step.name().ends_with("_names")).count();
+    Migrator::up(&db, u32::try_from(before).ok()).await.unwrap();
+    let tenant = "0197f0c2-0000-7000-8000-000000000001";
+    for id in [format!("{tenant}/s3-read"), "installation/signing-key".to_owned(), "x".to_owned()] {
+        let sql = format!("INSERT INTO secret (id, key_id, sealed) VALUES ('{id}', 'k', 's')");
+        db.execute_unprepared(&sql).await.unwrap();
+    }
+    Migrator::up(&db, None).await.unwrap();
+    let sql = "SELECT tenant_id || ' ' || name AS line FROM secret WHERE tenant_id IS NOT NULL OR name IS NOT NULL";
+    let rows = db.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.unwrap();
+    let lines: Vec<String> = rows.iter().map(|row| row.try_get("", "line").unwrap()).collect();
+    assert_eq!(lines, [format!("{tenant} s3-read")]);
+}
+
 /// Rows that no version of ours writes are refused by the database itself.
 #[tokio::test]
 async fn checks_refuse_bad_rows() {

@@ -43,7 +43,7 @@ impl Courier for Channels {
     async fn deliver(&self, parcel: &Parcel<'_>) -> Result<(), DeliveryError> {
         let place = match parcel.settings {
             ChannelSettings::Smtp(settings) => format!("{}:{}", settings.host, settings.port),
-            ChannelSettings::Webhook(settings) => origin(&settings.url),
+            ChannelSettings::Webhook(settings) => origin(webhook::address(settings, parcel)),
             ChannelSettings::Ping(_) => origin(parcel.secret.as_ref().map_or("", Secret::expose_secret).trim()),
         };
         let public_only = self.reach.is_public_only(parcel);

@@ -132,6 +132,7 @@ mod tests {
             settings: &settings,
             is_of_tenant: true,
             secret: Some(Secret::from(url)),
+            url: None,
             ca: None,
         };
         let told = send(&parcel, &place, false).await;

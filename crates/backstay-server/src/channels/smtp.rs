@@ -169,7 +169,15 @@ mod tests {
         let settings = ChannelSettings::parse(ChannelKind::Smtp, &settings).unwrap();
         let ChannelSettings::Smtp(smtp) = &settings else { panic!("it is a mail channel") };
         let id = "0197f0c2-0000-7000-8000-000000000000".parse().unwrap();
-        let parcel = Parcel { id, message: &message, settings: &settings, is_of_tenant: true, secret: None, ca: None };
+        let parcel = Parcel {
+            id,
+            message: &message,
+            settings: &settings,
+            is_of_tenant: true,
+            secret: None,
+            url: None,
+            ca: None,
+        };
         String::from_utf8(mail(smtp, &parcel).unwrap().formatted()).unwrap()
     }
 

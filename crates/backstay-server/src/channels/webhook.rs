@@ -4,12 +4,13 @@
 //! `webhook-id` is the message's and the event's `id`, so a receiver can see to one that comes twice; the signature is over
 //! id, time and body.
 
-use backstay_core::domain::channel::WebhookSettings;
+use backstay_core::domain::channel::{HookUrl, WebhookSettings};
 use backstay_core::domain::message::Message;
 use backstay_core::domain::secret::Secret;
 use backstay_core::ports::courier::{DeliveryError, Parcel};
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::Url;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -31,6 +32,23 @@ const ANSWER_LETTERS_MAX: usize = 200;
 /// Most of an answer that is read: the other side is a tenant's, and may never end.
 const ANSWER_BYTES_MAX: usize = 4_096;
 
+/// Returns where a channel sends its documents: what it says itself, or what is kept for it.
+pub(super) fn address<'a>(settings: &'a WebhookSettings, parcel: &'a Parcel<'_>) -> &'a str {
+    match &settings.url {
+        HookUrl::Plain(url) => url,
+        HookUrl::Kept(_) => parcel.url.as_ref().map_or("", Secret::expose_secret).trim(),
+    }
+}
+
+/// Refuses what is kept and is no address.
+fn judge(url: &str) -> Result<(), DeliveryError> {
+    let plain = |url: &Url| url.username().is_empty() && url.password().is_none();
+    match Url::parse(url) {
+        Ok(url) if ["https", "http"].contains(&url.scheme()) && plain(&url) => Ok(()),
+        _ => Err(unusable("the secret is no URL: it must be one such as https://hooks.example/services/KEY")),
+    }
+}
+
 /// Sends a document to where the channel says; redirects are refused, because the signed document is for nobody else.
 pub(super) async fn send(
     settings: &WebhookSettings,
@@ -38,13 +56,19 @@ pub(super) async fn send(
     place: &str,
     public_only: bool,
 ) -> Result<(), DeliveryError> {
-    let client = client(parcel, &settings.url, public_only)?;
+    let url = address(settings, parcel);
+    // The other side may repeat where it was asked: of a URL that is a secret nothing but the answer's status is told.
+    let is_kept = matches!(settings.url, HookUrl::Kept(_));
+    if is_kept {
+        judge(url)?;
+    }
+    let client = client(parcel, url, public_only)?;
     let secret = parcel.secret.as_ref();
     let Some(key) = secret else { return Err(unusable("the key that signs is missing")) };
     let (id, at) = (parcel.id.to_string(), jiff::Timestamp::now().as_second());
     let body = document(&id, parcel.message).to_string();
     let request = client
-        .post(&settings.url)
+        .post(url)
         .header("content-type", CONTENT_TYPE)
         .header("webhook-id", &id)
         .header("webhook-timestamp", at.to_string())
@@ -60,6 +84,9 @@ pub(super) async fn send(
     let status = answer.status();
     if status.is_success() {
         return Ok(());
+    }
+    if is_kept {
+        return Err(not_taken(status, place, status.to_string()));
     }
     let mut body = Vec::new();
     while body.len() < ANSWER_BYTES_MAX
@@ -141,8 +168,13 @@ mod tests {
 
     /// Sends to a server that gives one answer, and returns how it went and what the server read.
     async fn sent(answer: &'static str) -> (Result<(), DeliveryError>, String) {
+        sent_to(answer, None).await
+    }
+
+    /// As [`sent`], by a channel that keeps its URL, with this path, as a secret.
+    async fn sent_to(answer: &'static str, kept: Option<&str>) -> (Result<(), DeliveryError>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let url = format!("http://{}{}", listener.local_addr().unwrap(), kept.unwrap_or("/hook"));
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut read = Vec::new();
@@ -154,12 +186,14 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             (stream, String::from_utf8(read).unwrap())
         });
-        let settings = json!({ "url": url, "secret": "file:keys/channels/hook" });
+        let said = if kept.is_some() { "file:keys/channels/url" } else { &url };
+        let settings = json!({ "url": said, "secret": "file:keys/channels/hook" });
         let settings = ChannelSettings::parse(ChannelKind::Webhook, &settings).unwrap();
         let ChannelSettings::Webhook(hook) = &settings else { panic!("it is a webhook") };
         let id = "0197f0c2-0000-7000-8000-000000000000".parse().unwrap();
         let (message, secret) = (message(), Some(Secret::from("hunter2")));
-        let parcel = Parcel { id, message: &message, settings: &settings, is_of_tenant: true, secret, ca: None };
+        let url = kept.map(|_| Secret::from(format!("{url}\n")));
+        let parcel = Parcel { id, message: &message, settings: &settings, is_of_tenant: true, secret, url, ca: None };
         let told = send(hook, &parcel, "the hook", false).await;
         // The connection stays open until the answer is judged.
         (told, server.join().unwrap().1)
@@ -201,5 +235,19 @@ mod tests {
         let moved = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
         let (told, _) = sent(moved).await;
         assert!(matches!(&told, Err(DeliveryError::Refused { said, .. }) if said.contains("302")), "{told:?}");
+    }
+
+    /// Red when an answer that repeats where it was asked is told, or when what is kept is not where the document goes.
+    #[tokio::test]
+    async fn of_a_url_that_is_kept_nothing_is_told() {
+        let echo = "HTTP/1.1 404 Not Found\r\ncontent-length: 33\r\n\r\nthere is no /services/T0/hunter3!";
+        let (told, read) = sent_to(echo, Some("/services/T0/hunter3")).await;
+        assert!(read.starts_with("POST /services/T0/hunter3 "), "{read}");
+        assert!(matches!(&told, Err(DeliveryError::Refused { said, .. }) if said == "404 Not Found"), "{told:?}");
+        let (told, _) = sent_to("HTTP/1.1 204 No Content\r\n\r\n", Some("/services/T0/hunter3")).await;
+        assert_eq!(told, Ok(()));
+        let error = judge("hunter3").unwrap_err();
+        assert!(matches!(&error, DeliveryError::Settings { said } if !said.contains("hunter3")), "{error:?}");
+        assert!(judge("https://a:hunter3@b.example").is_err() && judge("ftp://a.example").is_err());
     }
 }

@@ -78,7 +78,9 @@ pub(super) async fn channel_update(
 pub(super) async fn channel_remove(
     State(state): State<ServerState>,
     Own(channel): Own<Channel>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
+    as_seen(&headers, &ChannelView::from(&channel))?;
     state.context.notices.channel_remove(channel.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -20,7 +20,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use backstay_api::call::method;
-use backstay_api::endpoint::{Endpoint, Method, Operation};
+use backstay_api::endpoint::{Endpoint, Operation};
 use backstay_core::domain::access::{Action, Scope, may};
 use backstay_core::domain::id::{TenantId, TokenId};
 use backstay_core::domain::monitor::PingKind;
@@ -233,7 +233,7 @@ impl Door {
         if self.row.action == Action::Work {
             return Ok(next.run(request).await);
         }
-        if self.row.method == Method::Get {
+        if self.row.only_looks() {
             // Who was given a tenant's data is on record like who changed something.
             return match self.row.action {
                 Action::Restore => self.recorded(&identity, request, next).await,

@@ -89,7 +89,9 @@ pub(super) async fn monitor_update(
 pub(super) async fn monitor_retire(
     State(state): State<ServerState>,
     Own(row): Own<Monitor>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
+    as_seen(&headers, &declared(&view(&state, &row).await?))?;
     retire(&state.context, &*state.monitors, row.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

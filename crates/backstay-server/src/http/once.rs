@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use backstay_core::domain::asking::Asking;
-use backstay_core::ports::access::{Begun, Remembered};
+use backstay_core::ports::access::{Answer, Begun, Remembered};
 use futures::FutureExt as _;
 use sha2::{Digest, Sha256};
 use tracing::Instrument as _;
@@ -90,7 +90,7 @@ pub(super) async fn once(
     match door.state.access.answer_begin(&wish, before(REMEMBERED_FOR), before(ABANDONED_AFTER)).await? {
         Begun::Known(known) if known.request_hash != wish.request_hash => Err(ApiError::key_reused()),
         Begun::Known(Remembered { answer: None, .. }) => Err(ApiError::in_flight()),
-        Begun::Known(Remembered { answer: Some((status, body)), .. }) => Ok(again(status, body)),
+        Begun::Known(Remembered { answer: Some(answer), .. }) => Ok(again(answer)),
         Begun::New(first_asked_at) => {
             let mut request = Request::from_parts(parts, Body::from(body));
             request.extensions_mut().insert(Asking::keyed(first_asked_at, &wish.caller, &wish.key));
@@ -118,12 +118,16 @@ async fn run(door: Door, identity: Identity, wish: Remembered, request: Request,
     let passes = head.status.is_server_error()
         || head.headers.contains_key(RETRY_AFTER)
         || matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-    let answer = Response::from_parts(head, Body::from(body.clone()));
+    let kept = Answer {
+        status: head.status.as_u16(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        etag: head.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned),
+    };
+    let answer = Response::from_parts(head, Body::from(body));
     if passes {
         return forgotten(&door, &wish, answer).await;
     }
-    let text = String::from_utf8_lossy(&body);
-    let told = door.state.access.answer_end(&wish, Some((answer.status().as_u16(), &text))).await;
+    let told = door.state.access.answer_end(&wish, Some(&kept)).await;
     if let Err(error) = told {
         // What was asked for has happened, and that is what the caller hears.
         tracing::error!(error = %error, operation = door.row.name, "an answer could not be remembered");
@@ -140,11 +144,19 @@ async fn forgotten(door: &Door, wish: &Remembered, answer: Response) -> Response
 }
 
 /// Returns a remembered answer.
-fn again(status: u16, body: String) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+fn again(kept: Answer) -> Response {
+    let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
     let kind = if status.is_success() { "application/json" } else { backstay_api::problem::PROBLEM_TYPE };
-    let mut answer = (status, body).into_response();
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let is_empty = kept.body.is_empty();
+    let mut answer = (status, kept.body).into_response();
+    // What has no content has no kind either.
+    match is_empty {
+        true => answer.headers_mut().remove(CONTENT_TYPE),
+        false => answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind)),
+    };
+    if let Some(tag) = kept.etag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+        answer.headers_mut().insert(ETAG, tag);
+    }
     answer.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     answer
 }

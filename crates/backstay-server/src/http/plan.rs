@@ -210,7 +210,9 @@ pub(super) async fn plan_clear(State(state): State<ServerState>, Own(plan): Own<
 pub(super) async fn plan_retire(
     State(state): State<ServerState>,
     Own(plan): Own<Plan>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
+    as_seen(&headers, &view(&state, &plan).await?)?;
     retire::retire(&state.context, Retirable::Plan(plan.id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

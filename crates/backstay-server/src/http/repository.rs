@@ -130,7 +130,9 @@ pub(super) async fn repository_list(
 pub(super) async fn repository_retire(
     State(state): State<ServerState>,
     Own(repository): Own<Repository>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
+    as_seen(&headers, &declared(&repository, Timestamp::UNIX_EPOCH))?;
     retire::retire(&state.context, Retirable::Repository(repository.id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

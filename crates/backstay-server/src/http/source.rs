@@ -81,7 +81,9 @@ pub(super) async fn item_list(
 pub(super) async fn source_retire(
     State(state): State<ServerState>,
     Own(source): Own<Source>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
+    as_seen(&headers, &SourceView::from(&source))?;
     retire::retire(&state.context, Retirable::Source(source.id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -71,7 +71,9 @@ pub(super) async fn storage_test(
 pub(super) async fn storage_retire(
     State(state): State<ServerState>,
     Own(storage): Own<Storage>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
+    as_seen(&headers, &StorageDetail::from(&storage))?;
     retire::retire(&state.context, Retirable::Storage(storage.id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

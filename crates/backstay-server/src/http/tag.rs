@@ -26,7 +26,7 @@ pub(super) fn tagged_as<D: Serialize, V: Serialize>(declared: &D, view: V) -> im
     ([(ETAG, etag(declared))], Json(view))
 }
 
-/// Refuses a change of what is not as its caller saw it.
+/// Refuses a change of what is not as its caller saw it. Who names no tag, or `*`, takes it as it is.
 pub(super) fn as_seen(headers: &HeaderMap, view: &impl Serialize) -> Result<(), ApiError> {
     let Some(wanted) = headers.get(IF_MATCH) else { return Ok(()) };
     let own = etag(view);

@@ -78,7 +78,9 @@ pub(super) async fn template_update(
 pub(super) async fn template_remove(
     State(state): State<ServerState>,
     Own(template): Own<Template>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
+    as_seen(&headers, &TemplateView::from(&template))?;
     plan::template_remove(&state.context, template.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

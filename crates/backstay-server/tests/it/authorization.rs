@@ -184,7 +184,7 @@ pub(crate) fn findings(world: &World) -> Findings {
 pub(crate) struct Case {
     pub(crate) id: String,
     pub(crate) query: Vec<(String, String)>,
-    body: Option<Value>,
+    pub(crate) body: Option<Value>,
     foreign: Foreign,
 }
 
@@ -476,7 +476,10 @@ fn each_row_has_the_action_of_its_kind() {
     for row in ENDPOINTS {
         let looks = matches!(row.action, Action::Look | Action::Browse | Action::Describe);
         let gets = row.method == backstay_api::endpoint::Method::Get;
-        assert!(!looks || gets, "{} changes something and says that it looks", row.name);
+        // A question that is too long for a path.
+        let asks = row.operation == Operation::PlanFit;
+        assert!(!looks || gets || asks, "{} changes something and says that it looks", row.name);
+        assert_eq!(row.only_looks(), gets || asks, "{}", row.name);
         assert!(!gets || !matches!(row.action, Action::Run | Action::Declare), "{}", row.name);
         // To bring data to the one who asks changes nothing, and is more than to look.
         let brings = row.operation == Operation::SnapshotRead;
@@ -537,6 +540,21 @@ async fn who_asked_for_a_change_is_in_a_signed_chain() {
     }
     let newer = house.served.access.change_list(Page::first()).await.unwrap();
     assert_eq!((newer.len(), newer[0].asked.operation.as_str()), (records.len() + 1, "snapshot_read"));
+}
+
+/// Red when the door records each POST, remembers its answer, or asks for more than the right to look.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_with_a_body_is_no_change() {
+    let house = House::build().await;
+    let token = house.served.token(Role::Reader, Some(house.world.tenant.id)).await;
+    let bearer = format!("authorization: Bearer {}", secrecy::ExposeSecret::expose_secret(&token));
+    let before = house.served.access.change_list(Page::first()).await.unwrap().len();
+    for _ in 0..2 {
+        let asked = [bearer.as_str(), "idempotency-key: k"];
+        let answer = house.served.http("POST /api/v1/plans/fit", &asked, r#"{"tenant":"ada","plans":[]}"#, "").await;
+        assert_eq!((answer.status, answer.header("idempotency-replayed")), (200, None), "{answer:?}");
+    }
+    assert_eq!(house.served.access.change_list(Page::first()).await.unwrap().len(), before);
 }
 
 /// The two rows whose answers are no JSON have their cases here.

@@ -35,6 +35,7 @@ async fn send(peer: &SmtpPeer, to: &str, more: Value, password: &str) -> Result<
         settings: &settings,
         is_of_tenant: true,
         secret: Some(Secret::from(password)),
+        url: None,
         ca: ca.then(|| Secret::from(peer.ca.as_str())),
     };
     Channels::reaching(Reach::Anywhere).deliver(&parcel).await

@@ -16,6 +16,7 @@ mod ping;
 mod promises;
 mod retry;
 mod served;
+mod tags;
 mod template;
 mod troubled;
 

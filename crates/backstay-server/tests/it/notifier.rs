@@ -5,15 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backstay_api::types::channel::ChannelView;
 use backstay_core::domain::alert::Severity;
 use backstay_core::domain::channel::{Channel, ChannelKind, ChannelSettings};
 use backstay_core::domain::id::{ChannelId, MessageId};
 use backstay_core::domain::message::{Message, Purpose};
+use backstay_core::managers::channel::channel_test;
+use backstay_core::managers::context::Context;
 use backstay_core::ports::courier::{Courier, DeliveryError, Parcel};
 use backstay_core::ports::notice::{NoticeWrite, Outgoing};
 use backstay_server::loops::notifier;
 use backstay_testkit::conformance::job::context;
 use backstay_testkit::conformance::world::World;
+use backstay_testkit::fakes::secret::SecretMap;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -105,4 +110,41 @@ async fn a_channel_that_does_not_answer_holds_up_nobody_else() {
     assert_eq!(courier.count("dead"), 2);
     end.cancel();
     running.await.unwrap();
+}
+
+/// Notes where it is to bring something.
+#[derive(Default)]
+struct Addressed(Mutex<Vec<Option<String>>>);
+
+#[async_trait]
+impl Courier for Addressed {
+    async fn deliver(&self, parcel: &Parcel<'_>) -> Result<(), DeliveryError> {
+        let url = parcel.url.as_ref().map(|url| url.expose_secret().to_owned());
+        self.0.lock().unwrap().push(url);
+        Ok(())
+    }
+}
+
+/// Red when the URL of a hook is not read when something is brought, and when what is shown of it is more than where it is.
+#[tokio::test]
+async fn a_hooks_url_is_read_when_something_is_brought() {
+    let stores = fakes();
+    let world = World::new(stores.clone(), 1).await;
+    let (secrets, courier) = (SecretMap::default(), Addressed::default());
+    secrets.put(&"file:keys/channels/hook".parse().unwrap(), "a key");
+    let hook = |url: &str| {
+        let settings = json!({ "url": url, "secret": "file:keys/channels/hook" });
+        let settings = ChannelSettings::parse(ChannelKind::Webhook, &settings).unwrap();
+        Channel { settings, ..channel(&world, "hook") }
+    };
+    let (plain, kept) = (hook("https://a.example/x"), hook("file:keys/channels/url"));
+    assert!(ChannelView::from(&kept).settings.to_string().contains("file:keys/channels/url"));
+    let context = Context { secrets: Arc::new(secrets.clone()), ..context(&stores) };
+    channel_test(&context, &courier, &plain).await.unwrap();
+    let missing = channel_test(&context, &courier, &kept).await.unwrap_err();
+    assert!(missing.to_string().contains("file:keys/channels/url"), "{missing}");
+    secrets.put(&"file:keys/channels/url".parse().unwrap(), "https://b.example/services/hunter2");
+    channel_test(&context, &courier, &kept).await.unwrap();
+    let expected = [None, Some("https://b.example/services/hunter2".to_owned())];
+    assert_eq!(*courier.0.lock().unwrap(), expected);
 }

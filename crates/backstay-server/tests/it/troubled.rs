@@ -9,7 +9,7 @@ use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::change::ChangeRecord;
 use backstay_core::domain::id::{AgentId, ChangeId, TenantId, TokenId};
 use backstay_core::domain::token::ApiToken;
-use backstay_core::ports::access::{AccessStore, Begun, Remembered};
+use backstay_core::ports::access::{AccessStore, Answer, Begun, Remembered};
 use backstay_core::ports::store::{Page, StoreError};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -56,7 +56,7 @@ impl AccessStore for Troubled {
         }
     }
 
-    async fn answer_end(&self, wish: &Remembered, answer: Option<(u16, &str)>) -> Result<(), StoreError> {
+    async fn answer_end(&self, wish: &Remembered, answer: Option<&Answer>) -> Result<(), StoreError> {
         if self.is_deaf.load(Ordering::SeqCst) {
             return Err(unavailable());
         }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use backstay_core::domain::schedule::next;
 use jiff::Timestamp;
 
+use super::change::due_until;
 use super::{Broken, Ledger, keep};
 use crate::stage::micros;
 
@@ -59,21 +59,9 @@ impl Ledger {
             let state = &self.table.rows(sql)[0];
             let last: i64 = state.get::<Option<i64>>("last_planned_at").unwrap_or(i64::MIN);
             let waiting: Option<i64> = state.get("waiting_planned_at");
-            let planned = backstay_core::domain::schedule::Planned {
-                plan_id: plan.id,
-                tenant_id: plan.tenant_id,
-                schedule: &plan.schedule,
-                created_at: plan.created_at,
-                pause: backstay_core::domain::schedule::Pause::Running,
-                last: None,
-            };
-            let mut from = plan.created_at.saturating_sub(Duration::from_secs(1)).unwrap_or(Timestamp::MIN);
-            let mut passed_over = 0;
-            while let Some((planned_at, starts_at)) = next(&planned, from, 1).first().copied()
-                && starts_at <= now
-            {
-                // By its start: `next` takes the jitter off again.
-                from = starts_at;
+            let versions = &self.changes.versions[&plan.id.to_string()];
+            let (mut passed_over, mut untold) = (0, None);
+            for (planned_at, starts_at) in due_until(plan, versions, now) {
                 let key = (plan.name.to_string(), planned_at.as_second());
                 match self.occurrences_told.get(&key) {
                     Some(told) => {
@@ -83,7 +71,7 @@ impl Ledger {
                                 planned_at, plan.name
                             )
                         })?;
-                        passed_over = 0;
+                        (passed_over, untold) = (0, None);
                     }
                     None => {
                         let at = planned_at.as_microsecond();
@@ -92,13 +80,18 @@ impl Ledger {
                             format!("{planned_at} of plan {} at {now}, well since {well}", plan.name)
                         })?;
                         passed_over += 1;
+                        untold = Some(at);
                     }
                 }
             }
-            // Passed over, decided, and nobody told: `last` is beyond them, and no later one counts them.
+            // Passed over, decided, and nobody told: `last` is beyond them, and no later one counts them. A change of the
+            // schedule decides nothing: what was due before it waits.
             let told_last = self.newest.get(&plan.name.to_string()).copied().unwrap_or(i64::MIN);
-            keep(last <= told_last.saturating_mul(1_000_000), "what is decided is told", || {
-                format!("plan {}: decided up to {last}, told up to {told_last}", plan.name)
+            let is_told = last <= told_last.saturating_mul(1_000_000);
+            let is_change = versions.iter().any(|version| version.from.as_microsecond() == last);
+            let waits = untold.is_none_or(|at| at > last || waiting == Some(at));
+            keep(is_told || is_change && waits, "what is decided is told", || {
+                format!("plan {}: decided up to {last}, told up to {told_last}, {untold:?} is not", plan.name)
             })?;
         }
         Ok(())

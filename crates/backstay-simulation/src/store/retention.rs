@@ -14,11 +14,17 @@ use backstay_core::ports::store::StoreError;
 use jiff::Timestamp;
 
 use super::SteppedStore;
+use crate::mutant::Mutant;
 
 #[async_trait]
 impl RetentionStore for SteppedStore {
     async fn snapshot_list_whole(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, StoreError> {
-        self.reads("snapshot_list_whole", self.database.snapshot_list_whole(repository)).await
+        let rows = self.reads("snapshot_list_whole", self.database.snapshot_list_whole(repository)).await?;
+        if !self.is(Mutant::NoMarks) {
+            return Ok(rows);
+        }
+        let bare = |row: Snapshot| Snapshot { pinned_at: None, held_at: None, ..row };
+        Ok(rows.into_iter().map(bare).collect())
     }
     async fn snapshot_list_wanted(&self, repository: RepositoryId) -> Result<Vec<SnapshotId>, StoreError> {
         self.reads("snapshot_list_wanted", self.database.snapshot_list_wanted(repository)).await

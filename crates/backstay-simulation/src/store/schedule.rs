@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backstay_core::domain::event::Event;
 use backstay_core::domain::id::{MaintenanceId, PlanId, TenantId};
+use backstay_core::domain::plan::Plan;
 use backstay_core::domain::schedule::{Calendar, Occurrence, ScheduleState, jitter_of, next};
 use backstay_core::ports::clock::Clock as _;
 use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduleStore, ScheduledItem, ScheduledPlan, Start};
@@ -29,6 +30,18 @@ impl SteppedStore {
             (missed > before && state.last_planned_at > Some(missed)).then(|| state.wait(occurrence, now))
         };
         made(state.plan_id).unwrap_or_else(|| state.clone())
+    }
+}
+
+impl SteppedStore {
+    /// Changes a plan as a mutant does who begins anew with each schedule: what waits is dropped.
+    pub(super) async fn forgetting(&self, old: &Plan, new: &Plan) -> Result<bool, StoreError> {
+        let is_done = self.database.plan_replace(old, new).await?;
+        if is_done {
+            let state = self.database.schedule_get(old.id).await?;
+            self.database.schedule_put(&ScheduleState { waiting: None, ..state }, &[]).await?;
+        }
+        Ok(is_done)
     }
 }
 

@@ -9,7 +9,7 @@ use backstay_core::domain::id::{ChangeId, TokenId};
 use backstay_core::domain::job::JobKind;
 use backstay_core::domain::tenant::Tenant;
 use backstay_core::domain::token::{ApiToken, token_hash};
-use backstay_core::ports::access::{AccessStore, Begun, Remembered};
+use backstay_core::ports::access::{AccessStore, Answer, Begun, Remembered};
 use backstay_core::ports::store::{DeclarationStore, Page, StoreError};
 use jiff::Timestamp;
 
@@ -92,14 +92,16 @@ async fn a_request_is_answered_once(access: &dyn AccessStore) {
     let begin = async |wish: &Remembered, forget, abandoned| {
         access.answer_begin(wish, at(forget), at(abandoned)).await.unwrap()
     };
+    let answer = |status, body: &str| Answer { status, body: body.to_owned(), etag: None };
     let first = wish("one", 10);
     assert_eq!(begin(&first, 0, 0).await, Begun::New(at(10)));
     let again = Remembered { request_hash: "11".to_owned(), ..wish("one", 11) };
     assert_eq!(begin(&again, 0, 0).await, Begun::Known(first.clone()));
     let other = Remembered { caller: "b".to_owned(), ..again.clone() };
     assert_eq!(begin(&other, 0, 0).await, Begun::New(at(11)), "another caller's key is another key");
-    access.answer_end(&first, Some((201, "{}"))).await.unwrap();
-    let told = Remembered { answer: Some((201, "{}".to_owned())), ..first.clone() };
+    let made = Answer { etag: Some("\"2f\"".to_owned()), ..answer(201, "{}") };
+    access.answer_end(&first, Some(&made)).await.unwrap();
+    let told = Remembered { answer: Some(made), ..first.clone() };
     assert_eq!(begin(&again, 10, 99).await, Begun::Known(told));
     assert_eq!(begin(&again, 11, 0).await, Begun::New(at(11)), "what is old is forgotten");
     access.answer_end(&again, None).await.unwrap();
@@ -113,9 +115,9 @@ async fn a_request_is_answered_once(access: &dyn AccessStore) {
         matches!(begin(&run(71), 0, 60).await, Begun::Known(Remembered { answer: None, .. })),
         "not ended by another"
     );
-    access.answer_end(&run(50), Some((202, "late"))).await.unwrap();
-    access.answer_end(&run(70), Some((409, "later"))).await.unwrap();
-    let told = Remembered { answer: Some((202, "late".to_owned())), asked_at: at(11), ..again.clone() };
+    access.answer_end(&run(50), Some(&answer(202, "late"))).await.unwrap();
+    access.answer_end(&run(70), Some(&answer(409, "later"))).await.unwrap();
+    let told = Remembered { answer: Some(answer(202, "late")), asked_at: at(11), ..again.clone() };
     assert_eq!(begin(&run(90), 0, 90).await, Begun::Known(told), "the first answer stays");
 }
 

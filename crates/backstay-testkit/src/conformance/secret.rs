@@ -3,7 +3,8 @@
 use backstay_core::domain::id::TenantId;
 use backstay_core::domain::name::Name;
 use backstay_core::domain::secret::{Secret, SecretReference};
-use backstay_core::ports::secret::{Replace, SecretError, SecretKeeper, SecretStore};
+use backstay_core::ports::secret::{KeptSecret, Replace, SecretError, SecretKeeper, SecretStore};
+use backstay_core::ports::store::Page;
 use secrecy::ExposeSecret;
 
 /// Runs every promise: `there` names a secret whose value is `value`, `absent` names none.
@@ -41,6 +42,29 @@ pub async fn exercise_keeper(keeper: &dyn SecretKeeper, store: &dyn SecretStore)
         rows.into_iter().map(|row| row.tenant_id).collect::<Vec<_>>()
     };
     assert_eq!((whose(Some(ada)).await, whose(None).await), (vec![ada], vec![ada, eve]));
+    // Page by page each is seen once, the last ones first.
+    let other: Name = "s3-write".parse().unwrap();
+    assert!(keeper.secret_put(ada, &other, &Secret::from("third"), Replace::No).await.unwrap());
+    let page = async |tenant, name: Option<&Name>, before: Option<KeptSecret>| {
+        let rows = keeper.secret_page(tenant, name, Page { before, rows_max: 1 }).await.unwrap();
+        rows.into_iter().next()
+    };
+    let kept = |tenant_id, name: &Name| Some(KeptSecret { tenant_id, name: name.clone() });
+    for (tenant, named, expected) in [
+        (None, None, vec![kept(eve, &name), kept(ada, &other), kept(ada, &name)]),
+        (None, Some(&name), vec![kept(eve, &name), kept(ada, &name)]),
+        (Some(ada), None, vec![kept(ada, &other), kept(ada, &name)]),
+        (Some(ada), Some(&other), vec![kept(ada, &other)]),
+        (Some(eve), Some(&other), vec![]),
+    ] {
+        let mut before = None;
+        for wanted in expected.into_iter().chain([None]) {
+            let found = page(tenant, named, before.take()).await;
+            assert_eq!(found, wanted, "{tenant:?} {named:?}");
+            before = found;
+        }
+    }
+    keeper.secret_remove(ada, &other).await.unwrap();
     keeper.secret_remove(ada, &name).await.unwrap();
     keeper.secret_remove(ada, &name).await.unwrap();
     assert!(matches!(read(ada).await, Err(SecretError::Missing { .. })));

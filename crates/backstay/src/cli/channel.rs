@@ -30,8 +30,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         kind: String,
         /// A setting; may be given several times. smtp: host, port, tls (start_tls, implicit, none), ca_file, username,
-        /// password, from, to. webhook: url, secret, ca_file. ping: url (a secret), plan, start (true: it hears of beginnings
-        /// too), ca_file. Secrets are files, such as file:keys/channels/mail, or sealed, such as sealed:channel-mail
+        /// password, from, to. webhook: url (or the secret that it is), secret, ca_file. ping: url (a secret), plan, start
+        /// (true: it hears of beginnings too), ca_file. Secrets are files, such as file:keys/channels/mail, or sealed, such as sealed:channel-mail
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
         /// The one tenant that it tells of; all when left out

@@ -82,7 +82,7 @@ mod reference;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use backstay_api::endpoint::{Method, endpoint};
+use backstay_api::endpoint::endpoint;
 use clap::Parser;
 
 use self::args::{Args, Noun};
@@ -209,7 +209,7 @@ async fn dispatch(args: Args, screen: &Screen) -> Result<Exit, CliError> {
     call::print(&common, shown_on);
     match ended {
         // Shown instead of made: that is what was asked for.
-        Err(_) if common.shown().is_some_and(|call| endpoint(call.operation).method != Method::Get) => Ok(Exit::Done),
+        Err(_) if common.shown().is_some_and(|call| !endpoint(call.operation).only_looks()) => Ok(Exit::Done),
         ended => ended,
     }
 }

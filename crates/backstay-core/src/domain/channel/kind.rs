@@ -39,7 +39,8 @@ impl ChannelKind {
             Self::Webhook => (
                 json!(["url", "secret"]),
                 json!({
-                    "url": { "type": "string", "description": "Where documents are sent: https://…" },
+                    "url": { "type": "string",
+                        "description": "Where documents are sent: https://…, or a reference to the secret that says it" },
                     "secret": { "type": "string", "description": "Reference to the key that signs them" },
                     "ca_file": ca_file,
                 }),

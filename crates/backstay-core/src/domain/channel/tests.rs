@@ -22,6 +22,7 @@ fn settings_are_read_back_as_they_were_judged() {
             mail(json!({ "username": "b", "password": "file:keys/channels/x", "ca_file": "file:keys/channels/ca" })),
         ),
         ("webhook", json!({ "url": "https://a.example/x", "secret": "file:keys/channels/hook" })),
+        ("webhook", json!({ "url": "sealed:channel-url", "secret": "file:keys/channels/hook" })),
         ("ping", json!({ "url": "sealed:channel-hc", "plan": "home" })),
         ("ping", json!({ "url": "sealed:channel-hc", "plan": "home", "start": true })),
         (
@@ -71,8 +72,27 @@ fn settings_that_are_wrong_are_named() {
         let error = parse("ping", ping).unwrap_err();
         assert!(error.field == field && !error.to_string().contains("hunter2"), "{error}");
     }
-    let hook = json!({ "url": "https://u:p@a.example", "secret": "file:keys/channels/x" });
-    assert_eq!(parse("webhook", hook).unwrap_err().field, "settings.url");
+    for url in ["https://u:hunter2@a.example", "hunter2", "env:HUNTER2"] {
+        let error = parse("webhook", json!({ "url": url, "secret": "file:keys/channels/x" })).unwrap_err();
+        let words = error.to_string().to_lowercase();
+        assert!(error.field == "settings.url" && !words.contains("hunter2"), "{error}");
+    }
+}
+
+/// Red when the URL of a hook may name any secret: whoever declares a channel has it sent there.
+#[test]
+fn a_hooks_url_is_kept_among_the_channels_secrets() {
+    let judged = |url: &str| {
+        let hook = json!({ "url": url, "secret": "file:keys/channels/x" });
+        let mut settings = parse("webhook", hook).unwrap();
+        references_judge(&mut settings, None).map(|()| settings.references().len())
+    };
+    assert_eq!(judged("https://a.example/x"), Ok(1));
+    assert_eq!(judged("env:BACKSTAY_SECRET_CHANNEL_URL"), Ok(2));
+    assert_eq!(judged("file:keys/channels/url"), Ok(2));
+    for url in ["env:BACKSTAY_SECRET_HOME", "file:keys/home.key", "sealed:home"] {
+        assert_eq!(judged(url).unwrap_err().field, "settings.url", "{url}");
+    }
 }
 
 /// Whoever declares a channel chooses the server that gets the password.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::due::{Due, Occurrence, Pause, Planned, Skip, due, next_due_at};
+use super::due::{Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, due, next_due_at};
 use super::{Calendar, CatchUp, Held, Rhythm};
 use crate::domain::id::PlanId;
 use crate::domain::plan::Plan;
@@ -123,7 +123,7 @@ impl ScheduleState {
         if names(old) == names(new) {
             return changed;
         }
-        let named = self.waiting.or_else(|| match due(&self.planned(old), &Calendar::default(), now)? {
+        let came = due(&self.planned(old), &Calendar::default(), now).and_then(|due| match due {
             Due::Start(occurrence) => Some(occurrence),
             // It is told why it does not start.
             Due::Skip { planned_at, missed, .. } => {
@@ -132,9 +132,22 @@ impl ScheduleState {
             }
             Due::Hold { .. } => None,
         });
+        let named = match (self.waiting, came) {
+            // One alone waits: the newer one, which stands for the other then.
+            (Some(waits), Some(newer)) if newer.planned_at > waits.planned_at => Some(self.in_the_place(waits, newer)),
+            (waits, newer) => waits.or(newer),
+        };
         let last_planned_at = Some(self.last_planned_at.map_or(now, |last| last.max(now)));
         let waiting = named.filter(|_| *new.schedule.rhythm() != Rhythm::OnRequest);
         Self { last_planned_at, waiting, ..changed }
+    }
+
+    /// Returns a newer occurrence as one that stands for an older one as well, which waits.
+    fn in_the_place(&self, waits: Occurrence, newer: Occurrence) -> Occurrence {
+        // One that waits since before another change of the schedule is not among those that the newer one counts.
+        let is_counted = self.last_planned_at.is_none_or(|last| waits.planned_at > last);
+        let older = if is_counted { 0 } else { waits.missed.saturating_add(1) };
+        Occurrence { missed: newer.missed.saturating_add(older).min(MISSED_COUNTED_MAX), ..newer }
     }
 }
 
@@ -266,6 +279,22 @@ mod tests {
             look(&waits.rescheduled((&nightly, &morning), at("03T02:40")), &morning, "03T02:40"),
             "start 03T02:30"
         );
+    }
+
+    /// Red when a change of the schedule drops what came after an occurrence that waits, or does not count the one that waits.
+    #[test]
+    fn what_came_while_one_waited_stands_for_it_after_a_change() {
+        let (nightly, morning, noon) = (plan("30 2 * * *"), plan("0 9 * * *"), plan("0 12 * * *"));
+        let done = ScheduleState::new(nightly.id, nightly.created_at).done(&nightly, at("02T02:30"), at("02T02:31"));
+        let Some(Due::Start(first)) = done.look(&nightly, &Calendar::default(), at("03T02:31")) else { panic!() };
+        let waits = done.wait(first, at("03T02:31"));
+        let missed = |state: &ScheduleState| state.waiting.map(|waiting| waiting.missed);
+        let changed = waits.rescheduled((&nightly, &morning), at("05T08:00"));
+        assert_eq!((look(&changed, &morning, "05T08:00").as_str(), missed(&changed)), ("start 05T02:30", Some(2)));
+        // It waits on while another two of the new one come, and that is changed as well.
+        let again = changed.rescheduled((&morning, &noon), at("06T10:00"));
+        assert_eq!((look(&again, &noon, "06T10:00").as_str(), missed(&again)), ("start 06T09:00", Some(4)));
+        assert_eq!(look(&again.done(&noon, at("06T09:00"), at("06T10:00")), &noon, "06T12:00"), "start 06T12:00");
     }
 
     /// Red when an occurrence that waits since before the clock went back is started ahead of its time.

@@ -5,7 +5,7 @@ use backstay_core::domain::attempt::LeaseKey;
 use backstay_core::domain::change::ChangeRecord;
 use backstay_core::domain::id::{AgentId, ChangeId, TenantId, TokenId};
 use backstay_core::domain::token::ApiToken;
-use backstay_core::ports::access::{AccessStore, Begun, Remembered};
+use backstay_core::ports::access::{AccessStore, Answer, Begun, Remembered};
 use backstay_core::ports::store::{Page, StoreError};
 use jiff::Timestamp;
 
@@ -93,12 +93,12 @@ impl AccessStore for FakeStores {
         }))
     }
 
-    async fn answer_end(&self, wish: &Remembered, answer: Option<(u16, &str)>) -> Result<(), StoreError> {
+    async fn answer_end(&self, wish: &Remembered, answer: Option<&Answer>) -> Result<(), StoreError> {
         self.read(|rows| {
             let known = rows.answers.iter_mut().find(|(row, _)| is_same(row, wish));
             if let Some((row, began)) = known.filter(|(row, _)| row.answer.is_none()) {
                 match answer {
-                    Some((status, body)) => row.answer = Some((status, body.to_owned())),
+                    Some(answer) => row.answer = Some(answer.clone()),
                     None if *began == Some(wish.asked_at) => *began = None,
                     None => {}
                 }
