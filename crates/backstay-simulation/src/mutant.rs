@@ -31,6 +31,8 @@ pub enum Mutant {
     LateWatch,
     /// Nobody asks whether an alert is silenced.
     NoSilence,
+    /// What follows a good backup is not queued, now and then.
+    LostFollowUp,
 }
 
 impl Mutant {
@@ -49,5 +51,6 @@ impl Mutant {
         Self::DigestBeside,
         Self::LateWatch,
         Self::NoSilence,
+        Self::LostFollowUp,
     ];
 }

@@ -114,6 +114,8 @@ fn each_mutant_breaks_its_promise() {
     assert_eq!(of(Mutant::DigestBeside), Some("one digest a channel, tenant and window"));
     assert_eq!(of(Mutant::LateWatch), Some("an item past its RPO has an open alert"));
     assert_eq!(of(Mutant::NoSilence), Some("what is silenced is not told"));
+    let once = Some("what follows a good backup is queued or told once");
+    assert_eq!(of(Mutant::LostFollowUp), once);
 }
 
 #[test]

@@ -208,6 +208,12 @@ fn words(screen: &Screen, detail: &JobDetail) {
     for warning in &detail.warnings {
         screen.line(&format!("\nwarning: {}", human::shown(warning)));
     }
+    if let Some(before) = &job.follow_up_of {
+        screen.line(&format!("\nfollows job {before}"));
+    }
+    for next in &detail.followed_by {
+        screen.line(&format!("\nfollowed by job {next}"));
+    }
     if let Some(usual) = usual(detail) {
         screen.line(&format!("\nusually takes {}", human::duration(usual)));
     }
