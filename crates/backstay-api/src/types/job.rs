@@ -313,7 +313,7 @@ pub struct JobLogView {
 }
 
 /// One line of what is stored of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct JobLogLine {
     /// When.
     pub at: String,

@@ -323,13 +323,39 @@ impl QueueRead {
     }
 }
 
-/// Says which rules keep a snapshot, or when it goes.
+/// Snapshots whose forgetting is taken for granted, beside those that are unwanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ForgetWish {
+    /// None.
+    #[default]
+    None,
+    /// All of the item in the repository.
+    All,
+    /// These.
+    These(BTreeSet<SnapshotId>),
+}
+
+impl ForgetWish {
+    /// Says whether it means a snapshot; never one that a person keeps.
+    fn means(&self, row: &Snapshot) -> bool {
+        let is_free = row.pinned_at.is_none() && row.held_at.is_none();
+        is_free
+            && match self {
+                Self::None => false,
+                Self::All => true,
+                Self::These(ids) => ids.contains(&row.id),
+            }
+    }
+}
+
+/// Says which rules keep a snapshot, or when it goes; as if what is wished had been said.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn snapshot_explain(
     context: &Context,
     snapshot: &Snapshot,
+    wish: &ForgetWish,
     zone: &TimeZone,
 ) -> Result<Explanation, StoreError> {
     let now = context.schedules.clock_read().await?;
@@ -367,6 +393,9 @@ pub async fn snapshot_explain(
         if is_last {
             break;
         }
+    }
+    for row in group.iter_mut().filter(|row| wish.means(row)) {
+        row.unwanted_at = row.unwanted_at.or(Some(now));
     }
     said.verdict = verdict_of(context, snapshot, &group, now).await?;
     let Some(verdict) = &said.verdict else {

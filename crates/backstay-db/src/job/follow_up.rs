@@ -3,7 +3,7 @@
 use backstay_core::domain::job::Job;
 use backstay_core::domain::job_set::{is_complete, members};
 use backstay_core::ports::store::{FollowUp, StoreError};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Select};
 
 use super::enqueue::enqueue;
 use crate::dialect::insert_unless_taken;
@@ -41,18 +41,26 @@ pub(super) async fn follow_ups_put(
     Ok(())
 }
 
+/// Returns the question for the members of a set.
+pub(crate) fn members_question(set: &str) -> Select<job::Entity> {
+    job::Entity::find().filter(job::Column::SetId.eq(set))
+}
+
+/// Returns the question for a member of a set that has not ended.
+pub(crate) fn live_member_question(set: &str) -> Select<job::Entity> {
+    members_question(set).filter(job::Column::FinishedAt.is_null()).limit(1)
+}
+
 /// Says whether a job is in no set, or was the last that its set waited for.
 async fn completes_its_set(tx: &DatabaseTransaction, ended: &job::Model) -> Result<bool, StoreError> {
     let Some(set) = &ended.set_id else { return Ok(true) };
-    let of_set = job::Entity::find().filter(job::Column::SetId.eq(set));
-    // Most members end while others are at work: these are not read.
-    let live = of_set.clone().filter(job::Column::FinishedAt.is_null()).limit(1);
-    if live.one(tx).await.map_err(store_error)?.is_some() {
+    // Most members end while others are at work: then no more than one is read.
+    if live_member_question(set).one(tx).await.map_err(store_error)?.is_some() {
         return Ok(false);
     }
     let row = job_set::Entity::find_by_id(set).one(tx).await.map_err(store_error)?;
     let Some(row) = row else { return Ok(false) };
-    let jobs = of_set.all(tx).await.map_err(store_error)?;
+    let jobs = members_question(set).all(tx).await.map_err(store_error)?;
     let jobs = jobs.into_iter().map(job::Model::read).collect::<Result<Vec<Job>, _>>()?;
     let states: Vec<_> = members(jobs).iter().map(|job| (job.state.name(), job.state.outcome())).collect();
     Ok(is_complete(row.read()?.wanted, &states))

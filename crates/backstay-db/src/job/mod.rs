@@ -21,7 +21,7 @@ pub(crate) mod lane;
 pub(crate) mod claim;
 mod held;
 mod settle;
-mod follow_up;
+pub(crate) mod follow_up;
 pub(crate) mod rescue;
 mod cancel;
 mod lift;
