@@ -1,5 +1,6 @@
 //! Why: in words, with the values beside them.
 
+use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::rpo::Forecast;
 use backstay_core::domain::rto::RtoForecast;
 use backstay_core::managers::explain::{Explanation, ForgetWish, ItemForecast};
@@ -38,9 +39,11 @@ impl SnapshotExplainQuery {
         match self.if_forgotten.as_deref() {
             None => Ok(ForgetWish::None),
             Some("all") => Ok(ForgetWish::All),
-            Some(ids) => {
-                ids.split(',').map(|id| parse("if_forgotten", id)).collect::<Result<_, _>>().map(ForgetWish::These)
-            }
+            Some(ids) => ids
+                .split(',')
+                .map(|id| parse::<SnapshotId>("if_forgotten", id))
+                .collect::<Result<_, _>>()
+                .map(ForgetWish::These),
         }
     }
 }
