@@ -51,11 +51,15 @@ pub enum FollowUpError {
         name: Name,
     },
     /// Others name it.
-    #[error("it follows {}, by the name that it has", by.iter().map(|name| format!("plan {name}")).collect::<Vec<_>>().join(", "))]
+    #[error("it follows {}, by the name that it has", plans(by))]
     Named {
         /// Those that it follows.
         by: Vec<Name>,
     },
+}
+
+fn plans(names: &[Name]) -> String {
+    names.iter().map(|name| format!("plan {name}")).collect::<Vec<_>>().join(", ")
 }
 
 fn words(path: &[Name]) -> String {

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::declaration::DeclareError;
 use super::job::chain;
 use super::quota::{PermitError, items_permit};
-use super::request::{backup_job, newest_at};
+use super::request::backup_job;
 use crate::domain::asking::Asking;
 use crate::domain::backup::BackupTermsError;
 use crate::domain::event::{Event, EventKind};
@@ -27,6 +27,7 @@ use crate::domain::job_set::{JobSet, is_done};
 use crate::domain::name::Name;
 use crate::domain::plan::Plan;
 use crate::domain::template::{Templates, settled};
+use crate::ports::schedule::ScheduledItem;
 use crate::ports::store::{FollowUp, FollowUpJob, NamedFilter, Page, StoreError};
 
 /// Most jobs that are told to follow a job: a person reads them.
@@ -122,8 +123,12 @@ async fn line_of(context: &Context, job: &Job) -> Result<BTreeSet<PlanId>, Store
     let mut plans: BTreeSet<PlanId> = job.plan_id.into_iter().collect();
     let mut trigger = job.trigger.clone();
     while let Trigger::FollowUp(id) = trigger {
-        // What was swept is so old that nothing goes in a circle over it.
-        let Ok(before) = context.jobs.job_get(id).await else { break };
+        let before = match context.jobs.job_get(id).await {
+            Ok(before) => before,
+            // What was swept is so old that nothing goes in a circle over it.
+            Err(StoreError::NotFound { .. }) => break,
+            Err(error) => return Err(error),
+        };
         if before.plan_id.is_some_and(|plan| !plans.insert(plan)) {
             break;
         }
@@ -159,8 +164,8 @@ async fn follow_up(
     if context.schedules.schedule_get(next.id).await?.paused_at.is_some() {
         return Ok(skipped("the plan is paused"));
     }
-    let items = items_of(context, &next).await?;
-    let places: Vec<_> = items.iter().map(|item| (item.id, next.repository_id)).collect();
+    let items = context.schedules.schedule_list_items(&[next.id], now).await?;
+    let places: Vec<_> = items.iter().map(|row| (row.item.id, next.repository_id)).collect();
     match items_permit(context, next.tenant_id, &places).await {
         Ok(()) => {}
         Err(PermitError::Quota(error)) => return Ok(skipped(&chain(&error))),
@@ -175,14 +180,13 @@ async fn follow_up(
         wanted,
         created_at: now,
     });
-    let mut jobs = Vec::with_capacity(items.len());
-    for (place, item) in (0..).zip(&items) {
-        let newest_at = newest_at(context, &next, item).await?;
-        let id = asking.job_id(&item.id.to_string());
-        let made = backup_job(&next, (item, newest_at), (id, Trigger::FollowUp(job.id), now));
+    let of = |(place, row): (u32, &ScheduledItem)| {
+        let id = asking.job_id(&row.item.id.to_string());
+        let made = backup_job(&next, (&row.item, row.newest_at), (id, Trigger::FollowUp(job.id), now));
         let made = Job { set: set.as_ref().map(|set| (set.id, place)), trace: job.trace, ..made };
-        jobs.push(told(context, made, item, (&next, plan), now));
-    }
+        told(context, made, &row.item, (&next, plan), now)
+    };
+    let jobs = (0..).zip(&items).map(of).collect();
     Ok(Some(FollowUp { set, jobs, told: None }))
 }
 
@@ -204,8 +208,12 @@ async fn items_of(context: &Context, plan: &Plan) -> Result<Vec<Item>, StoreErro
 
 /// Returns what the jobs of a plan that follow a job, or the set that it is of, have their ids from.
 fn asking_of(job: &Job, next: PlanId) -> Asking {
-    let followed = job.set.map_or_else(|| job.id.to_string(), |(set, _)| set.to_string());
-    Asking::keyed(job.created_at, &followed, &next.to_string())
+    let (at, followed) = match job.set {
+        // A member that was tried again is newer than the others.
+        Some((set, _)) => (set.made_at(), set.to_string()),
+        None => (job.id.made_at(), job.id.to_string()),
+    };
+    Asking::keyed(at, &followed, &next.to_string())
 }
 
 /// Returns the jobs that follow one that has ended, as far as its plan still names theirs.

@@ -489,7 +489,7 @@ pub struct FollowUp {
 /// A job that follows another one.
 #[derive(Debug, Clone)]
 pub struct FollowUpJob {
-    /// The job, to be queued. Made before, it is there already.
+    /// The job, to be queued; one of its id that is there already stays as it is.
     pub job: Job,
     /// What is told when it is queued.
     pub enqueued: Event,

@@ -205,6 +205,10 @@ pub async fn a_set_is_followed_when_it_is_complete(stores: Stores) {
     let set = followed[0].set.unwrap().0;
     assert!(followed.iter().all(|job| job.set.unwrap().0 == set), "{places:?}");
     assert_eq!(world.jobs.set_get(set).await.unwrap().wanted, 3);
+    for ended in [leased[0].id, again.id] {
+        let after = jobs_after(&chain.ports, &world.job(ended).await).await.unwrap();
+        assert_eq!(after.len(), 3, "each member says what follows them all");
+    }
 }
 
 /// What cannot follow now is told and not started: a paused or retired plan, an item whose backup has not ended. Nothing
