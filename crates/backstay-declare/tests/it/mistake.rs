@@ -57,14 +57,14 @@ fn plans_that_cannot_follow() {
     check(&file("away", ""), &[]);
     check(
         &file("awai", ""),
-        &["4:63 there is no plan awai, neither in this file nor on the server [Did you mean `away`?]"],
+        &["4:58 there is no plan awai, neither in this file nor on the server [Did you mean `away`?]"],
     );
-    check(&file("home", ""), &["4:62 the plan home would follow itself, or one that does"]);
+    check(&file("home", ""), &["4:45 the plan home would follow itself, or one that does"]);
     check(
         &file("away", "home"),
         &[
-            "4:62 the plan home would follow itself, or one that does",
-            "5:62 the plan away would follow itself, or one that does",
+            "4:45 the plan home would follow itself, or one that does",
+            "5:45 the plan away would follow itself, or one that does",
         ],
     );
 }

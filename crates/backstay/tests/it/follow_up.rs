@@ -112,7 +112,7 @@ fn what_cannot_follow_is_refused() {
         assert_eq!((ran.code, ran.err.contains(words)), (Some(20), true), "{words}: {ran:?}");
     };
     check(apply(&place, "docs-far", "docs"), "the plan docs-far would follow itself, or one that does");
-    check(apply(&place, "docs-fra", ""), "Did you mean `docs-far`?");
+    check(apply(&place, "moon", ""), "there is no plan moon, neither in this file nor on the server");
     let update = |plan: &str, option: &str, value: &str| place.run(&["plan", "update", plan, option, value]);
     check(
         update("docs-far", "--follow-up", "docs"),
