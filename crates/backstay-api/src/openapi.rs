@@ -22,7 +22,7 @@ use crate::types::change::{ChainQuery, ChainView, ChangeView};
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventStreamQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
-use crate::types::explain::{ExplainQuery, ExplainView};
+use crate::types::explain::{ExplainQuery, ExplainView, SnapshotExplainQuery};
 use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
 use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
@@ -204,9 +204,10 @@ fn shape(operation: Operation) -> Shape {
         Operation::JobShow => takes_none(body::<JobDetail>()),
         Operation::JobLog => takes_none(body::<JobLogView>()),
         Operation::JobCancel | Operation::JobRetry => takes_none(body::<JobView>()),
-        Operation::PlanExplain | Operation::ItemExplain | Operation::JobExplain | Operation::SnapshotExplain => {
+        Operation::PlanExplain | Operation::ItemExplain | Operation::JobExplain => {
             takes_query::<ExplainQuery>(body::<ExplainView>())
         }
+        Operation::SnapshotExplain => takes_query::<SnapshotExplainQuery>(body::<ExplainView>()),
         Operation::CapsShow => takes_none(body::<CapsView>()),
         Operation::CapsPut => takes_body::<CapsPut>(body::<CapsView>()),
         Operation::JobLease => takes_body::<LeaseAsk>(body::<LeaseGiven>()),

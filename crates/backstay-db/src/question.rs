@@ -15,6 +15,7 @@ use crate::facts::facts_question;
 use crate::history::{event_page_question, event_question, newest_good_question, snapshot_question};
 use crate::job::claim::{behind, named_question, question, queue};
 use crate::job::exclusion::{Exclusions, waiting_question};
+use crate::job::follow_up::{live_member_question, members_question};
 use crate::job::hint::Low;
 use crate::job::lane::lanes_question;
 use crate::job::look::durations_question;
@@ -120,6 +121,8 @@ pub fn all(backend: DbBackend, asked: Asked) -> Vec<(&'static str, Statement)> {
         ),
         ("what a backup needs", backend.build(&facts_question(&place))),
         ("wake", wake_question(asked.now).build(backend)),
+        ("members of a set", members_question(&asked.plan.to_string()).build(backend)),
+        ("a member of a set that lives", live_member_question(&asked.plan.to_string()).build(backend)),
         ("jobs", jobs(any)),
         ("jobs of a plan", jobs(JobFilter { plan_id: Some(asked.plan), ..any })),
         ("jobs of an item", jobs(JobFilter { item_id: item, ..any })),

@@ -13,6 +13,7 @@ use backstay_core::domain::hook::{Hook, Hooks};
 use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::job::{Instruction, JobKind, Reconciliation, Target};
 use backstay_core::domain::lease::STALL_LIMIT;
+use backstay_core::domain::name::Name;
 use backstay_core::domain::proof::Slice;
 use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retention::{Count, RetentionPolicy, Within};
@@ -226,6 +227,8 @@ pub(crate) struct BackupTermsTwin {
     hooks: Option<HooksTwin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stall_limit_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    follow_ups: Vec<String>,
 }
 
 /// Twin of [`Hooks`].
@@ -271,24 +274,34 @@ impl HooksTwin {
     }
 }
 
+fn names_cell(names: &[Name]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+fn names_read(row: Row<'_>, column: &str, names: &[String]) -> Result<Vec<Name>, StoreError> {
+    names.iter().map(|name| row.parse(column, name)).collect()
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
 impl BackupTermsTwin {
     pub(crate) fn of(terms: &BackupTerms) -> Self {
-        let BackupTerms { priority, accept_unread, skip_if_unchanged, hooks, stall_limit } = terms.clone();
+        let BackupTerms { priority, accept_unread, skip_if_unchanged, hooks, stall_limit, follow_ups } = terms.clone();
         let hooks = (!hooks.is_empty()).then(|| HooksTwin::of(&hooks));
         let stall_limit_ms = (stall_limit != STALL_LIMIT).then(|| ms_cell(stall_limit));
-        Self { priority, accept_unread, skip_if_unchanged, hooks, stall_limit_ms }
+        let follow_ups = names_cell(&follow_ups);
+        Self { priority, accept_unread, skip_if_unchanged, hooks, stall_limit_ms, follow_ups }
     }
 
     pub(crate) fn read(self, row: Row<'_>) -> Result<BackupTerms, StoreError> {
-        let Self { priority, accept_unread, skip_if_unchanged, hooks, stall_limit_ms } = self;
+        let Self { priority, accept_unread, skip_if_unchanged, hooks, stall_limit_ms, follow_ups } = self;
         let hooks = hooks.map(|hooks| hooks.read(row)).transpose()?.unwrap_or_default();
         let stall_limit = stall_limit_ms.map(|ms| row.count("backup_json", ms).map(Duration::from_millis));
         let stall_limit = stall_limit.transpose()?.unwrap_or(STALL_LIMIT);
-        Ok(BackupTerms { priority, accept_unread, skip_if_unchanged, hooks, stall_limit })
+        let follow_ups = names_read(row, "backup_json", &follow_ups)?;
+        Ok(BackupTerms { priority, accept_unread, skip_if_unchanged, hooks, stall_limit, follow_ups })
     }
 }
 
@@ -322,6 +335,8 @@ pub(crate) struct SaidTwin {
     hooks: Option<HooksTwin>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stall_limit_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follow_ups: Option<Vec<String>>,
 }
 
 impl SaidTwin {
@@ -340,12 +355,14 @@ impl SaidTwin {
             skip_if_unchanged: said.skip_if_unchanged,
             hooks: said.hooks.as_ref().map(HooksTwin::of),
             stall_limit_ms: said.stall_limit.map(ms_cell),
+            follow_ups: said.follow_ups.as_deref().map(names_cell),
         }
     }
 
     pub(crate) fn read(self, row: Row<'_>) -> Result<Said, StoreError> {
         let ms = |ms: Option<i64>| ms.map(|ms| row.count("said_json", ms).map(Duration::from_millis)).transpose();
         let catch_up = self.catch_up.as_deref().map(|word| row.word("said_json", word, CatchUp::from_word));
+        let follow_ups = self.follow_ups.map(|names| names_read(row, "said_json", &names));
         Ok(Said {
             rhythm: self.rhythm.map(|rhythm| rhythm.read(row, "said_json")).transpose()?,
             time_zone: self.time_zone,
@@ -360,6 +377,7 @@ impl SaidTwin {
             skip_if_unchanged: self.skip_if_unchanged,
             hooks: self.hooks.map(|hooks| hooks.read(row)).transpose()?,
             stall_limit: ms(self.stall_limit_ms)?,
+            follow_ups: follow_ups.transpose()?,
         })
     }
 }

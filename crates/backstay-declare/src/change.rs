@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::file::{Declared, Missing};
 use crate::mistake::Mistake;
 use crate::nouns::{Ending, Noun};
-use crate::refer::Above;
+use crate::refer::{Above, Follows};
 use crate::row::{Found, Key, Record, Wanted, leaves};
 
 /// A key that is said otherwise.
@@ -187,7 +187,9 @@ pub fn changes(declared: &Declared, found: &[Found], missing: Missing, now: Time
     let there: BTreeMap<&Key, &Found> = found.iter().map(|row| (&row.key, row)).collect();
     let above = Above::of(declared.rows.iter().map(|row| (&row.key, &row.record)));
     let mut wanted: Vec<&Wanted> = declared.rows.iter().collect();
-    wanted.sort_by_cached_key(|row| (row.key.noun, above.depth(&row.key)));
+    let follows = Follows::of(declared.rows.iter().map(|row| (&row.key, &row.record)));
+    // A plan comes after those that follow it: they are named, so they must be there.
+    wanted.sort_by_cached_key(|row| (row.key.noun, above.depth(&row.key), follows.depth(&row.key)));
     for row in &wanted {
         one(row, there.get(&row.key).copied(), now, &mut all);
     }

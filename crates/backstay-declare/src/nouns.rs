@@ -227,6 +227,12 @@ const BACKUP: &[Field] = &[
         "How long a backup may make no progress, such as `2h`: then it is stopped and has failed; `30m` when nobody \
          says it.",
     ),
+    Field::new(
+        "follow_ups",
+        Shape::List(&Shape::Name),
+        "Plans of the tenant that back up after each of its backups that ended complete or unchanged, such as \
+         `[offsite]`. Taken whole.",
+    ),
 ];
 
 /// What plans and templates say alike.

@@ -1,5 +1,5 @@
-//! What a file names: that each name is there, in the file or on the server, and that templates do not stand above
-//! themselves.
+//! What a file names: that each name is there, in the file or on the server, and that neither templates stand above
+//! themselves nor plans follow themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,9 +22,9 @@ fn named(wanted: &Wanted) -> Vec<(String, Key)> {
     match wanted.key.noun {
         Noun::Plan => {
             let all = [(Noun::Source, "source"), (Noun::Repository, "repository"), (Noun::Template, "template")];
-            all.into_iter().filter_map(|(noun, path)| one(noun, path)).collect()
+            all.into_iter().filter_map(|(noun, path)| one(noun, path)).chain(followed(wanted)).collect()
         }
-        Noun::Template => one(Noun::Template, "above").into_iter().collect(),
+        Noun::Template => one(Noun::Template, "above").into_iter().chain(followed(wanted)).collect(),
         Noun::Repository => one(Noun::Storage, "storage").into_iter().collect(),
         Noun::Channel => {
             let rules = wanted.record.get("rules").and_then(Value::as_array).into_iter().flatten().enumerate();
@@ -50,6 +50,20 @@ fn named(wanted: &Wanted) -> Vec<(String, Key)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Returns the plans that follow: where it says so, and whom.
+fn followed(wanted: &Wanted) -> impl Iterator<Item = (String, Key)> {
+    let names = follow_ups(&wanted.record).into_iter().flatten().enumerate();
+    names.filter_map(|(at, name)| {
+        let key = Key::new(Noun::Plan, wanted.key.tenant.as_deref(), name.as_str()?);
+        Some((format!("backup.follow_ups.{at}"), key))
+    })
+}
+
+/// Returns what a plan or a template says of the plans that follow; none when it says nothing.
+fn follow_ups(record: &Record) -> Option<&Vec<Value>> {
+    record.get("backup")?.get("follow_ups")?.as_array()
 }
 
 /// Returns the repository that `NAME` or `TENANT/NAME` means.
@@ -82,6 +96,14 @@ pub fn check(declared: &Declared, found: &[Found], missing: Missing) -> Vec<Mist
     let turning = declared.rows.iter().filter(|row| row.key.noun == Noun::Template && above.depth(&row.key).is_none());
     mistakes
         .extend(turning.map(|row| Mistake::new(row.place("above"), format!("the {} stands above itself", row.key))));
+    let follows = Follows::of(declared.rows.iter().map(|row| (&row.key, &row.record)));
+    let turning = declared.rows.iter().filter(|row| row.key.noun == Noun::Plan && follows.depth(&row.key).is_none());
+    mistakes.extend(turning.map(|row| {
+        let told = format!("the {} would follow itself, or one that does", row.key);
+        let own = follow_ups(&row.record).is_some();
+        Mistake::new(row.place(if own { "backup.follow_ups" } else { "template" }), told)
+            .hint("A plan that says `backup: {follow_ups: []}` is followed by none.")
+    }));
     mistakes
 }
 
@@ -122,6 +144,47 @@ impl<'a> Above<'a> {
             match self.0.get(at) {
                 Some(next) => at = next,
                 None => return Some(depth),
+            }
+        }
+        None
+    }
+}
+
+/// Which plans follow which, by themselves or by their templates.
+#[derive(Debug, Default)]
+pub struct Follows<'a>(BTreeMap<&'a Key, Vec<Key>>);
+
+impl<'a> Follows<'a> {
+    /// Looks at records.
+    pub fn of(rows: impl Iterator<Item = (&'a Key, &'a Record)>) -> Self {
+        let rows: BTreeMap<&Key, &Record> = rows.collect();
+        let said = |key: &Key| {
+            // The nearest that says it; as many stand above one another as there are rows, at most.
+            let (mut at, mut path) = (key.clone(), "template");
+            for _ in 0..rows.len() {
+                let record = rows.get(&at)?;
+                if let Some(names) = follow_ups(record) {
+                    return Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>());
+                }
+                at = Key::new(Noun::Template, key.tenant.as_deref(), record.get(path)?.as_str()?);
+                path = "above";
+            }
+            None
+        };
+        let of = |key: &'a Key| {
+            let names = said(key).unwrap_or_default();
+            (key, names.iter().map(|name| Key { name: name.clone(), ..key.clone() }).collect())
+        };
+        Self(rows.keys().filter(|key| key.noun == Noun::Plan).map(|key| of(key)).collect())
+    }
+
+    /// Returns how many follow one another behind a plan; none when that never ends.
+    pub fn depth(&self, key: &Key) -> Option<usize> {
+        let mut layer = BTreeSet::from([key]);
+        for depth in 0..=self.0.len() {
+            layer = layer.into_iter().filter_map(|key| self.0.get(key)).flatten().collect();
+            if layer.is_empty() {
+                return Some(depth);
             }
         }
         None

@@ -46,6 +46,7 @@ pub(crate) struct JobSeen {
     pub(crate) token: i64,
     pub(crate) outcome: Option<String>,
     pub(crate) occurrence_at: Option<i64>,
+    pub(crate) follow_up_of: Option<String>,
     pub(crate) created_at: i64,
 }
 
@@ -84,6 +85,10 @@ pub struct Ledger {
     ticks: HashMap<String, i64>,
     /// The job of each item and occurrence.
     occurrences: HashMap<(String, i64), String>,
+    /// How often plans ended well that are followed.
+    followed: u64,
+    /// How often what follows was queued, or told not to be.
+    follow_ups: u64,
     /// How often each job's end was told, by word.
     told: HashMap<String, Vec<String>>,
     /// Place and hash of each tenant's newest event.
@@ -115,6 +120,8 @@ pub struct Ledger {
 pub struct Counts {
     /// Jobs that were enqueued.
     pub jobs: u64,
+    /// Of them, those that follow others.
+    pub follow_ups: u64,
     /// Leases that were lost and rescued.
     pub rescued: u64,
     /// Snapshots with a row.
@@ -167,6 +174,8 @@ impl Ledger {
             due: HashMap::new(),
             ticks: HashMap::new(),
             occurrences: HashMap::new(),
+            followed: 0,
+            follow_ups: 0,
             told: HashMap::new(),
             chains: HashMap::new(),
             good: HashMap::new(),
@@ -210,6 +219,7 @@ impl Ledger {
         self.ends(&changed)?;
         self.within_quota(&changed)?;
         self.marked_stay(&written)?;
+        self.followed(&changed)?;
         self.snapshots_since(&written)?;
         self.confirmed_since(&written)?;
         self.notices_since(&written)?;

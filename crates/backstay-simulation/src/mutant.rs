@@ -39,6 +39,8 @@ pub enum Mutant {
     NoQuota,
     /// Retention knows neither pins nor holds.
     NoMarks,
+    /// What follows a good backup is not queued, now and then.
+    LostFollowUp,
 }
 
 impl Mutant {
@@ -61,5 +63,6 @@ impl Mutant {
         Self::NoCaps,
         Self::NoQuota,
         Self::NoMarks,
+        Self::LostFollowUp,
     ];
 }

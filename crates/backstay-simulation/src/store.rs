@@ -354,6 +354,11 @@ impl JobStore for SteppedStore {
             let silent = Settlement { event: None, ..settlement.clone() };
             return self.writes("job_settle", self.database.job_settle(lease, &silent)).await;
         }
+        let follows = !settlement.follow_ups.is_empty();
+        if follows && self.is(Mutant::LostFollowUp) && self.stage.dice.chance(EVENTS_LOST) {
+            let alone = Settlement { follow_ups: Vec::new(), ..settlement.clone() };
+            return self.writes("job_settle", self.database.job_settle(lease, &alone)).await;
+        }
         self.writes("job_settle", self.database.job_settle(lease, settlement)).await
     }
     async fn job_list_lost(&self, stall_limit: Duration, rows_max: u32) -> Result<Vec<LostLease>, StoreError> {

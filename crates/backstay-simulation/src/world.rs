@@ -9,6 +9,7 @@ use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::channel::{Channel, ChannelKind, ChannelRule, ChannelSettings, Window};
 use backstay_core::domain::id::{ChannelId, ItemId, PlanId, RepositoryId, SourceId, TenantId};
 use backstay_core::domain::item::Item;
+use backstay_core::domain::name::Name;
 use backstay_core::domain::plan::Plan;
 use backstay_core::domain::repository::Repository;
 use backstay_core::domain::retention::{Count, RetentionPolicy};
@@ -207,18 +208,27 @@ struct Wish {
     keep_last: u32,
     /// Whether what did not change is confirmed, and what the simulated source keeps locked is accepted.
     is_lenient: bool,
+    /// The plan that follows it, by its number.
+    followed_by: Option<usize>,
+}
+
+/// Returns the name of a plan by its number.
+fn plan_name(number: usize) -> Name {
+    format!("plan-{number}").parse().expect("names of the simulation are names")
 }
 
 impl Wish {
     fn backup(&self) -> BackupTerms {
+        let follow_ups = self.followed_by.map(plan_name).into_iter().collect();
         match self.is_lenient {
             true => BackupTerms {
                 priority: 1,
                 accept_unread: vec![LOCKED.to_owned()],
                 skip_if_unchanged: true,
+                follow_ups,
                 ..BackupTerms::default()
             },
-            false => BackupTerms::default(),
+            false => BackupTerms { follow_ups, ..BackupTerms::default() },
         }
     }
 }
@@ -236,10 +246,11 @@ const fn wish(tenant: usize, rhythm: &'static str, zone: &'static str, items: us
         rpo_hours: 24 * 5,
         keep_last: 1,
         is_lenient: false,
+        followed_by: None,
     }
 }
 
-/// The plans of a year: cron in zones with and without summer time, intervals, both keys of overlap.
+/// The plans of a year: cron in zones with and without summer time, intervals, both keys of overlap, one that follows.
 fn wishes() -> Vec<Wish> {
     vec![
         // In the hour that summer time leaves out, and that winter time has twice.
@@ -248,6 +259,7 @@ fn wishes() -> Vec<Wish> {
             jitter_secs: 900,
             catch_up: CatchUp::Never,
             rpo_hours: 24 * 8,
+            followed_by: Some(6),
             ..wish(0, "0 22 * * 1", "America/New_York", 1)
         },
         Wish { overlap: OverlapKey::Tenant, window_secs: 1_800, ..wish(1, "every 36h", "UTC", 1) },
@@ -264,6 +276,8 @@ fn wishes() -> Vec<Wish> {
             ..wish(1, "0 5 1 * *", "Asia/Kolkata", 1)
         },
         Wish { jitter_secs: 60, rpo_hours: 24 * 9, keep_last: 3, ..wish(2, "every 7d", "UTC", 2) },
+        // No schedule: it follows another one.
+        Wish { rpo_hours: 24 * 40, keep_last: 2, ..wish(0, "", "UTC", 1) },
     ]
 }
 
@@ -312,7 +326,7 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
         let plan = Plan {
             id: PlanId::new(now, ten_bytes(dice)),
             tenant_id,
-            name: name(format!("plan-{number}")),
+            name: plan_name(number),
             source_id: source.id,
             repository_id: repositories[wish.tenant].id,
             schedule: schedule.with_start_window(Duration::from_secs(wish.window_secs)).with_catch_up(wish.catch_up),

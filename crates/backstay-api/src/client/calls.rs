@@ -9,7 +9,7 @@ use crate::types::change::{ChainQuery, ChainView, ChangeView};
 use crate::types::channel::{ChannelCreate, ChannelUpdate, ChannelView};
 use crate::types::event::{EventQuery, EventStreamQuery, EventView};
 use crate::types::evidence::{EvidenceQuery, EvidenceView};
-use crate::types::explain::{ExplainQuery, ExplainView};
+use crate::types::explain::{ExplainQuery, ExplainView, SnapshotExplainQuery};
 use crate::types::job::{JobAccepted, JobDetail, JobLogView, JobQuery, JobView};
 use crate::types::job_set::{JobSetDetail, JobSetView};
 use crate::types::kind::KindView;
@@ -239,7 +239,7 @@ calls! {
     /// Says why a job exists, and when it starts.
     job_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(JobExplain, id, query);
     /// Says why a snapshot is kept, or goes.
-    snapshot_explain(id: &str, query: &ExplainQuery) -> ExplainView = ask(SnapshotExplain, id, query);
+    snapshot_explain(id: &str, query: &SnapshotExplainQuery) -> ExplainView = ask(SnapshotExplain, id, query);
     /// Returns how many jobs may run at a time.
     caps_show() -> CapsView = get(CapsShow, "");
     /// Changes how many jobs may run at a time.

@@ -1,13 +1,14 @@
 //! Why: in words, with the values beside them.
 
+use backstay_core::domain::id::SnapshotId;
 use backstay_core::domain::rpo::Forecast;
 use backstay_core::domain::rto::RtoForecast;
-use backstay_core::managers::explain::{Explanation, ItemForecast};
+use backstay_core::managers::explain::{Explanation, ForgetWish, ItemForecast};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::wire::ms;
+use super::wire::{WireError, ms, parse};
 
 /// In which time zone the words tell moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -15,6 +16,36 @@ pub struct ExplainQuery {
     /// A zone of the IANA's list, such as `Europe/Berlin`; UTC when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+}
+
+/// In which time zone the words about a snapshot tell moments, and what they take for granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+pub struct SnapshotExplainQuery {
+    /// A zone of the IANA's list, such as `Europe/Berlin`; UTC when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// As if somebody had wanted these of its item and repository forgotten: `all`, or ids with commas between. What is
+    /// pinned or under a legal hold stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_forgotten: Option<String>,
+}
+
+impl SnapshotExplainQuery {
+    /// Returns whose forgetting is taken for granted.
+    ///
+    /// # Errors
+    /// What is no id of a snapshot.
+    pub fn wish(&self) -> Result<ForgetWish, WireError> {
+        match self.if_forgotten.as_deref() {
+            None => Ok(ForgetWish::None),
+            Some("all") => Ok(ForgetWish::All),
+            Some(ids) => ids
+                .split(',')
+                .map(|id| parse::<SnapshotId>("if_forgotten", id))
+                .collect::<Result<_, _>>()
+                .map(ForgetWish::These),
+        }
+    }
 }
 
 /// Why something is as it is.

@@ -53,6 +53,9 @@ pub struct JobView {
     pub target_path: Option<String>,
     /// Why it exists: `occurrence`, `request` or `follow_up`.
     pub trigger: String,
+    /// Id of the job that it follows, by another plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up_of: Option<String>,
     /// When its item breaches the RPO.
     pub breach_at: String,
     /// Number of its newest attempt; zero before the first.
@@ -114,10 +117,10 @@ impl JobView {
             }
             Instruction::Verify { snapshot_id, .. } => (Some(snapshot_id.to_string()), None),
         };
-        let trigger = match job.trigger {
-            Trigger::Occurrence(_) => "occurrence",
-            Trigger::Request => "request",
-            Trigger::FollowUp(_) => "follow_up",
+        let (trigger, follow_up_of) = match job.trigger {
+            Trigger::Occurrence(_) => ("occurrence", None),
+            Trigger::Request => ("request", None),
+            Trigger::FollowUp(id) => ("follow_up", Some(id.to_string())),
         };
         Self {
             id: job.id.to_string(),
@@ -135,6 +138,7 @@ impl JobView {
             snapshot_id,
             target_path,
             trigger: trigger.to_owned(),
+            follow_up_of,
             breach_at: job.breach_at.to_string(),
             attempt: job.attempt_token.0,
             counts: job.counts.into(),
@@ -204,6 +208,9 @@ pub struct JobDetail {
     /// What it warned of, when it has ended: what went wrong beside its work.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Ids of the jobs that follow it, by other plans.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed_by: Vec<String>,
 }
 
 /// How far a job is.
@@ -306,7 +313,7 @@ pub struct JobLogView {
 }
 
 /// One line of what is stored of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct JobLogLine {
     /// When.
     pub at: String,

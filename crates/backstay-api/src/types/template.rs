@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use backstay_core::domain::backup::BackupTerms;
 use backstay_core::domain::hook::{Hook, Hooks};
+use backstay_core::domain::name::Name;
 use backstay_core::domain::schedule::{CatchUp, OverlapKey, Rhythm, Schedule};
 use backstay_core::domain::template::{Said, Template};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::retention::RetentionView;
-use super::wire::{WireError, change, ms, word, wrong};
+use super::wire::{WireError, change, ms, parse, word, wrong};
 
 /// When a plan's items are backed up: by `cron`, by `every_ms`, or by request alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -107,6 +108,11 @@ pub struct BackupTermsView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 5000, maximum = 86400000)]
     pub stall_limit_ms: Option<u64>,
+    /// Names of plans of the tenant that back up after each backup that ended complete or unchanged. Taken whole; none when
+    /// nobody says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 20)]
+    pub follow_ups: Option<Vec<String>>,
 }
 
 /// Commands that an agent runs around a backup.
@@ -167,6 +173,7 @@ impl From<&Said> for BackupTermsView {
             skip_if_unchanged: said.skip_if_unchanged,
             hooks: said.hooks.as_ref().map(HooksView::from),
             stall_limit_ms: said.stall_limit.map(ms),
+            follow_ups: said.follow_ups.as_ref().map(|names| names.iter().map(ToString::to_string).collect()),
         }
     }
 }
@@ -179,6 +186,9 @@ impl From<&BackupTerms> for BackupTermsView {
             skip_if_unchanged: Some(terms.skip_if_unchanged),
             hooks: Some((&terms.hooks).into()),
             stall_limit_ms: Some(ms(terms.stall_limit)),
+            // Clients of before there were follow-ups know no such word.
+            follow_ups: (!terms.follow_ups.is_empty())
+                .then(|| terms.follow_ups.iter().map(ToString::to_string).collect()),
         }
     }
 }
@@ -220,6 +230,8 @@ impl SaidView {
     pub fn read(&self) -> Result<Said, WireError> {
         let schedule = self.schedule.clone().unwrap_or_default();
         let backup = self.backup.clone().unwrap_or_default();
+        let names = |texts: Vec<String>| texts.iter().map(|text| parse("backup.follow_ups", text)).collect();
+        let follow_ups: Option<Result<Vec<Name>, WireError>> = backup.follow_ups.map(names);
         let overlap = schedule.overlap.as_deref().map(|text| word("schedule.overlap", text, OverlapKey::from_word));
         let catch_up = schedule.catch_up.as_deref().map(|text| word("schedule.catch_up", text, CatchUp::from_word));
         Ok(Said {
@@ -236,6 +248,7 @@ impl SaidView {
             skip_if_unchanged: backup.skip_if_unchanged,
             hooks: backup.hooks.as_ref().map(HooksView::read),
             stall_limit: backup.stall_limit_ms.map(Duration::from_millis),
+            follow_ups: follow_ups.transpose()?,
         })
     }
 }

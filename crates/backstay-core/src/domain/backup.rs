@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::follow_up::FollowUpError;
 use super::hook::{HookError, Hooks};
 use super::id::SnapshotId;
 use super::lease::STALL_LIMIT;
+use super::name::Name;
 
 /// Most patterns of what may stay unread.
 pub const ACCEPT_UNREAD_MAX: usize = 100;
@@ -34,6 +36,8 @@ pub struct BackupTerms {
     pub hooks: Hooks,
     /// How long it may make no progress: then its agent stops it, and it has failed.
     pub stall_limit: Duration,
+    /// Plans of the tenant that back up after each of its backups that ended complete or unchanged.
+    pub follow_ups: Vec<Name>,
 }
 
 impl Default for BackupTerms {
@@ -44,6 +48,7 @@ impl Default for BackupTerms {
             skip_if_unchanged: false,
             hooks: Hooks::default(),
             stall_limit: STALL_LIMIT,
+            follow_ups: Vec::new(),
         }
     }
 }
@@ -74,6 +79,9 @@ pub enum BackupTermsError {
     /// A hook cannot be.
     #[error(transparent)]
     Hook(#[from] HookError),
+    /// What follows cannot be.
+    #[error(transparent)]
+    FollowUp(#[from] FollowUpError),
     /// It is out of its range.
     #[error("{} s is not from {} s to a day", given.as_secs_f64(), STALL_LIMIT_MIN.as_secs())]
     StallLimit {
@@ -89,6 +97,7 @@ impl BackupTermsError {
             Self::Priority { .. } => "backup.priority".to_owned(),
             Self::Many { .. } => "backup.accept_unread".to_owned(),
             Self::Pattern { index, .. } => format!("backup.accept_unread[{index}]"),
+            Self::FollowUp(_) => "backup.follow_ups".to_owned(),
             Self::Hook(error) => format!("backup.hooks.{}", error.field),
             Self::StallLimit { .. } => "backup.stall_limit".to_owned(),
         }

@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod anomaly;
 pub mod hook;
+pub mod follow_up;
 pub mod job;
 pub mod lease;
 pub mod attempt;

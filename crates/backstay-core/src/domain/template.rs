@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::backup::{BackupTerms, BackupTermsError, accept_unread_judge, priority_judge, stall_limit_judge};
 use super::digest::time_words;
+use super::follow_up;
 use super::hook::Hooks;
 use super::id::{TemplateId, TenantId};
 use super::lease::STALL_LIMIT;
@@ -117,6 +118,11 @@ values! {
     hooks: Hooks = Hooks::default(), Hooks::words;
     /// How long a backup may make no progress.
     stall_limit: Duration = STALL_LIMIT, |length: &Duration| time_words(*length);
+    /// Plans that back up after a good backup. A list is taken whole.
+    follow_ups: Vec<Name> = Vec::new(), |names: &Vec<Name>| match names.as_slice() {
+        [] => "nothing".to_owned(),
+        names => names.iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
+    };
 }
 
 fn pick<T: Clone>(plan: &Said, templates: &[(Name, Said)], of: impl Fn(&Said) -> Option<&T>, default: T) -> Value<T> {
@@ -148,6 +154,7 @@ impl Said {
             skip_if_unchanged: Some(backup.skip_if_unchanged),
             hooks: Some(backup.hooks.clone()),
             stall_limit: Some(backup.stall_limit),
+            follow_ups: Some(backup.follow_ups.clone()),
         }
     }
 
@@ -167,6 +174,7 @@ impl Said {
         self.priority.map_or(Ok(()), priority_judge)?;
         self.accept_unread.as_deref().map_or(Ok(()), accept_unread_judge)?;
         self.hooks.as_ref().map_or(Ok(()), Hooks::judge)?;
+        self.follow_ups.as_deref().map_or(Ok(()), follow_up::judge_list)?;
         self.stall_limit.map_or(Ok(()), stall_limit_judge)
     }
 }
@@ -190,6 +198,7 @@ impl Effective {
             skip_if_unchanged: self.skip_if_unchanged.value,
             hooks: self.hooks.value.clone(),
             stall_limit: self.stall_limit.value,
+            follow_ups: self.follow_ups.value.clone(),
         }
     }
 }

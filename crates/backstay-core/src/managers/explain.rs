@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use super::anomaly;
 use super::context::Context;
 use super::fit::warnings;
+use super::follow_up;
 use super::forecast::{Ahead, expected};
 use super::retention::verdict_of;
 use super::{schedule, skipped};
@@ -19,7 +20,7 @@ use crate::domain::explain::{self, Place, Queue, Running};
 use crate::domain::fairness::{Candidate, Rules};
 use crate::domain::id::{JobId, PlanId, SnapshotId};
 use crate::domain::item::Item;
-use crate::domain::job::{Instruction, Job, JobKind, JobState, Outcome};
+use crate::domain::job::{Instruction, Job, JobKind, JobState, Outcome, Trigger};
 use crate::domain::overlap::Meeting;
 use crate::domain::plan::Plan;
 use crate::domain::proof::{DrillRate, Slice};
@@ -123,6 +124,7 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
     if let Some(at) = state.last_planned_at {
         said.lines.extend(skipped::of_plan(context, plan, at).await?);
     }
+    said.lines.extend(follow_up::words(context, plan).await?);
     said.starts = next(&planned, now, STARTS_SHOWN).into_iter().map(|(_, start_at)| start_at).collect();
     said.held = calendar.held(plan.tenant_id, now).map(|held| held.reason);
     if let Some(found) = anomaly::of_plan(context, plan.id).await? {
@@ -238,6 +240,11 @@ pub async fn job_explain(context: &Context, job: &Job, zone: &TimeZone) -> Resul
     let is_due = matches!(job.state, JobState::Queued { not_before } if not_before <= now);
     let found = if is_due { QueueRead::read(context).await?.place(job.id, now) } else { Found::default() };
     said.lines = explain::job(&job.trigger, &job.state, found.place.as_ref(), now, zone);
+    if let (Trigger::FollowUp(before), Some(first)) = (&job.trigger, said.lines.first_mut())
+        && let Some(why) = follow_up::why(context, *before).await
+    {
+        *first = why;
+    }
     if let (Instruction::Verify { slice: Some(slice), .. }, Some(why)) = (&job.instruction, said.lines.first_mut()) {
         let Slice { number, of } = slice;
         *why =
@@ -316,13 +323,39 @@ impl QueueRead {
     }
 }
 
-/// Says which rules keep a snapshot, or when it goes.
+/// Snapshots whose forgetting is taken for granted, beside those that are unwanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ForgetWish {
+    /// None.
+    #[default]
+    None,
+    /// All of the item in the repository.
+    All,
+    /// These.
+    These(BTreeSet<SnapshotId>),
+}
+
+impl ForgetWish {
+    /// Says whether it means a snapshot; never one that a person keeps.
+    fn means(&self, row: &Snapshot) -> bool {
+        let is_free = row.pinned_at.is_none() && row.held_at.is_none();
+        is_free
+            && match self {
+                Self::None => false,
+                Self::All => true,
+                Self::These(ids) => ids.contains(&row.id),
+            }
+    }
+}
+
+/// Says which rules keep a snapshot, or when it goes; as if what is wished had been said.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn snapshot_explain(
     context: &Context,
     snapshot: &Snapshot,
+    wish: &ForgetWish,
     zone: &TimeZone,
 ) -> Result<Explanation, StoreError> {
     let now = context.schedules.clock_read().await?;
@@ -360,6 +393,9 @@ pub async fn snapshot_explain(
         if is_last {
             break;
         }
+    }
+    for row in group.iter_mut().filter(|row| wish.means(row)) {
+        row.unwanted_at = row.unwanted_at.or(Some(now));
     }
     said.verdict = verdict_of(context, snapshot, &group, now).await?;
     let Some(verdict) = &said.verdict else {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::adopt;
 use super::anomaly;
 use super::context::Context;
+use super::follow_up;
 use super::lease::job_in_hand;
 use super::missing;
 use super::request::short;
@@ -77,6 +78,7 @@ impl JobManager {
             warnings: Vec::new(),
             suspicion: None,
             event: None,
+            follow_ups: Vec::new(),
         };
         match result {
             JobResult::BackedUp { outcome, snapshot, counts, unread, warning } => {
@@ -143,6 +145,7 @@ impl JobManager {
             JobResult::Cancelled => rows.state = JobState::Cancelled { finished_at: now },
         }
         rows.event = self.event_of(job, &rows);
+        rows.follow_ups = follow_up::after(&self.context, job, &rows.state, now).await?;
         Ok(rows)
     }
 
@@ -319,6 +322,7 @@ impl Jobs for JobManager {
             warnings: Vec::new(),
             suspicion: None,
             event: None,
+            follow_ups: Vec::new(),
         };
         match self.context.jobs.job_settle(lease, &rows).await {
             // Its answer was lost on the way, and it is told again.

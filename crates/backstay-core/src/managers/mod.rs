@@ -40,6 +40,7 @@ pub mod channel;
 pub mod alert;
 pub mod watch;
 pub mod follow;
+pub mod follow_up;
 pub mod monitor;
 pub mod ping;
 pub mod digest;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::declaration::{DeclareError, RPO_MIN};
+use super::follow_up;
 use super::retry::plan_lift;
 use crate::domain::adoption::FOREIGN_KIND;
 use crate::domain::backup::BackupTerms;
@@ -65,10 +66,12 @@ pub async fn templates(context: &Context, tenant: TenantId) -> Result<Templates,
     Ok(template::of_tenant(context.declarations.template_list(Some(tenant)).await?, tenant))
 }
 
-/// Returns a plan with the values that hold.
-async fn settle(context: &Context, plan: Plan) -> Result<Plan, DeclareError> {
+/// Returns a plan with the values that hold, in the place of the one that was seen.
+async fn settle(context: &Context, plan: Plan, seen: Option<&Plan>) -> Result<Plan, DeclareError> {
     judge(&plan.said)?;
-    Ok(settled(&plan, &templates(context, plan.tenant_id).await?)?)
+    let plan = settled(&plan, &templates(context, plan.tenant_id).await?)?;
+    follow_up::judge(context, &plan, seen).await?;
+    Ok(plan)
 }
 
 /// Changes a plan that must still be as `seen`, lifts its parked jobs, and returns it; none when somebody else changed it
@@ -92,7 +95,7 @@ pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> 
         said: change.said.unwrap_or_else(|| seen.said.clone()),
         ..seen.clone()
     };
-    let changed = settle(context, changed).await?;
+    let changed = settle(context, changed, Some(seen)).await?;
     if !context.declarations.plan_replace(seen, &changed).await? {
         return Ok(None);
     }
@@ -127,7 +130,7 @@ pub async fn plan_declare(
     let now = context.schedules.clock_read().await?;
     let bare = bare(context, (tenant, declaration.name), (source.id, repository.id), now);
     let plan = Plan { template: declaration.template, said: declaration.said, ..bare };
-    let plan = settle(context, plan).await?;
+    let plan = settle(context, plan, None).await?;
     context.declarations.plan_add(&plan).await?;
     Ok(plan)
 }
@@ -193,6 +196,7 @@ pub async fn template_change(
     let mut all = templates(context, seen.tenant_id).await?;
     all.insert(new.name.clone(), new.clone());
     template::judge(&all)?;
+    follow_up::judge_templates(context, seen.tenant_id, &all).await?;
     let Some(plans) = context.declarations.template_replace(seen, new).await? else { return Ok(None) };
     for plan in &plans {
         plan_lift(context, plan).await?;

@@ -471,6 +471,30 @@ pub struct Settlement {
     pub suspicion: Option<Suspicion>,
     /// What is told.
     pub event: Option<Event>,
+    /// What follows it; written when the job is in no set, or completes its own.
+    pub follow_ups: Vec<FollowUp>,
+}
+
+/// What one plan does after a job of another one.
+#[derive(Debug, Clone, Default)]
+pub struct FollowUp {
+    /// The set that its jobs make up; none for a single one.
+    pub set: Option<JobSet>,
+    /// A job an item.
+    pub jobs: Vec<FollowUpJob>,
+    /// Why there is none; none when there is.
+    pub told: Option<Event>,
+}
+
+/// A job that follows another one.
+#[derive(Debug, Clone)]
+pub struct FollowUpJob {
+    /// The job, to be queued; one of its id that is there already stays as it is.
+    pub job: Job,
+    /// What is told when it is queued.
+    pub enqueued: Event,
+    /// What is told when another backup of its item has not ended.
+    pub skipped: Event,
 }
 
 /// All rows that the end of a lost lease writes, in one transaction.

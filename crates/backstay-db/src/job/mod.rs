@@ -21,6 +21,7 @@ pub(crate) mod lane;
 pub(crate) mod claim;
 mod held;
 mod settle;
+pub(crate) mod follow_up;
 pub(crate) mod rescue;
 mod cancel;
 mod lift;
@@ -207,6 +208,9 @@ impl JobStore for Database {
             backstay_failpoint::pass("commit", "before");
             commit(tx).await?;
             backstay_failpoint::pass("commit", "after");
+            for next in settlement.follow_ups.iter().flat_map(|follow_up| &follow_up.jobs) {
+                self.hints.came(&next.job.id.to_string(), next.job.breach_at.as_microsecond());
+            }
             Ok(())
         })
         .await

@@ -20,6 +20,7 @@ use sea_orm::{
 };
 
 use super::due::due_put;
+use super::follow_up::follow_ups_put;
 use super::held::lease_alive;
 use super::state::{job_locked, move_to, put_streak};
 use crate::declaration::source_insert;
@@ -87,6 +88,7 @@ pub(super) async fn settle(
         for event in settlement.warnings.iter().chain(&settlement.event) {
             event_append(tx, tenant, event).await?;
         }
+        follow_ups_put(tx, tenant, &row, &settlement.follow_ups).await?;
     }
     Ok(())
 }
@@ -95,7 +97,8 @@ pub(super) async fn settle(
 fn tenant_of(settlement: &Settlement) -> Option<TenantId> {
     let of_event = settlement.event.iter().chain(&settlement.warnings).next().map(|event| event.tenant_id);
     let of_snapshot = settlement.snapshot.as_ref().map(|snapshot| snapshot.tenant_id);
-    of_event.or(of_snapshot).or(settlement.evidence.as_ref().map(|record| record.place.tenant_id))
+    let of_next = settlement.follow_ups.iter().flat_map(|next| &next.jobs).next().map(|next| next.job.tenant_id);
+    of_event.or(of_snapshot).or(settlement.evidence.as_ref().map(|record| record.place.tenant_id)).or(of_next)
 }
 
 /// Removes the lease, writes how its attempt ended, and drops the checkpoint of a job that has come to its end.

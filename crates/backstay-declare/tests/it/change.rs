@@ -58,6 +58,29 @@ fn what_is_named_is_made_before_what_names_it() {
     assert_eq!(steps(&all), expected);
 }
 
+/// Red when plans are declared in the order of the file or of their names.
+#[test]
+fn a_plan_is_made_after_those_that_follow_it() {
+    let plan = |name: &str, more: &str| format!("  {name}: {{source: s, repository: r{more}}}\n");
+    let file = [
+        "repositories: {r: {storage: {kind: local, settings: {path: /r}}, password: 'sealed:r'}}\n".to_owned(),
+        "sources: {s: {settings: {path: /s}}}\n".to_owned(),
+        "templates: {firm: {backup: {follow_ups: [d]}}, team: {above: firm}}\n".to_owned(),
+        "plans:\n".to_owned(),
+        plan("a", ", backup: {follow_ups: [c, b]}"),
+        plan("b", ", template: team"),
+        plan("c", ", backup: {follow_ups: [b]}"),
+        plan("d", ", template: team, backup: {follow_ups: []}"),
+    ]
+    .concat();
+    let declared = good(&file);
+    assert_eq!(refer::check(&declared, &[], Missing::Keep), []);
+    let all = changes(&declared, &[], Missing::Keep, now());
+    let plans: Vec<String> = steps(&all).into_iter().filter(|step| step.contains("plan")).collect();
+    assert_eq!(plans, ["+ plan d", "+ plan b", "+ plan c", "+ plan a"]);
+    assert_eq!(changes(&declared, &applied(&declared), Missing::Retire, now()), Changes::default());
+}
+
 #[test]
 fn a_second_time_there_is_nothing_to_change() {
     let declared = good(FILE);

@@ -45,6 +45,31 @@ fn words_that_nobody_knows() {
 }
 
 #[test]
+fn plans_that_cannot_follow() {
+    let file = |first: &str, second: &str| {
+        format!(
+            "repositories: {{r: {{storage: {{kind: local, settings: {{path: /r}}}}, password: 'sealed:r'}}}}\n\
+             sources: {{s: {{settings: {{path: /s}}}}}}\n\
+             plans:\n  home: {{source: s, repository: r, backup: {{follow_ups: [{first}]}}}}\n  \
+             away: {{source: s, repository: r, backup: {{follow_ups: [{second}]}}}}\n"
+        )
+    };
+    check(&file("away", ""), &[]);
+    check(
+        &file("awai", ""),
+        &["4:58 there is no plan awai, neither in this file nor on the server [Did you mean `away`?]"],
+    );
+    check(&file("home", ""), &["4:45 the plan home would follow itself, or one that does"]);
+    check(
+        &file("away", "home"),
+        &[
+            "4:45 the plan home would follow itself, or one that does",
+            "5:45 the plan away would follow itself, or one that does",
+        ],
+    );
+}
+
+#[test]
 fn what_is_said_must_hold_together() {
     check("templates: {t: {schedule: {cron: '@daily', every: 6h}}}\n", &["1:51 `every` stands beside `cron`"]);
     check(

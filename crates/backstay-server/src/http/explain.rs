@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use backstay_api::types::explain::{ExplainQuery, ExplainView};
+use backstay_api::types::explain::{ExplainQuery, ExplainView, SnapshotExplainQuery};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::Job;
 use backstay_core::domain::plan::Plan;
@@ -56,8 +56,9 @@ pub(super) async fn job_explain(
 pub(super) async fn snapshot_explain(
     State(state): State<ServerState>,
     Own(snapshot): Own<Snapshot>,
-    Ask(query): Ask<ExplainQuery>,
+    Ask(query): Ask<SnapshotExplainQuery>,
 ) -> Result<Json<ExplainView>, ApiError> {
-    let zone = zone_of(&query)?;
-    Ok(view(&explain::snapshot_explain(&state.context, &snapshot, &zone).await?, &zone))
+    let wish = query.wish()?;
+    let zone = zone_of(&ExplainQuery { zone: query.zone })?;
+    Ok(view(&explain::snapshot_explain(&state.context, &snapshot, &wish, &zone).await?, &zone))
 }

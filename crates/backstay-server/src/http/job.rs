@@ -8,7 +8,7 @@ use backstay_api::types::list::Rows;
 use backstay_core::domain::access::Action;
 use backstay_core::domain::attempt::Attempt;
 use backstay_core::domain::job::{Job, JobKind, StateName};
-use backstay_core::managers::{job_log, request, retry};
+use backstay_core::managers::{follow_up, job_log, request, retry};
 use backstay_core::ports::store::{JobFilter, StoreError};
 
 use super::caller::{Asked, Caller, Own};
@@ -59,6 +59,7 @@ pub(super) async fn job_show(
             .await?
             .map(|usual| u64::try_from(usual.as_millis()).unwrap_or(u64::MAX)),
         warnings: job_log::job_warnings(&state.context, &job).await?,
+        followed_by: follow_up::jobs_after(&state.context, &job).await?.iter().map(ToString::to_string).collect(),
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use backstay_api::ClientError;
 use backstay_api::endpoint::Operation;
-use backstay_api::types::explain::{ExplainQuery, ExplainView};
+use backstay_api::types::explain::{ExplainQuery, ExplainView, SnapshotExplainQuery};
 use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::plan::{PlanFit, PlanWished};
 use backstay_api::types::tenant::TenantCreate;
@@ -234,7 +234,7 @@ async fn a_snapshot_says_what_keeps_it() {
         world.jobs.job_settle(key, &rows).await.unwrap();
         world.clock.advance(std::time::Duration::from_secs(60));
     }
-    let explain = async |place: usize| served.client.snapshot_explain(&ids[place], &query(None)).await.unwrap();
+    let explain = async |place: usize| served.client.snapshot_explain(&ids[place], &Default::default()).await.unwrap();
     assert!(said(&explain(0).await, "kept: the policy names no rule"));
     let body = json!({ "retention": { "keep_last": 1 } });
     let plan = world.plan.id.to_string();
@@ -242,6 +242,21 @@ async fn a_snapshot_says_what_keeps_it() {
     let (newest, oldest) = (explain(2).await, explain(0).await);
     assert!(newest.is_kept == Some(true) && newest.reasons.iter().any(|reason| reason == "last"), "{newest:?}");
     assert!(said(&oldest, "it goes with the next prune") && oldest.is_kept == Some(false), "{oldest:?}");
+    // As if more were unwanted: nothing is written, the newest good one stays, and what is no id is refused.
+    let wished = async |place: usize, wish: String| {
+        let query = SnapshotExplainQuery { zone: None, if_forgotten: Some(wish) };
+        served.client.snapshot_explain(&ids[place], &query).await
+    };
+    let body = json!({ "retention": {} });
+    served.client.raw(Operation::PlanUpdate, &plan, &[], Some(&body)).await.unwrap();
+    assert_eq!(wished(0, ids[1].clone()).await.unwrap().is_kept, Some(true));
+    assert_eq!(wished(1, format!("{},{}", ids[0], ids[1])).await.unwrap().is_kept, Some(false));
+    assert_eq!(wished(0, "all".to_owned()).await.unwrap().is_kept, Some(false));
+    assert_eq!(wished(2, "all".to_owned()).await.unwrap().is_kept, Some(true));
+    assert_eq!(code(wished(0, "some".to_owned()).await).0, 422);
+    assert_eq!(explain(0).await.is_kept, Some(true), "nothing was written");
+    let body = json!({ "retention": { "keep_last": 1 } });
+    served.client.raw(Operation::PlanUpdate, &plan, &[], Some(&body)).await.unwrap();
     served.client.snapshot_pin(&ids[0]).await.unwrap();
     let pinned = explain(0).await;
     assert!(said(&pinned, "kept: pinned") && said(&pinned, "it is pinned since"), "{pinned:?}");

@@ -100,6 +100,9 @@ impl Ledger {
             })?;
             self.chains.insert(tenant.clone(), (sequence, hash));
             self.counts.skipped += u64::from(kind == "skipped");
+            let follows =
+                event.message.contains(" was not started after plan ") || event.message.contains(" follows plan ");
+            self.follow_ups += u64::from(kind == "skipped" && follows);
             self.told_occurrence(&kind, &event.message)?;
             if let Some(job) = job {
                 self.told.entry(job).or_default().push(kind);

@@ -25,6 +25,7 @@ fn seen(row: &Written) -> (String, JobSeen) {
         token: row.number("attempt_token"),
         outcome: row.word("outcome"),
         occurrence_at: row.count("occurrence_at"),
+        follow_up_of: row.word("follow_up_of"),
         created_at: row.number("created_at"),
     };
     (row.text("id"), job)
@@ -59,6 +60,9 @@ impl Ledger {
 
     fn is_new(&mut self, id: &str, job: &JobSeen) -> Result<(), Broken> {
         self.counts.jobs += 1;
+        let follows = u64::from(job.follow_up_of.is_some());
+        self.counts.follow_ups += follows;
+        self.follow_ups += follows;
         let told = self.told.get(id).map_or(0, |words| words.iter().filter(|word| *word == "enqueued").count());
         keep(told == 1, "a job in the queue was told once", || format!("job {id}: told {told} times"))?;
         if let (Some(item), Some(at)) = (&job.item_id, job.occurrence_at) {
@@ -164,6 +168,26 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// Each good end of a plan that is followed is answered once: by a job that follows it, or by a word why there is none.
+    pub(super) fn followed(&mut self, changed: &[String]) -> Result<(), Broken> {
+        for id in changed {
+            let job = &self.jobs[id];
+            let ended_well = |job: &JobSeen| {
+                job.state == "succeeded" && matches!(job.outcome.as_deref(), Some("complete" | "unchanged"))
+            };
+            let mut plans = self.world.plans.iter().map(|(plan, _)| plan);
+            let plan = plans.find(|plan| Some(plan.id.to_string()) == job.plan_id);
+            let is_followed = plan.is_some_and(|plan| !plan.backup.follow_ups.is_empty());
+            let before = job.follow_up_of.as_ref().map(|before| self.jobs.get(before).is_some_and(ended_well));
+            keep(before != Some(false), "only a good backup is followed", || format!("{id}: {job:?}"))?;
+            self.followed += u64::from(job.kind == "backup" && is_followed && ended_well(job));
+        }
+        let (followed, told) = (self.followed, self.follow_ups);
+        keep(followed == told, "what follows a good backup is queued or told once", || {
+            format!("{followed} ended well, {told} are followed")
+        })
     }
 
     /// Says whether a job found its item as a snapshot has it whose row says so.

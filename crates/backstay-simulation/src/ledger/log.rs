@@ -24,6 +24,7 @@ const WATCHED: &[(&str, &[&str])] = &[
             "attempt_token",
             "outcome",
             "occurrence_at",
+            "follow_up_of",
             "created_at",
         ],
     ),

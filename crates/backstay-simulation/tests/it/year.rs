@@ -123,6 +123,7 @@ fn each_mutant_breaks_its_promise() {
             Mutant::NoCaps => &["a lease is given within the caps in force"],
             Mutant::NoQuota => &["no backup starts over its quota"],
             Mutant::NoMarks => &["what is pinned or held is never forgotten"],
+            Mutant::LostFollowUp => &["what follows a good backup is queued or told once"],
         };
         assert!(promise.is_some_and(|promise| expected.contains(&promise)), "{mutant:?}: {promise:?}");
     }

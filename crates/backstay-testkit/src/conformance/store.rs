@@ -4,7 +4,7 @@
 //! empty [`Stores`](super::world::Stores). Rooms: `declaration`, `page` (lists of it), `queue` (in and out of it), `lease` (who holds what),
 //! `turns` (whose turn it is), `why` (what is said of it), `schedule` (how far plans are, and ticks over it), `clock` (one that jumps), `starts` (many plans at once),
 //! `retention` (what is kept, and prunes), `notice` (what is told), `voice` (how it is told), `ping` (signs of life), `settle` (how it ends),
-//! `quota` (what has room), `retire` (what ends), `template` (what plans share), `set` (what belongs together), `storage`
+//! `quota` (what has room), `retire` (what ends), `template` (what plans share), `set` (what belongs together), `follow_up` (what follows), `storage`
 //! (what many repositories lie in).
 //! Absent on purpose: what one database alone does (its file, its schema) is tested beside it.
 
@@ -27,6 +27,7 @@ pub mod quota;
 pub mod retire;
 pub mod template;
 pub mod set;
+pub mod follow_up;
 pub mod storage;
 
 /// Makes a test of each promise of the stores. Takes the path of a function `async fn() -> Stores`, or
@@ -171,6 +172,10 @@ macro_rules! store_promises {
             retire::a_retired_plan_raises_no_alarm,
             set::what_is_asked_for_together_is_one_set,
             set::a_single_job_is_no_set,
+            follow_up::what_follows_is_queued_once_with_the_end,
+            follow_up::a_set_is_followed_when_it_is_complete,
+            follow_up::what_cannot_follow_is_told,
+            follow_up::plans_follow_in_no_circle,
             storage::a_storage_stays_while_repositories_live_in_it,
             template::templates_are_read_back_and_stand_above_one_another,
             template::a_change_of_a_template_moves_all_plans_under_it,

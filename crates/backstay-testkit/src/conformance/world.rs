@@ -323,5 +323,6 @@ pub fn settlement(state: JobState) -> Settlement {
         warnings: Vec::new(),
         suspicion: None,
         event: None,
+        follow_ups: Vec::new(),
     }
 }

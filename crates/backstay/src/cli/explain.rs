@@ -1,6 +1,6 @@
 //! `backstay … explain`: why a plan, an item, a job or a snapshot is as it is, in plain lines.
 
-use backstay_api::types::explain::{ExplainQuery, ExplainView};
+use backstay_api::types::explain::{ExplainQuery, ExplainView, SnapshotExplainQuery};
 
 use super::human;
 use super::screen::Screen;
@@ -17,6 +17,11 @@ impl Zone {
     /// Returns what goes with the call.
     pub(super) fn query(&self) -> ExplainQuery {
         ExplainQuery { zone: self.zone.clone() }
+    }
+
+    /// Returns what goes with the call for a snapshot.
+    pub(super) fn of_snapshot(&self) -> SnapshotExplainQuery {
+        SnapshotExplainQuery { zone: self.zone.clone(), if_forgotten: None }
     }
 }
 

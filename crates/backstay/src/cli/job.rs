@@ -54,6 +54,9 @@ pub(crate) enum Verb {
     Log {
         /// The job's id
         id: String,
+        /// Print each line as it comes, until the job has ended, and exit as it went
+        #[arg(long, short)]
+        follow: bool,
     },
     /// Try a job again: a parked one goes on, for a failed or cancelled one a new job does the same work
     Retry {
@@ -108,7 +111,8 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
     match verb {
         Verb::Set(verb) => return super::job_set::run(common, verb, screen).await,
         Verb::Watch { ids } => return super::job_watch::run(common, &ids, screen).await,
-        Verb::Log { id } => {
+        Verb::Log { id, follow: true } => return super::job_follow::run(common, &id, screen).await,
+        Verb::Log { id, follow: false } => {
             let log = look(common, async |client| Ok(client.job_log(&id).await?)).await?;
             log_show(screen, &log);
         }
@@ -141,6 +145,11 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
 fn log_show(screen: &Screen, log: &JobLogView) {
     let rows = log.lines.iter().map(|line| vec![human::instant(&line.at), line.text.clone()]).collect();
     screen.rows(log, &["at", "what"], rows, "nothing is stored of it any more");
+    left_out(screen, log);
+}
+
+/// Says what is not among the lines of a job.
+pub(super) fn left_out(screen: &Screen, log: &JobLogView) {
     if log.unread_unnamed > 0 {
         screen.say(&format!("{} more entries could not be read; they are not named", human::count(log.unread_unnamed)));
     }
@@ -207,6 +216,12 @@ fn words(screen: &Screen, detail: &JobDetail) {
     }
     for warning in &detail.warnings {
         screen.line(&format!("\nwarning: {}", human::shown(warning)));
+    }
+    if let Some(before) = &job.follow_up_of {
+        screen.line(&format!("\nfollows job {before}"));
+    }
+    for next in &detail.followed_by {
+        screen.line(&format!("\nfollowed by job {next}"));
     }
     if let Some(usual) = usual(detail) {
         screen.line(&format!("\nusually takes {}", human::duration(usual)));

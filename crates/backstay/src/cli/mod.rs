@@ -52,6 +52,7 @@ mod monitor;
 pub(crate) mod job;
 mod job_set;
 mod job_watch;
+mod job_follow;
 mod snapshot;
 mod snapshots_of;
 mod snapshot_find;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_api::Client;
-use backstay_api::types::explain::ExplainQuery;
+use backstay_api::types::explain::SnapshotExplainQuery;
 use backstay_api::types::list::RetiredQuery;
 use backstay_api::types::repository::RepositoryView;
 use backstay_api::types::snapshot::{SnapshotQuery, SnapshotView};
@@ -86,7 +86,7 @@ async fn preview(client: &Client, repository: &RepositoryView) -> Result<Preview
         let is_kept = match said.get(&row.id) {
             Some(is_kept) => *is_kept,
             None if row.unwanted_at.is_none() => true,
-            None => client.snapshot_explain(&row.id, &ExplainQuery::default()).await?.is_kept.unwrap_or(true),
+            None => client.snapshot_explain(&row.id, &SnapshotExplainQuery::default()).await?.is_kept.unwrap_or(true),
         };
         if is_kept { stays += 1 } else { goes.push(row) }
     }

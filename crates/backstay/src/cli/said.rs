@@ -203,6 +203,9 @@ pub(super) struct Work {
     /// How long a backup may make no progress before it is stopped, such as 2h; 30m when nobody says it
     #[arg(long, value_name = "LENGTH")]
     stall_limit: Option<String>,
+    /// A plan that backs up after each backup that ended complete or unchanged; may be given several times, and '' for none
+    #[arg(long = "follow-up", value_name = "PLAN")]
+    follow_ups: Vec<String>,
 }
 
 /// A program and its arguments; none for no command.
@@ -229,12 +232,14 @@ impl Work {
         let limit_ms = self.stall_limit.as_deref().map(|text| length_ms("--stall-limit", text)).transpose()?;
         let hooks = self.hooks(was.hooks.clone())?;
         let patterns = self.accept_unread.iter().filter(|pattern| !pattern.is_empty()).cloned().collect();
+        let follow_ups = self.follow_ups.iter().filter(|name| !name.is_empty()).cloned().collect();
         let given = BackupTermsView {
             priority: self.priority.or(was.priority),
             accept_unread: if self.accept_unread.is_empty() { was.accept_unread.clone() } else { Some(patterns) },
             skip_if_unchanged: self.skip_if_unchanged.or(was.skip_if_unchanged),
             hooks,
             stall_limit_ms: limit_ms.or(was.stall_limit_ms),
+            follow_ups: if self.follow_ups.is_empty() { was.follow_ups.clone() } else { Some(follow_ups) },
         };
         Ok((given != was).then_some(given))
     }

@@ -192,7 +192,7 @@ pub(super) async fn run(common: &Common, verb: Verb, screen: &Screen) -> Result<
         Verb::Explain { snapshot, zone } => {
             let said = look(common, async |client| {
                 let id = find(client, &snapshot).await?;
-                Ok(client.snapshot_explain(&id, &zone.query()).await?)
+                Ok(client.snapshot_explain(&id, &zone.of_snapshot()).await?)
             });
             explain::show(screen, &said.await?);
             Ok(Exit::Done)

@@ -183,6 +183,15 @@ impl Access {
         opened.map(|opened| self.limits.around(opened)).map_err(|error| crate::cli::engine::error::storage(&error))
     }
 
+    /// Returns the file that the password is in; none when it comes from elsewhere.
+    pub(crate) fn password_path(&self) -> Option<PathBuf> {
+        let named = self.password_file.clone();
+        let elsewhere = self.insecure_no_password
+            || self.password_command.is_some()
+            || variable("RESTIC_PASSWORD_COMMAND").is_some();
+        named.or_else(|| variable("RESTIC_PASSWORD_FILE").map(PathBuf::from).filter(|_| !elsewhere))
+    }
+
     /// Returns the password.
     ///
     /// # Errors

@@ -256,6 +256,58 @@ fn keys_are_added_listed_changed_and_removed() {
     ended(&Ran::of(repo.command(&["key", "add"]).env("RESTIC_PASSWORD", "third")), 1, "nothing says the new password");
 }
 
+/// Red when a half cannot run again after it was cut off at any of its steps, or when the password file opens nothing in
+/// between.
+#[test]
+fn a_password_in_a_file_is_rotated_and_nobody_is_locked_out() {
+    let repo = Repo::new();
+    let file = |end: &str| repo.place.path(&format!("home.key{end}"));
+    std::fs::write(file(""), format!("{PASSWORD}\n")).unwrap();
+    let call = |words: &[&str]| {
+        let mut command = repo.command(words);
+        Ran::of(command.env_remove("RESTIC_PASSWORD").args(["--password-file", file("").to_str().unwrap()]))
+    };
+    let (begin, finish) = (["key", "rotate"], ["key", "rotate", "--finish"]);
+    let keys = || call(&["key", "list"]).out.lines().count() - 1;
+    ended(&call(&finish), 1, "nothing to finish");
+    ended(&repo.ours(&begin), 1, "only a password that is in a file");
+
+    // Cut off while the new password was written; after it was; after a key was made of it; before the files were changed.
+    std::fs::write(file(".new"), "ha").unwrap();
+    ended(&call(&begin), 0, "");
+    let new = std::fs::read_to_string(file("")).unwrap();
+    assert_eq!((new.trim().len(), keys(), file(".new").exists()), (52, 2, false));
+    assert_eq!(std::fs::read_to_string(file(".old")).unwrap().trim(), PASSWORD);
+    std::fs::rename(file(""), file(".new")).unwrap();
+    std::fs::rename(file(".old"), file("")).unwrap();
+    std::fs::hard_link(file(""), file(".old")).unwrap();
+    ended(&call(&["snapshots"]), 0, "");
+    ended(&call(&finish), 1, "nothing to finish");
+    ended(&call(&begin), 0, "");
+    assert_eq!((std::fs::read_to_string(file("")).unwrap(), keys()), (new.clone(), 2), "no further key was made");
+    ended(&call(&begin), 0, "");
+    assert_eq!((std::fs::read_to_string(file("")).unwrap(), keys()), (new.clone(), 2), "it is done already");
+    ended(&repo.ours(&["snapshots"]), 0, "");
+
+    // Cut off when the key was gone and the file was not.
+    std::fs::copy(file(".old"), file(".kept")).unwrap();
+    ended(&call(&finish), 0, "");
+    assert_eq!((keys(), file(".old").exists()), (1, false));
+    std::fs::rename(file(".kept"), file(".old")).unwrap();
+    ended(&call(&finish), 0, "");
+    ended(&repo.ours(&["snapshots"]), 12, "opens no key");
+    ended(&call(&["snapshots"]), 0, "");
+    let restic = |program: &std::path::PathBuf| {
+        let mut restic = std::process::Command::new(program);
+        repo.set(&mut restic);
+        restic.env_remove("RESTIC_PASSWORD").arg("-p").arg(file("")).args(["check", "--no-cache"]);
+        Ran::of(&mut restic)
+    };
+    for program in crate::support::restics() {
+        ended(&restic(&program), 0, "");
+    }
+}
+
 #[test]
 fn repository_and_password_come_from_where_restic_takes_them() {
     let repo = Repo::new();

@@ -1,6 +1,7 @@
 //! Commands around a backup, and backups that hang, through the whole product.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -68,6 +69,38 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(100));
     }
     panic!("{what} did not come");
+}
+
+/// Red when nothing is printed before the end, when it is not printed once, or when the end is not waited for.
+#[test]
+fn a_log_is_followed_until_its_job_has_ended() {
+    let (place, plan) = place();
+    let go = place.path("go");
+    hooks(&place, &plan, &[("before", &format!("until [ -e {} ]; do sleep 0.1; done", go.display()))]);
+    let up = place.command(&["up"]).env("BACKSTAY_AGENT_COMMANDS", "true").stderr(Stdio::null()).spawn().unwrap();
+    let up = crate::show_call::Up(up);
+    wait_until("the server", || place.data().join("server.json").exists());
+    let asked = place.json(&["plan", "run", &plan]);
+    let id = asked["items"][0]["job_id"].as_str().unwrap().to_owned();
+    let mut follow = place.command(&["job", "log", &id, "--follow"]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut printed: Vec<String> = Vec::new();
+    while !printed.last().is_some_and(|line| line.contains("attempt 1 began")) {
+        printed.push(lines.next().expect("it goes on until the job has ended"));
+    }
+    assert_eq!(place.json(&["job", "show", &id])["job"]["state"], "leased", "{printed:?}");
+    fs::write(&go, "").unwrap();
+    printed.extend(lines);
+    assert_eq!(follow.wait().unwrap().code(), Some(0));
+    let count = |words: &str| printed.iter().filter(|line| line.contains(words)).count();
+    assert_eq!((count("attempt 1 began"), count("succeeded: backup"), count("attempt 1 ended")), (1, 1, 1));
+    drop(up);
+    let again = place.run(&["job", "log", &id, "--follow", "--json"]);
+    assert_eq!(again.code, Some(0), "what has ended needs no server: {again:?}");
+    let again: Vec<Value> = again.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(again.len(), printed.len());
+    assert_eq!(place.run(&["job", "log", "0190b0c0-0000-7000-8000-000000000000", "--follow"]).code, Some(25));
 }
 
 /// Red when the hooks do not reach the agent, run in another order, or are not told what they are for.

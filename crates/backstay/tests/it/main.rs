@@ -32,6 +32,7 @@ mod elsewhere;
 mod fail_points;
 mod failures;
 mod fleet;
+mod follow_up;
 mod full;
 mod held;
 mod hook;

@@ -88,7 +88,14 @@ fn what_a_plan_does_not_keep_is_pruned_and_what_is_pinned_stays() {
     let refused = place.run(&["snapshot", "forget", &oldest]);
     assert!(refused.code == Some(1) && refused.err.contains("snapshot unpin"), "{refused:?}");
     place.json(&["snapshot", "unpin", &oldest]);
+    let would = place.json(&["snapshot", "forget", &newest, pinned, "--dry-run"])["rows"].clone();
+    assert!(place.json(&["snapshot", "show", pinned])["unwanted_at"].is_null(), "nothing was done");
     let told = place.json(&["snapshot", "forget", &newest, pinned])["rows"].clone();
+    for (would, told) in would.as_array().unwrap().iter().zip(told.as_array().unwrap()) {
+        assert_eq!([&would["id"], &would["is_kept"]], [&told["id"], &told["is_kept"]], "{would:#} {told:#}");
+        assert_eq!(would["reasons"], told["reasons"]);
+    }
+    assert_eq!(would.as_array().unwrap().len(), 2);
     assert_eq!((&told[0]["is_kept"], &told[1]["is_kept"]), (&true.into(), &false.into()), "{told:#}");
     assert_eq!(told[0]["reasons"], serde_json::json!(["newest good one"]));
     assert!(place.json(&["snapshot", "keep", &newest])["unwanted_at"].is_null());
@@ -98,6 +105,8 @@ fn what_a_plan_does_not_keep_is_pruned_and_what_is_pinned_stays() {
     assert_eq!(place.run(&["plan", "retire", name, "--yes"]).code, Some(0));
     let refused = place.run(&["snapshot", "forget", "--plan", name]);
     assert!(refused.code == Some(20) && refused.err.contains("--yes"), "{refused:?}");
+    let would = place.run(&["snapshot", "forget", "--plan", name, "--dry-run"]);
+    assert!(would.code == Some(0) && would.out.contains("goes") && would.err.contains("nothing was done"), "{would:?}");
     let told = place.run(&["snapshot", "forget", "--plan", name, "--yes"]).out;
     assert!(told.contains("goes") && told.contains("backstay repository prune"), "{told}");
     assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0));

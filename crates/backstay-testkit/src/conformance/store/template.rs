@@ -56,6 +56,7 @@ pub async fn templates_are_read_back_and_stand_above_one_another(stores: Stores)
         skip_if_unchanged: true,
         hooks: Hooks { before: hook(Some(HOUR)), after: None, after_failure: hook(None) },
         stall_limit: HOUR,
+        follow_ups: vec![name("offsite"), name("a-copy")],
     };
     let said = Said::all(&world.plan.schedule, HOUR, &retention, &backup);
     let firm = added(&world, "firm", None, said).await;

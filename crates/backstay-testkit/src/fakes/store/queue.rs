@@ -11,14 +11,14 @@ use backstay_core::domain::exclusion::turns;
 use backstay_core::domain::fairness::{Candidate, Rules, endpoint_of, host_of};
 use backstay_core::domain::id::{AgentId, JobId, JobSetId, PlanId, TenantId};
 use backstay_core::domain::job::{Job, JobKind, JobState, Progress, StateName, Trigger};
-use backstay_core::domain::job_set::JobSet;
+use backstay_core::domain::job_set::{JobSet, is_complete, members};
 use backstay_core::domain::repository::RepositoryAccess;
 use backstay_core::domain::schedule::OverlapKey;
 use backstay_core::domain::unread::Unread;
 use backstay_core::ports::job::{LeaseError, Standing};
 use backstay_core::ports::store::{
-    AliveAgent, Claimed, Enqueued, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, QueueLook, Rescue, Settlement,
-    StoreError,
+    AliveAgent, Claimed, Enqueued, FollowUp, JobFilter, JobStore, LostLease, PAGE_ROWS_MAX, Page, QueueLook, Rescue,
+    Settlement, StoreError,
 };
 use jiff::Timestamp;
 
@@ -186,6 +186,61 @@ impl Rows {
         Ok(Claimed { job, epoch, checkpoint: self.checkpoints.get(&id).cloned() })
     }
 
+    fn enqueue(&mut self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
+        if job.state.name() != StateName::Queued {
+            return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
+        }
+        self.purge_permit(job.tenant_id)?;
+        self.job_permit(job)?;
+        let same = self.jobs.get(&job.id).cloned().map(|row| Job {
+            state: job.state.clone(),
+            attempt_token: job.attempt_token,
+            streak: job.streak,
+            counts: job.counts,
+            ..row
+        });
+        if same.as_ref() == Some(job) {
+            return Ok(Enqueued::New(job.id));
+        }
+        if let Some(other) = self.standing_in_the_way(job) {
+            skipped.into_iter().for_each(|skipped| self.event_append(skipped));
+            return Ok(other);
+        }
+        if self.jobs.contains_key(&job.id) {
+            return Err(StoreError::Taken { noun: "job", key: job.id.to_string() });
+        }
+        parent(self.tenants.contains_key(&job.tenant_id), "tenant", job.tenant_id)?;
+        parent(self.repositories.contains_key(&job.repository_id), "repository", job.repository_id)?;
+        job.item_id.map_or(Ok(()), |id| parent(self.items.contains_key(&id), "item", id))?;
+        self.jobs.insert(job.id, job.clone());
+        self.event_append(enqueued);
+        Ok(Enqueued::New(job.id))
+    }
+
+    /// Queues what follows a job that ended just now, unless its set is not complete yet.
+    fn follow_ups_put(&mut self, ended: JobId, follow_ups: &[FollowUp]) -> Result<(), StoreError> {
+        let set = self.jobs.get(&ended).and_then(|job| job.set).map(|(set, _)| set);
+        let is_complete = set.is_none_or(|set| {
+            let of_set = self.jobs.values().filter(|job| job.set.is_some_and(|(id, _)| id == set)).cloned();
+            let jobs = members(of_set.collect());
+            let states: Vec<_> = jobs.iter().map(|job| (job.state.name(), job.state.outcome())).collect();
+            self.sets.get(&set).is_some_and(|set| is_complete(set.wanted, &states))
+        });
+        for follow_up in follow_ups.iter().filter(|_| is_complete) {
+            if let Some(set) = &follow_up.set {
+                self.sets.entry(set.id).or_insert_with(|| set.clone());
+            }
+            for next in &follow_up.jobs {
+                match self.enqueue(&next.job, &next.enqueued, Some(&next.skipped)) {
+                    Ok(_) | Err(StoreError::Taken { noun: "job", .. } | StoreError::Retired { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            follow_up.told.iter().for_each(|told| self.event_append(told));
+        }
+        Ok(())
+    }
+
     fn evidence_add(&mut self, record: &Evidence) -> Result<(), StoreError> {
         let newest = self.evidence.iter().rfind(|row| row.place.item_id == record.place.item_id);
         let next = newest.map_or((1, None), |row| (row.place.sequence + 1, Some(row.hash.clone())));
@@ -201,36 +256,7 @@ impl Rows {
 #[async_trait]
 impl JobStore for FakeStores {
     async fn job_enqueue(&self, job: &Job, enqueued: &Event, skipped: Option<&Event>) -> Result<Enqueued, StoreError> {
-        self.write(|rows, _| {
-            if job.state.name() != StateName::Queued {
-                return Err(StoreError::Move { job_id: job.id, from: job.state.name(), to: StateName::Queued });
-            }
-            rows.purge_permit(job.tenant_id)?;
-            rows.job_permit(job)?;
-            let same = rows.jobs.get(&job.id).cloned().map(|row| Job {
-                state: job.state.clone(),
-                attempt_token: job.attempt_token,
-                streak: job.streak,
-                counts: job.counts,
-                ..row
-            });
-            if same.as_ref() == Some(job) {
-                return Ok(Enqueued::New(job.id));
-            }
-            if let Some(other) = rows.standing_in_the_way(job) {
-                skipped.into_iter().for_each(|skipped| rows.event_append(skipped));
-                return Ok(other);
-            }
-            if rows.jobs.contains_key(&job.id) {
-                return Err(StoreError::Taken { noun: "job", key: job.id.to_string() });
-            }
-            parent(rows.tenants.contains_key(&job.tenant_id), "tenant", job.tenant_id)?;
-            parent(rows.repositories.contains_key(&job.repository_id), "repository", job.repository_id)?;
-            job.item_id.map_or(Ok(()), |id| parent(rows.items.contains_key(&id), "item", id))?;
-            rows.jobs.insert(job.id, job.clone());
-            rows.event_append(enqueued);
-            Ok(Enqueued::New(job.id))
-        })
+        self.write(|rows, _| rows.enqueue(job, enqueued, skipped))
     }
 
     async fn set_add(&self, set: &JobSet) -> Result<(), StoreError> {
@@ -389,7 +415,7 @@ impl JobStore for FakeStores {
                 rows.suspicions.entry(found.plan_id).or_insert_with(|| found.clone());
             }
             settlement.warnings.iter().chain(&settlement.event).for_each(|event| rows.event_append(event));
-            Ok(())
+            Ok(rows.follow_ups_put(key.job_id, &settlement.follow_ups)?)
         })
     }
 

@@ -38,6 +38,8 @@ enum Action {
     },
     /// Replace the key in use by one for another password
     Passwd(New),
+    /// Put a new password in the place of the one in --password-file, in two halves: nobody is locked out in between
+    Rotate(super::key_rotate::Rotate),
 }
 
 /// A new key.
@@ -75,6 +77,11 @@ impl New {
     }
 }
 
+/// Returns who makes a key here and now.
+pub(super) fn maker() -> Maker {
+    Maker { username: username(), hostname: system::hostname(), at: jiff::Timestamp::now() }
+}
+
 /// A key in restic's shape.
 #[derive(Serialize)]
 struct KeyLine {
@@ -93,6 +100,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> Result<Exit, CliError> {
         Action::Add(new) => add(context, new),
         Action::Remove { id } => remove(context, id),
         Action::Passwd(new) => passwd(context, new),
+        Action::Rotate(rotate) => super::key_rotate::run(context, rotate),
     }
 }
 
@@ -161,7 +169,7 @@ fn passwd(context: &Context, new: &New) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn explained<T>(answer: Result<T, KeyError>) -> Result<T, CliError> {
+pub(super) fn explained<T>(answer: Result<T, KeyError>) -> Result<T, CliError> {
     answer.map_err(|error| told(&error))
 }
 

@@ -32,6 +32,7 @@ mod repair_snapshots;
 mod rewrite;
 mod copy;
 mod key;
+mod key_rotate;
 mod unlock;
 
 use std::time::Duration;
