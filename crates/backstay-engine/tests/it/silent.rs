@@ -129,7 +129,7 @@ fn an_interrupt_ends_a_check_and_a_restore() {
             assert_eq!(checked.finding_count, 0, "{checked:#?}");
             let newest = house.repository.file_list(backstay_engine::format::object::FileKind::Snapshot, interrupt)?;
             let (hex, target) = (newest[0].to_hex(), house.home.path().join("target"));
-            let told = RestoreOptions::new(&hex, &target);
+            let told = RestoreOptions { resume: Some("job"), ..RestoreOptions::new(&hex, &target) };
             restore(&house.repository, &told, &EngineProgress::default(), interrupt).map(drop)
         })
     });
