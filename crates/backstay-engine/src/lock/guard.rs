@@ -307,7 +307,7 @@ mod tests {
     fn a_look_is_good_for_a_moment_and_not_through_a_sleep() {
         let (storage, guard) = held();
         guard.check().unwrap();
-        let lock = ObjectKey::new(&format!("locks/{}", guard.id())).unwrap();
+        let lock = ObjectKey::new(format!("locks/{}", guard.id())).unwrap();
         block_on(storage.object_remove(&lock)).unwrap();
         guard.check_unless_recent().unwrap();
         let slept = SystemTime::now() - LOOK_GOOD_FOR;
