@@ -105,11 +105,12 @@ impl Retry {
         Tries { tried: 0, began: self.pace.elapsed() }
     }
 
-    /// Says whether the machine slept since a call began: the time of day went on, and the other clock did not.
+    /// Says whether the machine slept since a call began: the time of day went on, and the other clock did not. One that went
+    /// back hides how long it was.
     fn has_slept(&self, tries: &Tries, began_at: Timestamp) -> bool {
         let awake = self.pace.elapsed().saturating_sub(tries.began);
-        let passed = Duration::try_from(self.pace.now().duration_since(began_at)).unwrap_or_default();
-        passed > awake + SLEEP_MIN
+        let passed = Duration::try_from(self.pace.now().duration_since(began_at));
+        passed.map_or(true, |passed| passed > awake + SLEEP_MIN)
     }
 
     /// Waits before the next try; the error itself when there is none.

@@ -38,6 +38,11 @@ pub struct LockGuard {
     looked_at: Mutex<Option<(Instant, SystemTime)>>,
 }
 
+/// Says whether a look was a moment ago, by both clocks. One that went back says nothing, so it was not.
+fn is_recent((steady, wall): (Instant, SystemTime)) -> bool {
+    steady.elapsed().max(wall.elapsed().unwrap_or(Duration::MAX)) < LOOK_GOOD_FOR
+}
+
 /// What else has to hold where a lock has.
 struct Fence(Box<dyn Fn() -> Result<(), EngineError> + Send + Sync>);
 
@@ -132,10 +137,15 @@ impl LockGuard {
     /// [`EngineError::LockLost`], now and ever after; [`EngineError::Storage`] when the storage does not say; what the
     /// question of [`LockGuard::fenced`] returns.
     pub fn check(&self) -> Result<(), EngineError> {
-        let now = (Instant::now(), SystemTime::now());
+        let mut now = (Instant::now(), SystemTime::now());
         self.held.check()?;
         if let Some(Fence(holds)) = &self.fence {
             holds()?;
+            // A control plane that does not answer is asked for minutes.
+            if !is_recent(now) {
+                now = (Instant::now(), SystemTime::now());
+                self.held.check()?;
+            }
         }
         *self.looked_at.lock().expect("no holder panics") = Some(now);
         Ok(())
@@ -147,12 +157,7 @@ impl LockGuard {
     /// As [`LockGuard::check`].
     pub(crate) fn check_unless_recent(&self) -> Result<(), EngineError> {
         let looked_at = *self.looked_at.lock().expect("no holder panics");
-        // A clock that went back says nothing, so it is asked again.
-        let age = |(steady, wall): (Instant, SystemTime)| steady.elapsed().max(wall.elapsed().unwrap_or(Duration::MAX));
-        match looked_at.is_some_and(|looked_at| age(looked_at) < LOOK_GOOD_FOR) {
-            true => Ok(()),
-            false => self.check(),
-        }
+        if looked_at.is_some_and(is_recent) { Ok(()) } else { self.check() }
     }
 
     /// Says whether the lock was lost, as far as we know without asking the storage.

@@ -78,7 +78,7 @@ pub fn list(repository: &Repository, interrupt: &Interrupt) -> Result<Vec<KnownK
 /// Adds a key for a password, proves that it opens the repository, and returns its id.
 ///
 /// # Errors
-/// [`EngineError`]; no key is left then, unless the storage does not answer.
+/// [`EngineError`]; a key that was written and does not open is removed then, if the storage lets us.
 pub fn add(
     repository: &Repository,
     password: &SecretString,

@@ -71,7 +71,8 @@ impl Ledger {
         repository.each_index_file(&ids, interrupt, |id, file| {
             // What came broken may lie there whole.
             let file = file.or_else(|error| match error.is_harm() {
-                true => repository.index_file_read_again(id, interrupt).map_err(|_| error),
+                // Why it cannot be read now, where that is no harm, says more: what may lie there whole must not be replaced.
+                true => repository.index_file_read_again(id, interrupt),
                 false => Err(error),
             });
             let file = match file {

@@ -84,11 +84,22 @@ impl FirstFailure {
     }
 }
 
+/// Ends the work of all when one of them panics: the others need not copy to the end what will not be named.
+struct Ending<'a>(&'a FirstFailure);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.note(EngineError::Panicked { does: "copies" });
+        }
+    }
+}
+
 /// Says whether nothing may be written after an error, not even what is sealed: who was told to stop has no time for packs
 /// that are not full; a machine that errs, and who has lost the lock, write nothing more.
 const fn ends_writing(error: &EngineError) -> bool {
-    use EngineError::{Interrupted, LockLost, Machine};
-    matches!(error, Interrupted | LockLost { .. } | Machine { .. })
+    use EngineError::{Interrupted, LockLost, Machine, Panicked};
+    matches!(error, Interrupted | LockLost { .. } | Machine { .. } | Panicked { .. })
 }
 
 /// Lets several copiers work at once, each with packs of its own, until each has ended; returns the packs that they wrote,
@@ -104,6 +115,7 @@ pub(super) fn with_copiers(
 ) -> Result<(u64, u64), EngineError> {
     let first = FirstFailure::default();
     let copier = || {
+        let _ending = Ending(&first);
         let mut repacker = Repacker::new(repository, index);
         if let Err(error) = copy(&mut repacker, &first) {
             first.note(error);
@@ -119,15 +131,16 @@ pub(super) fn with_copiers(
         let copiers: Vec<_> = (0..count).map(|_| scope.spawn(copier)).collect();
         let mut written = (0, 0);
         for copier in copiers {
-            match copier.join() {
-                Ok((packs, bytes)) => written = (written.0 + packs, written.1 + bytes),
-                Err(_) => first.note(EngineError::Panicked { does: "copies" }),
+            // Who panicked has noted it.
+            if let Ok((packs, bytes)) = copier.join() {
+                written = (written.0 + packs, written.1 + bytes);
             }
         }
         written
     });
     match first.error.into_inner().expect("no holder panics") {
         None => Ok(written),
+        Some(error @ EngineError::Panicked { .. }) => Err(error),
         Some(error) => {
             // Whatever goes wrong now says less than what went wrong first.
             let _ = index.flush();

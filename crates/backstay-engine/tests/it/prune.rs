@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backstay_engine::archive::run::archive;
@@ -155,6 +155,23 @@ fn a_marked_pack_stays_for_its_grace_by_the_storages_clock() {
         storage.pass(SignedDuration::from_mins(minutes));
         assert_eq!(prune(&house.repository, &hour).packs_removed, expected, "{minutes}");
     }
+}
+
+/// A clock that was wrong for a day would else keep a pack until it is right.
+#[test]
+fn a_mark_of_a_time_to_come_is_made_anew() {
+    let (house, storage) = mortal_house();
+    let (first, _) = two_snapshots(&house);
+    forget_one(&house.repository, &first).unwrap();
+    let hour = thorough(Duration::from_secs(3_600));
+    storage.pass(SignedDuration::from_hours(24 * 400));
+    let marked = prune(&house.repository, &hour);
+    let count = marked.packs_rewritten + marked.packs_marked;
+    storage.pass(SignedDuration::from_hours(-24 * 400));
+    let again = prune(&house.repository, &hour);
+    assert_eq!((again.packs_marked, again.packs_waiting), (count, 0), "{again:?}");
+    storage.pass(SignedDuration::from_mins(61));
+    assert_eq!(prune(&house.repository, &hour).packs_removed, count);
 }
 
 /// Returns a house whose storage can die.
@@ -347,7 +364,6 @@ fn packs_that_no_index_names_go_in_two_phases_also_when_nothing_else_is_to_do() 
     house.assert_proved(&second);
 }
 
-/// A backup after the first phase does not refer to what is about to go.
 #[test]
 fn what_a_cut_removal_leaves_waits_for_no_second_grace() {
     let (house, storage) = House::fake();
@@ -380,24 +396,41 @@ fn what_a_cut_removal_leaves_waits_for_no_second_grace() {
 }
 
 #[test]
-fn a_question_beside_the_lock_is_asked_before_anything_is_removed() {
+fn a_question_beside_the_lock_is_asked_before_each_removal() {
     let (house, storage) = House::fake();
     let (first, _) = two_snapshots(&house);
     forget_one(&house.repository, &first).unwrap();
     prune(&house.repository, &thorough(Duration::ZERO));
-    let (holds, interrupt) = (Arc::new(AtomicBool::new(true)), Interrupt::default());
-    let asked = Arc::clone(&holds);
-    let told = move || asked.load(Ordering::Relaxed).then_some(()).ok_or(EngineError::Interrupted);
-    let guard = alone(&house.repository).unwrap().fenced(told);
-    let planned = plan(&house.repository, &thorough(Duration::ZERO), &guard, &interrupt).unwrap();
-    assert!(planned.preview.packs_removed > 0);
-    holds.store(false, Ordering::Relaxed);
-    let before = storage.keys();
-    let done = apply(&house.repository, planned, &guard, &EngineProgress::default(), &interrupt);
-    assert!(matches!(done, Err(EngineError::Interrupted)), "{done:?}");
-    assert_eq!(storage.keys(), before);
+    let template = copy_of(&storage);
+    let (mut refused, mut removed_before) = (0, Vec::new());
+    for nth in 1.. {
+        let storage = copy_of(&template);
+        let shared = Arc::clone(&storage) as Arc<dyn ObjectStorage>;
+        let repository = Repository::open(shared, &password(), &Interrupt::default()).unwrap();
+        let (asked, interrupt) = (AtomicU64::new(0), Interrupt::default());
+        let told = move || match asked.fetch_add(1, Ordering::Relaxed) + 1 < nth {
+            true => Ok(()),
+            false => Err(EngineError::Interrupted),
+        };
+        let guard = alone(&repository).unwrap().fenced(told);
+        let planned = plan(&repository, &thorough(Duration::ZERO), &guard, &interrupt).unwrap();
+        assert!(planned.preview.packs_removed > 0 && planned.preview.index_files_replaced > 0);
+        let removals = storage.calls(Call::Remove);
+        let done = apply(&repository, planned, &guard, &EngineProgress::default(), &interrupt);
+        removed_before.push(storage.calls(Call::Remove) - removals);
+        if done.is_ok() {
+            break;
+        }
+        assert!(matches!(done, Err(EngineError::Interrupted)), "{done:?}");
+        refused += 1;
+    }
+    // Beside the first: one before packs, one before an index file is written, one before index files go.
+    assert!(refused >= 4, "{refused}");
+    assert_eq!(removed_before[..2], [0, 0], "nothing goes before the first batch was asked for");
+    assert!(removed_before[2] > 0 && removed_before[refused] > removed_before[refused - 1], "{removed_before:?}");
 }
 
+/// A backup after the first phase does not refer to what is about to go.
 #[test]
 fn a_backup_between_the_phases_takes_nothing_for_known_that_is_about_to_go() {
     let house = House::local();

@@ -171,13 +171,16 @@ fn killed_in_a_prune() {
         command.env("BACKSTAY_FAIL_POINT", point).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap()
     };
-    for point in ["remove.before:1", "remove.after:1", "remove.before:2", "remove.after:2", "remove.before:1"] {
+    let points = ["remove.before:1", "remove.after:1", "remove.before:2", "remove.after:2", "remove.before:1"];
+    for (number, point) in (100..).zip(points) {
         assert_eq!(prune(point).signal(), Some(9), "{point}");
         is_whole(&place, 1, point);
-        // What nobody names after that is marked now, and goes with the one after.
+        // What is left of it goes with the next one, without another grace.
         assert_eq!(prune("nowhere.at:1").code(), Some(0), "{point}");
+        is_whole(&place, 1, point);
+        make_garbage(&place, &plan, number);
+        assert_eq!(place.run(&["repository", "prune", "local"]).code, Some(0), "{point}");
     }
-    assert_eq!(prune("nowhere.at:1").code(), Some(0));
     is_whole(&place, 1, "the last prune");
 }
 

@@ -33,6 +33,12 @@ pub fn apply(
     interrupt: &Interrupt,
 ) -> Result<PrunePreview, EngineError> {
     held_alone(repository, guard, plan.lock)?;
+    // First of all, while the files that say since when they are marked are there: what a cut leaves is removed by the next
+    // prune, without another grace, and where one may not be removed nothing is written. Every file that names one of them
+    // names it as about to go.
+    let over = plan.ledger.packs.iter().zip(&plan.fates).filter(|(_, fate)| **fate == Fate::Remove);
+    let over: Vec<Id> = over.map(|(pack, _)| pack.id).collect();
+    remove(repository, FileKind::Pack, &over, guard, interrupt)?;
     if !plan.replaced.is_empty() || !plan.ledger.unnamed.is_empty() {
         let index = IndexWriter::new(repository, guard, interrupt).each(PACKS_UNNAMED_MAX);
         rewrite(repository, &plan, &index, guard, progress, interrupt)?;
@@ -43,11 +49,6 @@ pub fn apply(
         index.flush()?;
     }
     progress.publishing.store(true, Ordering::Relaxed);
-    // Packs before the files that say since when they are marked: what a cut leaves is removed by the next prune, without
-    // another grace. Every file that names one of them names it as about to go.
-    let over = plan.ledger.packs.iter().zip(&plan.fates).filter(|(_, fate)| **fate == Fate::Remove);
-    let over: Vec<Id> = over.map(|(pack, _)| pack.id).collect();
-    remove(repository, FileKind::Pack, &over, guard, interrupt)?;
     let files: Vec<Id> = plan.replaced.iter().map(|part| plan.ledger.parts[*part].id).collect();
     remove(repository, FileKind::Index, &files, guard, interrupt)?;
     Ok(plan.preview)

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!  plan   snapshots ─> trees ─> used blobs;  index, packs in the storage ─> what becomes of each pack
-//!  apply  1 copy what is needed out of packs that are rewritten         (new packs, named as they come)
-//!         2 write index files: kept packs, new packs, packs to delete   (both old and new index are true)
-//!         3 remove the index files that these replace                   (marked packs are in `packs_to_delete`)
-//!         4 remove packs that were marked longer ago than the grace     (no index file names them)
+//!  apply  1 remove packs that were marked longer ago than the grace     (index files name them as about to go, and no other way)
+//!         2 copy what is needed out of packs that are rewritten         (new packs, named as they come)
+//!         3 write index files: kept packs, new packs, packs to delete   (both old and new index are true)
+//!         4 remove the index files that these replace                   (marked packs are in `packs_to_delete`)
 //! ```
 //!
-//! Whoever dies between any two writes leaves a repository in which every blob is found: an old index file goes only
-//! after all new ones are there, a pack goes only after no index file names it. What is left over is found by the next
-//! prune. `plan` decides and changes nothing, `bill` says what it asks of the storage, `apply`
+//! Whoever dies between any two writes leaves a repository in which every needed blob is found: an old index file goes
+//! only after all new ones are there, a pack goes only while whoever reads knows that it may. What is left over is found
+//! by the next prune. `plan` decides and changes nothing, `bill` says what it asks of the storage, `apply`
 //! does it.
 
 mod plan;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use backstay_storage::ReadCache;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::PruneOptions;
 use crate::browse::tree_entries;
@@ -21,6 +21,9 @@ use crate::maintenance::repack::{Opener, runs_with_gaps};
 use crate::maintenance::repair::index::{blobs_within, header_read};
 use crate::maintenance::tree_queue::TreeQueue;
 use crate::repository::{BlobReader, Repository};
+
+/// A mark may lie so far ahead of the storage's clock: no clock that is right is further from it.
+const MARK_AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// Index files with fewer blobs are written anew together with others, or they would grow in number for ever.
 const INDEX_SMALL_BLOBS: usize = 10_000;
@@ -342,6 +345,7 @@ fn decide(
         }
         // A storage that counts whole seconds may seem to go back by one: no grace means none.
         let waited = |at: Timestamp| grace == 0 || now.as_nanosecond() - at.as_nanosecond() >= grace;
+        let is_to_come = |at: Timestamp| at.duration_since(now) > MARK_AHEAD_MAX;
         fates.push(match (pack.is_known, needed, pack.there_bytes) {
             (true, true, _) => {
                 if pack.unused_bytes > 0 {
@@ -362,8 +366,8 @@ fn decide(
             }
             (_, false, None) => Fate::Forget,
             (true, false, _) => Fate::Mark,
-            // A mark without a time is made anew.
-            (false, false, _) if pack.marked_at.is_none() => Fate::Mark,
+            // A mark without a time is made anew, and so is one of a time to come: a clock was wrong, and would keep it.
+            (false, false, _) if pack.marked_at.is_none_or(is_to_come) => Fate::Mark,
             (false, false, _) if pack.marked_at.is_some_and(waited) => Fate::Remove,
             (false, false, _) => Fate::Wait,
         });

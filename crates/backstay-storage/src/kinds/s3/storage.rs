@@ -225,7 +225,7 @@ impl Inner {
         };
         let learns = known == UNKNOWN && body.len() <= LEARN_BYTES_MAX && options.retain_until.is_none();
         let learned = async { if learns { Some(self.write(key, &body, options, true).await) } else { None } };
-        // The same bytes again do not disturb who looks at their size.
+        // The same bytes again: a server that writes in place may show half of them, and then the put is tried again.
         let (confirmed, learned) = futures::future::join(confirmed, learned).await;
         match learned {
             Some(Ok(())) => self.conditional.store(IGNORED, Ordering::Relaxed),
