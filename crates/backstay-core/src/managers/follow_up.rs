@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The jobs are written in the transaction that ends the backup, so a dead attempt starts nothing; their ids follow from what
-//! they follow, so that they are made once. What is not started is told.
+//! they follow, so that they are made once. A plan that is not started is told; that a set was never complete is not.
 
 use std::collections::BTreeSet;
 
@@ -29,6 +29,9 @@ use crate::domain::plan::Plan;
 use crate::domain::template::{Templates, settled};
 use crate::ports::schedule::ScheduledItem;
 use crate::ports::store::{FollowUp, FollowUpJob, NamedFilter, Page, StoreError};
+
+/// Most jobs that are queued when one ends: it is one transaction, and other work of the tenant waits for it.
+const JOBS_MAX: usize = 200;
 
 /// Most jobs that are told to follow a job: a person reads them.
 const SHOWN_MAX: usize = 100;
@@ -111,9 +114,11 @@ pub(super) async fn after(
         return Ok(Vec::new());
     }
     let before = line_of(context, job).await?;
-    let mut found = Vec::with_capacity(plan.backup.follow_ups.len());
+    let (mut found, mut left) = (Vec::with_capacity(plan.backup.follow_ups.len()), JOBS_MAX);
     for name in &plan.backup.follow_ups {
-        found.extend(follow_up(context, (job, &plan), name, &before, now).await?);
+        let next = follow_up(context, (job, &plan), name, (&before, left), now).await?;
+        left -= next.jobs.len();
+        found.push(next);
     }
     Ok(found)
 }
@@ -143,21 +148,22 @@ async fn plan_named(context: &Context, tenant: TenantId, name: &Name) -> Result<
     Ok(context.declarations.plan_page(&filter, Page::first()).await?.into_iter().next())
 }
 
-/// Returns what one plan does after a job of another one; none when there is no such plan any more, which an explanation
-/// says.
+/// Returns what one plan does after a job of another one: so many jobs at the most, or why it does nothing.
 async fn follow_up(
     context: &Context,
     (job, plan): (&Job, &Plan),
     name: &Name,
-    before: &BTreeSet<PlanId>,
+    (before, jobs_max): (&BTreeSet<PlanId>, usize),
     now: Timestamp,
-) -> Result<Option<FollowUp>, StoreError> {
+) -> Result<FollowUp, StoreError> {
     let skipped = |why: &str| {
         let words = format!("plan {name} was not started after plan {}: {why}", plan.name);
         let told = Some(context.event(EventKind::Skipped, (job.tenant_id, None, None), now, words));
-        Some(FollowUp { told, ..FollowUp::default() })
+        FollowUp { told, ..FollowUp::default() }
     };
-    let Some(next) = plan_named(context, plan.tenant_id, name).await? else { return Ok(None) };
+    let Some(next) = plan_named(context, plan.tenant_id, name).await? else {
+        return Ok(skipped("there is no such plan any more; take it from the list"));
+    };
     if before.contains(&next.id) || before.len() > FOLLOW_UPS_DEEP_MAX {
         return Ok(skipped("its plans follow one another in a circle, or too many do"));
     }
@@ -165,6 +171,12 @@ async fn follow_up(
         return Ok(skipped("the plan is paused"));
     }
     let items = context.schedules.schedule_list_items(&[next.id], now).await?;
+    if items.len() > jobs_max {
+        let count = items.len();
+        return Ok(skipped(&format!(
+            "its {count} items are more than may be queued at once ({JOBS_MAX}); give it a schedule"
+        )));
+    }
     let places: Vec<_> = items.iter().map(|row| (row.item.id, next.repository_id)).collect();
     match items_permit(context, next.tenant_id, &places).await {
         Ok(()) => {}
@@ -187,7 +199,7 @@ async fn follow_up(
         told(context, made, &row.item, (&next, plan), now)
     };
     let jobs = (0..).zip(&items).map(of).collect();
-    Ok(Some(FollowUp { set, jobs, told: None }))
+    Ok(FollowUp { set, jobs, told: None })
 }
 
 /// Returns a job with what is told when it is queued, and when it is not.

@@ -1,8 +1,9 @@
 //! Queues what follows a job, in the transaction that ends it. Who comes in: `settle`.
 
+use backstay_core::domain::id::JobId;
 use backstay_core::domain::job::Job;
 use backstay_core::domain::job_set::{is_complete, members};
-use backstay_core::ports::store::{FollowUp, StoreError};
+use backstay_core::ports::store::{Enqueued, FollowUp, StoreError};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Select};
 
 use super::enqueue::enqueue;
@@ -12,15 +13,16 @@ use crate::error::{insert_error, store_error};
 use crate::event::{TenantLock, event_append};
 
 /// Queues what follows a job that ended just now, unless its set is not complete yet. The tenant is locked, so that of two
-/// members which end at once the second one sees the first.
+/// members which end at once the second one sees the first. Returns the jobs that are queued now.
 pub(super) async fn follow_ups_put(
     tx: &DatabaseTransaction,
     tenant: &TenantLock,
     ended: &job::Model,
     follow_ups: &[FollowUp],
-) -> Result<(), StoreError> {
+) -> Result<Vec<JobId>, StoreError> {
+    let mut queued = Vec::new();
     if follow_ups.is_empty() || !completes_its_set(tx, ended).await? {
-        return Ok(());
+        return Ok(queued);
     }
     for follow_up in follow_ups {
         if let Some(set) = &follow_up.set {
@@ -30,7 +32,9 @@ pub(super) async fn follow_ups_put(
         for next in &follow_up.jobs {
             match enqueue(tx, &next.job, &next.enqueued, Some(&next.skipped)).await {
                 // It was made before; or its plan was retired since it was looked at.
-                Ok(_) | Err(StoreError::Taken { noun: "job", .. } | StoreError::Retired { .. }) => {}
+                Ok(Enqueued::Overlaps(_) | Enqueued::Known(_))
+                | Err(StoreError::Taken { noun: "job", .. } | StoreError::Retired { .. }) => {}
+                Ok(Enqueued::New(id)) => queued.push(id),
                 Err(error) => return Err(error),
             }
         }
@@ -38,7 +42,7 @@ pub(super) async fn follow_ups_put(
             event_append(tx, tenant, told).await?;
         }
     }
-    Ok(())
+    Ok(queued)
 }
 
 /// Returns the question for the members of a set.

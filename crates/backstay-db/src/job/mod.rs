@@ -204,11 +204,12 @@ impl JobStore for Database {
     async fn job_settle(&self, lease: LeaseKey, settlement: &Settlement) -> Result<(), LeaseError> {
         self.retrying(|| async {
             let tx = self.begin().await?;
-            settle::settle(&tx, &self.now, lease, settlement).await?;
+            let queued = settle::settle(&tx, &self.now, lease, settlement).await?;
             backstay_failpoint::pass("commit", "before");
             commit(tx).await?;
             backstay_failpoint::pass("commit", "after");
-            for next in settlement.follow_ups.iter().flat_map(|follow_up| &follow_up.jobs) {
+            let all = settlement.follow_ups.iter().flat_map(|follow_up| &follow_up.jobs);
+            for next in all.filter(|next| queued.contains(&next.job.id)) {
                 self.hints.came(&next.job.id.to_string(), next.job.breach_at.as_microsecond());
             }
             Ok(())

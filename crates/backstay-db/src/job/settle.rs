@@ -34,13 +34,13 @@ use crate::quota::{StoredChange, UsageChange, usage_move};
 use crate::row::count_cell;
 use crate::upkeep::pruned_put;
 
-/// Writes what came of an attempt and ends its lease.
+/// Writes what came of an attempt and ends its lease; returns the jobs that are queued after it.
 pub(super) async fn settle(
     tx: &DatabaseTransaction,
     now: &Now,
     key: LeaseKey,
     settlement: &Settlement,
-) -> Result<(), LeaseError> {
+) -> Result<Vec<JobId>, LeaseError> {
     let tenant = match tenant_of(settlement) {
         Some(tenant) => Some(tenant_locked(tx, tenant).await?),
         None => None,
@@ -88,9 +88,9 @@ pub(super) async fn settle(
         for event in settlement.warnings.iter().chain(&settlement.event) {
             event_append(tx, tenant, event).await?;
         }
-        follow_ups_put(tx, tenant, &row, &settlement.follow_ups).await?;
+        return Ok(follow_ups_put(tx, tenant, &row, &settlement.follow_ups).await?);
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
 /// Returns the tenant whose rows a settlement adds, if it adds any.

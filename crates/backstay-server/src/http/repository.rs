@@ -132,7 +132,10 @@ pub(super) async fn repository_retire(
     Own(repository): Own<Repository>,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
-    as_seen(&headers, &declared(&repository, Timestamp::UNIX_EPOCH))?;
+    // What is retired already has another tag, and may be asked again.
+    if repository.retired_at.is_none() {
+        as_seen(&headers, &declared(&repository, Timestamp::UNIX_EPOCH))?;
+    }
     retire::retire(&state.context, Retirable::Repository(repository.id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

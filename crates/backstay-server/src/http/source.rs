@@ -83,7 +83,10 @@ pub(super) async fn source_retire(
     Own(source): Own<Source>,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
-    as_seen(&headers, &SourceView::from(&source))?;
+    // What is retired already has another tag, and may be asked again.
+    if source.retired_at.is_none() {
+        as_seen(&headers, &SourceView::from(&source))?;
+    }
     retire::retire(&state.context, Retirable::Source(source.id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

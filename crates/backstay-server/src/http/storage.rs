@@ -73,7 +73,10 @@ pub(super) async fn storage_retire(
     Own(storage): Own<Storage>,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
-    as_seen(&headers, &StorageDetail::from(&storage))?;
+    // What is retired already has another tag, and may be asked again.
+    if storage.retired_at.is_none() {
+        as_seen(&headers, &StorageDetail::from(&storage))?;
+    }
     retire::retire(&state.context, Retirable::Storage(storage.id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

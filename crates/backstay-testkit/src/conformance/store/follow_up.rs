@@ -249,6 +249,8 @@ pub async fn what_cannot_follow_is_told(stores: Stores) {
     world.stores.declarations.retire(Retirable::Plan(next.id), world.now()).await.unwrap();
     run().await;
     assert_eq!(chain.of_plan(next.id).await.len(), 1);
+    let gone = "plan next was not started after plan daily: there is no such plan any more; take it from the list";
+    assert!(chain.skipped().await.iter().any(|words| words == gone), "{:?}", chain.skipped().await);
     let daily = world.stores.declarations.plan_get(world.plan.id).await.unwrap();
     let lines = plan_explain(&chain.ports, &daily, &TimeZone::UTC).await.unwrap().lines;
     assert!(lines.iter().any(|line| line.ends_with("no such plan any more, so nothing does")), "{lines:?}");

@@ -18,6 +18,7 @@ use backstay_engine::lock::LockMode;
 use backstay_engine::maintenance::key;
 use backstay_engine::{EngineError, Repository};
 use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
 
 use super::context::{Context, Opened};
 use super::error;
@@ -73,7 +74,18 @@ impl Files {
             Err(problem) => Err(failed(path, &problem)),
         };
         let old = place(&self.old)?;
-        Ok(old.is_some() && old != place(&self.current)?)
+        if old.is_none() || old == place(&self.current)? {
+            return Ok(false);
+        }
+        let read = |path: &Path| std::fs::read(path).map(Zeroizing::new).map_err(|problem| failed(path, &problem));
+        if *read(&self.old)? == *read(&self.current)? {
+            let (old, current) = (self.old.display(), self.current.display());
+            return Err(error::input(
+                format!("{old} has the same password as {current}, and no rotation left it"),
+                "It is in the way: move it to another name, and run this again.",
+            ));
+        }
+        Ok(true)
     }
 }
 
@@ -109,7 +121,7 @@ fn begin(context: &Context, files: &Files) -> Result<Exit, CliError> {
     if !proved {
         return Err(error::input(
             "the new password does not open the repository",
-            "Nothing was changed but the list of keys.",
+            "The old password stays in use. Look at the list with `backstay engine key list`, and run this again.",
         ));
     }
     swap(files).map_err(|problem| failed(&files.current, &problem))?;
