@@ -60,7 +60,8 @@ pub async fn changes(world: Arc<World>) {
 /// Gives a plan another schedule: half of the times just when one of its occurrences is due and may not have started.
 async fn reschedule(world: &World, context: &Context) {
     let (stage, dice) = (&world.stage, &world.stage.dice);
-    let at = dice.below(world.plans.len() as u64) as usize;
+    // The plans behind these only follow others.
+    let at = dice.below(SCHEDULES.len() as u64) as usize;
     let plan = &world.plans[at].0;
     if dice.chance(500_000)
         && let Ok(state) = context.schedules.schedule_get(plan.id).await
