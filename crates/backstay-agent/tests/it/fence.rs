@@ -220,12 +220,14 @@ async fn an_agent_stops_by_itself_before_its_lease_ends() {
     let key = LeaseKey { job_id: JobId::new(Timestamp::UNIX_EPOCH, [4; 10]), token: AttemptToken(1) };
     let interrupt = Interrupt::default();
     held.take(key, interrupt.clone(), Instant::now());
+    // Long beside what a busy machine keeps a task waiting.
+    let ttl = 10 * TTL;
     let beating =
-        tokio::spawn(beat(jobs, AgentId::new(Timestamp::UNIX_EPOCH, [6; 10]), TTL, held.clone(), end.clone()));
-    tokio::time::sleep(TTL / 2).await;
+        tokio::spawn(beat(jobs, AgentId::new(Timestamp::UNIX_EPOCH, [6; 10]), ttl, held.clone(), end.clone()));
+    tokio::time::sleep(ttl / 2).await;
     assert!(!interrupt.is_raised(), "one lost renewal is no end");
-    // The lease ends after TTL; the agent has stopped a sixth of it before.
-    tokio::time::sleep(TTL / 2 - TTL / 12).await;
+    // The lease ends after its time; the agent has stopped a sixth of it before.
+    tokio::time::sleep(ttl / 2 - ttl / 12).await;
     assert!(interrupt.is_raised());
     assert_eq!(held.standing(&key), Standing::Lost);
     end.cancel();

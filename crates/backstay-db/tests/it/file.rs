@@ -244,7 +244,7 @@ async fn the_databases_clock_decides() {
     let world = World::new(stores, 1).await;
     let before = jiff::Timestamp::now();
     world.queued(0).await;
-    let (agent, ttl) = (world.agent(), Duration::from_millis(700));
+    let (agent, ttl) = (world.agent(), Duration::from_secs(4));
     let claimed = store.job_lease(agent, JobKind::ALL, &[], 1, ttl).await.unwrap();
     let key = key_of(&claimed[0]);
     let leased_at = world.history.attempt_list(key.job_id).await.unwrap()[0].leased_at;

@@ -166,7 +166,7 @@ fn an_interrupt_ends_a_backup_at_once_and_costs_no_pack_twice() {
 fn an_interrupt_ends_a_restore_and_a_verify_too() {
     let (house, storage, _) = house();
     let id = house.backup(None).id;
-    storage.harm_all(Call::Get, Harm::Wait(Duration::from_millis(30)));
+    storage.harm_all(Call::Get, Harm::Hang);
     let interrupt = Interrupt::default();
     std::thread::scope(|scope| {
         scope.spawn(|| {

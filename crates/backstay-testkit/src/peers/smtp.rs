@@ -12,7 +12,7 @@ use super::PeerEnv;
 static SMTP: LazyLock<Option<SmtpPeer>> = LazyLock::new(|| super::start("smtp").map(|env| SmtpPeer::new(&env)));
 
 /// Longest wait for a mail.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(90);
+const ARRIVES_WITHIN: Duration = Duration::from_secs(180);
 
 /// A mail server on this machine, with a login that opens nothing else.
 #[derive(Debug, Clone)]

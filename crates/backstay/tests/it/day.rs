@@ -12,9 +12,9 @@ use std::time::Duration;
 use backstay_testkit::peers::database::Engine;
 use backstay_testkit::peers::s3::{S3Peer, ceph};
 use backstay_testkit::peers::smtp::{SmtpPeer, smtp};
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +33,12 @@ const ZONE: &str = "America/New_York";
 /// Tenants with their plans. Two of them have a plan called `home`.
 const TENANTS: [(&str, &[&str]); 3] =
     [("default", &["home", "etc", "srv"]), ("acme", &["home", "web", "mail"]), ("museum", &["photos", "letters"])];
+
+/// Returns the hour in that zone that is farthest away: nothing planned for it comes while a test runs.
+fn far_hour(zone: &str) -> i8 {
+    let far = Timestamp::now() + SignedDuration::from_hours(12);
+    far.in_tz(zone).unwrap().hour()
+}
 
 /// What the day goes by.
 struct Day {
@@ -85,7 +91,7 @@ impl Day {
             sources.insert((*plan).to_owned(), json!({ "settings": { "path": self.folder(tenant, plan) } }));
             wanted.insert((*plan).to_owned(), json!({ "source": plan, "repository": place, "template": "nightly" }));
         }
-        let schedule = json!({ "cron": "30 2 * * *", "time_zone": ZONE });
+        let schedule = json!({ "cron": format!("30 {} * * *", far_hour(ZONE)), "time_zone": ZONE });
         let nightly = json!({ "schedule": schedule, "rpo": "26h", "retention": { "keep_last": 1 } });
         let sections = [
             ("storages", storages),
@@ -120,8 +126,8 @@ impl Day {
             TENANTS[1..].iter().map(|(name, plans)| ((*name).to_owned(), self.wanted(name, plans).into())).collect();
         let settings = self.mail.settings(&self.to, "sealed:channel-mail", "sealed:channel-ca");
         let rules = json!([{ "severity_min": "error", "delivery": "at_once" }]);
-        let channel =
-            json!({ "kind": "smtp", "settings": settings, "rules": rules, "digest": "daily 07:00 Europe/Berlin" });
+        let digest = format!("daily {:02}:00 Europe/Berlin", far_hour("Europe/Berlin"));
+        let channel = json!({ "kind": "smtp", "settings": settings, "rules": rules, "digest": digest });
         tenants["acme"]["channels"] = json!({ "people": channel });
         file.insert("tenants".to_owned(), tenants.into());
         let path = self.house.path("day.yaml");
@@ -163,6 +169,7 @@ impl Day {
         // A prune that is due by itself would come between the rounds.
         let tomorrow = Timestamp::now().as_microsecond() + 86_400_000_000;
         self.house.sql(&format!("UPDATE upkeep SET due_at = {tomorrow}"));
+        self.house.sql(&format!("UPDATE proof SET due_at = {tomorrow}"));
         self.round();
         assert_eq!(self.finished(8).len(), 8);
         for (tenant, plans) in TENANTS {

@@ -121,6 +121,8 @@ fn scheduled_once(fleet: &Fleet, plan: &str) -> String {
         let mut moments: Vec<String> = fleet
             .events()
             .iter()
+            // A start between the two questions is looked at the next time.
+            .filter(|event| jobs.iter().any(|job| job["id"] == event["job_id"]))
             .filter_map(|event| event["message"].as_str())
             .filter(|text| text.contains("is due by plan clock"))
             .map(|text| text.split("planned for ").nth(1).unwrap()[..20].to_owned())

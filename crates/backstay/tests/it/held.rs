@@ -13,7 +13,7 @@ use crate::fleet_support::{Fleet, Process, http, private, wait_for};
 use crate::support::{Ran, noise, restics};
 
 /// How long leases hold: time for all agents of a round to come to their places before the first lease ends.
-const LEASE_MS: &str = "12000";
+const LEASE_MS: &str = "24000";
 
 /// Places at which an agent is held, by what follows when it goes on.
 const PLACES: [&str; 10] = [

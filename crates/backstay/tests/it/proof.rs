@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{Place, Ran, make_tree};
 
 /// Longest wait for what takes some seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 struct Up(Child);
 

@@ -76,8 +76,8 @@ fn a_source_that_vanishes_is_told_by_mail_and_so_is_its_return() {
         "secret=file:keys/local.key",
     ]);
     assert!(refused.code != Some(0) && refused.err.contains("keys/channels/"), "{}", refused.err);
-    // The digest is due at a full minute, half a minute from now or later: what goes wrong until then is in it.
-    let due = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(90);
+    // The digest is due at a full minute, a minute from now or later: what goes wrong until then is in it.
+    let due = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(120);
     let channel = channel(&place, peer, &to, &format!("daily {} UTC", due.strftime("%H:%M")));
     let tested = place.run(&["channel", "test", &channel]);
     assert_eq!(tested.code, Some(0), "{}", tested.err);
