@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +26,16 @@ use crate::object::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOption
 
 /// Beginning of the names of files that are being written where nameless files do not exist. restic ignores them.
 const TEMPORARY_PREFIX: &str = ".backstay-tmp-";
+
+/// Bodies from here on are written past the page cache: packs are read back days later or never, and what they would push
+/// out of memory is somebody's.
+const PAST_CACHE_BYTES_MIN: usize = 1 << 20;
+
+/// What the kernel wants addresses, places and lengths of such writes to be multiples of, on every device in use.
+const BLOCK_BYTES: usize = 4096;
+
+/// Bytes of one such write: enough for a device to be busy, few enough to stay in a core's cache while they are copied.
+const PIECE_BYTES: usize = 2 << 20;
 
 /// The storage kind `local`.
 #[derive(Debug)]
@@ -83,6 +93,8 @@ impl StorageKind for Local {
 struct LocalStorage {
     root: PathBuf,
     folder: OwnedFd,
+    /// Memory for pieces, as many as there were writers at once.
+    pieces: Mutex<Vec<Vec<u8>>>,
 }
 
 impl LocalStorage {
@@ -93,7 +105,7 @@ impl LocalStorage {
         }
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         match rustix::fs::openat(CWD, &root, flags, Mode::empty()) {
-            Ok(folder) => Ok(Self { root, folder }),
+            Ok(folder) => Ok(Self { root, folder, pieces: Mutex::default() }),
             Err(Errno::NOENT | Errno::NOTDIR) => Err(StorageError::Absent { place }),
             Err(error) => Err(told(&place, "open", "folder", error.into())),
         }
@@ -133,12 +145,85 @@ impl LocalStorage {
             return Ok(PutAnswer::Existed);
         }
         let answer = match nameless(&folder) {
-            Ok(file) => write_and_link(&folder, file, body, name),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => write_and_name(&folder, body, name),
+            Ok(file) => self.write_and_link(&folder, file, body, name),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+                self.write_and_name(&folder, body, name)
+            }
             Err(error) => Err(error.into()),
         }?;
         rustix::fs::fsync(&folder)?;
         Ok(answer)
+    }
+
+    /// Fills a nameless file, makes it durable and gives it its name, unless the name is taken.
+    fn write_and_link(&self, folder: &OwnedFd, file: File, body: &[u8], name: &str) -> io::Result<PutAnswer> {
+        self.fill(&file, body)?;
+        let itself = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+        match rustix::fs::linkat(CWD, &itself, folder, name, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => Ok(PutAnswer::Created),
+            Err(Errno::EXIST) => Ok(PutAnswer::Existed),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// As [`LocalStorage::write_and_link`], by a named file beside the object; it is removed on every way out but a crash.
+    fn write_and_name(&self, folder: &OwnedFd, body: &[u8], name: &str) -> io::Result<PutAnswer> {
+        let temporary = format!("{TEMPORARY_PREFIX}{:016x}", rand::random::<u64>());
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(folder, &temporary, flags, Mode::RUSR)?);
+        let answer = self.fill(&file, body).and_then(|()| {
+            match rustix::fs::linkat(folder, &temporary, folder, name, AtFlags::empty()) {
+                Ok(()) => Ok(PutAnswer::Created),
+                Err(Errno::EXIST) => Ok(PutAnswer::Existed),
+                Err(error) => Err(error.into()),
+            }
+        });
+        rustix::fs::unlinkat(folder, &temporary, AtFlags::empty())?;
+        answer
+    }
+
+    /// Writes a body and makes it durable.
+    fn fill(&self, mut file: &File, body: &[u8]) -> io::Result<()> {
+        let past_cache = if body.len() < PAST_CACHE_BYTES_MIN { 0 } else { self.write_past_cache(file, body)? };
+        file.write_all(&body[past_cache..])?;
+        file.sync_all()
+    }
+
+    /// Writes the whole blocks of a body past the page cache, from aligned memory; returns how many bytes were written:
+    /// none where the file system takes no such writes, fewer than there are where it stops taking them.
+    fn write_past_cache(&self, mut file: &File, body: &[u8]) -> io::Result<usize> {
+        let flags = rustix::fs::fcntl_getfl(file)?;
+        if rustix::fs::fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
+            return Ok(0);
+        }
+        let kept = self.pieces.lock().expect("no holder panics").pop();
+        let mut memory = kept.unwrap_or_else(|| vec![0; PIECE_BYTES + BLOCK_BYTES]);
+        let aligned = memory.as_ptr().align_offset(BLOCK_BYTES);
+        let piece = &mut memory[aligned..aligned + PIECE_BYTES];
+        let whole_bytes = body.len() - body.len() % BLOCK_BYTES;
+        let (mut written, mut ended) = (0, Ok(()));
+        while written < whole_bytes {
+            let length = PIECE_BYTES.min(whole_bytes - written);
+            piece[..length].copy_from_slice(&body[written..written + length]);
+            match file.write(&piece[..length]) {
+                // What is left is no whole number of blocks, or nothing was taken: the rest goes as any other file does.
+                Ok(taken) if taken % BLOCK_BYTES != 0 || taken == 0 => {
+                    written += taken;
+                    break;
+                }
+                Ok(taken) => written += taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => break,
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
+            }
+        }
+        self.pieces.lock().expect("no holder panics").push(memory);
+        ended?;
+        rustix::fs::fcntl_setfl(file, flags)?;
+        Ok(written)
     }
 
     /// Opens the folder of an object, and makes it and its name durable if it was not there.
@@ -274,36 +359,6 @@ fn nameless(folder: &OwnedFd) -> Result<File, Errno> {
     rustix::fs::openat(folder, ".", flags, Mode::RUSR).map(File::from)
 }
 
-/// Fills a nameless file, makes it durable and gives it its name, unless the name is taken.
-fn write_and_link(folder: &OwnedFd, mut file: File, body: &[u8], name: &str) -> io::Result<PutAnswer> {
-    file.write_all(body)?;
-    file.sync_all()?;
-    let itself = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    match rustix::fs::linkat(CWD, &itself, folder, name, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(PutAnswer::Created),
-        Err(Errno::EXIST) => Ok(PutAnswer::Existed),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// As [`write_and_link`], by a named file beside the object; it is removed on every way out but a crash.
-fn write_and_name(folder: &OwnedFd, body: &[u8], name: &str) -> io::Result<PutAnswer> {
-    let temporary = format!("{TEMPORARY_PREFIX}{:016x}", rand::random::<u64>());
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::openat(folder, &temporary, flags, Mode::RUSR)?);
-    let answer = (|| {
-        file.write_all(body)?;
-        file.sync_all()?;
-        match rustix::fs::linkat(folder, &temporary, folder, name, AtFlags::empty()) {
-            Ok(()) => Ok(PutAnswer::Created),
-            Err(Errno::EXIST) => Ok(PutAnswer::Existed),
-            Err(error) => Err(error.into()),
-        }
-    })();
-    rustix::fs::unlinkat(folder, &temporary, AtFlags::empty())?;
-    answer
-}
-
 /// Makes a folder and what is above it, readable by its owner alone where it is new.
 fn make_private_folders(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -346,12 +401,34 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let storage = LocalStorage::open(home.path().join("r"), Presence::Create).unwrap();
         let folder = storage.open_folder("data/ab").unwrap();
-        assert_eq!(write_and_name(&folder, b"one", "x").unwrap(), PutAnswer::Created);
-        assert_eq!(write_and_name(&folder, b"two", "x").unwrap(), PutAnswer::Existed);
+        assert_eq!(storage.write_and_name(&folder, b"one", "x").unwrap(), PutAnswer::Created);
+        assert_eq!(storage.write_and_name(&folder, b"two", "x").unwrap(), PutAnswer::Existed);
         let names: Vec<_> =
             std::fs::read_dir(home.path().join("r/data/ab")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["x"]);
         assert_eq!(std::fs::read(home.path().join("r/data/ab/x")).unwrap(), b"one");
+    }
+
+    fn check_sizes(home: &Path) {
+        let storage = LocalStorage::open(home.join("r"), Presence::Create).unwrap();
+        let noise: Vec<u8> = (0..PIECE_BYTES * 2 + 3 * BLOCK_BYTES).map(|place| (place * 31 >> 7) as u8).collect();
+        let sizes = [0, 1, BLOCK_BYTES, PAST_CACHE_BYTES_MIN - 1, PAST_CACHE_BYTES_MIN, PAST_CACHE_BYTES_MIN + 1];
+        let sizes = sizes.into_iter().chain([PIECE_BYTES, PIECE_BYTES + BLOCK_BYTES - 1, noise.len(), noise.len() - 5]);
+        for size in sizes {
+            let key = ObjectKey::new(format!("data/{size}")).unwrap();
+            assert_eq!(storage.put(&key, &noise[..size]).unwrap(), PutAnswer::Created);
+            assert!(std::fs::read(home.join("r").join(key.as_str())).unwrap() == noise[..size], "{size} bytes");
+        }
+        let folder = storage.open_folder("data").unwrap();
+        storage.write_and_name(&folder, &noise, "named").unwrap();
+        assert!(std::fs::read(home.join("r/data/named")).unwrap() == noise);
+    }
+
+    /// On a disk, and in memory, where older kernels take no writes past the cache.
+    #[test]
+    fn bodies_of_any_size_are_written_whole() {
+        check_sizes(tempfile::tempdir().unwrap().path());
+        check_sizes(tempfile::tempdir_in("/dev/shm").unwrap().path());
     }
 
     #[test]
