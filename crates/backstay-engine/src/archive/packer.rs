@@ -85,9 +85,14 @@ impl<'a> Packer<'a> {
         if !self.known.claim(kind, &id) {
             return Ok(id);
         }
-        self.compressor.compress(plain, &mut self.packed);
         // Trees are always compressed in format 2; data that does not shrink is stored as it is.
-        let shrinks = kind == BlobKind::Tree || self.packed.len() < plain.len();
+        let shrinks = match kind {
+            BlobKind::Tree => {
+                self.compressor.compress(plain, &mut self.packed);
+                true
+            }
+            BlobKind::Data => self.compressor.shrink(plain, &mut self.packed),
+        };
         self.seal(kind, id, (!shrinks).then_some(plain), plain.len() as u64)?;
         Ok(id)
     }

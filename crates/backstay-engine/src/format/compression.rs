@@ -13,12 +13,27 @@ const LEVEL: i32 = 3;
 /// Bytes that are decompressed at once where not all are held.
 const PIECE_BYTES: usize = 256 << 10;
 
+/// Blobs below are compressed without a sample: it would cost as much.
+const SAMPLED_BYTES_MIN: usize = 128 << 10;
+
+/// Places of a blob that a sample is taken from.
+const SAMPLE_PLACES: usize = 16;
+
+/// Bytes that are taken from each place.
+const SAMPLE_PLACE_BYTES: usize = 1 << 10;
+
+/// A sample that shrinks by no more than this part of it has nothing to win: noise, and what was compressed or encrypted.
+const SAMPLE_WORTH: usize = 256;
+
 /// Largest plain size of a file that is no pack: an index of a hundred thousand blobs has 20 MiB, a snapshot a few KiB.
 /// Beyond it is a decompression bomb.
 const FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// Compresses blobs.
-pub struct Compressor(zstd::bulk::Compressor<'static>);
+pub struct Compressor {
+    context: zstd::bulk::Compressor<'static>,
+    sample: Vec<u8>,
+}
 
 impl std::fmt::Debug for Compressor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,7 +43,8 @@ impl std::fmt::Debug for Compressor {
 
 impl Default for Compressor {
     fn default() -> Self {
-        Self(zstd::bulk::Compressor::new(LEVEL).expect("the level is one of zstd's"))
+        let context = zstd::bulk::Compressor::new(LEVEL).expect("the level is one of zstd's");
+        Self { context, sample: Vec::new() }
     }
 }
 
@@ -37,7 +53,27 @@ impl Compressor {
     pub fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) {
         out.clear();
         out.reserve(zstd::zstd_safe::compress_bound(plain.len()));
-        self.0.compress_to_buffer(plain, out).expect("the room is as large as zstd asks for");
+        self.context.compress_to_buffer(plain, out).expect("the room is as large as zstd asks for");
+    }
+
+    /// Replaces `out` by the compressed bytes if they are fewer; says whether they are. Of a large blob whose samples, from
+    /// all over it, do not shrink, the rest is not tried.
+    pub fn shrink(&mut self, plain: &[u8], out: &mut Vec<u8>) -> bool {
+        if plain.len() >= SAMPLED_BYTES_MIN {
+            let mut sample = std::mem::take(&mut self.sample);
+            sample.clear();
+            for place in plain.chunks(plain.len() / SAMPLE_PLACES).take(SAMPLE_PLACES) {
+                sample.extend_from_slice(&place[..SAMPLE_PLACE_BYTES]);
+            }
+            self.compress(&sample, out);
+            let is_worth = out.len() < sample.len() - sample.len() / SAMPLE_WORTH;
+            self.sample = sample;
+            if !is_worth {
+                return false;
+            }
+        }
+        self.compress(plain, out);
+        out.len() < plain.len()
     }
 }
 
@@ -192,6 +228,26 @@ mod tests {
         assert_eq!(out, plain);
         assert!(Decompressor::default().decompress(&packed, plain.len() - 1, &mut out).is_err());
         assert!(Decompressor::default().decompress(&packed, plain.len() + 1, &mut out).is_err());
+    }
+
+    #[test]
+    fn noise_is_not_tried_to_its_end_and_a_little_text_in_it_is_found() {
+        let mut noise = vec![0; 1 << 20];
+        rand::RngCore::fill_bytes(&mut rand::rng(), &mut noise);
+        let (mut compressor, mut out) = (Compressor::default(), Vec::new());
+        assert!(!compressor.shrink(&noise, &mut out));
+        assert!(out.len() < SAMPLE_PLACES * SAMPLE_PLACE_BYTES * 2, "{} bytes were compressed", out.len());
+        for bytes in [SAMPLED_BYTES_MIN - 1, 1, 0] {
+            assert!(!compressor.shrink(&noise[..bytes], &mut out));
+        }
+        // As long as two places are apart, wherever it lies.
+        let run = 2 * noise.len() / SAMPLE_PLACES;
+        for start in [0, 12_345, 500_000, noise.len() - run] {
+            let mut mixed = noise.clone();
+            mixed[start..start + run].fill(b'x');
+            assert!(compressor.shrink(&mixed, &mut out), "text at {start}");
+            assert!(out.len() < mixed.len() - run / 2, "{} bytes", out.len());
+        }
     }
 
     #[test]
