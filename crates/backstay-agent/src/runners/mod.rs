@@ -68,6 +68,8 @@ pub(crate) enum RunError {
     Pattern(#[from] PatternError),
     #[error("nothing in the snapshot matches what was asked for; `backstay snapshot ls` shows what is there")]
     NothingFits,
+    #[error("{target} lies in the folder of this installation, which no restore writes into; name another target")]
+    Own { target: String },
     #[error(
         "the repository has {count} snapshots, and {FOUND_MAX} can be taken in; forget some with plain restic first"
     )]
@@ -97,7 +99,7 @@ impl RunError {
             Self::Engine(error) => (error.class(), error.disposition()),
             Self::Source(error) => (FailureClass::Source, error.disposition()),
             Self::Many { .. } => (FailureClass::Repository, Disposition::Operator),
-            Self::Unsupported { .. } | Self::Pattern(_) | Self::NothingFits => {
+            Self::Unsupported { .. } | Self::Pattern(_) | Self::NothingFits | Self::Own { .. } => {
                 (FailureClass::Target, Disposition::Operator)
             }
             Self::Hook(_) => (FailureClass::Hook, Disposition::Operator),

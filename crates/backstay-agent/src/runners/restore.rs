@@ -9,6 +9,7 @@ use backstay_engine::pattern::Patterns;
 use backstay_engine::restore::{Reconcile, RestoreOptions, Special, restore};
 
 use super::{RunError, Runner, back};
+use crate::own::is_written_by_us;
 use crate::repository::{ended, lock_to_read, open};
 
 /// Runs a restore.
@@ -23,6 +24,9 @@ pub(super) async fn run(runner: &Runner, job: &Job<Leased>) -> Result<JobResult,
             return back::run(runner, job, home.as_deref(), &snapshot.foreign_id, way).await;
         }
     };
+    if is_written_by_us(target) {
+        return Err(RunError::Own { target: target.display().to_string() });
+    }
     let reconcile = match terms.reconciliation {
         Reconciliation::Fail => Reconcile::Fail,
         Reconciliation::Skip => Reconcile::Skip,

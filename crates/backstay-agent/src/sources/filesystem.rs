@@ -1,9 +1,7 @@
 //! A folder on a file system that the agent can read: one item, named by its path.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use backstay_core::domain::job::Target;
@@ -16,34 +14,11 @@ use serde_json::{Map, Value, json};
 use super::first_look::{first_level, matched};
 use super::settings::{Fields, wrong};
 use super::trial::Trial;
+use crate::own;
 
 /// The settings that there are; the first is needed.
 const FIELDS: &[&str] =
     &["path", "exclude", "exclude_caches", "exclude_if_present", "exclude_larger_than", "one_file_system"];
-
-/// The files that this process has locks on.
-static NEVER_READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-/// Leaves files out of what any folder of this process has: it has locks on them, and to close a file is to let go of all
-/// locks that a process has on it (`fcntl(2)`). SQLite counts on these: the next program that looks at the database would
-/// take its log for nobody's, and remove it.
-pub fn never_read(files: impl IntoIterator<Item = PathBuf>) {
-    NEVER_READ.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
-}
-
-/// Returns patterns for those of these files that are below a folder, by the path at which a walk of it meets them.
-fn patterns_of(files: &BTreeSet<PathBuf>, folder: &Path) -> Vec<String> {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let root = real(folder);
-    let below = |file: &PathBuf| {
-        // The log is there only at times, its folder always is.
-        let place = real(file.parent()?).join(file.file_name()?);
-        let path = folder.join(place.strip_prefix(&root).ok()?);
-        let plain = |letter: char| if r"\*?[]".contains(letter) { format!("\\{letter}") } else { letter.to_string() };
-        Some(path.to_str()?.chars().map(plain).collect())
-    };
-    files.iter().filter_map(below).collect()
-}
 
 /// The source kind `filesystem`.
 #[derive(Debug)]
@@ -108,9 +83,8 @@ impl SourceKind for Filesystem {
     async fn open(&self, settings: &Value, item: &str) -> Result<Opened, SourceError> {
         listed(item)?;
         let mut left_out = left_out_of(settings)?;
-        let files = NEVER_READ.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Last, so that no pattern of the settings brings them back.
-        left_out.patterns.extend(patterns_of(&files, Path::new(item)));
+        left_out.patterns.extend(own::patterns_below(Path::new(item))?);
         Ok(Opened::Path { path: PathBuf::from(item), left_out })
     }
 
@@ -245,34 +219,12 @@ mod tests {
         assert_eq!(plain(form.clone()), form);
     }
 
-    /// Red when a letter of a name is read as a pattern, or another file of the folder goes with it.
-    #[test]
-    fn files_with_locks_are_left_out_wherever_a_walk_meets_them() {
-        let root = tempfile::tempdir().unwrap();
-        let (home, data) = (root.path().join("home"), root.path().join("home/d[a]ta*"));
-        std::fs::create_dir_all(&data).unwrap();
-        std::os::unix::fs::symlink(&home, root.path().join("link")).unwrap();
-        let files = BTreeSet::from([data.join("backstay.db"), data.join("backstay.db-wal")]);
-        for folder in [home.clone(), root.path().join("link"), data.clone()] {
-            let patterns = patterns_of(&files, &folder);
-            assert_eq!(patterns.len(), 2, "{patterns:?}");
-            let excludes = excludes_of(&LeftOut { patterns, ..LeftOut::default() }).unwrap();
-            let below = folder.join(data.strip_prefix(&home).unwrap());
-            let below = if folder == data { data.clone() } else { below };
-            for (name, expected) in [("backstay.db", true), ("backstay.db-wal", true), ("master.key", false)] {
-                let left_out = excludes.leaves_out_name(below.as_os_str().as_bytes(), name.as_bytes());
-                assert_eq!(left_out, expected, "{name} in {}", below.display());
-            }
-        }
-        assert_eq!(patterns_of(&files, &root.path().join("elsewhere")), Vec::<String>::new());
-    }
-
     /// Red when a folder is opened with them, or when a pattern of its settings brings them back.
     #[tokio::test]
     async fn a_folder_is_opened_without_files_with_locks() {
         let root = tempfile::tempdir().unwrap();
         let (folder, file) = (root.path().to_str().unwrap(), root.path().join("backstay.sqlite"));
-        never_read([file.clone()]);
+        own::never_read([file.clone()]);
         let settings = json!({ "path": folder, "exclude": ["*.tmp", "!*.sqlite"] });
         let Opened::Path { left_out, .. } = Filesystem.open(&settings, folder).await.unwrap() else { panic!() };
         let excludes = excludes_of(&left_out).unwrap();

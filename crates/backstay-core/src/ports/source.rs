@@ -185,6 +185,14 @@ pub enum SourceError {
         /// What was looked at.
         place: String,
     },
+    /// It holds keys of the installation that would read it.
+    #[error(
+        "{place} holds keys of this installation, which no plan reads: `backstay recovery sheet` says what to keep of them"
+    )]
+    Own {
+        /// What was to be read.
+        place: String,
+    },
     /// Its settings name a command, and the agent runs none.
     #[error(
         "this agent runs no commands that sources name: set agent.commands to true where it runs, if whoever writes sources may do anything there"

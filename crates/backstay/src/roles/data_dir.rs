@@ -121,6 +121,11 @@ impl DataDir {
         ["", "-wal", "-shm", "-journal"].map(name).into()
     }
 
+    /// Returns what opens repositories, sealed rows or the server itself: no plan reads it.
+    pub(crate) fn secret_places(&self) -> [PathBuf; 4] {
+        [self.master_key(), self.signing_key(), self.0.join("keys"), self.0.join("server.json")]
+    }
+
     pub(crate) fn signing_key(&self) -> PathBuf {
         self.0.join("signing.key")
     }
@@ -270,7 +275,7 @@ mod tests {
         let look = File::open(data.path().join("lock")).unwrap();
         rustix::fs::flock(&look, FlockOperation::NonBlockingLockShared).unwrap();
         let looking = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(Duration::from_millis(5));
             drop(look);
         });
         data.lock().unwrap();

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_agent::own::{never_read, never_written};
 use backstay_agent::runners::RUNNER_KINDS;
-use backstay_agent::sources::filesystem::never_read;
 use backstay_agent::{AgentOptions, Commands, EngineReader, SOURCE_KINDS};
 use backstay_api::{Client, ClientError};
 use backstay_core::domain::id::AgentId;
@@ -362,7 +362,8 @@ async fn same_port(data: &DataDir) -> Result<(TcpListener, Option<u16>), StartEr
 /// Puts the ports of an installation on one machine together.
 async fn parts(home: &Home) -> Result<Parts, StartError> {
     let data = &home.data;
-    never_read(data.database_files());
+    never_read(data.database_files().into_iter().chain(data.secret_places()));
+    never_written(data.path().to_owned());
     let files: Arc<dyn SecretStore> = Arc::new(FileSecrets::new(data.path().to_owned()));
     let keys = || home.keys.clone().map_or_else(|| super::master_key::ensure(&data.master_key()), Ok);
     let Some(remote) = &home.remote else {
