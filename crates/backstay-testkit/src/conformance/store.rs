@@ -96,6 +96,7 @@ macro_rules! store_promises {
             schedule::what_was_missed_is_made_up_for_once,
             schedule::a_paused_plan_is_skipped_and_told,
             schedule::a_window_holds_starts_back,
+            schedule::a_window_that_is_gone_holds_nothing_for_long,
             schedule::one_that_meets_its_own_work_is_skipped_item_by_item,
             schedule::one_that_meets_another_plan_waits_and_is_skipped_once,
             schedule::two_plans_of_one_item_take_turns,
