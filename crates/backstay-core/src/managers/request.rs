@@ -218,7 +218,7 @@ async fn snapshot_request(
 /// [`StoreError`], with [`StoreError::Move`] when the job has ended already.
 pub async fn job_cancel(context: &Context, id: JobId) -> Result<JobState, StoreError> {
     let job = context.jobs.job_get(id).await?;
-    let now = context.now();
+    let now = context.schedules.clock_read().await?;
     let words = format!("{} was cancelled before it began", job.kind().word());
     let cancelled = context.event(EventKind::Cancelled, (job.tenant_id, Some(id), job.item_id), now, words);
     context.jobs.job_cancel(id, now, &cancelled).await

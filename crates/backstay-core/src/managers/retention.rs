@@ -301,6 +301,8 @@ async fn enqueue(context: &Context, job: &Job, words: String) -> Result<Enqueued
     if let Some(live) = context.retention.prune_live(job.repository_id).await?.filter(|live| *live != job.id) {
         return Ok(Enqueued::Overlaps(live));
     }
-    let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), context.now(), words);
+    // One of the upkeep is named by when it was due, which may be long ago.
+    let now = context.schedules.clock_read().await?;
+    let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), now, words);
     context.jobs.job_enqueue(job, &enqueued, None).await
 }

@@ -158,6 +158,8 @@ macro_rules! store_promises {
             settle::a_wait_is_counted_by_the_stores_clock,
             settle::what_a_replica_writes_is_dated_by_the_stores_clock,
             settle::a_snapshot_is_not_older_than_its_job,
+            settle::a_snapshot_is_not_of_the_future,
+            settle::what_is_told_of_a_job_lies_where_its_log_looks,
             settle::the_newest_good_snapshot_is_not_a_partial_one,
             settle::a_confirmation_is_of_a_good_snapshot_that_is_there,
             settle::what_is_found_gets_a_row_once,
