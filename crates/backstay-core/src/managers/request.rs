@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::quota::{PermitError, items_permit};
+use super::retention::stays;
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
@@ -149,7 +150,8 @@ fn queued_job(
 /// Asks for a restore of a snapshot to a target.
 ///
 /// # Errors
-/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot, and [`StoreError::Busy`] when a prune
+/// that has begun forgets it.
 pub async fn restore_request(
     context: &Context,
     asking: &Asking,
@@ -165,7 +167,8 @@ pub async fn restore_request(
 /// Asks for a verify of a snapshot by sample.
 ///
 /// # Errors
-/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot, and [`StoreError::Busy`] when a prune
+/// that has begun forgets it.
 pub async fn verify_request(
     context: &Context,
     asking: &Asking,
@@ -195,6 +198,7 @@ async fn snapshot_request(
     snapshot: &Snapshot,
     instruction: Instruction,
 ) -> Result<JobId, StoreError> {
+    stays(context, snapshot).await?;
     let now = asking.at();
     let of = (snapshot.tenant_id, snapshot.repository_id);
     let job = Job {

@@ -118,6 +118,7 @@ macro_rules! store_promises {
             retention::a_suspected_plan_keeps_everything_until_it_is_cleared,
             retention::what_one_plan_keeps_stays,
             retention::what_was_forgotten_is_not_to_be_read,
+            retention::what_a_prune_that_has_begun_forgets_is_refused,
             proof::a_proof_moves_from_where_it_was_seen,
             proof::a_slice_that_was_read_is_written_with_its_job,
             proof::a_budget_begins_its_time_anew,
