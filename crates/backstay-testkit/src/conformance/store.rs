@@ -146,6 +146,7 @@ macro_rules! store_promises {
             voice::what_is_told_often_is_held_back_and_counted,
             voice::what_a_person_says_of_an_alert_counts,
             voice::a_quota_that_fills_up_is_told_once_a_step,
+            voice::a_quota_that_fills_up_again_is_told_again,
             voice::a_digest_is_made_once_a_window,
             voice::a_message_is_tried_until_it_is_given_up,
             ping::a_ping_channel_hears_each_result_of_its_plan,

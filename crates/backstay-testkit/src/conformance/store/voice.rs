@@ -522,7 +522,7 @@ pub async fn a_quota_that_fills_up_is_told_once_a_step(stores: Stores) {
     let row = voice.alerts().await.into_iter().find(|row| row.topic == Topic::Quota).unwrap();
     assert_eq!(
         (row.alert.severity, row.message.as_str()),
-        (Severity::Error, "tenant ada is at 100 % of its quota: 4 of 4 snapshots")
+        (Severity::Critical, "tenant ada is at 100 % of its quota: 4 of 4 snapshots")
     );
     quota_set(&voice.context, tenant, None, limit(100)).await.unwrap();
     assert_eq!(voice.subjects().await, ["Well again: quota of ada (was quota)"]);
@@ -533,4 +533,35 @@ pub async fn a_quota_that_fills_up_is_told_once_a_step(stores: Stores) {
     assert_eq!(heard[0].lead, "Tenant ada has no quota any more.");
     assert_eq!(heard.len(), 1);
     assert!(voice.alerts().await.iter().all(|row| row.ended_at.is_some()));
+}
+
+/// A quota that is nearly used up is told again when it had room in between, when it is used up, and a day later while
+/// it is.
+///
+/// Red when what is told is compared with the worst that was ever seen, or a quota that stays as it is is told once for
+/// ever.
+pub async fn a_quota_that_fills_up_again_is_told_again(stores: Stores) {
+    let voice = Voice::new(stores, 2).await;
+    let tenant = voice.world.tenant.id;
+    for _ in 0..5 {
+        voice.world.clock.advance(HOUR);
+        voice.save(0, Outcome::Complete, Duration::from_secs(60)).await;
+    }
+    voice.follow().await;
+    assert!(voice.subjects().await.is_empty());
+    let limited = async |snapshots: u64| {
+        let quota = Quota { bytes: None, snapshots: Some(snapshots) };
+        quota_set(&voice.context, tenant, None, quota).await.unwrap();
+        voice.subjects().await
+    };
+    assert_eq!(limited(6).await, ["Quota: ada is at 83 %"]);
+    assert!(limited(8).await.is_empty(), "it has room");
+    let row = voice.alerts().await.into_iter().find(|row| row.topic == Topic::Quota).unwrap();
+    assert_eq!((row.alert.severity, row.message.contains("62 %")), (Severity::Warning, true), "{}", row.message);
+    assert_eq!(limited(6).await, ["Quota: ada is at 83 %"]);
+    assert!(limited(6).await.is_empty(), "it was told");
+    assert_eq!(limited(5).await, ["Quota: ada is at 100 %"]);
+    assert!(limited(4).await.is_empty(), "it was told");
+    voice.world.clock.advance(HOUR * 25);
+    assert_eq!(limited(4).await, ["Quota: ada is at 125 %"], "a day later it is still so");
 }
