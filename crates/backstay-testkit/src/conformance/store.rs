@@ -86,6 +86,7 @@ macro_rules! store_promises {
             why::a_job_that_no_agent_takes_waits_for_one,
             why::a_job_beside_its_overlap_key_or_a_full_host_waits,
             why::a_window_holds_schedules_and_not_what_is_queued,
+            why::a_search_that_ends_early_is_said,
             schedule::a_plan_is_due_when_it_is_made_and_when_it_changes,
             schedule::what_is_due_comes_longest_due_first,
             schedule::of_two_writers_one_writes,
