@@ -205,7 +205,7 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
     let mut ahead = Ahead::default();
     for plan in &plans {
         let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-        let age = age(plan.rpo, plan.created_at, newest.as_ref().map(|snapshot| snapshot.proved_at(now)), now);
+        let age = age(plan.rpo, plan.rpo_from(), newest.as_ref().map(|snapshot| snapshot.proved_at(now)), now);
         let expected = expected(context, plan.id, item.id).await?.unwrap_or(DURATION_UNKNOWN);
         let next = ahead.next_backup(context, plan, item, now).await?;
         let foreseen = next.forecast(age, expected, now);

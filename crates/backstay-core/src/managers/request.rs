@@ -99,7 +99,7 @@ pub(super) fn backup_job(
         plan_id: Some(plan.id),
         item_id: Some(item.id),
         trigger,
-        breach_at: breach_at(plan.rpo, newest_at, plan.created_at),
+        breach_at: breach_at(plan.rpo, newest_at, plan.rpo_from()),
         priority: plan.backup.priority,
         overlap: plan.schedule.overlap(),
         ..queued_job((plan.tenant_id, plan.repository_id), (id, now), Instruction::Backup)

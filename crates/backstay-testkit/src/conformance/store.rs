@@ -138,6 +138,7 @@ macro_rules! store_promises {
             voice::an_item_without_a_snapshot_is_told_and_its_recovery_too,
             voice::a_look_costs_what_is_due,
             voice::a_paused_plan_raises_no_alarm_and_is_named,
+            voice::a_plan_with_another_repository_has_its_time,
             voice::what_will_be_too_late_is_told_before,
             voice::what_is_in_work_or_in_the_queue_counts,
             voice::another_plan_of_the_item_says_nothing_of_how_long_it_takes,

@@ -199,6 +199,7 @@ mod tests {
             backup: crate::domain::backup::BackupTerms::default(),
             rpo: Duration::from_secs(86_400),
             created_at: at("01T00:00"),
+            moved_at: None,
             retired_at: None,
         }
     }
