@@ -196,6 +196,7 @@ impl Bench {
             retention: RetentionPolicy::default(),
             backup: Default::default(),
             created_at: now,
+            moved_at: None,
             retired_at: None,
         };
         self.raw.execute_unprepared("CREATE TABLE bench_row (number INT)").await.unwrap();

@@ -295,6 +295,7 @@ pub(crate) async fn put_plan(tx: &DatabaseTransaction, now: &Now, old: &Plan, ne
         .col_expr(plan::Column::RpoMs, Expr::val(new.rpo_ms))
         .col_expr(plan::Column::RetentionJson, Expr::val(new.retention_json.as_deref()))
         .col_expr(plan::Column::BackupJson, Expr::val(new.backup_json.as_deref()))
+        .col_expr(plan::Column::MovedAt, Expr::val(new.moved_at))
         .filter(plan::Column::Id.eq(&old.id))
         .filter(plan::Column::Name.eq(&old.name))
         .filter(plan::Column::RepositoryId.eq(&old.repository_id))

@@ -15,10 +15,11 @@ use backstay_core::domain::schedule::Maintenance;
 use backstay_core::managers::alert::{alert_acknowledge, alert_silence};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::request::{job_cancel, plan_request, verify_request};
-use backstay_core::managers::schedule::{PauseWish, maintenance_declare, plan_pause};
+use backstay_core::managers::schedule::{PauseWish, maintenance_declare, maintenance_end, plan_pause};
 use backstay_core::ports::notice::{AlertFilter, NoticeStore as _};
 use backstay_core::ports::random::Random as _;
 use backstay_core::ports::store::{HistoryStore as _, JobFilter, JobStore as _, Page, SnapshotFilter};
+use jiff::Timestamp;
 
 use crate::stage::ProcessId;
 use crate::world::{AGENTS, REPLICAS, World};
@@ -168,11 +169,18 @@ pub async fn people(world: Arc<World>) {
             }
             5 => {
                 let tenant_id = dice.chance(500_000).then(|| *dice.pick(&world.tenants));
-                let until = stage.now().saturating_add(Duration::from_secs(dice.below(6 * HOUR) + MINUTE));
-                let (from, until) = (stage.now(), until.unwrap_or(stage.now()));
-                world.weather.hindered(until);
+                let length = Duration::from_secs(dice.below(6 * HOUR) + MINUTE);
+                let from = stage.now();
+                let ends_at = from.saturating_add(length).unwrap_or(from);
+                world.weather.hindered(ends_at);
+                // Of half of them nobody says beforehand when they are over.
+                let until = if dice.chance(500_000) { ends_at } else { Timestamp::MAX };
                 let window = Maintenance { name: "a rack moves".to_owned(), tenant_id, from, until };
-                format!("keeps a window until {until}: {:?}", maintenance_declare(&context, window).await.map(|_| ()))
+                let declared = maintenance_declare(&context, window).await.map(|_| ());
+                if until == Timestamp::MAX {
+                    stage.spawn(FATE, ends(Arc::clone(&world), context, length));
+                }
+                format!("keeps a window until {until}, over at {ends_at}: {declared:?}")
             }
             6..8 => {
                 let page = Page { before: None, rows_max: 3 };
@@ -224,9 +232,32 @@ async fn pause(world: Arc<World>, context: Context, plan: PlanId) {
     stage.tell(|| format!("a person lets {plan} go on"));
 }
 
+/// Ends, after a while, the windows that do not end by themselves.
+async fn ends(world: Arc<World>, context: Context, length: Duration) {
+    world.stage.sleep(length).await;
+    windows_end(&world, &context).await;
+}
+
+/// Ends the windows that do not end by themselves. A person who gets no answer asks again, until there is no such
+/// window.
+async fn windows_end(world: &World, context: &Context) {
+    loop {
+        let Ok(rows) = context.schedules.maintenance_list(world.stage.now()).await else {
+            world.stage.sleep(Duration::from_secs(MINUTE)).await;
+            continue;
+        };
+        let Some(row) = rows.into_iter().find(|row| row.window.until == Timestamp::MAX) else { return };
+        if maintenance_end(context, row.id).await.is_err() {
+            world.stage.sleep(Duration::from_secs(MINUTE)).await;
+        }
+        world.stage.tell(|| format!("a person ends window {}", row.id));
+    }
+}
+
 /// Lets every plan go on, and takes away what holds others back.
 async fn resume(world: Arc<World>) {
     let context = server::context(&world, 0);
+    windows_end(&world, &context).await;
     for (plan, _) in &world.plans {
         while plan_pause(&context, plan.id, PauseWish::Resume).await.is_err() {
             world.stage.sleep(Duration::from_secs(MINUTE)).await;

@@ -336,6 +336,7 @@ async fn declare(stage: &Stage, database: &Database, secrets: &SecretMap) -> Res
             template: None,
             said: Said::default(),
             created_at: now,
+            moved_at: None,
             retired_at: None,
         };
         database.plan_add(&plan).await?;

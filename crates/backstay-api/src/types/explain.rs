@@ -57,7 +57,7 @@ pub struct ExplainView {
     pub at: String,
     /// The zone of the moments in the words.
     pub zone: String,
-    /// The next starts of a plan.
+    /// The next starts of a plan; none while it is paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts: Vec<String>,
     /// What holds a plan's starts back now.

@@ -282,10 +282,14 @@ pub struct OccurrenceView {
     pub planned_at: String,
     /// When it starts: later by the plan's share of the jitter.
     pub start_at: String,
-    /// What will hold it back then, as far as is known now; none when nothing will.
+    /// What will hold it back then, as far as is known now: a window, or that the plan is paused; none when nothing
+    /// will.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
 }
+
+/// What keeps the occurrences of a plan from starting that a person holds back.
+const PAUSED: &str = "the plan is paused, so it is skipped";
 
 /// Occurrences that a look at a schedule shows when nobody says how many.
 const NEXT_SHOWN: u32 = 5;
@@ -319,7 +323,10 @@ impl PlanScheduleView {
     pub fn new(plan: &Plan, state: &ScheduleState, calendar: &Calendar, now: Timestamp, count: usize) -> Self {
         let waiting = state.waiting.as_ref();
         let next = schedule::next(&state.planned(plan), now, count).into_iter();
+        let paused = state.paused_at.map(|_| PAUSED.to_owned());
         let held = |at: Timestamp| calendar.held(plan.tenant_id, at).map(|held| held.reason);
+        // As a tick does: what a window holds is skipped when that ends, if nobody let the plan go on by then.
+        let then = |at: Timestamp| held(at).or_else(|| paused.clone());
         Self {
             paused_at: state.paused_at.map(|at| at.to_string()),
             held: held(now),
@@ -331,7 +338,7 @@ impl PlanScheduleView {
                 .map(|(planned_at, start_at)| OccurrenceView {
                     planned_at: planned_at.to_string(),
                     start_at: start_at.to_string(),
-                    held: held(start_at),
+                    held: then(start_at),
                 })
                 .collect(),
         }

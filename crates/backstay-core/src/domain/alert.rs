@@ -195,7 +195,7 @@ impl Silence {
 /// An alert that goes on, one a tenant, topic and subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// The worst that was seen of it.
+    /// The worst that was seen of it; of a quota how bad it was when it was looked at last.
     pub severity: Severity,
     /// When it began.
     pub since: Timestamp,

@@ -18,7 +18,8 @@ use super::overlap::Meeting;
 use super::repository::RepositoryAccess;
 use super::rpo::{Age, Forecast};
 use super::schedule::{
-    Calendar, Due, Held, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Rhythm, Skip, delay_words, due, upcoming,
+    Calendar, Due, Held, MISSED_COUNTED_MAX, Maintenance, Occurrence, Pause, Planned, Rhythm, Skip, delay_words, due,
+    upcoming,
 };
 
 /// Ends of jobs that an estimate of a start looks at; beyond them nobody can say.
@@ -86,9 +87,11 @@ pub fn waiting_words(waiting: &Occurrence, skipped_before: u32, zone: &TimeZone)
 /// Says what the next thirty days of a plan look like.
 fn month(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp, zone: &TimeZone) -> Vec<String> {
     let until = now.saturating_add(Duration::from_secs(MONTH_DAYS * 86_400)).unwrap_or(Timestamp::MAX);
-    let (starts, beyond) = split(upcoming(plan, now).map(|(_, start_at)| start_at), until);
-    let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+    let (starts, beyond) = split(upcoming(plan, now), until);
+    let (Some((_, first)), Some((_, last))) = (starts.first(), starts.last()) else {
+        let is_paused = plan.pause == Pause::Paused;
         return vec![match beyond {
+            Some(_) if is_paused => format!("its schedule names nothing in the next {MONTH_DAYS} days"),
             Some(start_at) => {
                 format!("it does not start in the next {MONTH_DAYS} days; then at {}", moment(start_at, zone))
             }
@@ -96,29 +99,53 @@ fn month(plan: &Planned<'_>, calendar: &Calendar, now: Timestamp, zone: &TimeZon
             None => "its schedule names a day that never comes: it starts on request only".to_owned(),
         }];
     };
-    let (first_words, last_words) = (moment(*first, zone), moment(*last, zone));
-    let mut lines = vec![format!(
-        "in the next {MONTH_DAYS} days it starts {} times, from {first_words} to {last_words}",
-        starts.len()
-    )];
-    for window in &calendar.maintenance {
-        let inside = starts.iter().filter(|start| window.from <= **start && **start < window.until).count();
-        if inside > 0 && window.tenant_id.is_none_or(|tenant| tenant == plan.tenant_id) {
-            let until = moment(window.until, zone);
-            lines.push(format!("{inside} of them fall into maintenance `{}` and wait until {until}", window.name));
-        }
+    let span = format!("{} times, from {} to {}", starts.len(), moment(*first, zone), moment(*last, zone));
+    if plan.pause == Pause::Paused {
+        return vec![format!(
+            "in the next {MONTH_DAYS} days its schedule names {span}; while it is paused none of them starts"
+        )];
     }
-    lines
+    let held: Vec<String> =
+        calendar.maintenance.iter().filter_map(|window| window_words(plan, calendar, window, &starts, zone)).collect();
+    let lead = if held.is_empty() { "it starts" } else { "its schedule names" };
+    [format!("in the next {MONTH_DAYS} days {lead} {span}")].into_iter().chain(held).collect()
 }
 
-/// Returns the starts up to a moment, and the first one beyond it. No other is asked for: each may take a search of years.
-fn split(starts: impl Iterator<Item = Timestamp>, until: Timestamp) -> (Vec<Timestamp>, Option<Timestamp>) {
+/// Says what becomes of the starts that fall into a maintenance window: what a tick does about them when it ends. None
+/// when none of these does.
+fn window_words(
+    plan: &Planned<'_>,
+    calendar: &Calendar,
+    window: &Maintenance,
+    starts: &[(Timestamp, Timestamp)],
+    zone: &TimeZone,
+) -> Option<String> {
+    let is_of = window.tenant_id.is_none_or(|tenant| tenant == plan.tenant_id);
+    let mut inside =
+        starts.iter().filter(|(_, start_at)| is_of && window.from <= *start_at && *start_at < window.until);
+    let (first, _) = inside.next()?;
+    let fall = format!("{} of them fall into maintenance `{}`", inside.count() + 1, window.name);
+    if window.until == Timestamp::MAX {
+        return Some(format!("{fall} and wait until a person ends it"));
+    }
+    // All that came before them is done by then.
+    let before = first.saturating_sub(Duration::from_micros(1)).unwrap_or(Timestamp::MIN);
+    let then = due(&Planned { last: Some(before), ..*plan }, calendar, window.until)?;
+    Some(format!("{fall}; at {}, when it ends, {}", moment(window.until, zone), due_words(&then, zone)))
+}
+
+/// Returns the planned instants with their starts up to a moment, and the first start beyond it. No other is asked for:
+/// each may take a search of years.
+fn split(
+    starts: impl Iterator<Item = (Timestamp, Timestamp)>,
+    until: Timestamp,
+) -> (Vec<(Timestamp, Timestamp)>, Option<Timestamp>) {
     let mut inside = Vec::new();
-    for start_at in starts {
+    for (planned_at, start_at) in starts {
         if start_at > until {
             return (inside, Some(start_at));
         }
-        inside.push(start_at);
+        inside.push((planned_at, start_at));
     }
     (inside, None)
 }

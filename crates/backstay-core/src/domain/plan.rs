@@ -36,16 +36,25 @@ pub struct Plan {
     pub retention: RetentionPolicy,
     /// How its backups go about their work.
     pub backup: BackupTerms,
-    /// When the plan was made: an item without a snapshot counts its RPO from here.
+    /// When the plan was made: its schedule counts from here.
     pub created_at: Timestamp,
+    /// When it was given the repository that it has; none for one that it was made with.
+    pub moved_at: Option<Timestamp>,
     /// When it was retired: nothing new is made of it then, and what it made stays; none while it lives.
     pub retired_at: Option<Timestamp>,
 }
 
+impl Plan {
+    /// Returns the moment from which an item without a snapshot in the plan's repository counts its RPO.
+    pub fn rpo_from(&self) -> Timestamp {
+        self.moved_at.unwrap_or(self.created_at)
+    }
+}
+
 /// Returns the moment when an item breaches its RPO: counted from its newest good snapshot, or from when the plan
-/// began if there is none.
-pub fn breach_at(rpo: Duration, newest_good: Option<Timestamp>, plan_created_at: Timestamp) -> Timestamp {
-    newest_good.unwrap_or(plan_created_at).saturating_add(rpo).unwrap_or(Timestamp::MAX)
+/// began with its repository ([`Plan::rpo_from`]) if there is none.
+pub fn breach_at(rpo: Duration, newest_good: Option<Timestamp>, plan_began_at: Timestamp) -> Timestamp {
+    newest_good.unwrap_or(plan_began_at).saturating_add(rpo).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

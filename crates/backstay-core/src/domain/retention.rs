@@ -8,8 +8,9 @@
 //!
 //! The rules and their meaning are restic's (its manual, "Removing backup snapshots", and what restic 0.19 answers:
 //! `retention/restic.txt` is a record of it). Ours on top: pins, legal holds, protection, a minimum count; the newest
-//! good snapshot is never dropped; one dated in the future stays, and keeps nothing else alive; parents of kept ones
-//! are kept. Absent on purpose: grouping (one call is one group: an item in a repository) and deleting.
+//! good snapshot is never dropped; one dated in the future stays unless a person wants it gone and it is not the only
+//! good one, and keeps nothing else alive; parents of kept ones are kept. Absent on purpose: grouping (one call is one
+//! group: an item in a repository) and deleting.
 
 mod policy;
 mod reason;
@@ -78,8 +79,11 @@ pub fn keep<Id: Ord + Clone>(policy: &RetentionPolicy, group: &[Candidate<Id>], 
     for row in &mut rows {
         hold(row, now);
     }
-    let (_, dated) = rows.split_at_mut(future);
+    let (from_future, dated) = rows.split_at_mut(future);
     keep_floor(policy.minimum, dated);
+    if !dated.iter().any(|row| row.candidate.is_good) {
+        keep_good_one(from_future);
+    }
     preview(rows)
 }
 
@@ -235,6 +239,17 @@ fn keep_floor<Id: Clone>(minimum: u32, rows: &mut [Row<'_, Id>]) {
     let kept = rows.iter().filter(|row| row.is_kept()).count();
     let more = rows.iter_mut().filter(|row| !row.is_kept()).take(least.saturating_sub(kept));
     more.for_each(|row| row.reasons.push(Reason::Minimum(minimum)));
+}
+
+/// Keeps the newest good one of the future unless one of them stays anyway: the clock may be what is wrong, and the
+/// item has no other. `rows` are sorted newest first, all of the future.
+fn keep_good_one<Id: Clone>(rows: &mut [Row<'_, Id>]) {
+    if rows.iter().any(|row| row.candidate.is_good && row.is_kept()) {
+        return;
+    }
+    if let Some(row) = rows.iter_mut().find(|row| row.candidate.is_good) {
+        row.reasons.push(Reason::NewestGood);
+    }
 }
 
 /// Returns those that nobody wants forgotten: rules and counts are about these.

@@ -81,14 +81,9 @@ pub struct Age {
 /// Returns an item's age from the moments that its good snapshots prove ([`Snapshot::proved_at`]).
 ///
 /// [`Snapshot::proved_at`]: super::snapshot::Snapshot::proved_at
-pub fn age(
-    rpo: Duration,
-    plan_created_at: Timestamp,
-    good: impl IntoIterator<Item = Timestamp>,
-    now: Timestamp,
-) -> Age {
+pub fn age(rpo: Duration, plan_began_at: Timestamp, good: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> Age {
     let newest_at = good.into_iter().filter(|at| *at <= now).max();
-    Age { newest_at, breach_at: breach_at(rpo, newest_at, plan_created_at) }
+    Age { newest_at, breach_at: breach_at(rpo, newest_at, plan_began_at) }
 }
 
 impl Age {

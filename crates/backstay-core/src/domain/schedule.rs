@@ -20,7 +20,7 @@ pub use due::{
     CLOCK_JUMP_MIN, ClockJump, Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, after, clock_jump,
     delay_words, due, jitter_of, nearer, next, next_due_at, upcoming,
 };
-pub use state::ScheduleState;
+pub use state::{HELD_LOOK_MAX, ScheduleState};
 pub use window::{Calendar, Held, Maintenance};
 
 /// Shortest interval between two occurrences: a backup a minute is a loop, not a schedule.

@@ -10,6 +10,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use super::request::{PRIORITY_REQUEST, repository_job};
 use crate::domain::adoption::{Adoption, FOREIGN_KIND, FoundSnapshot, Home, home_of};
@@ -154,12 +156,18 @@ fn snapshot_row(context: &Context, job: &Job, found: &FoundSnapshot, item_id: It
 }
 
 /// Returns what is told of it.
-pub(super) fn told(context: &Context, job: &Job, found: usize, unread: &Unread, adoption: &Adoption) -> Event {
+pub(super) fn told(
+    context: &Context,
+    (job, now): (&Job, Timestamp),
+    found: usize,
+    unread: &Unread,
+    adoption: &Adoption,
+) -> Event {
     let some = |count: usize, words: &str| if count == 0 { String::new() } else { format!(", {count} {words}") };
     let foreign = some(adoption.sources.len(), "foreign sources more for what no plan backs up here");
     let moved = some(adoption.moved.len(), "given to plans that have come since");
     let unread = some(usize::try_from(unread.count).unwrap_or(usize::MAX), "could not be read");
     let new = adoption.snapshots.len();
     let words = format!("snapshots in the repository: {found} found, {new} of them new here{moved}{foreign}{unread}");
-    context.event(EventKind::Succeeded, (job.tenant_id, Some(job.id), None), context.now(), words)
+    context.event(EventKind::Succeeded, (job.tenant_id, Some(job.id), None), now, words)
 }

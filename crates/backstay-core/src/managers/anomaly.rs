@@ -75,7 +75,8 @@ pub async fn plan_clear(context: &Context, id: PlanId) -> Result<bool, StoreErro
     let Some(suspicion) = of_plan(context, id).await? else { return Ok(false) };
     let words = format!("plan {} was looked at and is cleared: prunes go on", plan.name);
     let item_id = context.jobs.job_get(suspicion.job_id).await.ok().and_then(|job| job.item_id);
-    let event = context.event(EventKind::Cleared, (plan.tenant_id, None, item_id), context.now(), words);
+    let now = context.schedules.clock_read().await?;
+    let event = context.event(EventKind::Cleared, (plan.tenant_id, None, item_id), now, words);
     context.retention.suspicion_clear(id, &event).await
 }
 

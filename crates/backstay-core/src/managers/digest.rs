@@ -198,7 +198,7 @@ async fn plan_facts(context: &Context, plan: &Plan, now: Timestamp, facts: &mut 
     let items = context.declarations.item_list(plan.source_id).await?;
     for (place, item) in items.iter().filter(|item| item.vanished_at.is_none()).enumerate() {
         let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-        let age = age(plan.rpo, plan.created_at, newest.map(|row| row.proved_at(now)), now);
+        let age = age(plan.rpo, plan.rpo_from(), newest.map(|row| row.proved_at(now)), now);
         let name = format!("{} ({})", item.name, plan.name);
         match age.overdue_by(now) {
             // A plan that was made a minute ago owes nothing yet.

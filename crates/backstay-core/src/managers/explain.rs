@@ -49,7 +49,7 @@ pub struct Explanation {
     pub at: Timestamp,
     /// In words.
     pub lines: Vec<String>,
-    /// The next starts of a plan.
+    /// The next starts of a plan; none while it is paused.
     pub starts: Vec<Timestamp>,
     /// What holds a plan's starts back now.
     pub held: Option<String>,
@@ -125,7 +125,10 @@ pub async fn plan_explain(context: &Context, plan: &Plan, zone: &TimeZone) -> Re
         said.lines.extend(skipped::of_plan(context, plan, at).await?);
     }
     said.lines.extend(follow_up::words(context, plan).await?);
-    said.starts = next(&planned, now, STARTS_SHOWN).into_iter().map(|(_, start_at)| start_at).collect();
+    // A plan that is paused has none.
+    if state.paused_at.is_none() {
+        said.starts = next(&planned, now, STARTS_SHOWN).into_iter().map(|(_, start_at)| start_at).collect();
+    }
     said.held = calendar.held(plan.tenant_id, now).map(|held| held.reason);
     if let Some(found) = anomaly::of_plan(context, plan.id).await? {
         let at = explain::moment(found.at, zone);
@@ -202,7 +205,7 @@ pub async fn item_explain(context: &Context, item: &Item, zone: &TimeZone) -> Re
     let mut ahead = Ahead::default();
     for plan in &plans {
         let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-        let age = age(plan.rpo, plan.created_at, newest.as_ref().map(|snapshot| snapshot.proved_at(now)), now);
+        let age = age(plan.rpo, plan.rpo_from(), newest.as_ref().map(|snapshot| snapshot.proved_at(now)), now);
         let expected = expected(context, plan.id, item.id).await?.unwrap_or(DURATION_UNKNOWN);
         let next = ahead.next_backup(context, plan, item, now).await?;
         let foreseen = next.forecast(age, expected, now);

@@ -17,7 +17,6 @@ use crate::domain::adoption::Adoption;
 use crate::domain::attempt::{AttemptEnd, LeaseKey};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::digest::size_words;
-use crate::domain::digest::time_words;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::evidence::{self, Evidence, Findings, Place, Verdict};
 use crate::domain::id::{AgentId, EvidenceId};
@@ -85,12 +84,9 @@ impl JobManager {
                 rows.state = succeeded(*outcome);
                 let is_good = saved::is_good(&self.context, job, *outcome, unread).await?;
                 rows.snapshot = saved::snapshot_row(&self.context, (job, now), (snapshot, *outcome, is_good), *counts);
-                rows.warnings.extend(saved::behind(job, snapshot).map(|by| {
-                    let words = format!("the agent's clock is at least {} behind: set it right", time_words(by));
-                    self.warned(job, &words)
-                }));
+                rows.warnings.extend(saved::wrong_clock(job, snapshot, now).map(|words| self.warned(job, now, &words)));
                 (rows.counts, rows.unread) = (*counts, unread.clone());
-                rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, words)));
+                rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, now, words)));
                 let found = anomaly::look(&self.context, job, *counts, now).await?;
                 rows.warnings.extend(found.events);
                 rows.suspicion = found.suspicion;
@@ -99,7 +95,7 @@ impl JobManager {
                 rows.state = succeeded(Outcome::Unchanged);
                 rows.confirmed = Some(saved::confirmation(&self.context, (job, now), snapshot).await?);
                 rows.counts = *counts;
-                rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, words)));
+                rows.warnings.extend(warning.as_ref().map(|words| self.warned(job, now, words)));
             }
             JobResult::Restored { outcome, counts, unread } => {
                 rows.state = succeeded(*outcome);
@@ -117,12 +113,12 @@ impl JobManager {
             JobResult::Pruned { forgotten, missing, counts } => {
                 let mut forgotten = forgotten.clone();
                 if let Some(gone) = missing::look(&self.context, job, missing).await? {
-                    rows.warnings.push(self.warned(job, &gone.words));
+                    rows.warnings.push(self.warned(job, now, &gone.words));
                     forgotten.extend(gone.forgotten);
                 }
                 let has_pending = counts.bytes_pending > 0 || counts.packs_waiting > 0;
                 let stored = counts.bytes_left.map_or(StoredAfter::Less(counts.bytes_freed), StoredAfter::Is);
-                rows.event = Some(self.prune_event(job, forgotten.len(), counts));
+                rows.event = Some(self.prune_event(job, now, forgotten.len(), counts));
                 rows.pruned = Some(Pruned { forgotten, has_pending, stored });
                 return Ok(rows);
             }
@@ -131,7 +127,7 @@ impl JobManager {
                     rows.state = succeeded(Outcome::Partial);
                 }
                 rows.adopted = adopt::adoption(&self.context, job, found).await?;
-                rows.event = Some(adopt::told(&self.context, job, found.len(), unread, &rows.adopted));
+                rows.event = Some(adopt::told(&self.context, (job, now), found.len(), unread, &rows.adopted));
                 rows.counts = JobCounts { unread: unread.count, ..JobCounts::default() };
                 rows.unread = unread.clone();
                 return Ok(rows);
@@ -144,7 +140,7 @@ impl JobManager {
             }
             JobResult::Cancelled => rows.state = JobState::Cancelled { finished_at: now },
         }
-        rows.event = self.event_of(job, &rows);
+        rows.event = self.event_of(job, now, &rows);
         rows.follow_ups = follow_up::after(&self.context, job, &rows.state, now).await?;
         Ok(rows)
     }
@@ -216,13 +212,13 @@ impl JobManager {
     }
 
     /// Returns what is told about something that went wrong beside a job's work.
-    fn warned(&self, job: &Job, words: &str) -> Event {
+    fn warned(&self, job: &Job, now: Timestamp, words: &str) -> Event {
         let about = (job.tenant_id, Some(job.id), job.item_id);
-        self.context.event(EventKind::Warned, about, self.context.now(), words.to_owned())
+        self.context.event(EventKind::Warned, about, now, words.to_owned())
     }
 
     /// Returns what is told about a prune.
-    fn prune_event(&self, job: &Job, forgotten: usize, counts: &PruneCounts) -> Event {
+    fn prune_event(&self, job: &Job, now: Timestamp, forgotten: usize, counts: &PruneCounts) -> Event {
         let pending = match counts.bytes_pending {
             0 => String::new(),
             bytes => format!(", {} follow after the grace", size_words(bytes)),
@@ -236,11 +232,11 @@ impl JobManager {
             size_words(counts.bytes_freed),
             size_words(counts.bytes_rewritten)
         );
-        self.context.event(EventKind::Succeeded, (job.tenant_id, Some(job.id), None), self.context.now(), words)
+        self.context.event(EventKind::Succeeded, (job.tenant_id, Some(job.id), None), now, words)
     }
 
     /// Returns what is told about a settlement; nothing about a job that only waits.
-    fn event_of(&self, job: &Job, rows: &Settlement) -> Option<Event> {
+    fn event_of(&self, job: &Job, now: Timestamp, rows: &Settlement) -> Option<Event> {
         let kind = job.kind().word();
         let (event, words) = match &rows.state {
             JobState::Succeeded { outcome, .. } => {
@@ -266,7 +262,7 @@ impl JobManager {
             JobState::Waiting { .. } | JobState::Cancelling { .. } => return None,
         };
         let about = (job.tenant_id, Some(job.id), job.item_id);
-        Some(self.context.event(event, about, self.context.now(), words))
+        Some(self.context.event(event, about, now, words))
     }
 }
 

@@ -88,9 +88,15 @@ pub async fn plan_change(context: &Context, seen: &Plan, change: PlanChange) -> 
     if repository.tenant_id != seen.tenant_id {
         return Err(DeclareError::OtherTenant { noun: "repository", id: repository_id.to_string() });
     }
+    let moved_at = match repository_id == seen.repository_id {
+        true => seen.moved_at,
+        // There is nothing of it there yet: its RPO is counted anew.
+        false => Some(context.schedules.clock_read().await?),
+    };
     let changed = Plan {
         name: change.name.unwrap_or_else(|| seen.name.clone()),
         repository_id,
+        moved_at,
         template: change.template.unwrap_or_else(|| seen.template.clone()),
         said: change.said.unwrap_or_else(|| seen.said.clone()),
         ..seen.clone()
@@ -155,6 +161,7 @@ pub(super) fn bare(
         retention: RetentionPolicy::default(),
         backup: BackupTerms::default(),
         created_at,
+        moved_at: None,
         retired_at: None,
     }
 }

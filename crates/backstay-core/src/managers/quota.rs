@@ -4,9 +4,9 @@
 
 use jiff::Timestamp;
 
-use super::alert::{Fact, end, take_in};
+use super::alert::{Fact, end, is_worth_telling, take_in};
 use super::context::Context;
-use crate::domain::alert::{Notice, Topic, severity_of_level};
+use crate::domain::alert::{Alert, Notice, Severity, Topic, severity_of_level};
 use crate::domain::channel::Channel;
 use crate::domain::digest::size_words;
 use crate::domain::id::{ItemId, RepositoryId, TenantId};
@@ -99,8 +99,13 @@ pub async fn quota_set(
 /// The subject of the alert of a tenant's quota: there is one.
 const SUBJECT: &str = "quota";
 
+/// Returns how bad it is that a tenant is so near to its quota. At the end of it no backup of it starts any more.
+const fn severity(level: Level, percent: u64) -> Severity {
+    if percent >= 100 { Severity::Critical } else { severity_of_level(level) }
+}
+
 /// Returns what is told of how a tenant stands, when that is something new: it has come nearer to its quota than it was
-/// told, or is well below it again.
+/// when this was looked at last, is still as near a day after it was told, or is well below it again.
 pub(super) async fn quota_notice(
     context: &Context,
     channels: &[Channel],
@@ -126,11 +131,16 @@ pub(super) async fn quota_notice(
         };
         return Ok(Some(end(context, channels, live, lead, Vec::new(), now)));
     }
-    let severity = severity_of_level(level);
-    if live.is_some_and(|row| row.alert.severity >= severity) {
+    let severity = severity(level, percent);
+    let message = format!("tenant {} is at {percent} % of its quota: {words}", tenant.name);
+    if let Some(row) = live.filter(|row| row.alert.severity > severity) {
+        // It has room again, which nobody needs to hear. When that is used up again it is something new.
+        let alert = Alert { severity, ..row.alert.clone() };
+        return Ok(Some((AlertRow { alert, message, last_at: now, ..row.clone() }, Vec::new())));
+    }
+    if live.is_some_and(|row| row.alert.severity == severity) && !is_worth_telling(live, now) {
         return Ok(None);
     }
-    let message = format!("tenant {} is at {percent} % of its quota: {words}", tenant.name);
     let next_steps = vec![
         "See what stays and why, and keep less: backstay plan retention PLAN, backstay plan update PLAN".to_owned(),
         format!("Or raise the quota: backstay quota set {} --bytes SIZE --snapshots N", tenant.name),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::quota::{PermitError, items_permit};
+use super::retention::stays;
 use crate::domain::asking::Asking;
 use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
@@ -98,7 +99,7 @@ pub(super) fn backup_job(
         plan_id: Some(plan.id),
         item_id: Some(item.id),
         trigger,
-        breach_at: breach_at(plan.rpo, newest_at, plan.created_at),
+        breach_at: breach_at(plan.rpo, newest_at, plan.rpo_from()),
         priority: plan.backup.priority,
         overlap: plan.schedule.overlap(),
         ..queued_job((plan.tenant_id, plan.repository_id), (id, now), Instruction::Backup)
@@ -149,7 +150,8 @@ fn queued_job(
 /// Asks for a restore of a snapshot to a target.
 ///
 /// # Errors
-/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot, and [`StoreError::Busy`] when a prune
+/// that has begun forgets it.
 pub async fn restore_request(
     context: &Context,
     asking: &Asking,
@@ -165,7 +167,8 @@ pub async fn restore_request(
 /// Asks for a verify of a snapshot by sample.
 ///
 /// # Errors
-/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot.
+/// [`StoreError`], with [`StoreError::NotFound`] when there is no such snapshot, and [`StoreError::Busy`] when a prune
+/// that has begun forgets it.
 pub async fn verify_request(
     context: &Context,
     asking: &Asking,
@@ -195,6 +198,7 @@ async fn snapshot_request(
     snapshot: &Snapshot,
     instruction: Instruction,
 ) -> Result<JobId, StoreError> {
+    stays(context, snapshot).await?;
     let now = asking.at();
     let of = (snapshot.tenant_id, snapshot.repository_id);
     let job = Job {
@@ -218,7 +222,7 @@ async fn snapshot_request(
 /// [`StoreError`], with [`StoreError::Move`] when the job has ended already.
 pub async fn job_cancel(context: &Context, id: JobId) -> Result<JobState, StoreError> {
     let job = context.jobs.job_get(id).await?;
-    let now = context.now();
+    let now = context.schedules.clock_read().await?;
     let words = format!("{} was cancelled before it began", job.kind().word());
     let cancelled = context.event(EventKind::Cancelled, (job.tenant_id, Some(id), job.item_id), now, words);
     context.jobs.job_cancel(id, now, &cancelled).await

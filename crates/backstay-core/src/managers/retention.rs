@@ -19,6 +19,7 @@ use jiff::tz::TimeZone;
 use super::context::Context;
 use super::request::{PRIORITY_REQUEST, repository_job};
 use crate::domain::asking::Asking;
+use crate::domain::attempt::AttemptToken;
 use crate::domain::event::EventKind;
 use crate::domain::id::{ItemId, PlanId, RepositoryId, SnapshotId};
 use crate::domain::item::Item;
@@ -202,6 +203,25 @@ pub(super) async fn forget_list(context: &Context, repository: &Repository) -> R
     Ok(forget)
 }
 
+/// Makes sure that no prune which has begun forgets a snapshot: what is asked of it now would find it gone. One that
+/// has not begun leaves what a job wants.
+///
+/// # Errors
+/// [`StoreError::Busy`] names the prune.
+pub(super) async fn stays(context: &Context, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let Some(prune) = context.retention.prune_live(snapshot.repository_id).await? else { return Ok(()) };
+    if context.jobs.job_get(prune).await?.attempt_token == AttemptToken(0) {
+        return Ok(());
+    }
+    let repository = context.declarations.repository_get(snapshot.repository_id).await?;
+    let forget = forget_list(context, &repository).await?;
+    if forget.iter().all(|row| row.snapshot_id != snapshot.id) {
+        return Ok(());
+    }
+    let by = format!("prune {prune} has begun and forgets it, as no rule keeps it any more");
+    Err(StoreError::Busy { noun: "snapshot", key: snapshot.id.to_string(), by })
+}
+
 /// Returns the snapshots of a repository that a prune does not forget.
 pub(super) async fn others(
     context: &Context,
@@ -301,6 +321,8 @@ async fn enqueue(context: &Context, job: &Job, words: String) -> Result<Enqueued
     if let Some(live) = context.retention.prune_live(job.repository_id).await?.filter(|live| *live != job.id) {
         return Ok(Enqueued::Overlaps(live));
     }
-    let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), context.now(), words);
+    // One of the upkeep is named by when it was due, which may be long ago.
+    let now = context.schedules.clock_read().await?;
+    let enqueued = context.event(EventKind::Enqueued, (job.tenant_id, Some(job.id), None), now, words);
     context.jobs.job_enqueue(job, &enqueued, None).await
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::context::Context;
 use super::lease::newest;
 use crate::domain::backup::Confirmation;
+use crate::domain::digest::time_words;
 use crate::domain::id::SnapshotId;
 use crate::domain::job::{Job, JobCounts, Outcome};
 use crate::domain::rpo::counts as is_enough;
@@ -28,17 +29,23 @@ pub(super) async fn is_good(
     Ok(is_enough(outcome, unread, &accepted))
 }
 
-/// A clock that is further behind than this is told of.
-const BEHIND_TOLD: Duration = Duration::from_secs(300);
+/// A clock that is further behind or ahead than this is told of.
+const WRONG_TOLD: Duration = Duration::from_secs(300);
 
-/// Returns by how much an agent's clock is behind, where that is worth a word: it says that it began before the job was made.
-pub(super) fn behind(job: &Job, published: &PublishedSnapshot) -> Option<Duration> {
-    let behind = Duration::try_from(job.created_at.duration_since(published.taken_at)).ok()?;
-    (behind > BEHIND_TOLD).then_some(behind)
+/// Says by how much an agent's clock is wrong, where that is worth a word: it says that it began before the job was
+/// made, or that it will begin.
+pub(super) fn wrong_clock(job: &Job, published: &PublishedSnapshot, now: Timestamp) -> Option<String> {
+    let told = |from: Timestamp, until: Timestamp, how: &str| {
+        let by = Duration::try_from(until.duration_since(from)).ok().filter(|by| *by > WRONG_TOLD)?;
+        Some(format!("the agent's clock is at least {} {how}: set it right", time_words(by)))
+    };
+    let taken_at = published.taken_at;
+    told(taken_at, job.created_at, "behind").or_else(|| told(now, taken_at, "ahead"))
 }
 
-/// Returns the row of a published snapshot; none for a job on no item. It has no moment before its job was made, whatever
-/// the agent's clock says: what was saved last is the newest, for retention and RPO.
+/// Returns the row of a published snapshot; none for a job on no item. It has no moment before its job was made and
+/// none to come, whatever the agent's clock says: what was saved last is the newest, for retention and RPO, and grows
+/// old from now on.
 pub(super) fn snapshot_row(
     context: &Context,
     (job, now): (&Job, Timestamp),
@@ -53,7 +60,7 @@ pub(super) fn snapshot_row(
         job_id: job.id,
         foreign_id: published.foreign_id.clone(),
         parent_id: None,
-        taken_at: published.taken_at.max(job.created_at),
+        taken_at: published.taken_at.max(job.created_at).min(now),
         outcome,
         is_good,
         confirmed_at: None,

@@ -4,7 +4,7 @@
 //!  plans due ──look──> start ──> a job an item ─┬─> all in the queue: done
 //!                │                              └─> an item or the overlap key is another plan's: waits, then skipped
 //!                ├───> skip (paused, missed) ──> told, done
-//!                └───> hold (maintenance) ─────> looked at when it ends
+//!                └───> hold (maintenance) ─────> looked at when it ends, and now and then before
 //! ```
 //!
 //! What stands in nobody's way is started together (`starts`); here is what goes one plan after the other.
@@ -385,7 +385,9 @@ pub async fn maintenance_declare(context: &Context, window: Maintenance) -> Resu
     Ok(row)
 }
 
-/// Takes a maintenance window away; what it held back is looked at at once.
+/// Takes a maintenance window away; what it held back is looked at at once. Where that cannot be written any more, or a
+/// tick beside it still sees the window, it is looked at within
+/// [`HELD_LOOK_MAX`](crate::domain::schedule::HELD_LOOK_MAX).
 ///
 /// # Errors
 /// [`StoreError`], with [`StoreError::NotFound`] when there is none.

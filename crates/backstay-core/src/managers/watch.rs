@@ -124,7 +124,7 @@ async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timesta
     let is_paused = known.ahead.state(context, plan.id).await?.paused_at.is_some();
     let item = context.declarations.item_get(seen.item_id).await?;
     let newest = context.history.snapshot_newest_good(item.id, plan.repository_id).await?;
-    let item_age = age(plan.rpo, plan.created_at, newest.map(|row| row.proved_at(now)), now);
+    let item_age = age(plan.rpo, plan.rpo_from(), newest.map(|row| row.proved_at(now)), now);
     let alerts = context.notices.alert_find(plan.tenant_id, &subject_of(plan.id, item.id)).await?;
     if plan.retired_at.is_some() {
         return retired(context, known.channels.as_deref(), (plan, &item), &alerts, now).await;
@@ -139,7 +139,11 @@ async fn look(context: &Context, known: &mut Known, seen: &Watched, now: Timesta
         known.channels = Some(context.notices.channel_list(None).await?);
     }
     let channels = known.channels.as_deref().unwrap_or_default();
-    let place = Place { plan, item: &item, tenant, age: item_age, now };
+    let repository = match (fate.topic, item_age.newest_at) {
+        (Some(Topic::Overdue), None) => context.declarations.repository_get(plan.repository_id).await?.name.to_string(),
+        _ => String::new(),
+    };
+    let place = Place { plan, item: &item, tenant, repository, age: item_age, now };
     let mut out = Seen { due_at: fate.next_look, alerts: Vec::new(), messages: Vec::new() };
     for topic in [Topic::Overdue, Topic::Threatened] {
         let row = alerts.iter().find(|row| row.topic == topic);
@@ -230,6 +234,8 @@ struct Place<'a> {
     plan: &'a Plan,
     item: &'a Item,
     tenant: &'a str,
+    /// Where its snapshots lie; empty where nothing is said of that.
+    repository: String,
     age: Age,
     now: Timestamp,
 }
@@ -257,18 +263,35 @@ impl Place<'_> {
         format!("{} has a good snapshot again, from {}.", self.item.name, self.newest_words())
     }
 
+    /// Says in a line that there is no snapshot; of a plan that was given another repository, that there is none in
+    /// that one.
+    fn nothing_subject(&self) -> String {
+        let name = &self.item.name;
+        match self.plan.moved_at {
+            None => format!("Overdue: {name} has no good snapshot at all"),
+            Some(_) => format!("Overdue: {name} has no good snapshot in repository {}", self.repository),
+        }
+    }
+
+    fn nothing_words(&self) -> String {
+        let (name, repository, rpo) = (&self.item.name, &self.repository, time_words(self.plan.rpo));
+        match self.plan.moved_at {
+            None => format!(
+                "{name} has never been saved well to repository {repository}, and its plan wanted that within \
+                 {rpo}. There is nothing there to restore it from."
+            ),
+            Some(at) => format!(
+                "{name} has not been saved well to repository {repository} since its plan was given that one \
+                 at {at:.0}, and the plan wanted that within {rpo}. What was saved before lies in the repository that it had then."
+            ),
+        }
+    }
+
     fn fact(&self, topic: Topic, words: &str) -> Fact {
         let name = &self.item.name;
         let since = |at: Timestamp| time_words(Duration::try_from(self.now.duration_since(at)).unwrap_or_default());
         let (subject, message) = match (topic, self.age.newest_at) {
-            (Topic::Overdue, None) => (
-                format!("Overdue: {name} has no good snapshot at all"),
-                format!(
-                    "{name} has never been saved well, and its plan wanted that within {}. There is nothing to restore \
-                     it from.",
-                    time_words(self.plan.rpo)
-                ),
-            ),
+            (Topic::Overdue, None) => (self.nothing_subject(), self.nothing_words()),
             (Topic::Overdue, Some(at)) => (
                 format!("Overdue: {name} was last saved well {} ago", since(at)),
                 format!(

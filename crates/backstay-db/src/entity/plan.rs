@@ -35,6 +35,9 @@ pub(crate) struct Model {
     pub(crate) said_json: Option<String>,
     /// How its backups go about their work; none for the default.
     pub(crate) backup_json: Option<String>,
+    /// None for a plan that has the repository that it was made with, and for one that got another before this was
+    /// kept.
+    pub(crate) moved_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -68,6 +71,7 @@ impl Model {
             retired_mark: plan.retired_at.map_or_else(String::new, |_| plan.id.to_string()),
             template_name: plan.template.as_ref().map(ToString::to_string),
             backup_json: backup_cell(&plan.backup),
+            moved_at: plan.moved_at.map(|at| at.as_microsecond()),
             said_json: Some(json_cell(&SaidTwin::of(&plan.said))),
         }
     }
@@ -101,6 +105,7 @@ impl Model {
             retention,
             backup,
             created_at: row.instant("created_at", self.created_at)?,
+            moved_at: row.instant_some("moved_at", self.moved_at)?,
             retired_at: row.instant_some("retired_at", self.retired_at)?,
         })
     }

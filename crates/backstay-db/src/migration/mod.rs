@@ -52,6 +52,7 @@ mod m20261123_000034_leases;
 mod m20261123_000035_clock;
 mod m20261123_000036_pages;
 mod m20261123_000037_names;
+mod m20261124_000038_moved;
 
 pub use step::cut_after;
 
@@ -101,6 +102,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000035_clock::Clock),
             Box::new(m20261123_000036_pages::Pages),
             Box::new(m20261123_000037_names::Names),
+            Box::new(m20261124_000038_moved::Moved),
         ]
     }
 }

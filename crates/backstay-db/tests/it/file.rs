@@ -59,7 +59,7 @@ async fn a_schema_of_a_newer_program_is_refused_and_left_alone() {
     world.raw.execute_unprepared(sql).await.unwrap();
     let refused = Database::open(&path).await.unwrap_err();
     let OpenError::Newer { found, known } = &refused else { panic!("{refused:?}") };
-    assert_eq!((found.as_str(), known.as_str()), ("m29990101_000001_future", "m20261123_000037_names"));
+    assert_eq!((found.as_str(), known.as_str()), ("m29990101_000001_future", "m20261124_000038_moved"));
     assert!(refused.to_string().contains("newer version of the program"), "{refused}");
     assert_eq!(refused.disposition(), Disposition::Operator);
 }

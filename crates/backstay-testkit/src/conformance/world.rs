@@ -127,6 +127,7 @@ impl World {
             retention: RetentionPolicy::default(),
             backup: BackupTerms::default(),
             created_at: now,
+            moved_at: None,
             retired_at: None,
         };
         stores.declarations.tenant_add(&tenant).await.unwrap();

@@ -37,24 +37,77 @@ fn what_a_plan_does() {
         "the occurrence of 2026-06-10 02:30 starts, late by 9h 30m, and stands for 2 that were missed\n{month}"
     );
     check_plan("30 2 * * *", |plan, _| plan.last = Some(at("07T02:30")), &late);
-    let paused = format!(
-        "it is paused: its occurrences are skipped\nthe occurrence of 2026-06-10 02:30 is skipped: the plan is paused\n{month}"
-    );
-    check_plan("30 2 * * *", |plan, _| (plan.last, plan.pause) = (None, Pause::Paused), &paused);
-    let move_until = |_: &mut Planned<'_>, calendar: &mut Calendar| {
-        let (from, until) = (at("11T00:00"), at("13T00:00"));
-        calendar.maintenance.push(Maintenance { name: "move".to_owned(), tenant_id: None, from, until });
+    let paused = "it is paused: its occurrences are skipped\nthe occurrence of 2026-06-10 02:30 is skipped: the plan is \
+         paused\nin the next 30 days its schedule names 30 times, from 2026-06-11 02:30 to 2026-07-10 02:30; while it \
+         is paused none of them starts";
+    check_plan("30 2 * * *", |plan, _| (plan.last, plan.pause) = (None, Pause::Paused), paused);
+    let yearly = "it is paused: its occurrences are skipped\nits schedule names nothing in the next 30 days";
+    check_plan("0 0 1 1 *", |plan, _| plan.pause = Pause::Paused, yearly);
+}
+
+/// Red when all that falls into a window is said to start when it ends, or what does not catch up is.
+#[test]
+fn what_a_plan_does_after_a_window() {
+    let month = "in the next 30 days its schedule names 30 times, from 2026-06-11 02:30 to 2026-07-10 02:30";
+    let window = |name: &str, from, until| Maintenance { name: name.to_owned(), tenant_id: None, from, until };
+    let check = |plan: Planned<'_>, windows: &[Maintenance], expected: &str| {
+        let calendar = Calendar { maintenance: windows.to_vec(), ..Calendar::default() };
+        let said = super::plan(&plan, &calendar, at("10T12:00"), &ZONE);
+        assert_eq!(said.join("\n"), format!("{month}\n{expected}"));
     };
-    let moved = format!("{month}\n2 of them fall into maintenance `move` and wait until 2026-06-13 00:00");
-    check_plan("30 2 * * *", move_until, &moved);
+    let once = Schedule::new("30 2 * * *".parse().unwrap(), "UTC".to_owned(), Duration::ZERO, OverlapKey::Plan);
+    let once = once.unwrap();
+    let never = once.clone().with_catch_up(CatchUp::Never);
+    let of = |schedule| Planned {
+        plan_id: PlanId::new(at("01T00:00"), [1; 10]),
+        tenant_id: TenantId::new(at("01T00:00"), [1; 10]),
+        schedule,
+        created_at: at("01T00:00"),
+        pause: Pause::Running,
+        last: Some(at("10T02:30")),
+    };
+    let two = [window("move", at("11T00:00"), at("13T00:00"))];
+    let fall = "2 of them fall into maintenance `move`; at 2026-06-13 00:00, when it ends, the occurrence of";
+    check(
+        of(&once),
+        &two,
+        &format!("{fall} 2026-06-12 02:30 starts, late by 21h 30m, and stands for 1 that were missed"),
+    );
+    check(
+        of(&never),
+        &two,
+        &format!("{fall} 2026-06-12 02:30 is skipped: it would be late by 21h 30m and the plan does not catch up"),
+    );
+    let short = [window("switch", at("11T02:00"), at("11T03:00"))];
+    check(
+        of(&never),
+        &short,
+        "1 of them fall into maintenance `switch`; at 2026-06-11 03:00, when it ends, the occurrence of \
+         2026-06-11 02:30 starts",
+    );
+    let both = [short[0].clone(), window("fire", at("11T02:50"), Timestamp::MAX)];
+    check(
+        of(&once),
+        &both,
+        &format!(
+            "1 of them fall into maintenance `switch`; at 2026-06-11 03:00, when it ends, the occurrence of \
+             2026-06-11 02:30 is held back: {}\n29 of them fall into maintenance `fire` and wait until a person ends it",
+            Calendar { maintenance: both.to_vec(), ..Calendar::default() }
+                .held(of(&once).tenant_id, at("11T03:00"))
+                .unwrap()
+                .reason
+        ),
+    );
 }
 
 /// Red when starts beyond the month are looked for, each of which may be years away.
 #[test]
 fn one_start_beyond_the_month_is_looked_for() {
     let mut asked = 0;
-    let starts = ["11T02:00", "12T02:00", "20T02:00", "21T02:00"].map(at).into_iter().inspect(|_| asked += 1);
-    assert_eq!(split(starts, at("13T00:00")), (vec![at("11T02:00"), at("12T02:00")], Some(at("20T02:00"))));
+    let starts = ["11T02:00", "12T02:00", "20T02:00", "21T02:00"].map(|text| (at(text), at(text)));
+    let starts = starts.into_iter().inspect(|_| asked += 1);
+    let inside = ["11T02:00", "12T02:00"].map(|text| (at(text), at(text))).to_vec();
+    assert_eq!(split(starts, at("13T00:00")), (inside, Some(at("20T02:00"))));
     assert_eq!(asked, 3);
     assert_eq!(split(std::iter::empty(), at("13T00:00")), (Vec::new(), None));
 }

@@ -163,6 +163,17 @@ fn a_snapshot_of_the_future_stays_and_keeps_nothing_alive() {
     check("last=1", "f 22T09", &format!("f: {future} | "));
 }
 
+/// Red when the only good snapshot goes because a person wants it gone and the clock has gone back behind it.
+#[test]
+fn the_only_good_snapshot_of_the_future_stays() {
+    check("last=1", "f 22T09 unwanted", "f: newest good one | ");
+    check("last=1", "g 23T09 unwanted,f 22T09 unwanted", "g: newest good one | f");
+    check("last=1", "f 22T09 unwanted,a 20T09 partial", "f: newest good one, a: last; newest one, as none is good | ");
+    let future = "dated in the future, so it keeps no other alive";
+    check("last=1", "g 23T09 unwanted,f 22T09", &format!("f: {future} | g"));
+    check("last=1", "g 23T09 unwanted pin,f 22T09 unwanted", "g: pinned | f");
+}
+
 #[test]
 fn parents_are_kept_and_children_go_first() {
     check(
@@ -314,6 +325,8 @@ proptest! {
             group.iter().filter(past).filter(|c| c.is_good && ids(c.id)).map(|c| c.taken_at.timestamp()).max()
         };
         prop_assert_eq!(good_at(&|_| true), good_at(&|id| kept.contains(&id)), "the newest good one is dropped");
+        let has_good = |ids: &dyn Fn(u16) -> bool| group.iter().any(|c| c.is_good && ids(c.id));
+        prop_assert_eq!(has_good(&|_| true), has_good(&|id| kept.contains(&id)), "no good one is left");
         // The minimum stays, as long as there are so many.
         let good = group.iter().filter(past).filter(|c| c.is_good && !c.is_unwanted);
         let floor = (policy.minimum as usize).min(good.clone().count());

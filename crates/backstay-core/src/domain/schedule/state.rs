@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::due::{Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, due, next_due_at};
+use super::due::{Due, MISSED_COUNTED_MAX, Occurrence, Pause, Planned, Skip, due, jitter_of, next_due_at};
 use super::{Calendar, CatchUp, Held, Rhythm};
 use crate::domain::id::PlanId;
 use crate::domain::plan::Plan;
@@ -12,6 +12,13 @@ use crate::domain::plan::Plan;
 /// How soon a tick looks again at an occurrence that waits for another plan's work, or at a plan that could not be
 /// worked on: a start may be late by this.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// How long a plan that is held back stays so at most after its window was taken away, whoever died while taking it
+/// away or looked at a calendar that still had it.
+pub const HELD_LOOK_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// By how much of that the looks at plans that are held together lie apart: a million of them cost each tick a few.
+const HELD_LOOK_JITTER: Duration = Duration::from_secs(5 * 60);
 
 /// How far a plan's schedule is worked off.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,11 +101,14 @@ impl ScheduleState {
         Self { waiting: Some(occurrence), next_due_at: Some(plus(now, LOOK_AGAIN_AFTER)), ..self.clone() }
     }
 
-    /// Returns the state while nothing may start: it is looked at again when the reason ends.
+    /// Returns the state while nothing may start: it is looked at again when the reason ends, and before that now and
+    /// then ([`HELD_LOOK_MAX`]), at a distance of each plan's own. A plan that is held for a week costs a tick in ten
+    /// to fifteen minutes one look, and not one in fifteen seconds.
     #[must_use]
     pub fn held(&self, until: Option<Timestamp>, now: Timestamp) -> Self {
         let soon = plus(now, LOOK_AGAIN_AFTER);
-        Self { next_due_at: Some(until.map_or(soon, |until| until.max(soon))), ..self.clone() }
+        let at_last = plus(now, HELD_LOOK_MAX - jitter_of(self.plan_id, HELD_LOOK_JITTER));
+        Self { next_due_at: Some(until.map_or(soon, |until| until.clamp(soon, at_last))), ..self.clone() }
     }
 
     /// Returns the state when nothing is due.
@@ -189,6 +199,7 @@ mod tests {
             backup: crate::domain::backup::BackupTerms::default(),
             rpo: Duration::from_secs(86_400),
             created_at: at("01T00:00"),
+            moved_at: None,
             retired_at: None,
         }
     }

@@ -1,4 +1,5 @@
-//! What stands still once: the port of jobs, the clock behind it, and the places of the engine that a test may hear of.
+//! What stands still once: the port of jobs, the randomness behind it, and the places of the engine that a test may
+//! hear of.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use backstay_core::ports::clock::Clock;
+use backstay_core::ports::clock::Clock as _;
+use backstay_core::ports::random::Random;
 use backstay_storage::{ListedObject, ObjectKey, ObjectStorage, PutAnswer, PutOptions, ReadCache, StorageError};
 use backstay_testkit::fakes::clock::ManualClock;
+use backstay_testkit::fakes::random::SeededRandom;
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -130,15 +133,15 @@ impl ObjectStorage for DatedStorage {
     }
 }
 
-/// A clock that is asked between a finish and its rows.
-pub(super) struct HeldClock {
-    pub(super) clock: ManualClock,
+/// Randomness that is asked for between a finish and its rows, which get their ids then.
+pub(super) struct HeldRandom {
+    pub(super) random: SeededRandom,
     pub(super) hold: Hold,
 }
 
-impl Clock for HeldClock {
-    fn now(&self) -> Timestamp {
+impl Random for HeldRandom {
+    fn fill(&self, bytes: &mut [u8]) {
         self.hold.at(Place::FinishToRows);
-        self.clock.now()
+        self.random.fill(bytes);
     }
 }

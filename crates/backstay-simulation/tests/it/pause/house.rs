@@ -39,7 +39,7 @@ use tempfile::TempDir;
 
 use super::Place;
 use super::agent::{Ended, Places, work};
-use super::hold::{DatedStorage, HeldClock, Hold};
+use super::hold::{DatedStorage, HeldRandom, Hold};
 
 /// Longest wait of a job that lost its agent for the first time.
 const LOST_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -116,8 +116,8 @@ impl House {
             notices: Arc::new(database.clone()),
             secrets,
             signer: Arc::new(FixedSigner::default()),
-            clock: Arc::new(HeldClock { clock: clock.clone(), hold: hold.clone() }),
-            random: Arc::new(SeededRandom::new(11)),
+            clock: Arc::new(clock.clone()),
+            random: Arc::new(HeldRandom { random: SeededRandom::new(11), hold: hold.clone() }),
         };
         // In memory where there is such a folder: what is durable is not asked here.
         let memory = Path::new("/dev/shm");

@@ -8,15 +8,16 @@ use backstay_core::domain::disposition::Disposition;
 use backstay_core::domain::event::EventKind;
 use backstay_core::domain::id::{PlanId, RepositoryId, SnapshotId};
 use backstay_core::domain::job::{
-    Failure, FailureClass, Instruction, Job, JobKind, JobState, Outcome, PruneCounts, Work,
+    Failure, FailureClass, Instruction, Job, JobKind, JobState, Outcome, PruneCounts, Target, Work,
 };
 use backstay_core::domain::plan::Plan;
+use backstay_core::domain::restore::RestoreTerms;
 use backstay_core::domain::retention::{Count, RetentionPolicy};
 use backstay_core::domain::sample::SampleRule;
 use backstay_core::domain::snapshot::{Mark, Snapshot};
 use backstay_core::managers::anomaly::plan_clear;
 use backstay_core::managers::job::JobManager;
-use backstay_core::managers::request::verify_request;
+use backstay_core::managers::request::{restore_request, verify_request};
 use backstay_core::managers::rescue::rescue;
 use backstay_core::managers::retention::{UPKEEP_EVERY, plan_retention, prune_request, upkeep_tick};
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseRequest};
@@ -331,4 +332,38 @@ pub async fn a_prune_that_is_tried_again_doubts_what_stays(stores: Stores) {
         assert_eq!(doubtful, doubted);
         jobs.job_finish(key, result).await.unwrap();
     }
+}
+
+/// What a prune that has begun forgets is not asked for any more, and what it leaves is; before it began, a wish keeps
+/// what it names.
+///
+/// Red when a restore is taken in whose snapshot is gone when its turn comes.
+pub async fn what_a_prune_that_has_begun_forgets_is_refused(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let made = snapshots(&world, 0, 3).await;
+    keep_last(&world, 1).await;
+    let (ports, jobs) = (context(&world.stores), JobManager::new(context(&world.stores), TTL));
+    let asking = |seed| Asking::fresh(world.now(), [seed; 32]);
+    let restore = async |seed, snapshot: &Snapshot| {
+        let target = Target::Directory("/tmp/back".into());
+        restore_request(&ports, &asking(seed), snapshot.id, target, RestoreTerms::default()).await
+    };
+    let Enqueued::New(prune) = prune_request(&ports, &asking(1), world.repository.id).await.unwrap() else { panic!() };
+    restore(2, &made[0]).await.unwrap();
+    let ask = LeaseRequest { agent_id: world.agent(), kinds: vec![JobKind::Prune], held: Vec::new(), count_max: 1 };
+    let leased = jobs.job_lease(&ask).await.unwrap().remove(0);
+    let Work::Prune { forget, .. } = &leased.state.work else { panic!("{:?}", leased.state.work) };
+    assert_eq!(forget.iter().map(|row| row.snapshot_id).collect::<Vec<_>>(), [made[1].id]);
+
+    let refused = restore(3, &made[1]).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Busy { by, .. } if by.contains(&prune.to_string())), "{refused}");
+    let refused = verify_request(&ports, &asking(4), made[1].id, SampleRule::everything()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");
+    restore(5, &made[0]).await.unwrap();
+    restore(6, &made[2]).await.unwrap();
+
+    let forgotten = vec![made[1].id];
+    let result = JobResult::Pruned { forgotten, missing: Vec::new(), counts: PruneCounts::default() };
+    jobs.job_finish(leased.lease_key(), &result).await.unwrap();
+    assert!(matches!(restore(7, &made[1]).await, Err(StoreError::NotFound { .. })));
 }

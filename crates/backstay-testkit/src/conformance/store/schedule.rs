@@ -7,7 +7,9 @@ use backstay_core::domain::id::{ItemId, MaintenanceId, PlanId, SourceId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Job, JobState, Trigger};
 use backstay_core::domain::plan::Plan;
-use backstay_core::domain::schedule::{CatchUp, Maintenance, Occurrence, OverlapKey, Schedule, ScheduleState};
+use backstay_core::domain::schedule::{
+    CatchUp, Due, HELD_LOOK_MAX, Maintenance, Occurrence, OverlapKey, Schedule, ScheduleState,
+};
 use backstay_core::domain::source::Source;
 use backstay_core::managers::schedule::{PauseWish, Ticked, clock_watch, maintenance_end, plan_pause, tick};
 use backstay_core::ports::schedule::{ClockLook, MaintenanceRow, ScheduledPlan};
@@ -343,8 +345,10 @@ pub async fn a_window_holds_starts_back(stores: Stores) {
     let window = Maintenance { name: "switch".to_owned(), tenant_id: Some(world.tenant.id), from: world.now(), until };
     let row = backstay_core::managers::schedule::maintenance_declare(&context, window.clone()).await.unwrap();
     assert_eq!(ticked(&context).await, "0 0 0");
-    assert_eq!(state(&world, &plan).await.next_due_at, Some(until));
-    assert_eq!(due(&world).await.len(), 0, "nothing is asked again before it ends");
+    assert_eq!(due(&world).await.len(), 0, "nothing is asked again at once");
+    world.clock.advance(HOUR * 5 - HELD_LOOK_MAX / 3);
+    assert_eq!(ticked(&context).await, "0 0 0");
+    assert_eq!(state(&world, &plan).await.next_due_at, Some(until), "it ends before the next look");
     maintenance_end(&context, row.id).await.unwrap();
     assert_eq!(ticked(&context).await, "1 0 0");
     work_off(&world).await;
@@ -356,6 +360,38 @@ pub async fn a_window_holds_starts_back(stores: Stores) {
     assert_eq!((paused.looked, paused.started), (0, 0));
     maintenance_end(&context, row.id).await.unwrap();
     assert_eq!(ticked(&context).await, "1 0 0");
+}
+
+/// A window that was taken away holds nothing for long, though whoever took it away died before the plans were told,
+/// and though a tick put them back that still saw it.
+///
+/// Red when a plan is held until the end of its window.
+pub async fn a_window_that_is_gone_holds_nothing_for_long(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let context = context(&world.stores);
+    let plan = plan_beside(&world, "hourly", schedule("every 1h", OverlapKey::Plan), Some(1)).await;
+    let window = Maintenance {
+        name: "switch".to_owned(),
+        tenant_id: Some(world.tenant.id),
+        from: world.now(),
+        until: Timestamp::MAX,
+    };
+    let row = backstay_core::managers::schedule::maintenance_declare(&context, window.clone()).await.unwrap();
+    assert_eq!(ticked(&context).await, "0 0 0");
+    world.stores.schedules.maintenance_remove(row.id).await.unwrap();
+    world.clock.advance(HELD_LOOK_MAX);
+    assert_eq!(ticked(&context).await, "1 0 0", "nobody told the plans");
+    work_off(&world).await;
+
+    let row = backstay_core::managers::schedule::maintenance_declare(&context, window).await.unwrap();
+    world.clock.advance(HOUR);
+    let calendar = world.stores.schedules.calendar_get(world.now()).await.unwrap();
+    maintenance_end(&context, row.id).await.unwrap();
+    let looked = state(&world, &plan).await;
+    let Some(Due::Hold { until, .. }) = looked.look(&plan, &calendar, world.now()) else { panic!("it is not held") };
+    assert!(world.stores.schedules.schedule_put(&looked.held(until, world.now()), &[]).await.unwrap());
+    world.clock.advance(HELD_LOOK_MAX);
+    assert_eq!(ticked(&context).await, "1 0 0", "a tick beside it saw the window");
 }
 
 /// An occurrence that meets work of its own plan skips that item, tells it, and starts the others.

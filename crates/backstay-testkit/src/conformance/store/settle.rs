@@ -13,12 +13,14 @@ use backstay_core::domain::id::{EvidenceId, ItemId, SnapshotId, SourceId};
 use backstay_core::domain::item::Item;
 use backstay_core::domain::job::{Failure, FailureClass, Job, JobState, Outcome, Progress, StateName};
 use backstay_core::domain::retry::Streak;
+use backstay_core::domain::rpo::age;
 use backstay_core::domain::snapshot::{PublishedSnapshot, Snapshot};
 use backstay_core::domain::source::Source;
 use backstay_core::domain::template::Said;
 use backstay_core::domain::unread::{UNREAD_NAMED_MAX, Unread};
 use backstay_core::managers::context::Context;
 use backstay_core::managers::job::JobManager;
+use backstay_core::managers::job_log::job_log;
 use backstay_core::managers::plan::{PlanDeclaration, plan_declare};
 use backstay_core::managers::rescue::rescue;
 use backstay_core::ports::job::{JobResult, Jobs as _, LeaseError};
@@ -526,6 +528,68 @@ pub async fn a_snapshot_is_not_older_than_its_job(stores: Stores) {
         let newest = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap().unwrap();
         assert_eq!(newest.confirmed_at, Some(made_at), "{by}");
     }
+}
+
+/// An agent whose clock is more than a day ahead saves what is of now, which grows old from now on, and its clock is
+/// told of.
+///
+/// Red when the row believes the agent: the item is told overdue 26 hours late.
+pub async fn a_snapshot_is_not_of_the_future(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let jobs = JobManager::new(context(&world.stores), TTL);
+    for (number, ahead) in [(1, 299), (2, 26 * 3_600)] {
+        world.clock.advance(Duration::from_secs(3_600));
+        let key = world.leased(0, world.agent()).await;
+        let taken_at = world.now() + Duration::from_secs(ahead);
+        let result = JobResult::BackedUp {
+            outcome: Outcome::Complete,
+            snapshot: PublishedSnapshot { foreign_id: format!("{number:064}"), taken_at },
+            counts: distinct_counts(),
+            unread: Unread::default(),
+            warning: None,
+        };
+        jobs.job_finish(key, &result).await.unwrap();
+        let newest = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap().unwrap();
+        assert_eq!((newest.foreign_id, newest.taken_at), (format!("{number:064}"), world.now()));
+    }
+    let warned: Vec<String> = world.events().await.into_iter().map(|row| row.event.message).collect();
+    let of_clocks: Vec<_> = warned.iter().filter(|words| words.contains("clock")).collect();
+    assert_eq!(of_clocks, ["the agent's clock is at least 1d 2h ahead: set it right"]);
+    world.clock.advance(world.plan.rpo + Duration::from_secs(1));
+    let newest = world.history.snapshot_newest_good(world.items[0].id, world.repository.id).await.unwrap();
+    let proved_at = newest.map(|row| row.proved_at(world.now()));
+    let age = age(world.plan.rpo, world.plan.created_at, proved_at, world.now());
+    assert_eq!(age.overdue_by(world.now()), Some(Duration::from_secs(1)));
+}
+
+/// What is told of a job is dated by the store's clock as the job is, though the replica's is hours behind: whoever
+/// looks for it from the job's beginning on finds it.
+///
+/// Red when `settlement` dates what it tells by the replica's clock.
+pub async fn what_is_told_of_a_job_lies_where_its_log_looks(stores: Stores) {
+    let world = World::new(stores, 2).await;
+    let behind = ManualClock::new(world.now());
+    let ports = Context { clock: Arc::new(behind.clone()), ..context(&world.stores) };
+    world.queued(0).await;
+    world.clock.advance(Duration::from_secs(24 * 3_600));
+    behind.advance(Duration::from_secs(21 * 3_600));
+    let id = world.queued(1).await;
+    let claimed = world.claim(world.agent(), 2).await;
+    let key = claimed.iter().map(key_of).find(|key| key.job_id == id).unwrap();
+    let snapshot = PublishedSnapshot { foreign_id: "a".repeat(64), taken_at: world.now() };
+    let result = JobResult::BackedUp {
+        outcome: Outcome::Complete,
+        snapshot,
+        counts: distinct_counts(),
+        unread: Unread::default(),
+        warning: Some("it was slow".to_owned()),
+    };
+    JobManager::new(ports.clone(), TTL).job_finish(key, &result).await.unwrap();
+    let told = world.events().await;
+    assert!(told.iter().skip(1).all(|row| row.event.at == world.now()), "{told:?}");
+    let log = job_log(&ports, &world.job(id).await).await.unwrap();
+    let words: Vec<&str> = log.lines.iter().map(|line| line.text.split(':').next().unwrap()).collect();
+    assert_eq!(words.iter().filter(|word| ["enqueued", "succeeded", "warned"].contains(word)).count(), 3, "{words:?}");
 }
 
 /// What a replica dates whose clock is hours ahead is dated by the store's: the end of a job, from which durations are

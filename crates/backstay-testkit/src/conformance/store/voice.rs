@@ -18,6 +18,7 @@ use backstay_core::managers::context::Context;
 use backstay_core::managers::deliver::{CLAIM_TTL, Delivered, message_deliver, message_lease};
 use backstay_core::managers::digest::{digest_preview, digest_tick};
 use backstay_core::managers::follow::follow_tick;
+use backstay_core::managers::plan::{PlanChange, plan_change};
 use backstay_core::managers::quota::quota_set;
 use backstay_core::managers::schedule::{PauseWish, plan_pause, tick};
 use backstay_core::managers::watch::{LOOK_AGAIN_AFTER, watch_tick};
@@ -522,7 +523,7 @@ pub async fn a_quota_that_fills_up_is_told_once_a_step(stores: Stores) {
     let row = voice.alerts().await.into_iter().find(|row| row.topic == Topic::Quota).unwrap();
     assert_eq!(
         (row.alert.severity, row.message.as_str()),
-        (Severity::Error, "tenant ada is at 100 % of its quota: 4 of 4 snapshots")
+        (Severity::Critical, "tenant ada is at 100 % of its quota: 4 of 4 snapshots")
     );
     quota_set(&voice.context, tenant, None, limit(100)).await.unwrap();
     assert_eq!(voice.subjects().await, ["Well again: quota of ada (was quota)"]);
@@ -533,4 +534,67 @@ pub async fn a_quota_that_fills_up_is_told_once_a_step(stores: Stores) {
     assert_eq!(heard[0].lead, "Tenant ada has no quota any more.");
     assert_eq!(heard.len(), 1);
     assert!(voice.alerts().await.iter().all(|row| row.ended_at.is_some()));
+}
+
+/// A quota that is nearly used up is told again when it had room in between, when it is used up, and a day later while
+/// it is.
+///
+/// Red when what is told is compared with the worst that was ever seen, or a quota that stays as it is is told once for
+/// ever.
+pub async fn a_quota_that_fills_up_again_is_told_again(stores: Stores) {
+    let voice = Voice::new(stores, 2).await;
+    let tenant = voice.world.tenant.id;
+    for _ in 0..5 {
+        voice.world.clock.advance(HOUR);
+        voice.save(0, Outcome::Complete, Duration::from_secs(60)).await;
+    }
+    voice.follow().await;
+    assert!(voice.subjects().await.is_empty());
+    let limited = async |snapshots: u64| {
+        let quota = Quota { bytes: None, snapshots: Some(snapshots) };
+        quota_set(&voice.context, tenant, None, quota).await.unwrap();
+        voice.subjects().await
+    };
+    assert_eq!(limited(6).await, ["Quota: ada is at 83 %"]);
+    assert!(limited(8).await.is_empty(), "it has room");
+    let row = voice.alerts().await.into_iter().find(|row| row.topic == Topic::Quota).unwrap();
+    assert_eq!((row.alert.severity, row.message.contains("62 %")), (Severity::Warning, true), "{}", row.message);
+    assert_eq!(limited(6).await, ["Quota: ada is at 83 %"]);
+    assert!(limited(6).await.is_empty(), "it was told");
+    assert_eq!(limited(5).await, ["Quota: ada is at 100 %"]);
+    assert!(limited(4).await.is_empty(), "it was told");
+    voice.world.clock.advance(HOUR * 25);
+    assert_eq!(limited(4).await, ["Quota: ada is at 125 %"], "a day later it is still so");
+}
+
+/// A plan that was given another repository has its RPO to fill it; then what is told names the repository.
+///
+/// Red when the RPO counts from when the plan was made, or the item is said never to have been saved.
+pub async fn a_plan_with_another_repository_has_its_time(stores: Stores) {
+    let voice = Voice::new(stores, 1).await;
+    let (world, ports) = (&voice.world, &voice.context);
+    let far = repository(world.tenant.id, RepositoryId::new(world.now(), world.ten()), "far");
+    world.stores.declarations.repository_add(&far).await.unwrap();
+    world.clock.advance(HOUR * 48);
+    voice.save(0, Outcome::Complete, Duration::from_secs(60)).await;
+    voice.watch().await;
+    world.clock.advance(HOUR);
+    let change = PlanChange { repository_id: Some(far.id), ..PlanChange::default() };
+    let moved = plan_change(ports, &world.plan, change).await.unwrap().unwrap();
+    assert_eq!(moved.moved_at, Some(world.now()));
+    assert_eq!(ports.declarations.plan_get(moved.id).await.unwrap(), moved);
+    voice.subjects().await;
+    voice.watch().await;
+    world.clock.advance(world.plan.rpo - HOUR);
+    voice.watch().await;
+    assert!(voice.subjects().await.is_empty(), "it has its time");
+    world.clock.advance(HOUR);
+    voice.watch().await;
+    let heard = voice.heard().await;
+    assert_eq!(heard[0].subject, "Overdue: /home/ada/000 has no good snapshot in repository far");
+    assert!(heard[0].lead.contains("since its plan was given that one at"), "{}", heard[0].lead);
+    // Another change leaves the moment as it is.
+    let seen = ports.declarations.plan_get(moved.id).await.unwrap();
+    let change = PlanChange { name: Some("nightly".parse().unwrap()), ..PlanChange::default() };
+    assert_eq!(plan_change(ports, &seen, change).await.unwrap().unwrap().moved_at, moved.moved_at);
 }

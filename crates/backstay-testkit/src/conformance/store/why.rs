@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use backstay_core::domain::attempt::LeaseKey;
+use backstay_core::domain::event::{Event, EventKind};
 use backstay_core::domain::explain::Place;
 use backstay_core::domain::fairness::{Caps, Rules, Slot, Wait};
 use backstay_core::domain::id::{AgentId, JobId, MaintenanceId};
 use backstay_core::domain::job::{Job, JobKind};
-use backstay_core::domain::schedule::{Maintenance, OverlapKey};
-use backstay_core::managers::explain::{Explanation, job_explain};
+use backstay_core::domain::schedule::{Maintenance, OverlapKey, ScheduleState};
+use backstay_core::managers::explain::{Explanation, job_explain, plan_explain};
 use backstay_core::ports::schedule::MaintenanceRow;
 use backstay_core::ports::store::Enqueued;
 use jiff::tz::TimeZone;
@@ -135,4 +136,28 @@ pub async fn a_window_holds_schedules_and_not_what_is_queued(stores: Stores) {
     );
     assert!(lines.contains(&expected), "{lines:?}");
     assert_eq!(leased(&world, world.agent()).await, [job]);
+}
+
+/// Where more was told since an occurrence than is looked at, an explanation does not pass for the whole truth.
+///
+/// Red when the search in what was told ends without a word.
+pub async fn a_search_that_ends_early_is_said(stores: Stores) {
+    let world = World::new(stores, 1).await;
+    let ports = context(&world.stores);
+    let schedules = world.stores.schedules.clone();
+    let cut = async || {
+        let said = plan_explain(&ports, &world.plan, &TimeZone::UTC).await.unwrap();
+        said.lines.iter().any(|line| line.contains("the first 2000 events were looked at"))
+    };
+    let told = |count: usize| -> Vec<Event> {
+        let event = |_| ports.event(EventKind::Warned, (world.tenant.id, None, None), world.now(), "again".to_owned());
+        (0..count).map(event).collect()
+    };
+    let state = schedules.schedule_get(world.plan.id).await.unwrap();
+    let state = ScheduleState { last_planned_at: Some(world.now()), ..state };
+    assert!(schedules.schedule_put(&state, &told(1)).await.unwrap());
+    assert!(!cut().await);
+    let state = schedules.schedule_get(world.plan.id).await.unwrap();
+    assert!(schedules.schedule_put(&state, &told(2_000)).await.unwrap());
+    assert!(cut().await);
 }
