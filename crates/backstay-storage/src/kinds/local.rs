@@ -411,7 +411,7 @@ mod tests {
 
     fn check_sizes(home: &Path) {
         let storage = LocalStorage::open(home.join("r"), Presence::Create).unwrap();
-        let noise: Vec<u8> = (0..PIECE_BYTES * 2 + 3 * BLOCK_BYTES).map(|place| (place * 31 >> 7) as u8).collect();
+        let noise: Vec<u8> = (0..PIECE_BYTES * 2 + 3 * BLOCK_BYTES).map(|place| ((place * 31) >> 7) as u8).collect();
         let sizes = [0, 1, BLOCK_BYTES, PAST_CACHE_BYTES_MIN - 1, PAST_CACHE_BYTES_MIN, PAST_CACHE_BYTES_MIN + 1];
         let sizes = sizes.into_iter().chain([PIECE_BYTES, PIECE_BYTES + BLOCK_BYTES - 1, noise.len(), noise.len() - 5]);
         for size in sizes {
